@@ -1,0 +1,15 @@
+// SHA-256, the hash of everything that is addressed by its content.
+#ifndef BACKFLIP_COMMON_BASE_HASH_H_
+#define BACKFLIP_COMMON_BASE_HASH_H_
+
+#include <string>
+#include <string_view>
+
+namespace backflip::base {
+
+// 64 lower-case hexadecimal digits.
+std::string Sha256Hex(std::string_view bytes);
+
+}  // namespace backflip::base
+
+#endif  // BACKFLIP_COMMON_BASE_HASH_H_

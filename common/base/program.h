@@ -1,0 +1,41 @@
+// What every program does first and last: flags, --help, logs, signals.
+#ifndef BACKFLIP_COMMON_BASE_PROGRAM_H_
+#define BACKFLIP_COMMON_BASE_PROGRAM_H_
+
+#include <string_view>
+#include <vector>
+
+#include "common/base/mutex.h"
+
+namespace backflip::base {
+
+// Parses the flags (ABSL_FLAG, in the program's main.cc), answers --help with `usage` and all of them,
+// starts logging, and blocks SIGINT and SIGTERM in this thread and all that it
+// starts, so that only a ShutdownSignal receives them. Call it first in main. Returns the
+// arguments that are no flags, without the program's name.
+std::vector<std::string_view> InitProgram(int argc, char** argv,
+                                          std::string_view service,
+                                          std::string_view usage);
+
+// Waits for the wish to end, from SIGTERM, SIGINT or Request(). Thread-safe.
+class ShutdownSignal {
+ public:
+  ShutdownSignal();
+  ~ShutdownSignal();
+  ShutdownSignal(const ShutdownSignal&) = delete;
+  ShutdownSignal& operator=(const ShutdownSignal&) = delete;
+
+  // Blocks until the end is wished for.
+  void Wait();
+  // As if a signal had come.
+  void Request();
+  bool Requested();
+
+ private:
+  int event_fd_;
+  int signal_fd_;
+};
+
+}  // namespace backflip::base
+
+#endif  // BACKFLIP_COMMON_BASE_PROGRAM_H_

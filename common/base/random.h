@@ -1,0 +1,22 @@
+// Random names and keyed seeds.
+#ifndef BACKFLIP_COMMON_BASE_RANDOM_H_
+#define BACKFLIP_COMMON_BASE_RANDOM_H_
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+
+namespace backflip::base {
+
+// 128 bits from the operating system as 32 hexadecimal digits: tokens, leases,
+// request ids.
+std::string RandomHex128();
+
+// A seed that depends on all of `keys` and on their order (splitmix64). Draws
+// keyed by what they are for, rather than taken from one stream, stay the same
+// when the order of work changes.
+uint64_t SeedOf(std::initializer_list<uint64_t> keys);
+
+}  // namespace backflip::base
+
+#endif  // BACKFLIP_COMMON_BASE_RANDOM_H_
