@@ -3,12 +3,13 @@
 #define BACKFLIP_COMMON_BASE_HASH_H_
 
 #include <string>
-#include <string_view>
+
+#include "absl/strings/string_view.h"
 
 namespace backflip::base {
 
 // 64 lower-case hexadecimal digits.
-std::string Sha256Hex(std::string_view bytes);
+std::string Sha256Hex(absl::string_view bytes);
 
 }  // namespace backflip::base
 

@@ -6,10 +6,11 @@
 #include <cstdint>
 #include <initializer_list>
 #include <string>
-#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <variant>
+
+#include "absl/strings/string_view.h"
 
 namespace backflip::base {
 
@@ -29,16 +30,16 @@ struct LogValue {
   std::variant<bool, int64_t, double, std::string> value;
 };
 
-using LogFields = std::initializer_list<std::pair<std::string_view, LogValue>>;
+using LogFields = std::initializer_list<std::pair<absl::string_view, LogValue>>;
 
 // Names the service in each line. Without a call, lines carry no service.
-void InitLogging(std::string_view service);
+void InitLogging(absl::string_view service);
 
 // `event` is a short sentence without values: "batch complete". Values are
 // fields, so that logs can be searched by them.
-void LogInfo(std::string_view event, LogFields fields = {});
-void LogWarning(std::string_view event, LogFields fields = {});
-void LogError(std::string_view event, LogFields fields = {});
+void LogInfo(absl::string_view event, LogFields fields = {});
+void LogWarning(absl::string_view event, LogFields fields = {});
+void LogError(absl::string_view event, LogFields fields = {});
 
 }  // namespace backflip::base
 

@@ -2,9 +2,9 @@
 #ifndef BACKFLIP_COMMON_BASE_PROGRAM_H_
 #define BACKFLIP_COMMON_BASE_PROGRAM_H_
 
-#include <string_view>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "common/base/mutex.h"
 
 namespace backflip::base {
@@ -13,9 +13,9 @@ namespace backflip::base {
 // starts logging, and blocks SIGINT and SIGTERM in this thread and all that it
 // starts, so that only a ShutdownSignal receives them. Call it first in main. Returns the
 // arguments that are no flags, without the program's name.
-std::vector<std::string_view> InitProgram(int argc, char** argv,
-                                          std::string_view service,
-                                          std::string_view usage);
+std::vector<absl::string_view> InitProgram(int argc, char** argv,
+                                          absl::string_view service,
+                                          absl::string_view usage);
 
 // Waits for the wish to end, from SIGTERM, SIGINT or Request(). Thread-safe.
 class ShutdownSignal {

@@ -6,10 +6,10 @@
 
 #include <functional>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "backflip/v1/snapshot.grpc.pb.h"
 #include "common/rpc/client.h"
 
@@ -23,21 +23,21 @@ inline constexpr int64_t kChunkBytes = 1 << 20;
 // be null) ends the retries.
 absl::StatusOr<v1::SnapshotInfo> PublishSnapshot(
     const rpc::Client& broker, int64_t epoch, v1::SnapshotInfo info,
-    std::string_view bytes, const std::function<bool()>& stop);
+    absl::string_view bytes, const std::function<bool()>& stop);
 
 absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>> GetSnapshot(
     const rpc::Client& broker, const v1::GetSnapshotRequest& request,
     const std::function<bool()>& stop);
 
 absl::Status SaveCheckpoint(const rpc::Client& broker, int64_t epoch,
-                            v1::CheckpointInfo info, std::string_view bytes,
+                            v1::CheckpointInfo info, absl::string_view bytes,
                             const std::function<bool()>& stop);
 
 // NOT_FOUND: the run has none yet for this role.
 absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>> LoadCheckpoint(
     const rpc::Client& broker, int64_t run_id, const std::function<bool()>& stop);
 
-absl::Status PutBundle(const rpc::Client& broker, std::string_view bytes);
+absl::Status PutBundle(const rpc::Client& broker, absl::string_view bytes);
 absl::StatusOr<std::string> GetBundle(const rpc::Client& broker, const std::string& sha256,
                                       const std::function<bool()>& stop);
 

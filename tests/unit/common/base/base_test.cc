@@ -1,0 +1,98 @@
+#include <unistd.h>
+
+#include <csignal>
+#include <set>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "absl/time/clock.h"
+#include "common/base/hash.h"
+#include "common/base/mutex.h"
+#include "common/base/program.h"
+#include "common/base/random.h"
+#include "common/base/retry.h"
+
+namespace backflip::base {
+namespace {
+
+const RetryPolicy kFast = {absl::Milliseconds(1), absl::Milliseconds(2), absl::Milliseconds(50)};
+
+TEST(Retry, TriesAgainUntilItSucceeds) {
+  int tries = 0;
+  EXPECT_TRUE(Retry(kFast, nullptr, [&] {
+                return ++tries < 3 ? absl::UnavailableError("away") : absl::OkStatus();
+              }).ok());
+  EXPECT_EQ(tries, 3);
+}
+
+TEST(Retry, DoesNotRepeatWhatCannotSucceed) {
+  int tries = 0;
+  const absl::Status status = Retry(kFast, nullptr, [&] {
+    ++tries;
+    return absl::InvalidArgumentError("no");
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(tries, 1);
+}
+
+TEST(Retry, GivesUpWithTheLastError) {
+  EXPECT_EQ(Retry(kFast, nullptr, [] { return absl::UnavailableError("away"); }).message(), "away");
+}
+
+TEST(Retry, StopsWhenTold) {
+  bool stop = false;
+  const absl::Status status = Retry({}, [&] { return stop; }, [&] {
+    stop = true;
+    return absl::UnavailableError("away");
+  });
+  EXPECT_TRUE(absl::IsCancelled(status));
+}
+
+TEST(SeedOf, DependsOnEveryKeyAndTheirOrder) {
+  std::set<uint64_t> seeds;
+  for (uint64_t a = 0; a < 20; ++a) {
+    for (uint64_t b = 0; b < 20; ++b) seeds.insert(SeedOf({a, b}));
+  }
+  EXPECT_EQ(seeds.size(), 400);
+  EXPECT_EQ(SeedOf({1, 2}), SeedOf({1, 2}));
+}
+
+TEST(RandomHex128, IsNewEachTime) {
+  EXPECT_EQ(RandomHex128().size(), 32);
+  EXPECT_NE(RandomHex128(), RandomHex128());
+}
+
+TEST(Sha256Hex, IsTheStandardsHash) {
+  EXPECT_EQ(Sha256Hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(ShutdownSignal, EndsEveryWaiterOnSigterm) {
+  ShutdownSignal shutdown;
+  EXPECT_FALSE(shutdown.Requested());
+  std::thread first([&] { shutdown.Wait(); });
+  std::thread second([&] { shutdown.Wait(); });
+  kill(getpid(), SIGTERM);
+  first.join();
+  second.join();
+  EXPECT_TRUE(shutdown.Requested());
+}
+
+TEST(CondVar, WakesAWaiter) {
+  Mutex mutex;
+  CondVar changed;
+  bool ready = false;
+  std::thread setter([&] {
+    MutexLock lock(&mutex);
+    ready = true;
+    changed.NotifyAll();
+  });
+  {
+    MutexLock lock(&mutex);
+    while (!ready) changed.Wait(&mutex);
+  }
+  setter.join();
+}
+
+}  // namespace
+}  // namespace backflip::base
