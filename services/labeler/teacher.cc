@@ -1,0 +1,96 @@
+#include "services/labeler/teacher.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/random.h"
+
+namespace backflip::labeler {
+namespace {
+
+// Kinds of keyed draws, so that no two uses share one.
+enum : uint64_t { kChoiceDraw = 1, kMistakeDraw };
+
+uint64_t ContentOf(const std::vector<float>& rewards) {
+  uint64_t content = rewards.size();
+  for (const float reward : rewards) {
+    uint32_t bits;
+    std::memcpy(&bits, &reward, sizeof(bits));
+    content = base::SeedOf({content, bits});
+  }
+  return content;
+}
+
+// In [0, 1).
+double Uniform(uint64_t seed) { return static_cast<double>(seed >> 11) * 0x1p-53; }
+
+double ReturnOf(const std::vector<float>& rewards, double myopia) {
+  double sum = 0;
+  for (const float reward : rewards) sum = sum * myopia + reward;
+  return sum;
+}
+
+}  // namespace
+
+absl::StatusOr<TeacherTraits> TraitsOf(absl::string_view name) {
+  if (name == "oracle") return TeacherTraits{};
+  if (name == "stochastic") return TeacherTraits{.stochastic = true};
+  if (name == "myopic") return TeacherTraits{.myopia = 0.9};
+  if (name == "mistake") return TeacherTraits{.mistake = 0.1};
+  if (name == "skip") return TeacherTraits{.skip = 0.1};
+  if (name == "equal") return TeacherTraits{.equal = 0.1};
+  return absl::InvalidArgumentError(
+      absl::StrCat("there is no teacher \"", name,
+                   "\"; there are oracle, stochastic, mistake, skip, equal and myopic"));
+}
+
+Teacher::Teacher(TeacherTraits traits, uint64_t seed) : traits_(traits), seed_(seed) {}
+
+double Teacher::MeanRecentReturn() const {
+  return std::accumulate(recent_returns_.begin(), recent_returns_.end(), 0.0) /
+         static_cast<double>(recent_returns_.size());
+}
+
+Verdict Teacher::Judge(const std::vector<float>& left, const std::vector<float>& right) {
+  const double left_return = ReturnOf(left, 1), right_return = ReturnOf(right, 1);
+  for (const double clip_return : {left_return, right_return}) {
+    recent_returns_.push_back(clip_return);
+    if (recent_returns_.size() > kRecentClips) recent_returns_.pop_front();
+  }
+  // both thresholds look at plain returns, myopic or not
+  if (traits_.skip > 0 &&
+      !(std::max(left_return, right_return) > traits_.skip * MeanRecentReturn())) {
+    return Verdict::kCannotTell;
+  }
+  if (traits_.equal > 0 &&
+      std::abs(left_return - right_return) < traits_.equal * MeanRecentReturn()) {
+    return Verdict::kTie;
+  }
+
+  const double difference = ReturnOf(left, traits_.myopia) - ReturnOf(right, traits_.myopia);
+  const uint64_t left_content = ContentOf(left), right_content = ContentOf(right);
+  const auto [first, second] = std::minmax(left_content, right_content);
+  const auto draw = [&, first = first, second = second](uint64_t kind) {
+    return Uniform(base::SeedOf({seed_, kind, first, second}));
+  };
+  bool left_better;
+  if (traits_.stochastic) {
+    // drawn for the clip whose content comes first, so that sides do not matter
+    const bool left_first = left_content <= right_content;
+    const double first_better =
+        1 / (1 + std::exp(left_first ? -difference : difference));
+    left_better = (draw(kChoiceDraw) < first_better) == left_first;
+  } else if (difference == 0) {
+    return Verdict::kTie;
+  } else {
+    left_better = difference > 0;
+  }
+  if (traits_.mistake > 0 && draw(kMistakeDraw) < traits_.mistake) left_better = !left_better;
+  return left_better ? Verdict::kLeft : Verdict::kRight;
+}
+
+}  // namespace backflip::labeler

@@ -1,0 +1,203 @@
+#include "services/labeler/teacher_client.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/base/retry.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/status.h"
+
+namespace backflip::labeler {
+namespace {
+
+constexpr int kLeaseWaitMs = 25'000;
+// A broker that says at once that there is nothing is asked again after this.
+constexpr absl::Duration kIdle = absl::Milliseconds(200);
+
+v1::Choice ChoiceOf(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kLeft: return v1::LEFT;
+    case Verdict::kRight: return v1::RIGHT;
+    case Verdict::kTie: return v1::TIE;
+    case Verdict::kCannotTell: return v1::CANNOT_TELL;
+  }
+  return v1::CHOICE_UNSPECIFIED;
+}
+
+}  // namespace
+
+absl::Status Validate(const TeacherClientConfig& config) {
+  if (config.count < 1 || config.count > 16) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--count is ", config.count, ", but must be 1 to 16"));
+  }
+  if (!(config.labels_per_minute >= 0)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--labels-per-minute is ", config.labels_per_minute, ", but must be 0 or more"));
+  }
+  for (const auto& [flag, share] :
+       {std::pair{"--never-answer-share", config.never_answer},
+        std::pair{"--answer-twice-share", config.answer_twice}}) {
+    if (!(share >= 0 && share <= 1)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(flag, " is ", share, ", but must be 0 to 1"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+TeacherClient::TeacherClient(rpc::Client broker, TeacherClientConfig config, Teacher teacher)
+    : broker_(std::move(broker)),
+      config_(config),
+      stub_(v1::LabelingService::NewStub(broker_.channel())),
+      teacher_(std::move(teacher)),
+      faults_(std::random_device{}()) {}
+
+TeacherClient::~TeacherClient() {
+  Drain();
+  if (thread_.joinable()) thread_.join();
+}
+
+void TeacherClient::Start() {
+  thread_ = std::thread([this] { result_ = Work(); });
+}
+
+void TeacherClient::Drain() {
+  base::MutexLock lock(&mutex_);
+  draining_ = true;
+  if (polling_ != nullptr) polling_->TryCancel();
+  changed_.NotifyAll();
+}
+
+absl::Status TeacherClient::Wait() {
+  if (thread_.joinable()) thread_.join();
+  return result_;
+}
+
+bool TeacherClient::Draining() {
+  base::MutexLock lock(&mutex_);
+  return draining_;
+}
+
+bool TeacherClient::Drawn(double share) {
+  return std::uniform_real_distribution<double>(0, 1)(faults_) < share;
+}
+
+void TeacherClient::Pause(absl::Time until) {
+  base::MutexLock lock(&mutex_);
+  while (!draining_) {
+    const absl::Duration left = until - absl::Now();
+    if (left <= absl::ZeroDuration()) return;
+    changed_.WaitFor(&mutex_, absl::ToChronoNanoseconds(left));
+  }
+}
+
+void TeacherClient::WaitForTurn() {
+  if (config_.labels_per_minute == 0) return;
+  while (!Draining() && absl::Now() < next_turn_) {
+    if (config_.never_answer == 0 && absl::Now() >= next_heartbeat_) {
+      v1::HeartbeatResponse response;
+      const auto context = broker_.UnaryContext();
+      // a lease that runs out all the same is no loss: its answer is taken
+      (void)stub_->Heartbeat(context.get(), {}, &response);
+      next_heartbeat_ = absl::Now() + lease_ / 3;
+    }
+    Pause(config_.never_answer == 0 ? std::min(next_turn_, next_heartbeat_) : next_turn_);
+  }
+  next_turn_ = std::max(next_turn_, absl::Now()) + absl::Minutes(1) / config_.labels_per_minute;
+}
+
+absl::StatusOr<v1::LeaseResponse> TeacherClient::Lease() {
+  v1::LeaseRequest request;
+  request.set_run_id(config_.run_id);
+  request.set_wait_ms(kLeaseWaitMs);
+  request.set_count(config_.count);
+  v1::LeaseResponse response;
+  const auto context =
+      broker_.UnaryContext(absl::Milliseconds(kLeaseWaitMs) + absl::Seconds(5));
+  {
+    base::MutexLock lock(&mutex_);
+    if (draining_) return absl::CancelledError("draining");
+    polling_ = context.get();
+  }
+  const absl::Status status = rpc::FromGrpc(stub_->Lease(context.get(), request, &response));
+  {
+    base::MutexLock lock(&mutex_);
+    polling_ = nullptr;
+  }
+  if (!status.ok()) return status;
+  return response;
+}
+
+absl::Status TeacherClient::Answer(const v1::Question& question) {
+  if (question.clips_size() != 2) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "a question has ", question.clips_size(), " clips; teachers compare two"));
+  }
+  std::vector<float> rewards[2];
+  for (int side = 0; side < 2; ++side) {
+    const auto& given = question.clips(side).true_rewards();
+    rewards[side].assign(given.begin(), given.end());
+  }
+  if (rewards[0].empty() || rewards[0].size() != rewards[1].size()) {
+    return absl::FailedPreconditionError(
+        "a question came without true rewards: is the token that of a teacher?");
+  }
+  v1::SubmitRequest request;
+  request.set_lease_id(question.lease_id());
+  request.set_idempotency_key(base::RandomHex128());
+  request.mutable_answer()->set_choice(ChoiceOf(teacher_.Judge(rewards[0], rewards[1])));
+  request.set_client("backflip-labeler 0.1.0");
+  const int times = Drawn(config_.answer_twice) ? 2 : 1;
+  for (int i = 0; i < times; ++i) {
+    // not stopped by a drain: an answer is sent, or it is not
+    RETURN_IF_ERROR(base::Retry({}, nullptr, [&] {
+      v1::SubmitResponse response;
+      const auto context = broker_.UnaryContext();
+      return rpc::FromGrpc(stub_->Submit(context.get(), request, &response));
+    }));
+  }
+  ++answers_;
+  return absl::OkStatus();
+}
+
+absl::Status TeacherClient::Work() {
+  base::LogInfo("teaching", {{"run", config_.run_id}, {"broker", broker_.address()}});
+  base::RetryPolicy forever;
+  forever.give_up_after = absl::InfiniteDuration();
+  while (!Draining()) {
+    const absl::Time asked = absl::Now();
+    v1::LeaseResponse leased;
+    const absl::Status status = base::Retry(forever, [this] { return Draining(); }, [&] {
+      absl::StatusOr<v1::LeaseResponse> response = Lease();
+      if (response.ok()) leased = *std::move(response);
+      return response.status();
+    });
+    if (Draining() && !status.ok()) break;
+    RETURN_IF_ERROR(status);
+    if (leased.questions().empty()) {
+      Pause(asked + kIdle);
+      continue;
+    }
+    lease_ = absl::Milliseconds(leased.questions(0).lease_ms());
+    next_heartbeat_ = absl::Now() + lease_ / 3;
+    for (const v1::Question& question : leased.questions()) {
+      if (Drawn(config_.never_answer)) continue;
+      WaitForTurn();
+      if (const absl::Status answered = Answer(question); !answered.ok()) {
+        if (absl::IsUnauthenticated(answered)) return answered;
+        base::LogWarning("an answer was not taken", {{"reason", answered.message()}});
+      }
+    }
+  }
+  base::LogInfo("drained", {{"answers", answers_}});
+  return absl::OkStatus();
+}
+
+}  // namespace backflip::labeler

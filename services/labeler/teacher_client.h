@@ -1,0 +1,91 @@
+// A simulated teacher at work: a client of the public LabelingService.
+#ifndef BACKFLIP_SERVICES_LABELER_TEACHER_CLIENT_H_
+#define BACKFLIP_SERVICES_LABELER_TEACHER_CLIENT_H_
+
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "backflip/v1/label.grpc.pb.h"
+#include "common/base/mutex.h"
+#include "common/rpc/client.h"
+#include "services/labeler/teacher.h"
+
+namespace backflip::labeler {
+
+struct TeacherClientConfig {
+  // 0: any run that the token may answer for.
+  int64_t run_id = 0;
+  // Questions held at once, 1 to 16.
+  int count = 8;
+  // 0: as fast as possible.
+  double labels_per_minute = 0;
+  // The fault model, shares in [0, 1] of the leases. They are drawn by lease, so that a question
+  // that was left is answered by whoever leases it next.
+  //
+  // Never answered: the lease runs out. Such a teacher sends no heartbeats,
+  // which would keep all of its leases alive.
+  double never_answer = 0;
+  // Sent twice, as a client does that lost the first reply.
+  double answer_twice = 0;
+};
+
+// INVALID_ARGUMENT names the flag, its value and the allowed range.
+absl::Status Validate(const TeacherClientConfig& config);
+
+// Leases, judges and submits from one thread of its own. A broker that is away
+// is waited for; every answer has one idempotency key over all of its tries, so
+// that it becomes one label.
+class TeacherClient {
+ public:
+  TeacherClient(rpc::Client broker, TeacherClientConfig config, Teacher teacher);
+  // Drains.
+  ~TeacherClient();
+
+  void Start();
+  // Leases nothing more. What is held is answered at once, whatever the rate,
+  // so that nobody has to wait until it runs out.
+  void Drain();
+  // Blocks until the thread has ended: OK after a drain, else why it cannot
+  // work (a refused token, a task without a true reward).
+  absl::Status Wait();
+
+ private:
+  absl::Status Work();
+  // Up to `count` questions; none after a while without.
+  absl::StatusOr<v1::LeaseResponse> Lease();
+  absl::Status Answer(const v1::Question& question);
+  // Waits for the next turn at the wanted rate, keeping the leases alive.
+  void WaitForTurn();
+  // Until `until` or the drain.
+  void Pause(absl::Time until);
+  bool Draining();
+  bool Drawn(double share);
+
+  const rpc::Client broker_;
+  const TeacherClientConfig config_;
+  const std::unique_ptr<v1::LabelingService::Stub> stub_;
+  Teacher teacher_;
+  // Faults come by chance, as they do.
+  std::mt19937_64 faults_;
+  absl::Time next_turn_ = absl::InfinitePast();
+  absl::Time next_heartbeat_ = absl::InfinitePast();
+  absl::Duration lease_ = absl::Seconds(30);
+  int64_t answers_ = 0;
+
+  base::Mutex mutex_;
+  base::CondVar changed_;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  // The long poll in progress, for Drain to cancel.
+  grpc::ClientContext* polling_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  absl::Status result_;
+  std::thread thread_;
+};
+
+}  // namespace backflip::labeler
+
+#endif  // BACKFLIP_SERVICES_LABELER_TEACHER_CLIENT_H_
