@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
@@ -40,6 +41,13 @@ std::vector<absl::string_view> InitProgram(int argc, char** argv, absl::string_v
   };
   config.version_string = [] { return std::string("backflip 0.1.0\n"); };
   absl::SetFlagsUsageConfig(config);
+  // --token-file and --token_file alike
+  for (int i = 1; i < argc && std::strcmp(argv[i], "--") != 0; ++i) {
+    if (std::strncmp(argv[i], "--", 2) != 0) continue;
+    for (char* c = argv[i] + 2; *c != 0 && *c != '='; ++c) {
+      if (*c == '-') *c = '_';
+    }
+  }
   const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
   InitLogging(service);
   const sigset_t signals = EndSignals();
