@@ -1,0 +1,109 @@
+// What the safetensors files promise: Python loads a policy and a reward, and
+// reproduces what a worker would do and what a trainer's ensemble would say.
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "common/learn/ppo.h"
+#include "common/learn/reward_ensemble.h"
+#include "common/nn/policy.h"
+#include "common/nn/snapshot.h"
+
+namespace backflip {
+namespace {
+
+constexpr int kObservations = 5;
+constexpr int kActions = 2;
+constexpr int kSteps = 64;
+
+std::vector<float> Draw(std::mt19937* random, int n, float mean, float deviation) {
+  std::normal_distribution<float> normal(mean, deviation);
+  std::vector<float> values(n);
+  for (float& value : values) value = normal(*random);
+  return values;
+}
+
+void WriteFile(const std::filesystem::path& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+void WriteFloats(const std::filesystem::path& path, const std::vector<float>& values) {
+  WriteFile(path, std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)));
+}
+
+std::vector<float> ReadFloats(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::copy(bytes.begin(), bytes.end(), reinterpret_cast<char*>(values.data()));
+  return values;
+}
+
+void ExpectClose(const std::vector<float>& actual, const std::vector<float>& expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t i = 0; i < actual.size(); ++i) EXPECT_NEAR(actual[i], expected[i], 2e-4) << "at " << i;
+}
+
+TEST(Snapshots, PythonReproducesActionsAndRewards) {
+  std::mt19937 random(7);
+  // far from standard, so that a forgotten normaliser is seen
+  const std::vector<float> observations = Draw(&random, kSteps * kObservations, 3, 2);
+  const std::vector<float> actions = Draw(&random, kSteps * kActions, 0, 1.5);
+
+  // a policy that has learned something, so that mean and scale matter
+  auto ppo = learn::Ppo::Create({.hidden = {8, 8}, .epochs = 2, .minibatch = 16}, kObservations, kActions);
+  ASSERT_TRUE(ppo.ok()) << ppo.status();
+  learn::Trajectory trajectory;
+  trajectory.observations = Draw(&random, (kSteps + 1) * kObservations, 3, 2);
+  trajectory.actions = actions;
+  trajectory.log_probabilities = Draw(&random, kSteps, -2, 0.1);
+  trajectory.rewards = Draw(&random, kSteps, 0, 1);
+  ASSERT_TRUE((*ppo)->Update({trajectory}).ok());
+
+  auto ensemble = learn::RewardEnsemble::Create({.hidden = {8}}, kObservations, kActions);
+  ASSERT_TRUE(ensemble.ok()) << ensemble.status();
+  ASSERT_TRUE((*ensemble)->AddObservations(observations).ok());
+  for (int i = 0; i < 20; ++i) {
+    learn::Label label;
+    label.ordinal = i;
+    for (learn::Clip* clip : {&label.left, &label.right}) {
+      clip->observations = Draw(&random, 4 * kObservations, 3, 2);
+      clip->actions = Draw(&random, 4 * kActions, 0, 1);
+    }
+    label.left_preferred = i % 2;
+    ASSERT_TRUE((*ensemble)->AddLabel(label).ok());
+  }
+  ASSERT_TRUE((*ensemble)->Train(5).ok());
+  ASSERT_TRUE((*ensemble)->NormalizeMembers(observations, actions).ok());
+
+  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "safetensors_test";
+  std::filesystem::create_directories(folder);
+  const nn::Snapshot policy_snapshot = (*ppo)->ToSnapshot();
+  WriteFile(folder / "policy.safetensors", policy_snapshot.Encode());
+  WriteFile(folder / "reward.safetensors", (*ensemble)->ToSnapshot().Encode());
+  WriteFloats(folder / "observations", observations);
+  WriteFloats(folder / "actions", actions);
+
+  const std::string command = std::string(PYTHON) + " " + SCRIPT + " " + folder.string();
+  ASSERT_EQ(std::system(command.c_str()), 0) << command;
+
+  const auto policy = nn::Policy::FromSnapshot(policy_snapshot);
+  ASSERT_TRUE(policy.ok()) << policy.status();
+  std::vector<float> expected(kSteps * kActions);
+  for (int i = 0; i < kSteps; ++i) {
+    policy->Mean(&observations[i * kObservations], &expected[i * kActions]);
+  }
+  ExpectClose(ReadFloats(folder / "policy_actions"), expected);
+  const auto rewards = (*ensemble)->Score(observations, actions);
+  ASSERT_TRUE(rewards.ok()) << rewards.status();
+  ExpectClose(ReadFloats(folder / "rewards"), *rewards);
+}
+
+}  // namespace
+}  // namespace backflip
