@@ -1,6 +1,7 @@
 #include "common/run/claim_keeper.h"
 
 #include <chrono>
+#include <future>
 #include <utility>
 
 #include "common/base/log.h"
@@ -17,7 +18,8 @@ constexpr int kClaimWaitMs = 25'000;
 
 absl::StatusOr<std::unique_ptr<ClaimKeeper>> ClaimKeeper::Claim(const rpc::Client& broker,
                                                                 const std::string& claimant,
-                                                                const std::string& advertise) {
+                                                                const std::string& advertise,
+                                                                const std::function<bool()>& stop) {
   const auto stub = v1::ClaimService::NewStub(broker.channel());
   v1::ClaimRequest request;
   request.set_claimant(claimant);
@@ -25,7 +27,14 @@ absl::StatusOr<std::unique_ptr<ClaimKeeper>> ClaimKeeper::Claim(const rpc::Clien
   request.set_wait_ms(kClaimWaitMs);
   v1::ClaimResponse claim;
   const auto context = broker.UnaryContext(absl::Milliseconds(kClaimWaitMs) + absl::Seconds(5));
-  RETURN_IF_ERROR(rpc::FromGrpc(stub->Claim(context.get(), request, &claim)));
+  std::promise<grpc::Status> promise;
+  std::future<grpc::Status> answer = promise.get_future();
+  stub->async()->Claim(context.get(), &request, &claim,
+                       [&](grpc::Status status) { promise.set_value(std::move(status)); });
+  while (answer.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
+    if (stop && stop()) context->TryCancel();
+  }
+  RETURN_IF_ERROR(rpc::FromGrpc(answer.get()));
   if (!claim.has_run()) return nullptr;
   return std::unique_ptr<ClaimKeeper>(new ClaimKeeper(broker, std::move(claim)));
 }

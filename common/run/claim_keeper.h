@@ -3,6 +3,7 @@
 #define BACKFLIP_COMMON_RUN_CLAIM_KEEPER_H_
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -19,9 +20,10 @@ class ClaimKeeper {
  public:
   // One long poll (25 s) for a run; null when there is none to claim.
   // `claimant`: random, one per process start. `advertise`: see ClaimRequest.
+  // CANCELLED within a tenth of a second of `stop` (may be null) answering true.
   static absl::StatusOr<std::unique_ptr<ClaimKeeper>> Claim(
       const rpc::Client& broker, const std::string& claimant,
-      const std::string& advertise);
+      const std::string& advertise, const std::function<bool()>& stop = nullptr);
   // Stops renewing; does not release.
   ~ClaimKeeper();
 
