@@ -1,0 +1,241 @@
+#include "common/sim/simulator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+
+namespace backflip::sim {
+namespace {
+
+constexpr size_t kMaxWaiting = 4096;
+// a stopping simulator is noticed after at most so many steps
+constexpr int kStepsBetweenChecks = 64;
+
+}  // namespace
+
+struct Simulator::Job {
+  Ticket ticket;
+  Callback done;
+  // The next environment to take; under the simulator's mutex.
+  int next = 0;
+  // Each thread writes the entries of its own environments.
+  Rollout rollout;
+  std::vector<absl::Status> statuses;
+  std::atomic<int> left{0};
+};
+
+absl::StatusOr<std::unique_ptr<Simulator>> Simulator::Start(
+    std::shared_ptr<const CompiledTask> task, int threads) {
+  if (threads < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(threads, " simulation threads; at least 1"));
+  }
+  std::vector<std::unique_ptr<Environment>> environments;
+  for (int i = 0; i < threads; ++i) {
+    ASSIGN_OR_RETURN(auto environment, Environment::Create(task));
+    environments.push_back(std::move(environment));
+  }
+  auto simulator = std::unique_ptr<Simulator>(new Simulator(std::move(task)));
+  for (auto& environment : environments) {
+    simulator->threads_.emplace_back(
+        [s = simulator.get(), e = std::move(environment)]() mutable {
+          s->Work(std::move(e));
+        });
+  }
+  return simulator;
+}
+
+Simulator::~Simulator() {
+  std::deque<std::shared_ptr<Job>> untouched;
+  {
+    base::MutexLock lock(&mutex_);
+    stopping_ = true;
+    // environments that nobody took will not be simulated
+    for (const auto& job : jobs_) {
+      const int skipped =
+          static_cast<int>(job->ticket.environments.size()) - job->next;
+      job->statuses.back() = absl::CancelledError("the simulator stops");
+      if (job->left.fetch_sub(skipped) == skipped) untouched.push_back(job);
+    }
+    jobs_.clear();
+  }
+  changed_.NotifyAll();
+  for (const auto& job : untouched) job->done(job->statuses.back());
+  for (std::thread& thread : threads_) thread.join();
+}
+
+absl::Status Simulator::Check(const Ticket& ticket) const {
+  if (ticket.environments.empty()) {
+    return absl::InvalidArgumentError("a ticket without environments");
+  }
+  if (ticket.steps < 1 || ticket.steps > 1000000) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a ticket of ", ticket.steps, " steps; must be 1 to 1,000,000"));
+  }
+  if (ticket.policy != nullptr &&
+      (ticket.policy->observation_size() != task_->observation_size() ||
+       ticket.policy->action_size() != task_->action_size())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the policy takes ", ticket.policy->observation_size(),
+        " observations to ", ticket.policy->action_size(), " actions; task ",
+        task_->name(), " has ", task_->observation_size(), " and ",
+        task_->action_size()));
+  }
+  return absl::OkStatus();
+}
+
+void Simulator::Submit(Ticket ticket, Callback done) {
+  if (const absl::Status ok = Check(ticket); !ok.ok()) return done(ok);
+  auto job = std::make_shared<Job>();
+  const size_t size = ticket.environments.size();
+  job->ticket = std::move(ticket);
+  job->rollout.trajectories.resize(size);
+  job->rollout.truths.resize(size);
+  job->rollout.recordings.resize(size);
+  job->statuses.resize(size);
+  job->left = static_cast<int>(size);
+  absl::Status refused;
+  {
+    base::MutexLock lock(&mutex_);
+    if (stopping_) {
+      refused = absl::CancelledError("the simulator stops");
+    } else if (jobs_.size() >= kMaxWaiting) {
+      refused = absl::ResourceExhaustedError(
+          absl::StrCat(jobs_.size(), " tickets wait already"));
+    } else {
+      job->done = std::move(done);
+      jobs_.push_back(std::move(job));
+    }
+  }
+  if (!refused.ok()) return done(refused);
+  changed_.NotifyAll();
+}
+
+absl::StatusOr<Rollout> Simulator::Run(Ticket ticket) {
+  base::Mutex mutex;
+  base::CondVar finished;
+  std::optional<absl::StatusOr<Rollout>> result;
+  Submit(std::move(ticket), [&](absl::StatusOr<Rollout> rollout) {
+    base::MutexLock lock(&mutex);
+    result = std::move(rollout);
+    finished.NotifyAll();
+  });
+  base::MutexLock lock(&mutex);
+  while (!result.has_value()) finished.Wait(&mutex);
+  return *std::move(result);
+}
+
+void Simulator::Work(std::unique_ptr<Environment> environment) {
+  while (true) {
+    std::shared_ptr<Job> job;
+    int index = 0;
+    {
+      base::MutexLock lock(&mutex_);
+      while (jobs_.empty() && !stopping_) changed_.Wait(&mutex_);
+      if (jobs_.empty()) return;
+      job = jobs_.front();
+      index = job->next++;
+      if (job->next == static_cast<int>(job->ticket.environments.size())) {
+        jobs_.pop_front();
+      }
+    }
+    job->statuses[index] =
+        Simulate(job->ticket, index, environment.get(), &job->rollout);
+    if (job->left.fetch_sub(1) > 1) continue;
+    // the last one hands the rollout over
+    absl::StatusOr<Rollout> result = std::move(job->rollout);
+    for (const absl::Status& status : job->statuses) {
+      if (!status.ok()) {
+        result = status;
+        break;
+      }
+    }
+    job->done(std::move(result));
+  }
+}
+
+absl::Status Simulator::Simulate(const Ticket& ticket, int index,
+                                 Environment* environment, Rollout* rollout) {
+  const int steps = ticket.steps;
+  const int observation_size = task_->observation_size();
+  const int action_size = task_->action_size();
+  const int state_size = task_->state_size();
+  const int episode_steps = ticket.evaluation ? task_->task().evaluation_steps()
+                                              : task_->task().episode_steps();
+  const bool has_true_reward = task_->has_true_reward();
+  Trajectory& out = rollout->trajectories[index];
+  Truth& truth = rollout->truths[index];
+  Recording& recording = rollout->recordings[index];
+  out.observations.resize(static_cast<size_t>(steps) * observation_size);
+  out.actions.resize(static_cast<size_t>(steps) * action_size);
+  if (!ticket.evaluation) out.log_probs.resize(steps);
+  out.last_observation.resize(observation_size);
+  if (has_true_reward) truth.true_rewards.resize(steps);
+  recording.states.resize(static_cast<size_t>(steps) * state_size);
+  recording.last_state.resize(state_size);
+
+  const EnvironmentStart& start = ticket.environments[index];
+  if (start.state.has_value()) {
+    RETURN_IF_ERROR(environment->Restore(*start.state));
+  } else {
+    RETURN_IF_ERROR(environment->Begin(start.reset_seed));
+  }
+
+  Truth::Episode episode;
+  bool from_reset = environment->episode_step() == 0;
+  std::vector<float> normals(action_size);
+  for (int t = 0; t < steps; ++t) {
+    if (t % kStepsBetweenChecks == 0 && stopping_) {
+      return absl::CancelledError("the simulator stops");
+    }
+    float* observation = &out.observations[static_cast<size_t>(t) * observation_size];
+    float* action = &out.actions[static_cast<size_t>(t) * action_size];
+    environment->Observe(observation);
+    environment->RecordState(&recording.states[static_cast<size_t>(t) * state_size]);
+    // act
+    if (ticket.policy == nullptr) {
+      environment->DrawUniforms(absl::MakeSpan(action, action_size));
+    } else if (ticket.evaluation) {
+      ticket.policy->Mean(observation, action);
+    } else {
+      environment->DrawNormals(absl::MakeSpan(normals));
+      out.log_probs[t] = ticket.policy->Act(observation, normals.data(),
+                                            environment->noise(), action);
+    }
+    RETURN_IF_ERROR(environment->Step(action));
+    if (has_true_reward) {
+      truth.true_rewards[t] = static_cast<float>(environment->true_reward());
+      episode.true_return += environment->true_reward();
+    }
+    ++episode.steps;
+    // end of the episode, or of the ticket
+    const bool ended =
+        environment->episode_step() >= episode_steps || environment->diverged();
+    const bool last = t + 1 == steps;
+    if (!ended && !last) continue;
+    environment->Observe(out.last_observation.data());
+    environment->RecordState(recording.last_state.data());
+    episode.complete = ended && from_reset;
+    episode.metrics = environment->Metrics();
+    truth.episodes.push_back(std::move(episode));
+    if (!ended) continue;
+    out.episode_ends.push_back(t);
+    out.end_observations.insert(out.end_observations.end(),
+                                out.last_observation.begin(),
+                                out.last_observation.end());
+    recording.end_states.insert(recording.end_states.end(),
+                                recording.last_state.begin(),
+                                recording.last_state.end());
+    RETURN_IF_ERROR(environment->BeginEpisode());
+    from_reset = true;
+    episode = Truth::Episode{};
+    episode.first_step = t + 1;
+  }
+  out.end = environment->Save();
+  steps_.fetch_add(steps, std::memory_order_relaxed);
+  return absl::OkStatus();
+}
+
+}  // namespace backflip::sim
