@@ -27,10 +27,12 @@ absl::StatusOr<std::unique_ptr<ClaimKeeper>> ClaimKeeper::Claim(const rpc::Clien
   request.set_wait_ms(kClaimWaitMs);
   v1::ClaimResponse claim;
   const auto context = broker.UnaryContext(absl::Milliseconds(kClaimWaitMs) + absl::Seconds(5));
-  std::promise<grpc::Status> promise;
-  std::future<grpc::Status> answer = promise.get_future();
-  stub->async()->Claim(context.get(), &request, &claim,
-                       [&](grpc::Status status) { promise.set_value(std::move(status)); });
+  // shared: the callback may still be in set_value when the wait below ends
+  const auto promise = std::make_shared<std::promise<grpc::Status>>();
+  std::future<grpc::Status> answer = promise->get_future();
+  stub->async()->Claim(context.get(), &request, &claim, [promise](grpc::Status status) {
+    promise->set_value(std::move(status));
+  });
   while (answer.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
     if (stop && stop()) context->TryCancel();
   }
