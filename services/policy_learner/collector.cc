@@ -1,0 +1,433 @@
+#include "services/policy_learner/collector.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/protocol.h"
+
+namespace backflip::learner {
+namespace {
+
+constexpr int64_t kRolloutBytes = 3 << 20;
+constexpr int64_t kPolicyChunkBytes = 1 << 20;
+// More tickets give simulation threads finer pieces to share, fewer cost less.
+constexpr int kTicketsPerBatch = 64;
+constexpr int kMostThreads = 4096;
+// A worker whose heart beats but that keeps a ticket so long is stuck.
+constexpr absl::Duration kStuckAfter = absl::Minutes(2);
+constexpr std::chrono::milliseconds kStopCheck(100);
+
+// What seeds are keyed by, after the run's own.
+enum SeedPurpose : uint64_t { kEnvironmentSeed = 1, kClipSeed = 2 };
+
+int64_t StepBytes(const v1::TaskInfo& task) {
+  // observations, actions, log-probability, true reward
+  return 4 * (task.observation_size() + task.action_size() + 2);
+}
+
+int StepsPerEnvironment(const v1::RunSpec& spec) {
+  return spec.collection().batch_steps() / spec.collection().environments();
+}
+
+int EnvironmentsPerTicket(const v1::RunSpec& spec, const v1::TaskInfo& task) {
+  const int environments = spec.collection().environments();
+  const int few = (environments + kTicketsPerBatch - 1) / kTicketsPerBatch;
+  const int64_t most =
+      kRolloutBytes / (StepBytes(task) * StepsPerEnvironment(spec));
+  return static_cast<int>(std::clamp<int64_t>(few, 1, std::max<int64_t>(1, most)));
+}
+
+}  // namespace
+
+absl::Status Collector::CheckSizes(const v1::RunSpec& spec,
+                                   const v1::TaskInfo& task) {
+  const int64_t step = StepBytes(task);
+  if (StepsPerEnvironment(spec) * step > kRolloutBytes) {
+    const int64_t most = kRolloutBytes / step;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "collection.batch_steps / collection.environments is ",
+        StepsPerEnvironment(spec), " steps, which with ",
+        task.observation_size(), " observations is over 3 MB; allowed: at most ",
+        most, " steps for each environment"));
+  }
+  if (task.evaluation_steps() * step > kRolloutBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "evaluation_steps of task ", task.name(), " is ",
+        task.evaluation_steps(), ", which with ", task.observation_size(),
+        " observations is over 3 MB; allowed: at most ", kRolloutBytes / step));
+  }
+  return absl::OkStatus();
+}
+
+int64_t Collector::Batches(const v1::RunSpec& spec) {
+  const int64_t batch = spec.collection().batch_steps();
+  return (spec.steps() + batch - 1) / batch;
+}
+
+Collector::Collector(const v1::RunSpec& spec, const v1::TaskInfo& task,
+                     int64_t iteration,
+                     std::vector<v1::EnvironmentState> environments)
+    : spec_(spec),
+      task_(task),
+      shape_{task.observation_size(), task.action_size(), task.episode_steps(),
+             spec.reward() == v1::TRUE},
+      batch_(iteration),
+      states_(environments),
+      taken_states_(std::move(environments)) {}
+
+Collector::Key Collector::KeyOf(const v1::Ticket& ticket) {
+  return {ticket.purpose(), ticket.iteration(), ticket.index()};
+}
+
+std::shared_ptr<const Collector::Policy> Collector::MakePolicy(
+    PolicyToAct info) {
+  auto policy = std::make_shared<Policy>();
+  const int64_t size = static_cast<int64_t>(info.bytes.size());
+  for (int64_t at = 0; at == 0 || at < size; at += kPolicyChunkBytes) {
+    auto message = std::make_shared<v1::LearnerMessage>();
+    v1::PolicyChunk* chunk = message->mutable_policy();
+    chunk->set_version(info.version);
+    chunk->set_data(info.bytes.substr(at, kPolicyChunkBytes));
+    chunk->set_last(at + kPolicyChunkBytes >= size);
+    policy->chunks.push_back(std::move(message));
+  }
+  info.bytes.clear();
+  policy->info = std::move(info);
+  return policy;
+}
+
+void Collector::AddPolicy(PolicyToAct info) {
+  auto policy = MakePolicy(std::move(info));
+  base::MutexLock lock(&mutex_);
+  policies_[policy->info.iteration] = policy;
+  while (static_cast<int>(policies_.size()) > spec_.max_policy_lag() + 1) {
+    policies_.erase(policies_.begin());
+  }
+  MaybeStartBatch();
+  Issue(absl::Now());
+}
+
+void Collector::MaybeStartBatch() {
+  if (batch_group_ != nullptr || policies_.empty()) return;
+  if (batch_ >= Batches(spec_)) return;
+  // after a restart the policy of the batch before is not there: a newer one
+  // acts then
+  const int64_t wanted = std::max(batch_ - spec_.max_policy_lag(),
+                                  policies_.begin()->first);
+  const auto it = policies_.find(wanted);
+  if (it == policies_.end() || wanted > batch_) return;
+
+  const int environments = spec_.collection().environments();
+  const int each = EnvironmentsPerTicket(spec_, task_);
+  const int tickets = (environments + each - 1) / each;
+  std::vector<std::shared_ptr<v1::LearnerMessage>> messages;
+  for (int index = 0; index < tickets; ++index) {
+    auto message = std::make_shared<v1::LearnerMessage>();
+    v1::Ticket* ticket = message->mutable_ticket();
+    ticket->set_iteration(batch_);
+    ticket->set_index(index);
+    ticket->set_purpose(v1::COLLECT);
+    ticket->set_policy_version(it->second->info.version);
+    ticket->set_steps(StepsPerEnvironment(spec_));
+    ticket->set_noise_correlation(spec_.collection().noise_correlation());
+    const int first = index * each;
+    const int last = std::min(environments, first + each);
+    for (int e = first; e < last; ++e) {
+      v1::EnvironmentStart* start = ticket->add_environments();
+      if (states_.empty()) {
+        start->set_reset_seed(base::SeedOf(
+            {spec_.seed(), kEnvironmentSeed, static_cast<uint64_t>(e)}));
+      } else {
+        *start->mutable_state() = states_[e];
+      }
+    }
+    if (spec_.reward() == v1::PREFERENCES) {
+      // ticket by ticket, the batch's clips by the share of its environments
+      const int64_t clips = spec_.collection().clips_per_batch();
+      ticket->set_clips(static_cast<int>(clips * last / environments -
+                                         clips * first / environments));
+      ticket->set_clip_seed(base::SeedOf(
+          {spec_.seed(), kClipSeed, static_cast<uint64_t>(batch_),
+           static_cast<uint64_t>(index)}));
+    }
+    messages.push_back(std::move(message));
+  }
+  batch_group_ = std::make_shared<Group>();
+  OpenTickets(std::move(messages), it->second, batch_group_);
+}
+
+void Collector::OpenTickets(
+    std::vector<std::shared_ptr<v1::LearnerMessage>> messages,
+    std::shared_ptr<const Policy> policy, std::shared_ptr<Group> group) {
+  group->missing = static_cast<int>(messages.size());
+  group->rollouts.resize(messages.size());
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const v1::Ticket& ticket = messages[i]->ticket();
+    const TicketId id = next_ticket_++;
+    ids_[KeyOf(ticket)] = id;
+    book_.Add(id, ticket.purpose() == v1::COLLECT);
+    open_[id] = {std::move(messages[i]), policy, group, static_cast<int>(i)};
+  }
+}
+
+void Collector::TakeStates() {
+  states_.clear();
+  for (const auto& rollout : batch_group_->rollouts) {
+    for (const v1::Trajectory& path : rollout->trajectories()) {
+      states_.push_back(path.end());
+    }
+  }
+}
+
+void Collector::Issue(absl::Time now) {
+  for (const auto& [worker_id, ticket_id] : book_.IssueWaiting(now)) {
+    Worker& worker = workers_.at(worker_id);
+    const OpenTicket& ticket = open_.at(ticket_id);
+    const int64_t version = ticket.policy->info.version;
+    if (std::find(worker.policies.begin(), worker.policies.end(), version) ==
+        worker.policies.end()) {
+      for (const auto& chunk : ticket.policy->chunks) worker.link->Send(chunk);
+      worker.policies.push_back(version);
+      if (static_cast<int>(worker.policies.size()) > rpc::kPoliciesKept) {
+        worker.policies.pop_front();
+      }
+    }
+    worker.link->Send(ticket.message);
+  }
+}
+
+template <typename Done>
+absl::Status Collector::WaitFor(const std::function<bool()>& stop, Done done) {
+  while (!done()) {
+    if (stop()) return absl::CancelledError("stopped");
+    changed_.WaitFor(&mutex_, kStopCheck);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::unique_ptr<v1::Rollout>>> Collector::WaitBatch(
+    int64_t iteration, const std::function<bool()>& stop) {
+  base::MutexLock lock(&mutex_);
+  RETURN_IF_ERROR(WaitFor(stop, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return complete_.contains(iteration);
+  }));
+  const std::shared_ptr<Group> group = std::move(complete_[iteration]);
+  complete_.erase(iteration);
+  taken_states_.clear();
+  for (const auto& rollout : group->rollouts) {
+    for (const v1::Trajectory& path : rollout->trajectories()) {
+      taken_states_.push_back(path.end());
+    }
+  }
+  return std::move(group->rollouts);
+}
+
+std::vector<v1::EnvironmentState> Collector::environments() const {
+  base::MutexLock lock(&mutex_);
+  return taken_states_;
+}
+
+int64_t Collector::Evaluate(const PolicyToAct& info, int first_episode,
+                            const std::vector<uint64_t>& seeds,
+                            bool final_episodes) {
+  auto policy = MakePolicy(info);
+  std::vector<std::shared_ptr<v1::LearnerMessage>> messages;
+  for (size_t i = 0; i < seeds.size(); ++i) {
+    auto message = std::make_shared<v1::LearnerMessage>();
+    v1::Ticket* ticket = message->mutable_ticket();
+    ticket->set_iteration(info.iteration);
+    ticket->set_index(first_episode + static_cast<int>(i));
+    ticket->set_purpose(v1::EVALUATE);
+    ticket->set_policy_version(info.version);
+    ticket->add_environments()->set_reset_seed(seeds[i]);
+    ticket->set_steps(task_.evaluation_steps());
+    ticket->set_steps_trained(info.steps_trained);
+    ticket->set_final(final_episodes);
+    messages.push_back(std::move(message));
+  }
+  auto group = std::make_shared<Group>();
+  base::MutexLock lock(&mutex_);
+  const int64_t handle = next_evaluation_++;
+  evaluations_[handle] = group;
+  OpenTickets(std::move(messages), std::move(policy), group);
+  Issue(absl::Now());
+  return handle;
+}
+
+std::optional<Episodes> Collector::TakeEvaluation(int64_t handle) {
+  base::MutexLock lock(&mutex_);
+  const auto it = evaluations_.find(handle);
+  if (it == evaluations_.end() || it->second->missing > 0) return std::nullopt;
+  Episodes episodes{std::move(it->second->rollouts)};
+  evaluations_.erase(it);
+  return episodes;
+}
+
+absl::StatusOr<Episodes> Collector::WaitEvaluation(
+    int64_t handle, const std::function<bool()>& stop) {
+  base::MutexLock lock(&mutex_);
+  const auto it = evaluations_.find(handle);
+  if (it == evaluations_.end()) return absl::NotFoundError("no such evaluation");
+  const std::shared_ptr<Group> group = it->second;
+  RETURN_IF_ERROR(WaitFor(stop, [&] { return group->missing == 0; }));
+  evaluations_.erase(handle);
+  return Episodes{std::move(group->rollouts)};
+}
+
+void Collector::ReleaseWorkers() {
+  auto release = std::make_shared<v1::LearnerMessage>();
+  release->mutable_release();
+  base::MutexLock lock(&mutex_);
+  if (released_) return;
+  released_ = true;
+  for (auto& [id, worker] : workers_) {
+    book_.RetireWorker(id);
+    worker.link->Send(release);
+  }
+}
+
+void Collector::TakeWorkers() {
+  base::MutexLock lock(&mutex_);
+  released_ = false;
+}
+
+int64_t Collector::dropped() const {
+  base::MutexLock lock(&mutex_);
+  return dropped_;
+}
+
+int Collector::workers() const {
+  base::MutexLock lock(&mutex_);
+  return static_cast<int>(workers_.size());
+}
+
+absl::StatusOr<WorkerId> Collector::Connect(const v1::Register& hello,
+                                            WorkerLink* link, absl::Time now) {
+  if (hello.protocol_major() != rpc::kProtocolMajor) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "this learner speaks protocol ", rpc::kProtocolMajor, ".",
+        rpc::kProtocolMinor, ", the worker ", hello.protocol_major(), ".",
+        hello.protocol_minor(),
+        "; run both from the same major version of Backflip"));
+  }
+  if (hello.task_fingerprint() != task_.fingerprint()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the worker's task has fingerprint ", hello.task_fingerprint(),
+        ", but this run's task ", task_.name(), " has ", task_.fingerprint(),
+        "; fetch the run's bundle again, and use the same version of MuJoCo "
+        "everywhere"));
+  }
+  if (hello.threads() < 1 || hello.threads() > kMostThreads) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the worker has ", hello.threads(),
+        " simulation threads; allowed: 1 to ", kMostThreads));
+  }
+  auto registered = std::make_shared<v1::LearnerMessage>();
+  registered->mutable_registered()->set_protocol_minor(rpc::kProtocolMinor);
+  base::MutexLock lock(&mutex_);
+  const WorkerId id = next_worker_++;
+  Worker& worker = workers_[id];
+  worker.link = link;
+  worker.heard = now;
+  book_.AddWorker(id, hello.threads());
+  link->Send(std::move(registered));
+  if (released_) {
+    book_.RetireWorker(id);
+    auto release = std::make_shared<v1::LearnerMessage>();
+    release->mutable_release();
+    link->Send(std::move(release));
+  }
+  Issue(now);
+  return id;
+}
+
+absl::Status Collector::Return(WorkerId worker_id,
+                               std::unique_ptr<v1::Rollout> rollout,
+                               absl::Time now) {
+  const Key key{rollout->purpose(), rollout->iteration(), rollout->index()};
+  TicketId id = 0;
+  std::shared_ptr<const v1::LearnerMessage> asked;
+  {
+    base::MutexLock lock(&mutex_);
+    const auto worker = workers_.find(worker_id);
+    if (worker == workers_.end()) return absl::OkStatus();
+    worker->second.heard = now;
+    const auto it = ids_.find(key);
+    if (it != ids_.end()) {
+      id = it->second;
+      const auto open = open_.find(id);
+      if (open != open_.end()) asked = open->second.message;
+    }
+  }
+  // outside the lock: it reads every number
+  if (asked != nullptr) {
+    RETURN_IF_ERROR(CheckRollout(asked->ticket(), shape_, *rollout));
+  }
+
+  base::MutexLock lock(&mutex_);
+  if (!book_.Return(worker_id, id)) {
+    ++dropped_;
+  } else {
+    const auto it = open_.find(id);
+    const std::shared_ptr<Group> group = it->second.group;
+    group->rollouts[it->second.place] = std::move(rollout);
+    open_.erase(it);
+    if (--group->missing == 0) {
+      if (group == batch_group_) {
+        TakeStates();
+        complete_[batch_++] = std::move(batch_group_);
+        batch_group_ = nullptr;
+        MaybeStartBatch();
+      }
+      changed_.NotifyAll();
+    }
+  }
+  if (!book_.Knows(id)) ids_.erase(key);
+  Issue(now);
+  return absl::OkStatus();
+}
+
+void Collector::Heard(WorkerId worker, absl::Time now) {
+  base::MutexLock lock(&mutex_);
+  const auto it = workers_.find(worker);
+  if (it != workers_.end()) it->second.heard = now;
+}
+
+void Collector::Disconnect(WorkerId worker, absl::Time now) {
+  base::MutexLock lock(&mutex_);
+  if (workers_.erase(worker) == 0) return;
+  book_.RemoveWorker(worker);
+  Issue(now);
+}
+
+void Collector::Tick(absl::Time now) {
+  auto heartbeat = std::make_shared<v1::LearnerMessage>();
+  heartbeat->mutable_heartbeat();
+  base::MutexLock lock(&mutex_);
+  std::vector<WorkerId> silent;
+  for (auto& [id, worker] : workers_) {
+    if (now - worker.heard > absl::Seconds(rpc::kSilenceSeconds)) {
+      silent.push_back(id);
+    } else {
+      worker.link->Send(heartbeat);
+    }
+  }
+  for (const WorkerId id : silent) {
+    base::LogWarning("worker silent", {{"worker", id}});
+    workers_[id].link->Cut(absl::DeadlineExceededError(absl::StrCat(
+        "the worker sent nothing for ", rpc::kSilenceSeconds,
+        " s; its tickets went to others")));
+    workers_.erase(id);
+    book_.RemoveWorker(id);
+  }
+  book_.Reissue(now - kStuckAfter);
+  Issue(now);
+}
+
+}  // namespace backflip::learner

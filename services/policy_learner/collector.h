@@ -1,0 +1,197 @@
+// Batches and evaluations: turns policies into tickets, and the rollouts that
+// workers return into batches.
+#ifndef BACKFLIP_SERVICES_POLICY_LEARNER_COLLECTOR_H_
+#define BACKFLIP_SERVICES_POLICY_LEARNER_COLLECTOR_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "backflip/v1/collect.pb.h"
+#include "backflip/v1/run.pb.h"
+#include "common/base/mutex.h"
+#include "services/policy_learner/rollout_check.h"
+#include "services/policy_learner/ticket_book.h"
+
+namespace backflip::learner {
+
+// The learner's end of one worker's stream. The collector calls it under its
+// lock: calls must not block nor call the collector.
+class WorkerLink {
+ public:
+  virtual ~WorkerLink() = default;
+  virtual void Send(std::shared_ptr<const v1::LearnerMessage> message) = 0;
+  // Ends the stream with `status`.
+  virtual void Cut(absl::Status status) = 0;
+};
+
+struct PolicyToAct {
+  // The batch that it acts in first.
+  int64_t iteration = 0;
+  // Given by the broker.
+  int64_t version = 0;
+  int64_t steps_trained = 0;
+  // A policy snapshot, encoded.
+  std::string bytes;
+};
+
+struct Episodes {
+  // Rollouts in the order of `seeds`.
+  std::vector<std::unique_ptr<v1::Rollout>> rollouts;
+};
+
+// Batch b acts with policy max(0, b - max_policy_lag): its tickets go out as
+// soon as batch b - 1 is complete and that policy is there. Environments go on
+// from batch to batch. Evaluations fill the time in which no batch wants steps.
+//
+// What tickets say depends on nothing but the run's options and what came
+// before, never on how many workers there are.
+//
+// Thread-safe. Nothing blocks but the Wait functions.
+class Collector {
+ public:
+  // INVALID_ARGUMENT when rollouts of this run would not fit into a message;
+  // says what to change.
+  static absl::Status CheckSizes(const v1::RunSpec& spec,
+                                 const v1::TaskInfo& task);
+
+  // How many batches give at least the run's steps. No more are collected.
+  static int64_t Batches(const v1::RunSpec& spec);
+
+  // Begins with batch `iteration`; `environments`: where the last batch before
+  // it left them, or empty for fresh ones.
+  Collector(const v1::RunSpec& spec, const v1::TaskInfo& task,
+            int64_t iteration,
+            std::vector<v1::EnvironmentState> environments);
+
+  // ---- The learner's side.
+
+  void AddPolicy(PolicyToAct policy);
+
+  // The rollouts of a batch, in the order of its tickets. Batches are taken one
+  // after the other. `stop` is asked at least ten times a second: CANCELLED
+  // once it is true.
+  absl::StatusOr<std::vector<std::unique_ptr<v1::Rollout>>> WaitBatch(
+      int64_t iteration, const std::function<bool()>& stop);
+
+  // Where the environments stood after the batch taken last.
+  std::vector<v1::EnvironmentState> environments() const;
+
+  // Asks for one episode of mean actions for each seed, numbered from
+  // `first_episode`. Returns a handle. No two evaluations of one policy share
+  // an episode number.
+  int64_t Evaluate(const PolicyToAct& policy, int first_episode,
+                   const std::vector<uint64_t>& seeds, bool final_episodes);
+  // Nothing while the evaluation lasts. The handle is used up once it gave one.
+  std::optional<Episodes> TakeEvaluation(int64_t handle);
+  absl::StatusOr<Episodes> WaitEvaluation(int64_t handle,
+                                          const std::function<bool()>& stop);
+
+  // Asks every worker, and every later one, to go on with other work.
+  void ReleaseWorkers();
+  // Takes workers again.
+  void TakeWorkers();
+
+  // Rollouts that came late or twice.
+  int64_t dropped() const;
+  int workers() const;
+
+  // ---- The workers' side.
+
+  // `link` must live until Disconnect. Sends Registered and tickets.
+  // INVALID_ARGUMENT or FAILED_PRECONDITION refuse the worker.
+  absl::StatusOr<WorkerId> Connect(const v1::Register& hello, WorkerLink* link,
+                                   absl::Time now);
+  // INVALID_ARGUMENT: the stream must end.
+  absl::Status Return(WorkerId worker, std::unique_ptr<v1::Rollout> rollout,
+                      absl::Time now);
+  // A heartbeat.
+  void Heard(WorkerId worker, absl::Time now);
+  // Idempotent.
+  void Disconnect(WorkerId worker, absl::Time now);
+
+  // Sends heartbeats, cuts silent workers, and gives the tickets of stuck ones
+  // to others. To be called every kHeartbeatSeconds.
+  void Tick(absl::Time now);
+
+ private:
+  struct Policy {
+    PolicyToAct info;
+    std::vector<std::shared_ptr<const v1::LearnerMessage>> chunks;
+  };
+  struct Group;
+  struct OpenTicket {
+    std::shared_ptr<const v1::LearnerMessage> message;
+    std::shared_ptr<const Policy> policy;
+    std::shared_ptr<Group> group;
+    int place = 0;
+  };
+  // What tickets are asked for together.
+  struct Group {
+    std::vector<std::unique_ptr<v1::Rollout>> rollouts;
+    int missing = 0;
+  };
+  struct Worker {
+    WorkerLink* link = nullptr;
+    absl::Time heard;
+    std::deque<int64_t> policies;
+  };
+  // purpose, iteration, index
+  using Key = std::tuple<int, int64_t, int32_t>;
+
+  static Key KeyOf(const v1::Ticket& ticket);
+  static std::shared_ptr<const Policy> MakePolicy(PolicyToAct policy);
+  void OpenTickets(std::vector<std::shared_ptr<v1::LearnerMessage>> messages,
+                   std::shared_ptr<const Policy> policy,
+                   std::shared_ptr<Group> group)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void MaybeStartBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TakeStates() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Issue(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  template <typename Done>
+  absl::Status WaitFor(const std::function<bool()>& stop, Done done)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const v1::RunSpec spec_;
+  const v1::TaskInfo task_;
+  const RolloutShape shape_;
+
+  mutable base::Mutex mutex_;
+  base::CondVar changed_;
+  // The batch that is collected now or next.
+  int64_t batch_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<Group> batch_group_ ABSL_GUARDED_BY(mutex_);
+  // Complete and not taken.
+  std::map<int64_t, std::shared_ptr<Group>> complete_ ABSL_GUARDED_BY(mutex_);
+  // By iteration; the newest max_policy_lag + 1.
+  std::map<int64_t, std::shared_ptr<const Policy>> policies_
+      ABSL_GUARDED_BY(mutex_);
+  // After the newest complete batch; after the batch taken last.
+  std::vector<v1::EnvironmentState> states_ ABSL_GUARDED_BY(mutex_);
+  std::vector<v1::EnvironmentState> taken_states_ ABSL_GUARDED_BY(mutex_);
+
+  TicketBook book_ ABSL_GUARDED_BY(mutex_);
+  TicketId next_ticket_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::map<TicketId, OpenTicket> open_ ABSL_GUARDED_BY(mutex_);
+  std::map<Key, TicketId> ids_ ABSL_GUARDED_BY(mutex_);
+  std::map<int64_t, std::shared_ptr<Group>> evaluations_
+      ABSL_GUARDED_BY(mutex_);
+  int64_t next_evaluation_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::map<WorkerId, Worker> workers_ ABSL_GUARDED_BY(mutex_);
+  WorkerId next_worker_ ABSL_GUARDED_BY(mutex_) = 1;
+  bool released_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t dropped_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace backflip::learner
+
+#endif  // BACKFLIP_SERVICES_POLICY_LEARNER_COLLECTOR_H_

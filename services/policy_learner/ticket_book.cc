@@ -1,0 +1,94 @@
+#include "services/policy_learner/ticket_book.h"
+
+namespace backflip::learner {
+
+void TicketBook::Add(TicketId ticket, bool urgent) {
+  tickets_[ticket].urgent = urgent;
+  waiting_.insert({!urgent, ticket});
+}
+
+void TicketBook::AddWorker(WorkerId worker, int threads) {
+  workers_[worker].threads = threads;
+}
+
+void TicketBook::RemoveWorker(WorkerId worker) {
+  workers_.erase(worker);
+  for (auto& [id, ticket] : tickets_) {
+    if (ticket.worker != worker) continue;
+    ticket.worker = 0;
+    waiting_.insert({!ticket.urgent, id});
+  }
+}
+
+void TicketBook::RetireWorker(WorkerId worker) {
+  const auto it = workers_.find(worker);
+  if (it != workers_.end()) it->second.retired = true;
+}
+
+std::vector<TicketBook::Issue> TicketBook::IssueWaiting(absl::Time now) {
+  std::vector<Issue> issues;
+  for (auto place = waiting_.begin(); place != waiting_.end();) {
+    const TicketId id = place->second;
+    Worker* best = nullptr;
+    WorkerId best_id = 0;
+    bool someone = false;
+    for (auto& [worker_id, worker] : workers_) {
+      const auto load = static_cast<int64_t>(worker.tickets.size());
+      if (worker.retired || load >= 2 * worker.threads) continue;
+      someone = true;
+      // after Reissue, the one that has it already is no help
+      if (worker.tickets.contains(id)) continue;
+      if (best == nullptr || load * best->threads <
+                                 static_cast<int64_t>(best->tickets.size()) *
+                                     worker.threads) {
+        best = &worker;
+        best_id = worker_id;
+      }
+    }
+    if (!someone) break;
+    if (best == nullptr) {
+      ++place;
+      continue;
+    }
+    Ticket& ticket = tickets_[id];
+    ticket.worker = best_id;
+    ticket.issued = now;
+    best->tickets.insert(id);
+    issues.push_back({best_id, id});
+    place = waiting_.erase(place);
+  }
+  return issues;
+}
+
+bool TicketBook::Return(WorkerId worker, TicketId ticket) {
+  const auto it = workers_.find(worker);
+  if (it != workers_.end()) it->second.tickets.erase(ticket);
+  if (!tickets_.contains(ticket)) return false;
+  Close(ticket);
+  return true;
+}
+
+void TicketBook::Reissue(absl::Time issued_before) {
+  for (auto& [id, ticket] : tickets_) {
+    if (ticket.worker == 0 || ticket.issued >= issued_before) continue;
+    ticket.worker = 0;
+    waiting_.insert({!ticket.urgent, id});
+  }
+}
+
+void TicketBook::Close(TicketId ticket) {
+  const auto it = tickets_.find(ticket);
+  if (it == tickets_.end()) return;
+  waiting_.erase({!it->second.urgent, ticket});
+  tickets_.erase(it);
+}
+
+bool TicketBook::Knows(TicketId ticket) const {
+  if (tickets_.contains(ticket)) return true;
+  for (const auto& [id, worker] : workers_) {
+    if (worker.tickets.contains(ticket)) return true;
+  }
+  return false;
+}
+
+}  // namespace backflip::learner

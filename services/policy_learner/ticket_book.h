@@ -1,0 +1,81 @@
+// Which tickets wait, and which worker has which: plain bookkeeping.
+#ifndef BACKFLIP_SERVICES_POLICY_LEARNER_TICKET_BOOK_H_
+#define BACKFLIP_SERVICES_POLICY_LEARNER_TICKET_BOOK_H_
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace backflip::learner {
+
+using WorkerId = int64_t;
+using TicketId = int64_t;
+
+// Not thread-safe.
+class TicketBook {
+ public:
+  struct Issue {
+    WorkerId worker;
+    TicketId ticket;
+  };
+
+  // A ticket that waits from now on. Urgent ones go before all others, and
+  // smaller ids before greater ones.
+  void Add(TicketId ticket, bool urgent);
+
+  void AddWorker(WorkerId worker, int threads);
+  // Its tickets wait again.
+  void RemoveWorker(WorkerId worker);
+  // It keeps its tickets and gets no others.
+  void RetireWorker(WorkerId worker);
+
+  // Gives waiting tickets to the workers with most idle threads for their size,
+  // until each has twice as many as it has threads: one to work on, and one to
+  // go on with at once. A ticket never goes to two workers at a time.
+  std::vector<Issue> IssueWaiting(absl::Time now);
+
+  // True: the first rollout of the ticket, which is closed now. False: a late
+  // or a repeated one.
+  bool Return(WorkerId worker, TicketId ticket);
+
+  // Tickets that were issued before `issued_before` wait again, although their
+  // worker lives; it keeps its share of work until it returns them or goes. The
+  // first rollout still wins.
+  void Reissue(absl::Time issued_before);
+
+  // Nobody wants the ticket any more.
+  void Close(TicketId ticket);
+
+  // Whether it is open, or a worker may still return it.
+  bool Knows(TicketId ticket) const;
+
+  int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
+  int64_t open() const { return static_cast<int64_t>(tickets_.size()); }
+
+ private:
+  struct Ticket {
+    bool urgent = false;
+    // The worker that it was issued to last; 0: it waits.
+    WorkerId worker = 0;
+    absl::Time issued;
+  };
+  struct Worker {
+    int threads = 1;
+    bool retired = false;
+    // Issued and not returned, closed ones included.
+    std::set<TicketId> tickets;
+  };
+  using Place = std::pair<bool, TicketId>;  // not urgent, id
+
+  std::map<TicketId, Ticket> tickets_;
+  std::set<Place> waiting_;
+  std::map<WorkerId, Worker> workers_;
+};
+
+}  // namespace backflip::learner
+
+#endif  // BACKFLIP_SERVICES_POLICY_LEARNER_TICKET_BOOK_H_
