@@ -1,0 +1,24 @@
+// How LibTorch is set up in this process.
+#ifndef BACKFLIP_COMMON_LEARN_TORCH_RUNTIME_H_
+#define BACKFLIP_COMMON_LEARN_TORCH_RUNTIME_H_
+
+#include <string>
+
+namespace backflip::learn {
+
+// One thread inside each operation: networks this small are slower on several.
+// Call it once before the first learner or ensemble.
+void SetUpTorch();
+
+struct Blas {
+  std::string library;  // the file that serves matrix products, or "unknown"
+  // Not empty when it is the reference BLAS, which makes training five to seven
+  // times slower: a sentence for the log that says what to install.
+  std::string warning;
+};
+
+Blas FindBlas();
+
+}  // namespace backflip::learn
+
+#endif  // BACKFLIP_COMMON_LEARN_TORCH_RUNTIME_H_

@@ -1,0 +1,77 @@
+#include "common/nn/normalizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+
+namespace backflip::nn {
+
+Normalizer::Normalizer(int size) : mean_(size, 0.0), squares_(size, 0.0) {}
+
+void Normalizer::Add(const float* values, int64_t rows) {
+  if (rows == 0) return;
+  Normalizer batch(size());
+  batch.count_ = static_cast<double>(rows);
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int i = 0; i < size(); ++i) batch.mean_[i] += values[row * size() + i];
+  }
+  for (double& mean : batch.mean_) mean /= batch.count_;
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int i = 0; i < size(); ++i) {
+      const double distance = values[row * size() + i] - batch.mean_[i];
+      batch.squares_[i] += distance * distance;
+    }
+  }
+  Merge(batch);
+}
+
+void Normalizer::Merge(const Normalizer& other) {
+  if (other.count_ == 0) return;
+  const double count = count_ + other.count_;
+  for (int i = 0; i < size(); ++i) {
+    const double distance = other.mean_[i] - mean_[i];
+    mean_[i] += distance * (other.count_ / count);
+    squares_[i] +=
+        other.squares_[i] + distance * distance * (count_ * other.count_ / count);
+  }
+  count_ = count;
+}
+
+std::vector<float> Normalizer::Mean() const {
+  return std::vector<float>(mean_.begin(), mean_.end());
+}
+
+std::vector<float> Normalizer::StandardDeviation() const {
+  std::vector<float> deviation(size(), 1.0f);
+  if (count_ < 2) return deviation;
+  for (int i = 0; i < size(); ++i) {
+    deviation[i] =
+        static_cast<float>(std::max(1e-4, std::sqrt(squares_[i] / count_)));
+  }
+  return deviation;
+}
+
+void Normalizer::Save(const std::string& name, Snapshot* snapshot) const {
+  std::vector<double> values = {count_};
+  values.insert(values.end(), mean_.begin(), mean_.end());
+  values.insert(values.end(), squares_.begin(), squares_.end());
+  snapshot->SetNumbers(name, values);
+}
+
+absl::Status Normalizer::Load(const std::string& name,
+                              const Snapshot& snapshot) {
+  ASSIGN_OR_RETURN(const std::vector<double> values, snapshot.Numbers(name));
+  if (values.size() != 1 + 2 * mean_.size() || values[0] < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the snapshot's \"", name, "\" is no normaliser of ", size(), " values"));
+  }
+  count_ = values[0];
+  const auto squares = values.begin() + 1 + size();
+  mean_.assign(values.begin() + 1, squares);
+  squares_.assign(squares, values.end());
+  return absl::OkStatus();
+}
+
+}  // namespace backflip::nn

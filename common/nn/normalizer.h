@@ -1,0 +1,44 @@
+// Running mean and variance of vectors, merged batch by batch.
+#ifndef BACKFLIP_COMMON_NN_NORMALIZER_H_
+#define BACKFLIP_COMMON_NN_NORMALIZER_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/nn/snapshot.h"
+
+namespace backflip::nn {
+
+// Chan, Golub and LeVeque's pairwise form of Welford's algorithm, in doubles.
+class Normalizer {
+ public:
+  explicit Normalizer(int size);
+
+  int size() const { return static_cast<int>(mean_.size()); }
+  double count() const { return count_; }
+
+  // Adds `rows` vectors, row-major [rows, size()].
+  void Add(const float* values, int64_t rows);
+  // Adds everything `other` (of the same size) has seen.
+  void Merge(const Normalizer& other);
+
+  // Of what was added; 0 and 1 before the first. A standard deviation is never
+  // under 1e-4, so that a constant input stays finite.
+  std::vector<float> Mean() const;
+  std::vector<float> StandardDeviation() const;
+
+  // Kept under metadata `name`, bit for bit.
+  void Save(const std::string& name, Snapshot* snapshot) const;
+  absl::Status Load(const std::string& name, const Snapshot& snapshot);
+
+ private:
+  double count_ = 0;
+  std::vector<double> mean_;
+  std::vector<double> squares_;  // sum of squared distances from the mean
+};
+
+}  // namespace backflip::nn
+
+#endif  // BACKFLIP_COMMON_NN_NORMALIZER_H_
