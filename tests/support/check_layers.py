@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Folders depend one way, and third-party types stay behind one facade each (docs/architecture.md).
+
+Reads every #include below common/ and services/, prints those that break a rule, and fails if there is one.
+"""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# which folders of ours a folder may include, besides itself
+MAY_INCLUDE = {
+    "common/base": [],
+    "common/nn": ["common/base"],
+    "common/sim": ["common/base", "common/nn"],
+    "common/learn": ["common/base", "common/nn"],
+    "common/rpc": ["common/base"],
+    "common/run": ["common/base", "common/rpc"],
+}
+# a service may use whatever is common, and no other service
+
+# third-party headers, and the only folders that may see them
+FACADES = {
+    r"torch/|c10/|ATen/": ["common/learn"],
+    r"mujoco/": ["common/sim"],
+    r"pqxx/|libpq": ["services/preference_broker/store"],
+    r"grpc|backflip/v1/.*\.grpc\.pb\.h": ["common/rpc", "common/run", "services"],
+    r"boost/": ["services/preference_broker"],
+    r"Eigen/": ["common/nn", "common/sim"],
+}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]')
+
+
+def below(path, folders):
+    return any(path == f or path.startswith(f + "/") for f in folders)
+
+
+def owner(path):
+    return "/".join(path.split("/")[:2])
+
+
+def broken_rules(path, line):
+    match = INCLUDE.match(line)
+    if not match:
+        return
+    included = match.group(1)
+    here = owner(path)
+    if included.startswith(("common/", "services/")):
+        there = owner(included)
+        allowed = MAY_INCLUDE.get(here, ["common"])
+        if there != here and not below(there, allowed):
+            yield f"{here} may not include {there}"
+    if included.startswith("tests/"):
+        yield "only tests may include tests"
+    for pattern, folders in FACADES.items():
+        if re.match(pattern, included) and not below(path, folders):
+            yield f"{included} belongs behind {', '.join(folders)}"
+
+
+def main():
+    count = 0
+    for folder in ("common", "services"):
+        for file in sorted((ROOT / folder).rglob("*")):
+            if file.suffix not in (".h", ".cc"):
+                continue
+            path = file.relative_to(ROOT).as_posix()
+            for number, line in enumerate(file.read_text().splitlines(), 1):
+                for rule in broken_rules(path, line):
+                    print(f"{path}:{number}: {rule}")
+                    count += 1
+    sys.exit(f"{count} includes break the layering" if count else 0)
+
+
+main()
