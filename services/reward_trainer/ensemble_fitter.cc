@@ -1,0 +1,108 @@
+#include "services/reward_trainer/ensemble_fitter.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+
+namespace backflip::reward_trainer {
+namespace {
+
+// The newest candidates that members are normalised on: some thousand steps
+// are enough for a mean and a deviation.
+constexpr size_t kNormalizationClips = 128;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<EnsembleFitter>> EnsembleFitter::Create(const FitterConfig& config) {
+  std::unique_ptr<EnsembleFitter> fitter(new EnsembleFitter(config));
+  RETURN_IF_ERROR(fitter->Begin());
+  return fitter;
+}
+
+absl::Status EnsembleFitter::Begin() {
+  ASSIGN_OR_RETURN(ensemble_, learn::RewardEnsemble::Create(
+                                  config_.ensemble, config_.observation_size, config_.action_size));
+  label_ids_.clear();
+  updates_ = 0;
+  return absl::OkStatus();
+}
+
+absl::Status EnsembleFitter::AddCandidates(const std::vector<ClipPointer>& candidates) {
+  for (const ClipPointer& clip : candidates) {
+    RETURN_IF_ERROR(ensemble_->AddObservations(clip->observations));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EnsembleFitter::AddNewLabels(const std::vector<Comparison>& comparisons) {
+  for (const Comparison& comparison : comparisons) {
+    if (!label_ids_.insert(comparison.label_id).second) continue;
+    learn::Label label;
+    label.ordinal = comparison.ordinal;
+    label.left = *comparison.first;
+    label.right = *comparison.second;
+    label.left_preferred = comparison.first_preferred;
+    RETURN_IF_ERROR(ensemble_->AddLabel(label));
+  }
+  return absl::OkStatus();
+}
+
+bool EnsembleFitter::FittedTo(const std::vector<Comparison>& comparisons) const {
+  return comparisons.size() == label_ids_.size() &&
+         std::all_of(comparisons.begin(), comparisons.end(), [this](const Comparison& comparison) {
+           return label_ids_.count(comparison.label_id) > 0;
+         });
+}
+
+absl::StatusOr<learn::RewardTrainingStats> EnsembleFitter::Fit(
+    const std::vector<Comparison>& comparisons, const std::vector<ClipPointer>& candidates,
+    const std::function<bool()>& stop) {
+  size_t kept = 0;
+  for (const Comparison& comparison : comparisons) kept += label_ids_.count(comparison.label_id);
+  int64_t wanted = updates_ + (fitted() ? config_.updates_per_round : config_.initial_updates);
+  if (kept < label_ids_.size()) {
+    const int64_t labels = static_cast<int64_t>(comparisons.size());
+    const int64_t for_labels =
+        config_.initial_updates * std::max<int64_t>(1, labels / config_.initial_labels);
+    wanted = std::min(wanted, for_labels);
+    RETURN_IF_ERROR(Begin());
+    RETURN_IF_ERROR(AddCandidates(candidates));
+  }
+  RETURN_IF_ERROR(AddNewLabels(comparisons));
+  absl::StatusOr<learn::RewardTrainingStats> stats;
+  do {
+    if (stop && stop()) return absl::CancelledError("stopped while fitting the ensemble");
+    const int updates = fitted() ? config_.updates_per_round : config_.initial_updates;
+    stats = ensemble_->Train(updates);
+    if (!stats.ok()) break;
+    updates_ += updates;
+  } while (updates_ < wanted);
+  RETURN_IF_ERROR(NormalizeMembers(candidates));
+  return stats;
+}
+
+absl::Status EnsembleFitter::NormalizeMembers(const std::vector<ClipPointer>& candidates) {
+  if (candidates.empty()) return absl::OkStatus();
+  std::vector<float> observations, actions;
+  const size_t first =
+      candidates.size() - std::min(candidates.size(), kNormalizationClips);
+  for (size_t i = first; i < candidates.size(); ++i) {
+    const learn::Clip& clip = *candidates[i];
+    observations.insert(observations.end(), clip.observations.begin(), clip.observations.end());
+    actions.insert(actions.end(), clip.actions.begin(), clip.actions.end());
+  }
+  return ensemble_->NormalizeMembers(observations, actions);
+}
+
+absl::Status EnsembleFitter::Load(const nn::Snapshot& state, int64_t updates,
+                                  const std::vector<Comparison>& comparisons) {
+  RETURN_IF_ERROR(Begin());
+  RETURN_IF_ERROR(AddNewLabels(comparisons));
+  RETURN_IF_ERROR(ensemble_->LoadState(state));
+  updates_ = updates;
+  return absl::OkStatus();
+}
+
+}  // namespace backflip::reward_trainer
