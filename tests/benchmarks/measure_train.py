@@ -27,8 +27,10 @@ BIN = ROOT / "build" / "release" / "bin"
 
 def raw_steps_per_second(task):
     """Control steps per second of bare mj_step on one core."""
-    out = subprocess.run([BIN / "mj_step_benchmark", "--task", task], check=True, capture_output=True, text=True)
-    return float(out.stdout)
+    folder = task if os.path.isdir(task) else str(ROOT / "tasks" / task)
+    out = subprocess.run([BIN / "mj_step_benchmark", "--benchmark_format=json"], check=True,
+                         capture_output=True, text=True, env={**os.environ, "BACKFLIP_TASK": folder})
+    return json.loads(out.stdout)["benchmarks"][0]["items_per_second"]
 
 
 def command_lines():
