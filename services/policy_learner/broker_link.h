@@ -1,0 +1,67 @@
+// The broker, as the training loop of one run sees it.
+#ifndef BACKFLIP_SERVICES_POLICY_LEARNER_BROKER_LINK_H_
+#define BACKFLIP_SERVICES_POLICY_LEARNER_BROKER_LINK_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "backflip/v1/snapshot.pb.h"
+#include "backflip/v1/state.pb.h"
+#include "common/nn/reward.h"
+
+namespace backflip::learner {
+
+// One ensemble of the trainer's.
+struct Reward {
+  v1::SnapshotInfo info;
+  nn::RewardModel model;
+};
+
+// Calls block, are retried while the broker is away, and end with CANCELLED
+// when the learner lets go of the run. ABORTED: the claim was lost.
+class BrokerLink {
+ public:
+  virtual ~BrokerLink() = default;
+
+  // `steps`: in all batches up to and with this one.
+  virtual absl::Status CompleteBatch(int64_t iteration, int64_t steps) = 0;
+  virtual absl::Status ReportMetrics(
+      int64_t iteration, int64_t steps,
+      const std::map<std::string, double>& values) = 0;
+
+  // What the broker made of the snapshot, with its version.
+  virtual absl::StatusOr<v1::SnapshotInfo> PublishPolicy(
+      int64_t iteration, int64_t steps, bool kept,
+      const std::string& bytes) = 0;
+  virtual absl::StatusOr<std::string> LoadPolicy(int64_t version) = 0;
+  virtual absl::Status SetBest(int64_t version) = 0;
+
+  virtual absl::Status SaveCheckpoint(const v1::LearnerState& state,
+                                      const std::string& bytes) = 0;
+  // NOT_FOUND: there is none yet.
+  virtual absl::StatusOr<std::pair<v1::LearnerState, std::string>>
+  LoadCheckpoint() = 0;
+
+  // The reward of exactly this iteration; null when it is not there within
+  // `timeout`. Should the broker have dropped it, the next newer one.
+  virtual absl::StatusOr<std::shared_ptr<const Reward>> RewardOf(
+      int64_t iteration, absl::Duration timeout) = 0;
+  // The newest reward, once its version is greater than `version`; null when
+  // none is within `timeout`.
+  virtual absl::StatusOr<std::shared_ptr<const Reward>> RewardAfter(
+      int64_t version, absl::Duration timeout) = 0;
+
+  // How many steps the run wants from workers now: decides who gets some.
+  virtual void SetWantedSteps(int64_t steps) = 0;
+};
+
+}  // namespace backflip::learner
+
+#endif  // BACKFLIP_SERVICES_POLICY_LEARNER_BROKER_LINK_H_

@@ -1,0 +1,265 @@
+#include "services/policy_learner/grpc_broker_link.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/hash.h"
+#include "common/base/log.h"
+#include "common/base/retry.h"
+#include "common/base/status_macros.h"
+#include "common/nn/snapshot.h"
+#include "common/rpc/status.h"
+#include "common/run/snapshot_client.h"
+
+namespace backflip::learner {
+namespace {
+
+constexpr size_t kRewardsKept = 4;
+constexpr absl::Duration kStopCheck = absl::Milliseconds(100);
+
+absl::StatusOr<std::shared_ptr<const Reward>> DecodeReward(
+    const v1::SnapshotInfo& info, const std::string& bytes) {
+  ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(bytes));
+  ASSIGN_OR_RETURN(nn::RewardModel model,
+                   nn::RewardModel::FromSnapshot(snapshot));
+  return std::make_shared<const Reward>(Reward{info, std::move(model)});
+}
+
+}  // namespace
+
+GrpcBrokerLink::GrpcBrokerLink(const rpc::Client& broker,
+                               run::ClaimKeeper* claim,
+                               std::function<bool()> stop)
+    : broker_(broker),
+      claim_(claim),
+      run_id_(claim->run().id()),
+      stop_(std::move(stop)),
+      claims_(v1::ClaimService::NewStub(broker.channel())),
+      runs_(v1::RunService::NewStub(broker.channel())),
+      snapshots_(v1::SnapshotService::NewStub(broker.channel())) {
+  if (claim_->run().spec().reward() == v1::PREFERENCES) {
+    watcher_ = std::thread([this] { WatchRewards(); });
+  }
+}
+
+GrpcBrokerLink::~GrpcBrokerLink() {
+  {
+    base::MutexLock lock(&mutex_);
+    ending_ = true;
+    if (watch_ != nullptr) watch_->TryCancel();
+    changed_.NotifyAll();
+  }
+  if (watcher_.joinable()) watcher_.join();
+}
+
+absl::Status GrpcBrokerLink::CompleteBatch(int64_t iteration, int64_t steps) {
+  v1::CompleteBatchRequest request;
+  request.set_run_id(run_id_);
+  request.set_epoch(claim_->epoch());
+  request.set_iteration(iteration);
+  request.set_steps(steps);
+  return base::Retry({}, stop_, [&] {
+    v1::CompleteBatchResponse response;
+    return rpc::FromGrpc(claims_->CompleteBatch(broker_.UnaryContext().get(),
+                                                request, &response));
+  });
+}
+
+absl::Status GrpcBrokerLink::ReportMetrics(
+    int64_t iteration, int64_t steps,
+    const std::map<std::string, double>& values) {
+  v1::ReportMetricsRequest request;
+  request.set_run_id(run_id_);
+  request.set_epoch(claim_->epoch());
+  request.set_iteration(iteration);
+  request.set_steps(steps);
+  for (const auto& [name, value] : values) {
+    (*request.mutable_values())[name] = value;
+  }
+  return base::Retry({}, stop_, [&] {
+    v1::ReportMetricsResponse response;
+    return rpc::FromGrpc(runs_->ReportMetrics(broker_.UnaryContext().get(),
+                                              request, &response));
+  });
+}
+
+absl::StatusOr<v1::SnapshotInfo> GrpcBrokerLink::PublishPolicy(
+    int64_t iteration, int64_t steps, bool kept, const std::string& bytes) {
+  v1::SnapshotInfo info;
+  info.set_run_id(run_id_);
+  info.set_kind(v1::POLICY);
+  info.set_iteration(iteration);
+  info.set_steps(steps);
+  info.set_kept(kept);
+  return run::PublishSnapshot(broker_, claim_->epoch(), std::move(info), bytes,
+                              stop_);
+}
+
+absl::StatusOr<std::string> GrpcBrokerLink::LoadPolicy(int64_t version) {
+  v1::GetSnapshotRequest request;
+  request.set_run_id(run_id_);
+  request.set_kind(v1::POLICY);
+  request.set_version(version);
+  ASSIGN_OR_RETURN(auto snapshot, run::GetSnapshot(broker_, request, stop_));
+  return std::move(snapshot.second);
+}
+
+absl::Status GrpcBrokerLink::SetBest(int64_t version) {
+  v1::SetBestRequest request;
+  request.set_run_id(run_id_);
+  request.set_epoch(claim_->epoch());
+  request.set_version(version);
+  return base::Retry({}, stop_, [&] {
+    v1::SetBestResponse response;
+    return rpc::FromGrpc(snapshots_->SetBest(broker_.UnaryContext().get(),
+                                             request, &response));
+  });
+}
+
+absl::Status GrpcBrokerLink::SaveCheckpoint(const v1::LearnerState& state,
+                                            const std::string& bytes) {
+  v1::CheckpointInfo info;
+  info.set_run_id(run_id_);
+  info.set_iteration(state.iteration());
+  info.set_steps(state.steps());
+  info.set_counters(state.SerializeAsString());
+  // saved when a drain has begun too, so `stop_` does not end it; a broker that
+  // is away at that moment is not waited for
+  const absl::Time give_up = absl::Now() + absl::Seconds(10);
+  return run::SaveCheckpoint(
+      broker_, claim_->epoch(), std::move(info), bytes,
+      [this, give_up] { return stop_() && absl::Now() > give_up; });
+}
+
+absl::StatusOr<std::pair<v1::LearnerState, std::string>>
+GrpcBrokerLink::LoadCheckpoint() {
+  ASSIGN_OR_RETURN(auto checkpoint,
+                   run::LoadCheckpoint(broker_, run_id_, stop_));
+  v1::LearnerState state;
+  if (!state.ParseFromString(checkpoint.first.counters())) {
+    return absl::DataLossError(absl::StrCat(
+        "the counters in the learner's checkpoint of run ", run_id_,
+        ", iteration ", checkpoint.first.iteration(), ", cannot be read"));
+  }
+  return std::make_pair(std::move(state), std::move(checkpoint.second));
+}
+
+template <typename Find>
+absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::Wait(
+    absl::Duration timeout, Find find) {
+  const absl::Time until = absl::Now() + timeout;
+  base::MutexLock lock(&mutex_);
+  while (true) {
+    if (std::shared_ptr<const Reward> found = find()) return found;
+    if (stop_()) return absl::CancelledError("stopped");
+    const absl::Duration left = until - absl::Now();
+    if (left <= absl::ZeroDuration()) return nullptr;
+    changed_.WaitFor(&mutex_,
+                     absl::ToChronoNanoseconds(std::min(left, kStopCheck)));
+  }
+}
+
+absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardOf(
+    int64_t iteration, absl::Duration timeout) {
+  ASSIGN_OR_RETURN(
+      std::shared_ptr<const Reward> reward,
+      Wait(timeout, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+        const auto it = rewards_.lower_bound(iteration);
+        return it == rewards_.end() ? nullptr : it->second;
+      }));
+  if (reward == nullptr || reward->info.iteration() == iteration) return reward;
+  // The watch shows the newest alone: this is an older one, after a restart.
+  v1::GetSnapshotRequest request;
+  request.set_run_id(run_id_);
+  request.set_kind(v1::REWARD);
+  request.set_iteration(iteration);
+  auto snapshot = run::GetSnapshot(broker_, request, stop_);
+  if (absl::IsNotFound(snapshot.status())) {
+    base::LogWarning("the reward of an iteration is gone",
+                     {{"run", run_id_},
+                      {"iteration", iteration},
+                      {"used", reward->info.iteration()}});
+    return reward;
+  }
+  RETURN_IF_ERROR(snapshot.status());
+  return DecodeReward(snapshot->first, snapshot->second);
+}
+
+absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardAfter(
+    int64_t version, absl::Duration timeout) {
+  return Wait(timeout, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_)
+                           -> std::shared_ptr<const Reward> {
+    if (rewards_.empty()) return nullptr;
+    const auto& newest = rewards_.rbegin()->second;
+    return newest->info.version() > version ? newest : nullptr;
+  });
+}
+
+void GrpcBrokerLink::SetWantedSteps(int64_t steps) {
+  claim_->SetWantedSteps(steps);
+}
+
+void GrpcBrokerLink::TakeReward(const v1::SnapshotInfo& info,
+                                const std::string& bytes) {
+  auto reward = base::Sha256Hex(bytes) == info.sha256()
+                    ? DecodeReward(info, bytes)
+                    : absl::DataLossError("its hash does not fit");
+  if (!reward.ok()) {
+    base::LogWarning("a reward snapshot cannot be read",
+                     {{"run", run_id_},
+                      {"version", info.version()},
+                      {"reason", reward.status().message()}});
+    return;
+  }
+  base::MutexLock lock(&mutex_);
+  rewards_[info.iteration()] = *std::move(reward);
+  while (rewards_.size() > kRewardsKept) rewards_.erase(rewards_.begin());
+  changed_.NotifyAll();
+}
+
+void GrpcBrokerLink::WatchRewards() {
+  const auto ending = [this] {
+    base::MutexLock lock(&mutex_);
+    return ending_;
+  };
+  v1::WatchSnapshotsRequest request;
+  request.set_run_id(run_id_);
+  request.set_kind(v1::REWARD);
+  absl::Duration pause = absl::ZeroDuration();
+  while (!ending()) {
+    grpc::ClientContext* context = nullptr;
+    {
+      base::MutexLock lock(&mutex_);
+      if (ending_) return;
+      watch_ = broker_.StreamContext();
+      context = watch_.get();
+    }
+    const auto reader = snapshots_->Watch(context, request);
+    v1::SnapshotChunk chunk;
+    v1::SnapshotInfo info;
+    std::string bytes;
+    while (reader->Read(&chunk)) {
+      pause = absl::ZeroDuration();
+      if (chunk.has_info()) {
+        info = chunk.info();
+        bytes.clear();
+      }
+      bytes += chunk.data();
+      if (static_cast<int64_t>(bytes.size()) < info.size()) continue;
+      TakeReward(info, bytes);
+      request.set_after_version(std::max(request.after_version(), info.version()));
+    }
+    const absl::Status status = rpc::FromGrpc(reader->Finish());
+    if (ending()) return;
+    // the broker is away or restarts: bounded and growing pauses
+    pause = std::min(absl::Seconds(3), pause * 2 + absl::Milliseconds(100));
+    base::LogWarning("watching rewards again",
+                     {{"run", run_id_}, {"reason", status.message()}});
+    base::MutexLock lock(&mutex_);
+    if (!ending_) changed_.WaitFor(&mutex_, absl::ToChronoNanoseconds(pause));
+  }
+}
+
+}  // namespace backflip::learner

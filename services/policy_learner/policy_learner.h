@@ -1,0 +1,60 @@
+// The policy-learner: serves one run after the other.
+#ifndef BACKFLIP_SERVICES_POLICY_LEARNER_POLICY_LEARNER_H_
+#define BACKFLIP_SERVICES_POLICY_LEARNER_POLICY_LEARNER_H_
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/status/statusor.h"
+#include "common/rpc/client.h"
+#include "common/rpc/server.h"
+#include "common/run/claim_keeper.h"
+#include "services/policy_learner/policy_learner_service.h"
+
+namespace backflip::learner {
+
+struct PolicyLearnerConfig {
+  std::string broker;
+  std::string token;
+  // host:port or unix:path.
+  std::string listen;
+  // How workers reach it. Empty: where it listens.
+  std::string advertise;
+};
+
+// Thread-safe.
+class PolicyLearner {
+ public:
+  // Listens, and waits for runs from a thread of its own.
+  static absl::StatusOr<std::unique_ptr<PolicyLearner>> Start(
+      PolicyLearnerConfig config);
+  ~PolicyLearner();
+
+  const std::string& address() const { return server_->address(); }
+
+  // Begins to let go: the run in hand is saved and given back. Does not block.
+  void Drain() { draining_ = true; }
+  // Blocks until the drain is over.
+  void Wait();
+  // Drain, and Wait.
+  void Stop();
+
+ private:
+  explicit PolicyLearner(PolicyLearnerConfig config);
+  void Loop();
+  void Serve(run::ClaimKeeper* claim);
+
+  const PolicyLearnerConfig config_;
+  const rpc::Client broker_;
+  const std::string claimant_;
+  PolicyLearnerService service_;
+  std::unique_ptr<rpc::Server> server_;
+  std::atomic<bool> draining_ = false;
+  std::thread loop_;
+};
+
+}  // namespace backflip::learner
+
+#endif  // BACKFLIP_SERVICES_POLICY_LEARNER_POLICY_LEARNER_H_

@@ -1,0 +1,368 @@
+#include "services/policy_learner/training_loop.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/base/status_macros.h"
+#include "common/nn/snapshot.h"
+#include "services/policy_learner/batch.h"
+
+namespace backflip::learner {
+namespace {
+
+constexpr int kCheckpointEvery = 10;  // iterations
+// A snapshot's evaluation; then those that a run reports.
+constexpr int kEvaluationEpisodes = 10;
+constexpr int kFinalEpisodes = 20;
+// Workers serve other runs when the wait for a reward is longer.
+constexpr absl::Duration kPatience = absl::Seconds(5);
+constexpr size_t kMostStateBytes = 2 << 20;
+// Weight of the newest iteration in steps_per_second.
+constexpr double kSmoothing = 0.2;
+
+// What seeds are keyed by, after the run's own; 1 and 2 are the collector's.
+enum SeedPurpose : uint64_t { kPpoSeed = 3, kEvaluationSeed = 4, kFinalSeed = 5 };
+
+learn::PpoConfig PpoConfigOf(const v1::RunSpec& spec, int64_t batches) {
+  const v1::Ppo& ppo = spec.ppo();
+  learn::PpoConfig config;
+  config.hidden.assign(ppo.hidden().begin(), ppo.hidden().end());
+  config.gamma = ppo.discount();
+  config.lambda = ppo.gae_lambda();
+  config.clip = ppo.clip();
+  config.epochs = ppo.epochs();
+  config.minibatch = ppo.minibatch_steps();
+  config.learning_rate = ppo.learning_rate();
+  config.gradient_norm = ppo.max_gradient_norm();
+  config.entropy = ppo.entropy_bonus();
+  config.initial_log_std = ppo.initial_log_std();
+  config.log_std_floor = ppo.min_log_std();
+  config.anneal_updates = batches;
+  config.final_learning_rate =
+      ppo.learning_rate() * ppo.final_learning_rate_share();
+  config.final_log_std_floor = ppo.min_log_std();
+  config.noise_correlation = spec.collection().noise_correlation();
+  config.centre_rewards = ppo.centre_rewards();
+  config.reward_deviation = ppo.reward_scale();
+  config.seed = base::SeedOf({spec.seed(), kPpoSeed});
+  return config;
+}
+
+std::vector<uint64_t> EpisodeSeeds(uint64_t seed, SeedPurpose purpose,
+                                   int episodes) {
+  std::vector<uint64_t> seeds;
+  for (int i = 0; i < episodes; ++i) {
+    seeds.push_back(base::SeedOf({seed, purpose, static_cast<uint64_t>(i)}));
+  }
+  return seeds;
+}
+
+// Of a Gaussian with this mean logarithm of its deviations, nats.
+double Entropy(double log_std, int actions) {
+  return actions * (0.5 * std::log(2 * M_PI * M_E) + log_std);
+}
+
+}  // namespace
+
+bool IsKept(int64_t iteration, int64_t batches, int kept) {
+  const int64_t n = std::min<int64_t>(kept, batches);
+  return iteration * n / batches > (iteration - 1) * n / batches;
+}
+
+absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(
+    const v1::Run& run, BrokerLink* broker) {
+  RETURN_IF_ERROR(Collector::CheckSizes(run.spec(), run.task()));
+  auto loop = std::unique_ptr<TrainingLoop>(new TrainingLoop(run, broker));
+  ASSIGN_OR_RETURN(
+      loop->ppo_,
+      learn::Ppo::Create(PpoConfigOf(run.spec(), loop->batches_),
+                         run.task().observation_size(),
+                         run.task().action_size()));
+  RETURN_IF_ERROR(loop->Restore());
+  return loop;
+}
+
+TrainingLoop::TrainingLoop(const v1::Run& run, BrokerLink* broker)
+    : run_(run),
+      spec_(run_.spec()),
+      broker_(broker),
+      batches_(Collector::Batches(run.spec())) {}
+
+absl::Status TrainingLoop::Restore() {
+  std::vector<v1::EnvironmentState> environments;
+  auto checkpoint = broker_->LoadCheckpoint();
+  if (checkpoint.ok()) {
+    auto& [state, bytes] = *checkpoint;
+    ASSIGN_OR_RETURN(const nn::Snapshot saved, nn::Snapshot::Decode(bytes));
+    RETURN_IF_ERROR(ppo_->LoadState(saved));
+    iteration_ = state.iteration();
+    steps_ = state.steps();
+    environments.assign(state.environments().begin(),
+                        state.environments().end());
+    for (const v1::SnapshotInfo& info : state.kept()) {
+      kept_.push_back({.info = info});
+    }
+    saved_iteration_ = iteration_;
+    base::LogInfo("continuing from a checkpoint",
+                  {{"run", run_.id()}, {"iteration", iteration_}});
+  } else if (!absl::IsNotFound(checkpoint.status())) {
+    return checkpoint.status();
+  }
+  const size_t wanted = spec_.collection().environments();
+  if (!environments.empty() && environments.size() != wanted) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the checkpoint holds ", environments.size(),
+        " environments, the run's spec ", wanted));
+  }
+  collector_ = std::make_shared<Collector>(run_.spec(), run_.task(), iteration_,
+                                           std::move(environments));
+  return absl::OkStatus();
+}
+
+absl::Status TrainingLoop::Run(const std::function<bool()>& stop) {
+  absl::Status status = Train(stop);
+  if (status.ok()) status = Finish(stop);
+  if (absl::IsCancelled(status) && boundary_.iteration() != saved_iteration_) {
+    const absl::Status saved = SaveCheckpoint();
+    if (!saved.ok()) {
+      base::LogWarning("no checkpoint at the end",
+                       {{"run", run_.id()}, {"reason", saved.message()}});
+    }
+  }
+  return status;
+}
+
+absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
+  broker_->SetWantedSteps(spec_.collection().batch_steps());
+  RETURN_IF_ERROR(PublishPolicy());
+  boundary_ = Boundary();
+  while (iteration_ < batches_) {
+    // while the workers simulate
+    RETURN_IF_ERROR(Report());
+    RETURN_IF_ERROR(TakeEvaluations());
+    if (iteration_ % kCheckpointEvery == 0 && iteration_ != saved_iteration_) {
+      RETURN_IF_ERROR(SaveCheckpoint());
+    }
+
+    ASSIGN_OR_RETURN(const auto rollouts,
+                     collector_->WaitBatch(iteration_, stop));
+    const int64_t steps = steps_ + spec_.collection().batch_steps();
+    RETURN_IF_ERROR(broker_->CompleteBatch(iteration_, steps));
+    if (Rewarded(iteration_)) {
+      ASSIGN_OR_RETURN(reward_, WaitReward(iteration_));
+      ASSIGN_OR_RETURN(
+          const learn::PpoStats stats,
+          ppo_->Update(MakeBatch(rollouts, run_.task(),
+                                 reward_ ? &reward_->model : nullptr)));
+      ChartUpdate(stats);
+    }
+    ++iteration_;
+    steps_ = steps;
+    RETURN_IF_ERROR(PublishPolicy());
+    boundary_ = Boundary();
+  }
+  return absl::OkStatus();
+}
+
+bool TrainingLoop::Rewarded(int64_t iteration) const {
+  return spec_.reward() == v1::TRUE || !spec_.lockstep() || iteration > 0;
+}
+
+absl::Status TrainingLoop::PublishPolicy() {
+  std::string bytes = ppo_->ToSnapshot().Encode();
+  const bool kept = iteration_ > 0 &&
+                    IsKept(iteration_, batches_, spec_.kept_snapshots());
+  ASSIGN_OR_RETURN(
+      const v1::SnapshotInfo info,
+      broker_->PublishPolicy(iteration_, steps_, kept, bytes));
+  if (iteration_ < batches_) {
+    collector_->AddPolicy({.iteration = iteration_,
+                           .version = info.version(),
+                           .steps_trained = steps_,
+                           .bytes = bytes});
+  }
+  const bool known =
+      std::any_of(kept_.begin(), kept_.end(), [&](const Kept& k) {
+        return k.info.version() == info.version();
+      });
+  if (kept && !known) {
+    kept_.push_back({.info = info});
+    StartEvaluation(&kept_.back(), std::move(bytes));
+  }
+  return absl::OkStatus();
+}
+
+void TrainingLoop::StartEvaluation(Kept* kept, std::string bytes) {
+  kept->evaluation = collector_->Evaluate(
+      {.iteration = kept->info.iteration(),
+       .version = kept->info.version(),
+       .steps_trained = kept->info.steps(),
+       .bytes = std::move(bytes)},
+      0, EpisodeSeeds(spec_.seed(), kEvaluationSeed, kEvaluationEpisodes),
+      false);
+}
+
+absl::Status TrainingLoop::TakeEvaluations() {
+  for (Kept& kept : kept_) {
+    if (kept.evaluation == 0 || kept.episodes.has_value()) continue;
+    // before the first reward there is nothing to score with
+    if (spec_.reward() != v1::TRUE && reward_ == nullptr) return absl::OkStatus();
+    kept.episodes = collector_->TakeEvaluation(kept.evaluation);
+    if (!kept.episodes.has_value()) continue;
+    const double predicted = MeanReturn(
+        kept.episodes->rollouts, reward_ ? &reward_->model : nullptr);
+    RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(),
+                                           kept.info.steps(),
+                                           {{"predicted_return", predicted}}));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::WaitReward(
+    int64_t iteration) {
+  if (spec_.reward() == v1::TRUE) return nullptr;
+  const absl::Time begin = absl::Now();
+  std::shared_ptr<const Reward> reward;
+  if (spec_.lockstep()) {
+    ASSIGN_OR_RETURN(reward, Patiently([&](absl::Duration timeout) {
+                       return broker_->RewardOf(iteration, timeout);
+                     }));
+  } else {
+    int64_t version = 0;
+    // never further past the labels than was promised
+    do {
+      ASSIGN_OR_RETURN(reward, Patiently([&](absl::Duration timeout) {
+                         return broker_->RewardAfter(version, timeout);
+                       }));
+      version = reward->info.version();
+    } while (spec_.steps_per_label() > 0 &&
+             steps_ > reward->info.labels() * spec_.steps_per_label());
+  }
+  reward_wait_ = absl::Now() - begin;
+  return reward;
+}
+
+absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::Patiently(
+    const std::function<absl::StatusOr<std::shared_ptr<const Reward>>(
+        absl::Duration)>& wait) {
+  ASSIGN_OR_RETURN(std::shared_ptr<const Reward> reward, wait(kPatience));
+  if (reward != nullptr) return reward;
+  base::LogInfo("waiting for labels",
+                {{"run", run_.id()}, {"iteration", iteration_}});
+  broker_->SetWantedSteps(0);
+  collector_->ReleaseWorkers();
+  while (reward == nullptr) {
+    ASSIGN_OR_RETURN(reward, wait(absl::Minutes(1)));
+  }
+  collector_->TakeWorkers();
+  broker_->SetWantedSteps(spec_.collection().batch_steps());
+  return reward;
+}
+
+void TrainingLoop::ChartUpdate(const learn::PpoStats& stats) {
+  metrics_["policy/entropy"] =
+      Entropy(stats.log_std, run_.task().action_size());
+  metrics_["policy/kl"] = stats.kl;
+  metrics_["policy/clipped"] = stats.clipped;
+  metrics_["policy/log_std"] = stats.log_std;
+  metrics_["policy/loss"] = stats.policy_loss;
+  metrics_["policy/value_loss"] = stats.value_loss;
+  metrics_["policy/explained_variance"] = stats.explained_variance;
+  metrics_["policy/reward_mean"] = stats.reward_mean;
+  metrics_["policy/reward_wait_seconds"] = absl::ToDoubleSeconds(reward_wait_);
+}
+
+absl::Status TrainingLoop::Report() {
+  const absl::Time now = absl::Now();
+  if (last_boundary_ != absl::InfinitePast()) {
+    const double seconds = absl::ToDoubleSeconds(now - last_boundary_) /
+                           spec_.collection().batch_steps();
+    seconds_per_step_ =
+        seconds_per_step_ == 0
+            ? seconds
+            : seconds_per_step_ + kSmoothing * (seconds - seconds_per_step_);
+    metrics_["steps_per_second"] = 1 / seconds_per_step_;
+    metrics_["policy/lag"] = std::min<double>(spec_.max_policy_lag(), iteration_);
+    metrics_["policy/late_rollouts"] = static_cast<double>(collector_->dropped());
+    metrics_["policy/workers"] = collector_->workers();
+    RETURN_IF_ERROR(broker_->ReportMetrics(iteration_, steps_, metrics_));
+  }
+  last_boundary_ = now;
+  metrics_.clear();
+  return absl::OkStatus();
+}
+
+v1::LearnerState TrainingLoop::Boundary() const {
+  v1::LearnerState state;
+  state.set_iteration(iteration_);
+  state.set_steps(steps_);
+  for (v1::EnvironmentState& environment : collector_->environments()) {
+    *state.add_environments() = std::move(environment);
+  }
+  if (state.ByteSizeLong() > kMostStateBytes) state.clear_environments();
+  for (const Kept& kept : kept_) *state.add_kept() = kept.info;
+  return state;
+}
+
+absl::Status TrainingLoop::SaveCheckpoint() {
+  RETURN_IF_ERROR(
+      broker_->SaveCheckpoint(boundary_, ppo_->SaveState().Encode()));
+  saved_iteration_ = boundary_.iteration();
+  return absl::OkStatus();
+}
+
+absl::Status TrainingLoop::Finish(const std::function<bool()>& stop) {
+  RETURN_IF_ERROR(Report());
+  if (iteration_ != saved_iteration_) RETURN_IF_ERROR(SaveCheckpoint());
+  // those of before a restart are evaluated again: the same episodes
+  for (Kept& kept : kept_) {
+    if (kept.evaluation != 0) continue;
+    ASSIGN_OR_RETURN(std::string bytes,
+                     broker_->LoadPolicy(kept.info.version()));
+    StartEvaluation(&kept, std::move(bytes));
+  }
+  if (spec_.reward() == v1::PREFERENCES) {
+    ASSIGN_OR_RETURN(reward_, WaitReward(batches_));
+  }
+  const nn::RewardModel* model = reward_ ? &reward_->model : nullptr;
+  const Kept* best = nullptr;
+  double best_return = -std::numeric_limits<double>::infinity();
+  for (Kept& kept : kept_) {
+    if (!kept.episodes.has_value()) {
+      ASSIGN_OR_RETURN(kept.episodes,
+                       collector_->WaitEvaluation(kept.evaluation, stop));
+    }
+    const double predicted = MeanReturn(kept.episodes->rollouts, model);
+    RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(),
+                                           kept.info.steps(),
+                                           {{"predicted_return", predicted}}));
+    if (predicted > best_return) {
+      best = &kept;
+      best_return = predicted;
+    }
+  }
+  if (best == nullptr) return absl::InternalError("the run kept no snapshot");
+  RETURN_IF_ERROR(broker_->SetBest(best->info.version()));
+  base::LogInfo("best snapshot", {{"run", run_.id()},
+                                  {"version", best->info.version()},
+                                  {"iteration", best->info.iteration()},
+                                  {"predicted_return", best_return}});
+  ASSIGN_OR_RETURN(std::string bytes,
+                   broker_->LoadPolicy(best->info.version()));
+  const int64_t final_episodes = collector_->Evaluate(
+      {.iteration = best->info.iteration(),
+       .version = best->info.version(),
+       .steps_trained = best->info.steps(),
+       .bytes = std::move(bytes)},
+      kEvaluationEpisodes,
+      EpisodeSeeds(spec_.seed(), kFinalSeed, kFinalEpisodes), true);
+  return collector_->WaitEvaluation(final_episodes, stop).status();
+}
+
+}  // namespace backflip::learner

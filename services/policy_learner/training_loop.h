@@ -1,0 +1,103 @@
+// One run from its checkpoint to its end: batch, reward, update, policy.
+#ifndef BACKFLIP_SERVICES_POLICY_LEARNER_TRAINING_LOOP_H_
+#define BACKFLIP_SERVICES_POLICY_LEARNER_TRAINING_LOOP_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "backflip/v1/run.pb.h"
+#include "backflip/v1/state.pb.h"
+#include "common/learn/ppo.h"
+#include "services/policy_learner/broker_link.h"
+#include "services/policy_learner/collector.h"
+
+namespace backflip::learner {
+
+// Whether policy `iteration` (from 1 on) is one of the `kept` snapshots of a run
+// of `batches` batches: evenly spread, the last one always among them.
+bool IsKept(int64_t iteration, int64_t batches, int kept);
+
+// Not thread-safe, but for the collector.
+//
+// The same run from the same checkpoint gives the same policies in lockstep
+// without policy lag, whatever the workers.
+class TrainingLoop {
+ public:
+  // Loads the newest checkpoint, if there is one. `broker` is not owned and
+  // outlives the loop. Errors say what about the run cannot be served.
+  static absl::StatusOr<std::unique_ptr<TrainingLoop>> Create(
+      const v1::Run& run, BrokerLink* broker);
+
+  const std::shared_ptr<Collector>& collector() const { return collector_; }
+
+  // Serves the run to its end; the best snapshot is set and its final episodes
+  // are reported then. Blocks. CANCELLED once `stop` (thread-safe) answered
+  // true; a checkpoint of the last whole iteration was tried to be saved.
+  absl::Status Run(const std::function<bool()>& stop);
+
+ private:
+  // A kept snapshot and its evaluation.
+  struct Kept {
+    v1::SnapshotInfo info;
+    int64_t evaluation = 0;  // handle, 0: not asked for since the start
+    std::optional<Episodes> episodes;
+  };
+
+  TrainingLoop(const v1::Run& run, BrokerLink* broker);
+  absl::Status Restore();
+  absl::Status Train(const std::function<bool()>& stop);
+  absl::Status Finish(const std::function<bool()>& stop);
+
+  // Publishes the policy as it stands, and has it act.
+  absl::Status PublishPolicy();
+  void StartEvaluation(Kept* kept, std::string bytes);
+  // Takes evaluations that have ended, and charts them.
+  absl::Status TakeEvaluations();
+  // What batch `iteration` is rewarded with; null where it comes with true
+  // rewards, or is not rewarded at all (see `Rewarded`).
+  absl::StatusOr<std::shared_ptr<const Reward>> WaitReward(int64_t iteration);
+  // As `wait` gives it; lets go of the workers while that takes long.
+  absl::StatusOr<std::shared_ptr<const Reward>> Patiently(
+      const std::function<absl::StatusOr<std::shared_ptr<const Reward>>(
+          absl::Duration)>& wait);
+  bool Rewarded(int64_t iteration) const;
+  void ChartUpdate(const learn::PpoStats& stats);
+  absl::Status Report();
+  v1::LearnerState Boundary() const;
+  absl::Status SaveCheckpoint();
+
+  const v1::Run run_;
+  const v1::RunSpec& spec_;
+  BrokerLink* const broker_;
+  const int64_t batches_;
+  std::unique_ptr<learn::Ppo> ppo_;
+  std::shared_ptr<Collector> collector_;
+
+  // The batch that comes next, and the steps in all before it.
+  int64_t iteration_ = 0;
+  int64_t steps_ = 0;
+  std::vector<Kept> kept_;
+  // The reward that was used last.
+  std::shared_ptr<const Reward> reward_;
+  // The last whole iteration, as a checkpoint says it.
+  v1::LearnerState boundary_;
+  int64_t saved_iteration_ = -1;
+
+  // Metrics not reported yet: those of the last iteration.
+  std::map<std::string, double> metrics_;
+  absl::Duration reward_wait_;
+  absl::Time last_boundary_ = absl::InfinitePast();
+  double seconds_per_step_ = 0;
+};
+
+}  // namespace backflip::learner
+
+#endif  // BACKFLIP_SERVICES_POLICY_LEARNER_TRAINING_LOOP_H_
