@@ -379,24 +379,28 @@ void RunTrainer::Fail(absl::Status status) {
 void RunTrainer::FollowLabels() {
   base::RetryPolicy policy;
   policy.give_up_after = absl::InfiniteDuration();
-  const absl::Status status = base::Retry(policy, ended_, [&] {
-    const auto context = broker_.StreamContext();
-    {
+  while (!Ended()) {
+    const absl::Status status = base::Retry(policy, ended_, [&]() -> absl::Status {
+      const auto context = broker_.StreamContext();
+      {
+        base::MutexLock lock(&mutex_);
+        if (stopped_) return absl::CancelledError("stopped");
+        feed_call_ = context.get();
+      }
+      bool heard = false;
+      const absl::Status status = ReadFeed(context.get(), &heard);
       base::MutexLock lock(&mutex_);
-      if (stopped_) return absl::CancelledError("stopped");
-      feed_call_ = context.get();
-    }
-    absl::Status status = ReadFeed(context.get());
-    base::MutexLock lock(&mutex_);
-    feed_call_ = nullptr;
-    // a stream that ended while it was wanted is opened again
-    if (status.ok() || absl::IsCancelled(status)) return absl::UnavailableError("label feed ended");
-    return status;
-  });
-  if (!Ended()) Fail(status);
+      feed_call_ = nullptr;
+      // a stream that ends while it is wanted is opened again: at once, and
+      // with growing waits when nothing comes of it
+      if (!status.ok() && !absl::IsCancelled(status) && !base::IsRetryable(status)) return status;
+      return heard ? absl::OkStatus() : absl::UnavailableError("the label feed ended");
+    });
+    if (!status.ok() && !Ended()) return Fail(status);
+  }
 }
 
-absl::Status RunTrainer::ReadFeed(grpc::ClientContext* context) {
+absl::Status RunTrainer::ReadFeed(grpc::ClientContext* context, bool* heard) {
   v1::FollowLabelsRequest request;
   request.set_run_id(run_.id());
   {
@@ -407,6 +411,7 @@ absl::Status RunTrainer::ReadFeed(grpc::ClientContext* context) {
   v1::LabelFeedMessage message;
   absl::Status bad;
   while (bad.ok() && reader->Read(&message)) {
+    *heard = true;
     if (message.has_clip()) {
       absl::StatusOr<learn::Clip> clip = ClipOf(message.clip().clip(), run_.task());
       bad = clip.status();

@@ -74,7 +74,9 @@ class RunTrainer {
 
   // The two threads that hear of labels and of batches, until Ended.
   void FollowLabels();
-  absl::Status ReadFeed(grpc::ClientContext* context);
+  // One stream, from the newest position on, to its end; `heard`: whether
+  // anything came.
+  absl::Status ReadFeed(grpc::ClientContext* context, bool* heard);
   void WatchRun();
   // Why the feed cannot be followed any more.
   void Fail(absl::Status status);
