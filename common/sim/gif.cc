@@ -1,11 +1,17 @@
 #include "common/sim/gif.h"
 
+#include <fcntl.h>
 #include <gif_lib.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <limits>
 #include <memory>
+#include <unordered_map>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -15,7 +21,8 @@ namespace {
 
 constexpr int kColours = 255;       // that a pixel can have
 constexpr int kUnchanged = 255;     // palette index of transparent pixels
-constexpr int kSampledFrames = 16;  // that the palette is made from
+constexpr int kSampledFrames = 8;   // that the palette is made from
+constexpr int kPaletteRounds = 4;
 
 absl::Status GifError(absl::string_view what, int code) {
   const char* reason = GifErrorString(code);
@@ -23,61 +30,94 @@ absl::Status GifError(absl::string_view what, int code) {
       absl::StrCat("GIF: ", what, ": ", reason == nullptr ? "unknown" : reason));
 }
 
+// Colours, and how many pixels of the sampled frames have them.
+using Histogram = std::unordered_map<uint32_t, int64_t>;
+
+uint32_t Packed(const uint8_t* rgb) {
+  return static_cast<uint32_t>(rgb[0]) << 16 |
+         static_cast<uint32_t>(rgb[1]) << 8 | rgb[2];
+}
+
+// Index of the palette's entry that is nearest to a packed colour, and, where
+// wanted, the squared distance.
+int NearestEntry(const std::vector<GifColorType>& palette, uint32_t colour,
+                 int* nearest = nullptr) {
+  int best = std::numeric_limits<int>::max(), entry = 0;
+  for (int i = 0; i < kColours; ++i) {
+    const int red = palette[i].Red - static_cast<int>(colour >> 16);
+    const int green = palette[i].Green - static_cast<int>(colour >> 8 & 255);
+    const int blue = palette[i].Blue - static_cast<int>(colour & 255);
+    const int distance = red * red + green * green + blue * blue;
+    if (distance < best) {
+      best = distance;
+      entry = i;
+    }
+  }
+  if (nearest != nullptr) *nearest = best;
+  return entry;
+}
+
 // The 255 colours that stand for all frames.
 absl::Status MakePalette(const std::vector<Image>& frames,
                          std::vector<GifColorType>* palette) {
+  // median cut
   const size_t step = std::max<size_t>(1, frames.size() / kSampledFrames);
   std::vector<GifByteType> red, green, blue;
+  Histogram histogram;
   unsigned int rows = 0;
-  const unsigned int width = frames[0].width;
   for (size_t i = 0; i < frames.size(); i += step) {
     const std::vector<uint8_t>& rgb = frames[i].rgb;
     for (size_t j = 0; j + 2 < rgb.size(); j += 3) {
       red.push_back(rgb[j]);
       green.push_back(rgb[j + 1]);
       blue.push_back(rgb[j + 2]);
+      ++histogram[Packed(&rgb[j])];
     }
     rows += frames[i].height;
   }
   palette->assign(256, GifColorType{0, 0, 0});
   std::vector<GifByteType> unused(red.size());
   int colours = kColours;
-  if (GifQuantizeBuffer(width, rows, &colours, red.data(), green.data(),
-                        blue.data(), unused.data(),
+  if (GifQuantizeBuffer(frames[0].width, rows, &colours, red.data(),
+                        green.data(), blue.data(), unused.data(),
                         palette->data()) == GIF_ERROR) {
     return absl::InternalError("GIF: no palette could be made");
   }
+  // The library cuts at 5 bits a channel, which shows as bands in a sky: move
+  // each entry to the mean of its colours (Lloyd's algorithm), and an unused one
+  // to where the error is largest.
+  for (int round = 0; round < kPaletteRounds; ++round) {
+    std::vector<std::array<int64_t, 4>> sums(kColours, {0, 0, 0, 0});
+    std::vector<std::pair<int64_t, uint32_t>> errors;
+    for (const auto& [colour, count] : histogram) {
+      int distance = 0;
+      auto& sum = sums[NearestEntry(*palette, colour, &distance)];
+      errors.emplace_back(count * distance, colour);
+      sum[0] += count * (colour >> 16);
+      sum[1] += count * (colour >> 8 & 255);
+      sum[2] += count * (colour & 255);
+      sum[3] += count;
+    }
+    std::sort(errors.begin(), errors.end());
+    for (int i = 0; i < kColours; ++i) {
+      if (sums[i][3] == 0) {
+        if (errors.empty()) continue;
+        const uint32_t worst = errors.back().second;
+        errors.pop_back();
+        (*palette)[i] = GifColorType{static_cast<GifByteType>(worst >> 16),
+                                     static_cast<GifByteType>(worst >> 8),
+                                     static_cast<GifByteType>(worst)};
+        continue;
+      }
+      const auto mean = [&](int channel) {
+        return static_cast<GifByteType>((sums[i][channel] + sums[i][3] / 2) /
+                                        sums[i][3]);
+      };
+      (*palette)[i] = GifColorType{mean(0), mean(1), mean(2)};
+    }
+  }
   return absl::OkStatus();
 }
-
-// Nearest palette entries, remembered per colour of 5 bits a channel.
-class Nearest {
- public:
-  explicit Nearest(const std::vector<GifColorType>& palette)
-      : palette_(palette), known_(1 << 15, -1) {}
-
-  GifByteType operator()(const uint8_t* rgb) {
-    int& known =
-        known_[(rgb[0] >> 3) << 10 | (rgb[1] >> 3) << 5 | (rgb[2] >> 3)];
-    if (known >= 0) return static_cast<GifByteType>(known);
-    int best = std::numeric_limits<int>::max();
-    for (int i = 0; i < kColours; ++i) {
-      const int red = palette_[i].Red - rgb[0];
-      const int green = palette_[i].Green - rgb[1];
-      const int blue = palette_[i].Blue - rgb[2];
-      const int distance = red * red + green * green + blue * blue;
-      if (distance < best) {
-        best = distance;
-        known = i;
-      }
-    }
-    return static_cast<GifByteType>(known);
-  }
-
- private:
-  const std::vector<GifColorType>& palette_;
-  std::vector<int> known_;
-};
 
 absl::Status PutFrame(GifFileType* gif, const std::vector<GifByteType>& now,
                       const std::vector<GifByteType>& before, int width,
@@ -141,11 +181,19 @@ absl::Status PutAll(GifFileType* gif, const std::vector<Image>& frames,
       EGifPutExtensionTrailer(gif) == GIF_ERROR) {
     return GifError("header", gif->Error);
   }
-  Nearest nearest(palette);
+  std::unordered_map<uint32_t, GifByteType> nearest;
   std::vector<GifByteType> before;
   for (const Image& frame : frames) {
     std::vector<GifByteType> now(static_cast<size_t>(width) * height);
-    for (size_t i = 0; i < now.size(); ++i) now[i] = nearest(&frame.rgb[3 * i]);
+    for (size_t i = 0; i < now.size(); ++i) {
+      const uint32_t colour = Packed(&frame.rgb[3 * i]);
+      const auto [entry, is_new] = nearest.try_emplace(colour);
+      if (is_new) {
+        entry->second =
+            static_cast<GifByteType>(NearestEntry(palette, colour));
+      }
+      now[i] = entry->second;
+    }
     RETURN_IF_ERROR(PutFrame(gif, now, before, width, height, delay));
     before = std::move(now);
   }
@@ -167,7 +215,14 @@ absl::Status WriteGif(const std::string& path, const std::vector<Image>& frames,
   }
   const std::string temporary = absl::StrCat(path, ".part");
   int code = 0;
-  GifFileType* gif = EGifOpenFileName(temporary.c_str(), false, &code);
+  // by a handle, since the library's own files are for their owner alone
+  const int file =
+      open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (file < 0) {
+    return absl::NotFoundError(
+        absl::StrCat("could not write ", temporary, ": ", std::strerror(errno)));
+  }
+  GifFileType* gif = EGifOpenFileHandle(file, &code);
   if (gif == nullptr) return GifError(temporary, code);
   absl::Status status = PutAll(gif, frames, delay);
   if (EGifCloseFile(gif, &code) == GIF_ERROR && status.ok()) {

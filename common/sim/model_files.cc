@@ -13,8 +13,10 @@
 namespace backflip::sim {
 namespace {
 
-// where a task's folder appears to MuJoCo
-constexpr char kMount[] = "task";
+// Where a task's folder appears to MuJoCo. It lies deep within the mount, so that
+// paths with .. still end at the reader, not on this machine's disk.
+constexpr char kMount[] = "backflip";
+constexpr char kHome[] = "backflip/0/1/2/3/4/5/6/7/8/task/";
 
 struct Reading {
   const FileReader* reader;
@@ -23,12 +25,12 @@ struct Reading {
 
 int Open(mjResource* resource) {
   auto* reading = static_cast<Reading*>(resource->provider->data);
-  const std::string path = NormalizePath(std::string(
-      absl::StripPrefix(resource->name, absl::StrCat(kMount, "/"))));
-  if (path.empty()) {
-    reading->escaped = resource->name;
+  absl::string_view name = resource->name;
+  if (!absl::ConsumePrefix(&name, kHome)) {
+    reading->escaped = std::string(name.substr(name.rfind('/') + 1));
     return 0;
   }
+  const std::string path = NormalizePath(std::string(name));
   const std::string* content = (*reading->reader)(path);
   if (content == nullptr) return 0;
   resource->data = const_cast<std::string*>(content);
@@ -90,7 +92,7 @@ absl::StatusOr<ModelPtr> LoadModel(const std::string& path,
   mj_defaultVFS(&vfs);
   mj_mountVFS(&vfs, kMount, &provider);
   char error[1000] = "";
-  ModelPtr model(mj_loadXML(absl::StrCat(kMount, "/", path).c_str(), &vfs,
+  ModelPtr model(mj_loadXML(absl::StrCat(kHome, path).c_str(), &vfs,
                             error, sizeof(error)));
   mj_deleteVFS(&vfs);
   if (model == nullptr && !reading.escaped.empty()) {

@@ -46,7 +46,7 @@ struct AnimationOptions {
   // playback_fps.
   double moments_per_second = 0;
   // Stops there, so that a page loads it fast.
-  double max_seconds = 10;
+  double max_seconds = 8;
 };
 
 // Draws the moments `states` [moments, state_size] of one episode as an animated

@@ -1,0 +1,74 @@
+#include "common/sim/clip.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "common/sim/simulator.h"
+
+namespace backflip::sim {
+namespace {
+
+class Clips : public testing::Test {
+ protected:
+  Clips() {
+    task_ = *CompiledTask::FromFolder(BACKFLIP_TASKS "/hopper_backflip");
+    Ticket ticket;
+    ticket.steps = 400;
+    ticket.environments.resize(3);
+    for (int i = 0; i < 3; ++i) ticket.environments[i].reset_seed = i;
+    rollout_ = *(*Simulator::Start(task_, 1))->Run(ticket);
+  }
+
+  std::shared_ptr<const CompiledTask> task_;
+  Rollout rollout_;
+};
+
+TEST_F(Clips, HoldOneMomentMoreThanSteps) {
+  const auto clips = CutClips(*task_, rollout_, 4, 1);
+  ASSERT_EQ(clips.size(), 4u);
+  for (const Clip& clip : clips) {
+    EXPECT_EQ(clip.steps, 60);
+    EXPECT_EQ(clip.observations.size(), 61u * 12);
+    EXPECT_EQ(clip.actions.size(), 60u * 3);
+    EXPECT_EQ(clip.states.size(), 61u * task_->state_size());
+    EXPECT_EQ(clip.poses.size(), 61u * task_->bodies() * 7);
+    EXPECT_EQ(clip.true_rewards.size(), 60u);
+  }
+}
+
+TEST_F(Clips, CrossNoReset) {
+  // 300 steps and 100 steps an environment: 5 and 1 clips
+  const auto clips = CutClips(*task_, rollout_, 1000, 2);
+  EXPECT_EQ(clips.size(), 18u);
+  for (const Clip& clip : clips) {
+    const int size = task_->state_size();
+    for (int i = 0; i < clip.steps; ++i) {
+      // the first number of a state is the time since the reset
+      EXPECT_NEAR(clip.states[(i + 1) * size] - clip.states[i * size], 0.008,
+                  1e-9);
+    }
+  }
+}
+
+TEST_F(Clips, ShowWhatWasObserved) {
+  for (const Clip& clip : CutClips(*task_, rollout_, 1000, 3)) {
+    for (int i = 0; i <= clip.steps; ++i) {
+      // observation 0 is the torso's height; the torso is the first body
+      EXPECT_NEAR(clip.observations[i * 12],
+                  clip.poses[i * task_->bodies() * 7 + 2], 1e-5);
+    }
+  }
+}
+
+TEST_F(Clips, AreDrawnFromTheSeed) {
+  const auto states = [&](uint64_t seed) {
+    return CutClips(*task_, rollout_, 1, seed)[0].states;
+  };
+  EXPECT_EQ(states(5), states(5));
+  EXPECT_NE(states(5), states(6));
+}
+
+}  // namespace
+}  // namespace backflip::sim

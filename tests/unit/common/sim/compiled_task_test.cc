@@ -1,0 +1,304 @@
+#include "common/sim/compiled_task.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_replace.h"
+#include "common/sim/environment.h"
+
+namespace backflip::sim {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::HasSubstr;
+
+std::string Read(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string{std::istreambuf_iterator<char>(in), {}};
+}
+
+// A task folder of its own for each test.
+class TaskFolder : public testing::Test {
+ protected:
+  TaskFolder() {
+    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
+    folder_ = testing::TempDir() + "/task_" + info->name();
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    Write("model.xml", Read(BACKFLIP_TASKS "/hopper_backflip/model.xml"));
+    task_ = Read(BACKFLIP_TASKS "/hopper_backflip/task.textproto");
+    Write(kTaskFile, task_);
+  }
+  ~TaskFolder() override { fs::remove_all(folder_); }
+
+  void Write(const std::string& path, const std::string& content) {
+    fs::create_directories(fs::path(folder_ + "/" + path).parent_path());
+    std::ofstream(folder_ + "/" + path, std::ios::binary) << content;
+  }
+
+  // The error after one replacement in the task file.
+  std::string ErrorWith(const std::string& from, const std::string& to) {
+    EXPECT_THAT(task_, HasSubstr(from));
+    Write(kTaskFile, absl::StrReplaceAll(task_, {{from, to}}));
+    const auto task = CompiledTask::FromFolder(folder_);
+    EXPECT_FALSE(task.ok());
+    return std::string(task.status().message());
+  }
+
+  std::string folder_, task_;
+};
+
+TEST_F(TaskFolder, LoadsTheHopper) {
+  const auto task = CompiledTask::FromFolder(folder_);
+  ASSERT_TRUE(task.ok()) << task.status();
+  EXPECT_EQ((*task)->observation_size(), 12);
+  EXPECT_EQ((*task)->action_size(), 3);
+  EXPECT_DOUBLE_EQ((*task)->step_seconds(), 0.008);
+  EXPECT_EQ((*task)->metric_names(),
+            (std::vector<std::string>{"turns", "landed_backflips",
+                                      "published_return"}));
+}
+
+TEST_F(TaskFolder, NamesFileAndLineOfAnUnknownField) {
+  EXPECT_THAT(ErrorWith("frame_skip: 4", "frame_skipp: 4"),
+              AllOf(HasSubstr("task.textproto:4:"), HasSubstr("frame_skipp")));
+}
+
+TEST_F(TaskFolder, RefusesANegativeFrameSkip) {
+  EXPECT_THAT(ErrorWith("frame_skip: 4", "frame_skip: -4"),
+              HasSubstr("task.textproto:4: frame_skip: is -4; must be 1 to 1000"));
+}
+
+TEST_F(TaskFolder, RefusesAnExpressionOverAnUnknownName) {
+  EXPECT_THAT(ErrorWith("max(0, upright)", "max(0, uprite)"),
+              AllOf(HasSubstr("true_reward: unknown name \"uprite\""),
+                    HasSubstr("known here: z, pitch")));
+  EXPECT_THAT(ErrorWith("change: \"turned\"", "change: \"spins\""),
+              HasSubstr("unknown name \"spins\""));
+  EXPECT_THAT(ErrorWith("\"cos(pitch)\"", "\"cos(body)\""),
+              HasSubstr("unknown name \"body\""));  // declared later
+}
+
+TEST_F(TaskFolder, RefusesASyntaxErrorInAnExpression) {
+  EXPECT_THAT(ErrorWith("\"cos(pitch)\"", "\"cos(pitch\""),
+              HasSubstr("expression:"));
+}
+
+TEST_F(TaskFolder, RefusesAnActionSizeThatDoesNotFit) {
+  EXPECT_THAT(ErrorWith("action_size: 3", "action_size: 4"),
+              HasSubstr("action_size: is 4; the model has 3 actuators"));
+}
+
+TEST_F(TaskFolder, RefusesUnknownElementsOfTheModel) {
+  EXPECT_THAT(ErrorWith("body { name: \"torso\"", "body { name: \"torsoo\""),
+              AllOf(HasSubstr("no body \"torsoo\""), HasSubstr("torso, thigh")));
+  EXPECT_THAT(ErrorWith("angle: \"rooty\"", "angle: \"rootz2\""),
+              HasSubstr("no joint \"rootz2\""));
+  EXPECT_THAT(ErrorWith("track: \"torso\"", "track: \"head\""),
+              HasSubstr("no body \"head\""));
+  EXPECT_THAT(ErrorWith("with_geom: \"floor\"", "with_geom: \"lava\""),
+              HasSubstr("with_geom: the model has no geom \"lava\""));
+}
+
+TEST_F(TaskFolder, RefusesRangesThatDoNotFit) {
+  EXPECT_THAT(ErrorWith("qpos { from: 1 }", "qpos { from: 6 }"),
+              HasSubstr("from: is 6; must be 0 to 5"));
+  EXPECT_THAT(ErrorWith("qpos { from: 1 }", "qpos { from: 1 to: 9 }"),
+              HasSubstr("to: is 9; the model has 6"));
+  EXPECT_THAT(ErrorWith("qvel { clip: 10 }", "qvel { clip: -1 }"),
+              HasSubstr("clip: is -1"));
+  EXPECT_THAT(ErrorWith("steps: 60", "steps: 301"),
+              HasSubstr("steps: is 301; must be 1 to 300"));
+  EXPECT_THAT(ErrorWith("qpos_noise: 0.005", "qpos_noise: -1"),
+              HasSubstr("qpos_noise: is -1"));
+  EXPECT_THAT(ErrorWith("qpos_noise: 0.005", "qpos_noise: nan"),
+              HasSubstr("qpos_noise: is nan"));
+}
+
+TEST_F(TaskFolder, RefusesTheSameNameTwice) {
+  EXPECT_THAT(ErrorWith("name: \"vx\"", "name: \"z\""),
+              HasSubstr("a second quantity \"z\""));
+}
+
+TEST_F(TaskFolder, RefusesAnUnknownQuantityInTheObservation) {
+  EXPECT_THAT(ErrorWith("qvel { clip: 10 }", "qvel {} quantity: \"q\""),
+              HasSubstr("unknown quantity \"q\""));
+}
+
+TEST_F(TaskFolder, SaysWhichFileIsMissing) {
+  EXPECT_THAT(ErrorWith("model.xml", "robot.xml"),
+              HasSubstr("no file \"robot.xml\""));
+  EXPECT_THAT(std::string(
+                  CompiledTask::FromFolder(folder_ + "/no").status().message()),
+              HasSubstr("no such file"));
+}
+
+TEST_F(TaskFolder, PassesOnMuJoCosWordsAboutABadModel) {
+  Write("model.xml", "<mujoco><worldbody><geom type='cubus'/></worldbody></mujoco>");
+  EXPECT_THAT(std::string(CompiledTask::FromFolder(folder_).status().message()),
+              AllOf(HasSubstr("model:"), HasSubstr("cubus")));
+}
+
+TEST_F(TaskFolder, TravelsAsABundle) {
+  const auto first = CompiledTask::FromFolder(folder_);
+  ASSERT_TRUE(first.ok()) << first.status();
+  Write("notes.txt", "not part of the task");
+  const auto again = CompiledTask::FromFolder(folder_);
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ((*first)->bundle().hash, (*again)->bundle().hash);
+  const auto there = CompiledTask::FromBundle((*first)->bundle().bytes);
+  ASSERT_TRUE(there.ok()) << there.status();
+  EXPECT_EQ((*there)->bundle().hash, (*first)->bundle().hash);
+  EXPECT_EQ((*there)->fingerprint(), (*first)->fingerprint());
+  EXPECT_EQ((*there)->presentation_hash(), (*first)->presentation_hash());
+}
+
+constexpr char kArm[] = R"(<mujoco>
+  <compiler meshdir="assets/meshes"/>
+  <include file="parts/extra.xml"/>
+  <asset><mesh name="box" file="box.obj"/></asset>
+  <worldbody><body name="arm"><joint name="j"/><geom type="mesh" mesh="box"/></body></worldbody>
+  <actuator><motor name="m" joint="j" ctrlrange="-1 1"/></actuator>
+</mujoco>)";
+constexpr char kBox[] =
+    "v -1 -1 -1\nv 1 -1 -1\nv 1 1 -1\nv -1 1 -1\nv -1 -1 1\nv 1 -1 1\nv 1 1 1\n"
+    "v -1 1 1\nf 1 2 3 4\nf 5 8 7 6\nf 1 5 6 2\nf 2 6 7 3\nf 3 7 8 4\nf 4 8 5 1\n";
+constexpr char kArmTask[] = R"(name: "arm" model: "model.xml" frame_skip: 4
+episode_steps: 100 observation { qpos {} qvel {} } clip { steps: 20 }
+question: "Which?")";
+
+TEST_F(TaskFolder, TakesMeshesAndIncludesAlong) {
+  Write("model.xml", kArm);
+  Write("parts/extra.xml", "<mujoco><worldbody><light pos='0 0 3'/></worldbody></mujoco>");
+  Write("assets/meshes/box.obj", kBox);
+  Write(kTaskFile, kArmTask);
+  const auto packed = PackBundle(folder_);
+  ASSERT_TRUE(packed.ok()) << packed.status();
+  const auto message = UnpackBundle(packed->bytes);
+  ASSERT_TRUE(message.ok()) << message.status();
+  ASSERT_EQ(message->files_size(), 4);
+  EXPECT_EQ(message->files(0).path(), "assets/meshes/box.obj");
+  fs::remove_all(folder_);  // another host
+  const auto task = CompiledTask::FromBundle(packed->bytes);
+  ASSERT_TRUE(task.ok()) << task.status();
+  EXPECT_EQ((*task)->model()->nmesh, 1);
+  EXPECT_EQ((*task)->model()->nlight, 1);
+}
+
+TEST_F(TaskFolder, KeepsTheModelWithinItsFolder) {
+  Write("model.xml", absl::StrReplaceAll(kArm, {{"parts/extra.xml", "../x.xml"}}));
+  Write("assets/meshes/box.obj", kBox);
+  Write(kTaskFile, kArmTask);
+  EXPECT_THAT(std::string(CompiledTask::FromFolder(folder_).status().message()),
+              HasSubstr("outside of the task's folder"));
+  Write("box.obj", kBox);
+  Write("model.xml",
+        absl::StrReplaceAll(kArm, {{"<include file=\"parts/extra.xml\"/>", ""},
+                                   {"box.obj", folder_ + "/box.obj"},
+                                   {"meshdir=\"assets/meshes\"", ""}}));
+  EXPECT_THAT(std::string(CompiledTask::FromFolder(folder_).status().message()),
+              HasSubstr("paths must be relative"));
+}
+
+TEST(Bundle, RefusesPathsThatEscapeAndGarbage) {
+  v1::TaskBundle message;
+  message.add_files()->set_path("../task.textproto");
+  EXPECT_FALSE(UnpackBundle(message.SerializeAsString()).ok());
+  message.mutable_files(0)->set_path("/etc/passwd");
+  EXPECT_FALSE(UnpackBundle(message.SerializeAsString()).ok());
+  EXPECT_FALSE(UnpackBundle("garbage").ok());
+  EXPECT_FALSE(UnpackBundle(std::string(kMaxBundleBytes + (2 << 20), 'x')).ok());
+  EXPECT_FALSE(CompiledTask::FromBundle("").ok());
+}
+
+TEST_F(TaskFolder, FingerprintsWhatARolloutDependsOn) {
+  const auto task = CompiledTask::FromFolder(folder_);
+  ASSERT_TRUE(task.ok());
+  const auto with = [&](const std::string& from, const std::string& to) {
+    Write(kTaskFile, absl::StrReplaceAll(task_, {{from, to}}));
+    auto changed = CompiledTask::FromFolder(folder_);
+    EXPECT_TRUE(changed.ok()) << changed.status();
+    return *changed;
+  };
+  const auto asked = with("closer to a backflip", "nearer to a backflip");
+  EXPECT_EQ(asked->fingerprint(), (*task)->fingerprint());
+  EXPECT_NE(asked->presentation_hash(), (*task)->presentation_hash());
+  const auto skipped = with("frame_skip: 4", "frame_skip: 5");
+  EXPECT_NE(skipped->fingerprint(), (*task)->fingerprint());
+  const auto observed = with("qvel { clip: 10 }", "qvel { clip: 9 }");
+  EXPECT_NE(observed->fingerprint(), (*task)->fingerprint());
+  EXPECT_EQ(observed->presentation_hash(), (*task)->presentation_hash());
+}
+
+TEST_F(TaskFolder, ReadsQuantitiesAfterTheStep) {
+  Write(kTaskFile, absl::StrReplaceAll(
+                       task_, {{"true_reward:", R"(
+quantity { name: "rootz" joint { name: "rootz" field: POSITION } }
+quantity { name: "a" action { actuator: "leg" } }
+quantity { name: "torso_vx" body { name: "torso" field: VX } }
+quantity { name: "torso_wy" body { name: "torso" field: WY } }
+true_reward:)"}}));
+  const auto task = CompiledTask::FromFolder(folder_);
+  ASSERT_TRUE(task.ok()) << task.status();
+  auto environment = Environment::Create(*task);
+  ASSERT_TRUE(environment.ok());
+  ASSERT_TRUE((*environment)->Begin(7).ok());
+  const auto value = [&](const std::string& name) {
+    const auto& names = (*task)->quantity_names();
+    return (*environment)
+        ->quantity(std::find(names.begin(), names.end(), name) - names.begin());
+  };
+  const float action[] = {0.5f, -2, 1};
+  bool touched = false;
+  for (int i = 0; i < 30; ++i) {
+    ASSERT_TRUE((*environment)->Step(action).ok());
+    EXPECT_NEAR(value("z"), value("rootz"), 1e-12);
+    EXPECT_NEAR(value("torso_vx"), value("vx"), 1e-9);
+    EXPECT_NEAR(value("torso_wy"), value("pitch_rate"), 1e-9);
+    EXPECT_EQ(value("a"), -1);
+    touched = touched || value("foot") == 1;
+  }
+  EXPECT_TRUE(touched);
+}
+
+TEST_F(TaskFolder, ResumesExactlyWithSensors) {
+  Write("model.xml",
+        absl::StrReplaceAll(
+            Read(BACKFLIP_TASKS "/hopper_backflip/model.xml"),
+            {{"<actuator>",
+              "<sensor><actuatorfrc name='force' actuator='leg'/><jointpos "
+              "name='angle' joint='rooty'/></sensor><actuator>"}}));
+  Write(kTaskFile,
+        absl::StrReplaceAll(
+            task_, {{"qvel { clip: 10 }", "qvel {} quantity: \"force\""},
+                    {"true_reward:",
+                     "quantity { name: \"force\" sensor { name: \"force\" } }\n"
+                     "true_reward:"}}));
+  const auto task = CompiledTask::FromFolder(folder_);
+  ASSERT_TRUE(task.ok()) << task.status();
+  auto a = Environment::Create(*task), b = Environment::Create(*task);
+  ASSERT_TRUE(a.ok() && b.ok());
+  ASSERT_TRUE((*a)->Begin(3).ok());
+  const float action[] = {0.3f, 0.9f, -0.4f};
+  for (int i = 0; i < 40; ++i) ASSERT_TRUE((*a)->Step(action).ok());
+  ASSERT_TRUE((*b)->Restore((*a)->Save()).ok());
+  std::vector<float> seen_a((*task)->observation_size()), seen_b = seen_a;
+  for (int i = 0; i < 40; ++i) {
+    (*a)->Observe(seen_a.data());
+    (*b)->Observe(seen_b.data());
+    ASSERT_EQ(seen_a, seen_b) << "after " << i;
+    ASSERT_TRUE((*a)->Step(action).ok());
+    ASSERT_TRUE((*b)->Step(action).ok());
+    ASSERT_EQ((*a)->Save(), (*b)->Save());
+  }
+}
+
+}  // namespace
+}  // namespace backflip::sim
