@@ -167,6 +167,7 @@ absl::Status ValidateRunSpec(const v1::RunSpec& spec) {
   check.InRange<double>("ppo.entropy_bonus", ppo.entropy_bonus(), 0, 10);
   check.InRange<double>("ppo.initial_log_std", ppo.initial_log_std(), -5, 2);
   check.InRange<double>("ppo.min_log_std", ppo.min_log_std(), -20, 2);
+  if (ppo.has_final_min_log_std()) check.InRange<double>("ppo.final_min_log_std", ppo.final_min_log_std(), -20, 2);
   check.Between("ppo.reward_scale", ppo.reward_scale(), 0, 1e6);
   check.InRange<double>("ppo.final_learning_rate_share", ppo.final_learning_rate_share(), 0, 1);
   check.Hidden("ppo.hidden", ppo.hidden());

@@ -12,7 +12,7 @@
 
 namespace backflip::run {
 
-// Every field set: the options of the paper wherever it names them
+// Every field set that has a default: the options of the paper wherever it names them
 // (docs/architecture.md lists the rest).
 v1::RunSpec DefaultRunSpec();
 
@@ -21,7 +21,7 @@ v1::RunSpec DefaultRunSpec();
 v1::RunSpec Overlay(const v1::RunSpec& base, const v1::RunSpec& layer);
 
 // INVALID_ARGUMENT names the field, its value and the allowed range. Expects
-// every field to be set.
+// every field to be set that DefaultRunSpec sets.
 absl::Status ValidateRunSpec(const v1::RunSpec& spec);
 
 // From a text file in protobuf text format; the error names file, line and

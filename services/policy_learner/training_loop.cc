@@ -46,7 +46,9 @@ learn::PpoConfig PpoConfigOf(const v1::RunSpec& spec, int64_t batches) {
   config.anneal_updates = batches;
   config.final_learning_rate =
       ppo.learning_rate() * ppo.final_learning_rate_share();
-  config.final_log_std_floor = ppo.min_log_std();
+  config.final_log_std_floor = ppo.has_final_min_log_std()
+                                   ? ppo.final_min_log_std()
+                                   : ppo.min_log_std();
   config.noise_correlation = spec.collection().noise_correlation();
   config.centre_rewards = ppo.centre_rewards();
   config.reward_deviation = ppo.reward_scale();
