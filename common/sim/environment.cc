@@ -182,7 +182,14 @@ absl::Status Environment::Step(const float* action) {
           "true_reward is ", true_reward_, " after step ", episode_step_));
     }
   }
-  for (MetricAccumulator& metric : metrics_) metric.Step();
+  for (size_t i = 0; i < metrics_.size(); ++i) {
+    metrics_[i].Step();
+    if (!std::isfinite(metrics_[i].value())) {
+      return absl::OutOfRangeError(
+          absl::StrCat("metric \"", task_->task().metric(i).name(), "\" is ",
+                       metrics_[i].value(), " after step ", episode_step_));
+    }
+  }
   return absl::OkStatus();
 }
 

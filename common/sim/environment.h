@@ -47,7 +47,7 @@ class Environment {
   EnvironmentState Save() const;
 
   // One control step with action [action_size], clipped to [-1, 1]. An error
-  // names a quantity that is not a finite number.
+  // names the quantity, reward or metric that is not a finite number.
   absl::Status Step(const float* action);
 
   // [observation_size] of the moment.
