@@ -47,7 +47,7 @@ class FakeBroker : public v1::ClaimService::Service,
   const std::string& address() const { return server_->address(); }
 
   // Another batch with `clips` candidates.
-  void CompleteBatch(int clips) {
+  void AddBatch(int clips) {
     base::MutexLock lock(&mutex_);
     std::mt19937 random(run_.iterations());
     std::normal_distribution<float> normal;
@@ -167,6 +167,7 @@ class FakeBroker : public v1::ClaimService::Service,
     changed_.NotifyAll();
     return grpc::Status::OK;
   }
+  using v1::SnapshotService::Service::Watch;
   grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRunRequest* request,
                      v1::Run* response) override {
     base::MutexLock lock(&mutex_);

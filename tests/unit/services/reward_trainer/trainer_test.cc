@@ -51,14 +51,14 @@ std::unique_ptr<Trainer> Start(const FakeBroker& broker) {
   return trainer;
 }
 
-void CompleteBatches(FakeBroker* broker, int count) {
-  for (int i = 0; i < count; ++i) broker->CompleteBatch(20);
+void AddBatches(FakeBroker* broker, int count) {
+  for (int i = 0; i < count; ++i) broker->AddBatch(20);
 }
 
 // The rewards of iterations 1 to `count`, from an undisturbed run.
 std::map<int64_t, std::string> UndisturbedRewards(int count) {
   FakeBroker broker(SmallRun());
-  CompleteBatches(&broker, count);
+  AddBatches(&broker, count);
   const auto trainer = Start(broker);
   return broker.AwaitReward(count);
 }
@@ -67,7 +67,7 @@ TEST(Lockstep, PublishesARewardForTheIterationAfterEveryBatch) {
   FakeBroker broker(SmallRun());
   const auto trainer = Start(broker);
   for (int i = 1; i <= 3; ++i) {
-    broker.CompleteBatch(20);
+    broker.AddBatch(20);
     const auto rewards = broker.AwaitReward(i);
     EXPECT_EQ(rewards.size(), i);
     const auto snapshot = nn::Snapshot::Decode(rewards.at(i));
@@ -78,7 +78,7 @@ TEST(Lockstep, PublishesARewardForTheIterationAfterEveryBatch) {
 
 TEST(Lockstep, AsksAsManyLabelsAsTheScheduleWants) {
   FakeBroker broker(SmallRun());
-  CompleteBatches(&broker, 6);
+  AddBatches(&broker, 6);
   const auto trainer = Start(broker);
   broker.AwaitReward(6);
   size_t asked = 0;
@@ -94,7 +94,7 @@ TEST(Lockstep, AsksAgainForWhatNobodyCouldTell) {
   broker.SetJudge([](const v1::OpenedQuestion& question) {
     return question.ordinal() < 4 ? v1::CANNOT_TELL : v1::LEFT;
   });
-  CompleteBatches(&broker, 2);
+  AddBatches(&broker, 2);
   const auto trainer = Start(broker);
   broker.AwaitReward(2);
   EXPECT_EQ(broker.AwaitQuestions(0).size(),
@@ -104,7 +104,7 @@ TEST(Lockstep, AsksAgainForWhatNobodyCouldTell) {
 TEST(Lockstep, WaitsForEveryAnswerOfARound) {
   FakeBroker broker(SmallRun());
   broker.SetAnswering(false);
-  broker.CompleteBatch(20);
+  broker.AddBatch(20);
   const auto trainer = Start(broker);
   broker.AwaitQuestions(25);
   EXPECT_THAT(broker.Metrics(), IsEmpty());
@@ -116,7 +116,7 @@ TEST(Lockstep, GivesTheSameRewardsInWhateverOrderAnswersCome) {
   const auto undisturbed = UndisturbedRewards(4);
   FakeBroker broker(SmallRun());
   broker.AnswerInReverse();
-  CompleteBatches(&broker, 4);
+  AddBatches(&broker, 4);
   const auto trainer = Start(broker);
   EXPECT_EQ(broker.AwaitReward(4), undisturbed);
 }
@@ -124,34 +124,34 @@ TEST(Lockstep, GivesTheSameRewardsInWhateverOrderAnswersCome) {
 TEST(Lockstep, GivesTheSameRewardsAfterARestartInTheMiddleOfARound) {
   const auto undisturbed = UndisturbedRewards(14);
   FakeBroker broker(SmallRun());
-  CompleteBatches(&broker, 12);
+  AddBatches(&broker, 12);
   auto trainer = Start(broker);
   broker.AwaitReward(12);
   broker.SetAnswering(false);
-  broker.CompleteBatch(20);
+  broker.AddBatch(20);
   broker.AwaitQuestions(run::LabelsWantedAt(SmallRun().spec(), 13 * 50));
   trainer.reset();  // drains: saves round 11, gives the run back
   EXPECT_EQ(broker.AwaitRelease().failure(), "");
   EXPECT_THAT(broker.CheckpointIterations(), ElementsAre(9, 11));
   broker.SetAnswering(true);
-  broker.CompleteBatch(20);
+  broker.AddBatch(20);
   trainer = Start(broker);
   EXPECT_EQ(broker.AwaitReward(14), undisturbed);
 }
 
 TEST(Lockstep, BeginsTheEnsembleAnewWhenAnAnswerIsTakenBack) {
   FakeBroker broker(SmallRun());
-  broker.CompleteBatch(20);
+  broker.AddBatch(20);
   const auto trainer = Start(broker);
   broker.AwaitReward(1);
   broker.TakeBack(5);
-  broker.CompleteBatch(20);
+  broker.AddBatch(20);
   broker.AwaitReward(2);
 }
 
 TEST(Lockstep, LetsGoOfARunThatIsOver) {
   FakeBroker broker(SmallRun());
-  broker.CompleteBatch(20);
+  broker.AddBatch(20);
   const auto trainer = Start(broker);
   broker.AwaitReward(1);
   broker.SetState(v1::FINISHED);
@@ -160,10 +160,10 @@ TEST(Lockstep, LetsGoOfARunThatIsOver) {
 
 TEST(WithoutLockstep, FitsTheNewestBatchAsLabelsCome) {
   FakeBroker broker(SmallRun(/*lockstep=*/false));
-  CompleteBatches(&broker, 3);
+  AddBatches(&broker, 3);
   const auto trainer = Start(broker);
   EXPECT_THAT(broker.AwaitReward(3), testing::SizeIs(1));
-  broker.CompleteBatch(20);
+  broker.AddBatch(20);
   broker.AwaitReward(4);
 }
 
@@ -172,7 +172,7 @@ TEST(WithoutLockstep, BeginsWithoutTheLabelsThatNobodyCouldTell) {
   broker.SetJudge([](const v1::OpenedQuestion& question) {
     return question.ordinal() < 4 ? v1::CANNOT_TELL : v1::LEFT;
   });
-  broker.CompleteBatch(20);
+  broker.AddBatch(20);
   const auto trainer = Start(broker);
   broker.AwaitReward(1);
 }
