@@ -3,7 +3,6 @@
 #ifndef BACKFLIP_COMMON_LEARN_RANDOM_H_
 #define BACKFLIP_COMMON_LEARN_RANDOM_H_
 
-#include <cmath>
 #include <cstdint>
 
 namespace backflip::learn {
@@ -30,16 +29,6 @@ class KeyedRandom {
   // In 0 … bound − 1; the bias for bounds far under 2⁶⁴ is nothing.
   int64_t Below(int64_t bound) {
     return static_cast<int64_t>(Next() % static_cast<uint64_t>(bound));
-  }
-
-  // Poisson-distributed with mean 1 (Knuth's product of uniforms).
-  int Poisson1() {
-    int count = 0;
-    for (double product = Uniform(); product > std::exp(-1.0);
-         product *= Uniform()) {
-      ++count;
-    }
-    return count;
   }
 
  private:

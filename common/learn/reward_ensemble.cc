@@ -16,7 +16,7 @@ namespace backflip::learn {
 namespace {
 
 // Kinds of keyed draws, so that no two uses share a stream.
-enum : uint64_t { kInitDraws = 0x7001, kBootstrapDraws, kMinibatchDraws };
+enum : uint64_t { kInitDraws = 0x7001, kBootstrapDraws, kMinibatchDraws, kValidationDraws };
 
 // Validation looks at this many held-out labels of each member at most: more
 // would cost as much as training.
@@ -24,6 +24,18 @@ constexpr int64_t kValidationLabels = 96;
 
 constexpr double kWeightDecayMin = 1e-7;
 constexpr double kWeightDecayMax = 1.0;
+
+// The Poisson(1) variable at quantile `draw`: 0 up to 1/e.
+int Poisson1(double draw) {
+  int count = 0;
+  double probability = std::exp(-1.0);
+  double below = probability;
+  while (draw >= below && count < 20) {
+    probability /= ++count;
+    below += probability;
+  }
+  return count;
+}
 
 absl::Status Check(const RewardEnsembleConfig& c, int observations,
                    int actions) {
@@ -44,6 +56,8 @@ absl::Status Check(const RewardEnsembleConfig& c, int observations,
       "reward ensemble: learning_rate and minibatch must be positive"));
   RETURN_IF_ERROR(require(c.random_answers >= 0 && c.random_answers < 1,
                           "reward ensemble: random_answers must be in [0, 1)"));
+  RETURN_IF_ERROR(require(c.held_out >= 0 && c.held_out <= 0.9,
+                          "reward ensemble: held_out must be in [0, 0.9]"));
   RETURN_IF_ERROR(require(
       c.weight_decay >= 0 && c.weight_decay_step >= 0 &&
           c.weight_decay_step < 1 &&
@@ -245,12 +259,13 @@ absl::Status RewardEnsemble::Impl::AddLabel(const Label& label) {
   }
   left_preferred.push_back(label.left_preferred);
   for (int m = 0; m < config.members; ++m) {
-    KeyedRandom random(config.seed, kBootstrapDraws, label.ordinal, m);
-    const int count = random.Poisson1();
-    if (config.hold_out && count == 0) {
+    const double draw =
+        KeyedRandom(config.seed, kBootstrapDraws, label.ordinal, m).Uniform();
+    if (draw < config.held_out) {
       held_out[m].push_back(row);
     } else {
-      taken[m].insert(taken[m].end(), config.bootstrap ? count : 1, row);
+      taken[m].insert(taken[m].end(), config.bootstrap ? Poisson1(draw) : 1,
+                      row);
     }
   }
   return absl::OkStatus();
@@ -298,8 +313,7 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
   }
 
   // validation, and a step of every member's weight decay
-  double accuracy = 0, decisive = 0, validated = 0, log_decay = 0;
-  const KeyedRandom key(config.seed, kMinibatchDraws, ~uint64_t{0}, rounds);
+  double accuracy = 0, decisive = 0, log_decay = 0;
   for (int m = 0; m < members; ++m) {
     stats.training_loss += training[m] / members;
   }
@@ -308,9 +322,9 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
     validation_labels = std::min<int64_t>(
         validation_labels, static_cast<int64_t>(held_out[m].size()));
   }
-  if (config.hold_out && validation_labels > 0) {
+  if (validation_labels > 0) {
     torch::NoGradGuard no_grad;
-    KeyedRandom random = key;
+    KeyedRandom random(config.seed, kValidationDraws, rounds);
     std::vector<int64_t> rows;
     for (int m = 0; m < members; ++m) {
       // every label at most once: a random part of a shuffled copy
@@ -327,7 +341,6 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
     for (int m = 0; m < members; ++m) {
       const double validation = losses.data_ptr<float>()[m];
       stats.validation_loss += validation / members;
-      ++validated;
       if (validation > config.validation_ratio_max * training[m]) {
         decay[m] *= 1 + config.weight_decay_step;
       } else if (validation < config.validation_ratio_min * training[m]) {

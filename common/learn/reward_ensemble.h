@@ -29,11 +29,13 @@ struct RewardEnsembleConfig {
   double learning_rate = 1e-3;         // Adam
   int minibatch = 64;                  // labels of each member in an update
   double random_answers = 0.1;         // n above
-  bool bootstrap = true;               // false: every member takes each label once
-  bool hold_out = true;                // false: nothing is held out
+  bool bootstrap = true;  // false: members take each label once
+  // Share of the labels that each member holds out, [0, 0.9]: those its
+  // bootstrap did not draw come first. 1/e holds out exactly these.
+  double held_out = 0.36787944117144233;
   double weight_decay = 1e-4;          // at the start
   // How much a training round may change a member's weight decay: × (1 ± this).
-  // 0 keeps it fixed, and so does hold_out false.
+  // 0 keeps it fixed, and so does held_out 0.
   double weight_decay_step = 0.05;
   double validation_ratio_min = 1.1;
   double validation_ratio_max = 1.5;
