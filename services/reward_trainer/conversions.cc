@@ -64,7 +64,7 @@ FitterConfig FitterConfigOf(const v1::Run& run) {
   config.ensemble.learning_rate = model.learning_rate();
   config.ensemble.minibatch = model.minibatch_labels();
   config.ensemble.random_answers = model.uniform_answers();
-  config.ensemble.hold_out = model.held_out() > 0;
+  config.ensemble.held_out = model.held_out();
   config.ensemble.weight_decay = model.weight_decay();
   if (!model.adapt_weight_decay()) config.ensemble.weight_decay_step = 0;
   config.ensemble.seed = base::SeedOf({spec.seed(), kEnsembleSeed});
