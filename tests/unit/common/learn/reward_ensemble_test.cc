@@ -187,7 +187,7 @@ TEST(RewardEnsemble, TrainsOnEveryLabelWhenNoneIsHeldOutOrDrawn) {
   const auto stats = ensemble->Train(100);
   ASSERT_TRUE(stats.ok()) << stats.status();
   EXPECT_EQ(stats->validation_loss, 0);
-  EXPECT_DOUBLE_EQ(stats->weight_decay, config.weight_decay);
+  EXPECT_NEAR(stats->weight_decay, config.weight_decay, 1e-12);
 }
 
 TEST(RewardEnsemble, RefusesWhatDoesNotFitAndChangesNothing) {
