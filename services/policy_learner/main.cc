@@ -1,5 +1,4 @@
 // The policy-learner's program.
-#include <cstdio>
 #include <string>
 
 #include "absl/flags/flag.h"
@@ -8,7 +7,7 @@
 #include "common/rpc/client.h"
 #include "services/policy_learner/policy_learner.h"
 
-ABSL_FLAG(std::string, broker, "127.0.0.1:7400",
+ABSL_FLAG(std::string, broker, "",
           "Address of the preference-broker: host:port or unix:path.");
 ABSL_FLAG(std::string, token_file, "",
           "File that holds a token of the role learner.");
@@ -26,6 +25,11 @@ int main(int argc, char** argv) {
       "the broker, and serves the rollout-workers that simulate for it.\n"
       "SIGTERM or SIGINT: saves a checkpoint, gives the run back, and ends.");
   backflip::base::ShutdownSignal shutdown;
+  if (absl::GetFlag(FLAGS_broker).empty()) {
+    backflip::base::LogError(
+        "--broker is missing: the address of the preference-broker");
+    return 1;
+  }
   const auto token =
       backflip::rpc::ReadTokenFile(absl::GetFlag(FLAGS_token_file));
   if (!token.ok()) {

@@ -1,0 +1,118 @@
+#include "services/rollout_worker/rollout_worker.h"
+
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/base/retry.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/status.h"
+#include "common/run/snapshot_client.h"
+
+namespace backflip::worker {
+namespace {
+
+constexpr int kWaitMs = 25'000;
+
+}  // namespace
+
+RolloutWorker::RolloutWorker(RolloutWorkerConfig config)
+    : config_(std::move(config)),
+      broker_(config_.broker, config_.token),
+      name_(base::RandomHex128()),
+      work_(v1::WorkService::NewStub(broker_.channel())),
+      tasks_(config_.cache_folder,
+             [this](const std::string& sha256) {
+               return run::GetBundle(broker_, sha256,
+                                     [this] { return Draining(); });
+             }),
+      loop_([this] { Loop(); }) {}
+
+RolloutWorker::~RolloutWorker() { Stop(); }
+
+void RolloutWorker::Drain() {
+  base::MutexLock lock(&mutex_);
+  draining_ = true;
+  if (asking_ != nullptr) asking_->TryCancel();
+  if (session_ != nullptr) session_->Drain();
+}
+
+void RolloutWorker::Wait() {
+  if (loop_.joinable()) loop_.join();
+}
+
+void RolloutWorker::Stop() {
+  Drain();
+  Wait();
+}
+
+bool RolloutWorker::Draining() {
+  base::MutexLock lock(&mutex_);
+  return draining_;
+}
+
+void RolloutWorker::Loop() {
+  // one run of retries, whose pauses grow while nothing works: the broker is
+  // away, the learner refuses, or its address is dead
+  const base::RetryPolicy patient{.give_up_after = absl::InfiniteDuration()};
+  const auto stop = [this] { return Draining(); };
+  while (!Draining()) {
+    (void)base::Retry(patient, stop, [this] {
+      const auto assignment = AskForWork();
+      absl::Status status = assignment.status();
+      if (status.ok() && assignment->run_id() == 0) return absl::OkStatus();
+      if (status.ok()) status = Serve(*assignment);
+      if (status.ok() || Draining()) return absl::OkStatus();
+      base::LogWarning("no work done", {{"reason", status.message()}});
+      return absl::UnavailableError(status.message());
+    });
+  }
+}
+
+absl::StatusOr<v1::Assignment> RolloutWorker::AskForWork() {
+  v1::AssignWorkRequest request;
+  request.set_worker(name_);
+  request.set_threads(config_.threads);
+  request.set_wait_ms(kWaitMs);
+  const auto context =
+      broker_.UnaryContext(absl::Milliseconds(kWaitMs) + absl::Seconds(5));
+  {
+    base::MutexLock lock(&mutex_);
+    if (draining_) return absl::CancelledError("draining");
+    asking_ = context.get();
+  }
+  v1::Assignment assignment;
+  const absl::Status status =
+      rpc::FromGrpc(work_->AssignWork(context.get(), request, &assignment));
+  {
+    base::MutexLock lock(&mutex_);
+    asking_ = nullptr;
+  }
+  RETURN_IF_ERROR(status);
+  return assignment;
+}
+
+absl::Status RolloutWorker::Serve(const v1::Assignment& assignment) {
+  ASSIGN_OR_RETURN(auto task, tasks_.Get(assignment.task()));
+  if (simulator_ == nullptr || &simulator_->task() != task.get()) {
+    simulator_.reset();
+    ASSIGN_OR_RETURN(simulator_,
+                     sim::Simulator::Start(std::move(task), config_.threads));
+  }
+  base::LogInfo("serving a run", {{"run", assignment.run_id()},
+                                  {"task", assignment.task().name()},
+                                  {"learner", assignment.learner_address()},
+                                  {"threads", config_.threads}});
+  CollectSession session(broker_, assignment, name_, simulator_.get());
+  {
+    base::MutexLock lock(&mutex_);
+    if (draining_) return absl::OkStatus();
+    session_ = &session;
+  }
+  const absl::Status status = session.Run();
+  base::MutexLock lock(&mutex_);
+  session_ = nullptr;
+  return status;
+}
+
+}  // namespace backflip::worker

@@ -1,0 +1,70 @@
+// The rollout-worker: serves one learner after the other.
+#ifndef BACKFLIP_SERVICES_ROLLOUT_WORKER_ROLLOUT_WORKER_H_
+#define BACKFLIP_SERVICES_ROLLOUT_WORKER_ROLLOUT_WORKER_H_
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include <grpcpp/grpcpp.h>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "backflip/v1/work.grpc.pb.h"
+#include "common/base/mutex.h"
+#include "common/rpc/client.h"
+#include "common/sim/simulator.h"
+#include "services/rollout_worker/collect_session.h"
+#include "services/rollout_worker/task_cache.h"
+
+namespace backflip::worker {
+
+struct RolloutWorkerConfig {
+  std::string broker;
+  std::string token;
+  // Simulation threads, at least 1.
+  int threads = 1;
+  // Where bundles are kept.
+  std::string cache_folder;
+};
+
+// Thread-safe.
+class RolloutWorker {
+ public:
+  // Asks for work from a thread of its own from now on.
+  explicit RolloutWorker(RolloutWorkerConfig config);
+  ~RolloutWorker();
+
+  // Begins to end: tickets in hand are finished and returned, no new ones are
+  // taken. Does not block.
+  void Drain();
+  // Blocks until a drain is over.
+  void Wait();
+  // Drain, and Wait.
+  void Stop();
+
+ private:
+  void Loop();
+  bool Draining();
+  absl::StatusOr<v1::Assignment> AskForWork();
+  absl::Status Serve(const v1::Assignment& assignment);
+
+  const RolloutWorkerConfig config_;
+  const rpc::Client broker_;
+  const std::string name_;
+  const std::unique_ptr<v1::WorkService::Stub> work_;
+  TaskCache tasks_;
+  // Kept from one assignment to the next of the same task.
+  std::unique_ptr<sim::Simulator> simulator_;
+
+  base::Mutex mutex_;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  // Of the long poll in progress, or null.
+  grpc::ClientContext* asking_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  CollectSession* session_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::thread loop_;
+};
+
+}  // namespace backflip::worker
+
+#endif  // BACKFLIP_SERVICES_ROLLOUT_WORKER_ROLLOUT_WORKER_H_

@@ -1,0 +1,40 @@
+// Tickets as the simulator takes them, and what comes of them.
+#ifndef BACKFLIP_SERVICES_ROLLOUT_WORKER_TICKET_WORK_H_
+#define BACKFLIP_SERVICES_ROLLOUT_WORKER_TICKET_WORK_H_
+
+#include <memory>
+#include <vector>
+
+#include "backflip/v1/clip.pb.h"
+#include "backflip/v1/collect.pb.h"
+#include "backflip/v1/run.pb.h"
+#include "common/nn/policy.h"
+#include "common/sim/compiled_task.h"
+#include "common/sim/simulator.h"
+
+namespace backflip::worker {
+
+sim::Ticket SimulatorTicket(const v1::Ticket& ticket,
+                            std::shared_ptr<const nn::Policy> policy);
+
+// What the learner gets. `true_rewards`: whether the broker said that the run
+// learns from them; they are left out otherwise.
+v1::Rollout LearnerRollout(const v1::Ticket& ticket,
+                           const sim::CompiledTask& task,
+                           const sim::Rollout& rollout, bool true_rewards);
+
+// At most `count` candidates, as the broker gets them, true rewards included.
+// Which ones depends on the ticket and the rollout alone.
+std::vector<v1::Clip> Candidates(const v1::Ticket& ticket,
+                                 const sim::CompiledTask& task,
+                                 const sim::Rollout& rollout, int count);
+
+// What the broker gets of an EVALUATE ticket: each environment's first episode.
+// Episodes are numbered from the ticket's index.
+std::vector<v1::Evaluation> Evaluations(const v1::Ticket& ticket,
+                                        const sim::CompiledTask& task,
+                                        const sim::Rollout& rollout);
+
+}  // namespace backflip::worker
+
+#endif  // BACKFLIP_SERVICES_ROLLOUT_WORKER_TICKET_WORK_H_
