@@ -344,7 +344,7 @@ absl::Status PrivatePostgres::TryStartServer() {
 
 absl::Status PrivatePostgres::EndServer() {
   // "fast": sessions are ended, what they did not commit is rolled back
-  kill(pid_, SIGINT);
+  if (Serves(pid_)) kill(pid_, SIGINT);
   const absl::Time give_up = absl::Now() + absl::Minutes(1);
   // an adopted server is no child of ours, and cannot be waited for
   while (waitpid(pid_, nullptr, WNOHANG) != pid_ && Serves(pid_)) {
@@ -358,6 +358,8 @@ absl::Status PrivatePostgres::EndServer() {
   pid_ = 0;
   return absl::OkStatus();
 }
+
+bool PrivatePostgres::Running() const { return pid_ != 0 && Serves(pid_); }
 
 absl::Status PrivatePostgres::Stop() {
   if (pid_ == 0) return absl::OkStatus();

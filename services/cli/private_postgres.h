@@ -50,6 +50,9 @@ class PrivatePostgres {
   // The server's process.
   pid_t pid() const { return pid_; }
 
+  // Whether the server's process is there.
+  bool Running() const;
+
   // Ends sessions and the server, and waits for that. Idempotent.
   absl::Status Stop();
   // Starts again after Stop, or after the server was killed.

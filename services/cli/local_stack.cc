@@ -1,0 +1,218 @@
+#include "services/cli/local_stack.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/server.h"
+#include "services/cli/paths.h"
+#include "services/cli/subprocess.h"
+
+namespace backflip::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr absl::Duration kDrain = absl::Seconds(20);
+constexpr absl::Duration kBrokerDrain = absl::Seconds(10);
+
+std::string TokenFile(const std::string& data, const std::string& role) {
+  return absl::StrCat(data, "/tokens/", role, ".token");
+}
+
+}  // namespace
+
+std::string DatabaseUrl(const std::string& flag) {
+  if (!flag.empty()) return flag;
+  const char* environment = std::getenv("BACKFLIP_DATABASE_URL");
+  return environment == nullptr ? "" : environment;
+}
+
+absl::StatusOr<std::string> Migrate(const std::string& database,
+                                    const std::string& data) {
+  return Run({.argv = {ProgramPath("preference-broker"), "migrate",
+                       absl::StrCat("--database=", database),
+                       absl::StrCat("--tokens=", data, "/tokens")}});
+}
+
+absl::StatusOr<std::unique_ptr<LocalStack>> LocalStack::Start(
+    const Options& options, const std::function<bool()>& stop) {
+  std::unique_ptr<LocalStack> stack(new LocalStack());
+  stack->options_ = options;
+  std::error_code error;
+  fs::create_directories(options.data + "/logs", error);
+  if (error) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot write into the data folder ", options.data, ": ",
+                     error.message(), ". Choose another with --data."));
+  }
+  ASSIGN_OR_RETURN(stack->sockets_, SocketFolder(options.data));
+  stack->lock_fd_ =
+      open(stack->sockets_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (stack->lock_fd_ < 0 || flock(stack->lock_fd_, LOCK_EX | LOCK_NB) != 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "another backflip runs in the data folder ", options.data,
+        ". End it first, or choose another folder with --data."));
+  }
+
+  std::string database = options.database;
+  if (database.empty()) {
+    ASSIGN_OR_RETURN(stack->postgres_, PrivatePostgres::Start(options.data));
+    database = stack->postgres_->url();
+    stack->database_watcher_ =
+        std::thread([raw = stack.get()] { raw->WatchDatabase(); });
+  }
+  stack->options_.database = database;
+  RETURN_IF_ERROR(Migrate(database, options.data).status());
+  RETURN_IF_ERROR(stack->StartBroker(stop));
+  return stack;
+}
+
+LocalStack::~LocalStack() {
+  Stop();
+  if (lock_fd_ >= 0) close(lock_fd_);
+}
+
+void LocalStack::Add(const std::string& program, const std::string& token,
+                     std::vector<std::string> arguments) {
+  const std::string log =
+      absl::StrCat(options_.data, "/logs/", program, ".jsonl");
+  // one stack's log, and the one before it
+  std::error_code ignored;
+  fs::rename(log, log + ".1", ignored);
+  arguments.insert(arguments.begin(), ProgramPath(program));
+  if (!token.empty()) {
+    arguments.push_back(absl::StrCat("--broker=", BrokerAddress(options_.data)));
+    arguments.push_back(
+        absl::StrCat("--token-file=", TokenFile(options_.data, token)));
+  }
+  auto process = std::make_unique<ServiceProcess>(
+      program, Command{.argv = std::move(arguments), .log_file = log});
+  if (token.empty()) {
+    broker_process_ = std::move(process);
+  } else {
+    services_.push_back(std::move(process));
+  }
+}
+
+absl::Status LocalStack::StartBroker(const std::function<bool()>& stop) {
+  const std::string address = BrokerAddress(options_.data);
+  Add("preference-broker", "",
+      {"serve", absl::StrCat("--database=", options_.database),
+       absl::StrCat("--listen=", address)});
+  ASSIGN_OR_RETURN(std::string token,
+                   rpc::ReadTokenFile(TokenFile(options_.data, "operator")));
+  broker_ = std::make_unique<rpc::Client>(address, std::move(token));
+  const absl::Time give_up = absl::Now() + absl::Minutes(1);
+  while (true) {
+    absl::Status healthy = rpc::WaitHealthy(address, absl::Seconds(1));
+    if (healthy.ok()) return healthy;
+    RETURN_IF_ERROR(broker_process_->failure());
+    if (stop != nullptr && stop()) return absl::CancelledError("interrupted");
+    if (absl::Now() > give_up) {
+      return absl::DeadlineExceededError(absl::StrCat(
+          "the broker did not become healthy within a minute (",
+          healthy.message(), "); its log is ", options_.data,
+          "/logs/preference-broker.jsonl"));
+    }
+  }
+}
+
+void LocalStack::Serve(const Serving& serving) {
+  Add("policy-learner", "learner",
+      {absl::StrCat("--listen=unix:", sockets_, "/learner.sock")});
+  Add("rollout-worker", "worker",
+      {absl::StrCat("--threads=", serving.threads)});
+  if (!serving.preferences) return;
+  Add("reward-trainer", "trainer", {});
+  if (serving.teacher.empty()) return;
+  Add("labeler", "teacher",
+      {absl::StrCat("--run=", serving.run_id),
+       absl::StrCat("--teacher=", serving.teacher),
+       absl::StrCat("--seed=", serving.seed)});
+}
+
+void LocalStack::WatchDatabase() {
+  while (true) {
+    {
+      base::MutexLock lock(&mutex_);
+      if (!stopping_) changed_.WaitFor(&mutex_, std::chrono::seconds(1));
+      if (stopping_) return;
+    }
+    if (postgres_->Running()) continue;
+    absl::Status restarted = postgres_->Restart();
+    base::MutexLock lock(&mutex_);
+    if (!restarted.ok()) {
+      database_failure_ = restarted;
+      return;
+    }
+    events_.push_back("PostgreSQL had ended and was started again");
+  }
+}
+
+absl::Status LocalStack::Failure() {
+  {
+    base::MutexLock lock(&mutex_);
+    RETURN_IF_ERROR(database_failure_);
+  }
+  if (broker_process_ != nullptr) {
+    RETURN_IF_ERROR(broker_process_->failure());
+  }
+  for (const auto& service : services_) RETURN_IF_ERROR(service->failure());
+  return absl::OkStatus();
+}
+
+std::vector<std::string> LocalStack::TakeEvents() {
+  std::vector<std::string> events;
+  {
+    base::MutexLock lock(&mutex_);
+    events = std::exchange(events_, {});
+  }
+  const auto add = [&](ServiceProcess& process) {
+    for (std::string& event : process.TakeEvents()) {
+      events.push_back(std::move(event));
+    }
+  };
+  if (broker_process_ != nullptr) add(*broker_process_);
+  for (const auto& service : services_) add(*service);
+  return events;
+}
+
+void LocalStack::StopServing() {
+  // all at once
+  for (const auto& service : services_) service->Drain();
+  const absl::Time deadline = absl::Now() + kDrain;
+  for (const auto& service : services_) service->Stop(deadline - absl::Now());
+  services_.clear();
+}
+
+void LocalStack::Stop() {
+  // who writes ends before what it writes to
+  StopServing();
+  if (broker_process_ != nullptr) broker_process_->Stop(kBrokerDrain);
+  broker_process_.reset();
+  {
+    base::MutexLock lock(&mutex_);
+    stopping_ = true;
+    changed_.NotifyAll();
+  }
+  if (database_watcher_.joinable()) database_watcher_.join();
+  postgres_.reset();
+  if (!sockets_.empty()) {
+    std::error_code ignored;
+    fs::remove_all(sockets_, ignored);
+  }
+}
+
+}  // namespace backflip::cli

@@ -1,0 +1,55 @@
+// What an operator asks of the broker, as plain calls.
+#ifndef BACKFLIP_SERVICES_CLI_OPERATOR_H_
+#define BACKFLIP_SERVICES_CLI_OPERATOR_H_
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "backflip/v1/label.grpc.pb.h"
+#include "backflip/v1/run.grpc.pb.h"
+#include "backflip/v1/snapshot.grpc.pb.h"
+#include "common/rpc/client.h"
+
+namespace backflip::cli {
+
+// Calls block, and are tried again while the broker is away, within the bounds
+// of base::Retry; `stop` (may be null) ends that with CANCELLED. Thread-safe.
+class Operator {
+ public:
+  Operator(rpc::Client broker, std::function<bool()> stop);
+
+  const rpc::Client& broker() const { return broker_; }
+  const std::function<bool()>& stop() const { return stop_; }
+
+  absl::StatusOr<v1::Run> Create(const v1::RunSpec& spec,
+                                 const v1::TaskInfo& task) const;
+  absl::StatusOr<v1::Run> Get(int64_t run_id) const;
+  // Newest first.
+  absl::StatusOr<std::vector<v1::Run>> List(int limit) const;
+  // The run once it has changed since `revision`, or after `wait`.
+  absl::StatusOr<v1::Run> Watch(int64_t run_id, int64_t revision,
+                                absl::Duration wait) const;
+  absl::StatusOr<v1::Run> Continue(int64_t run_id, int32_t add_labels,
+                                   int64_t add_steps) const;
+  absl::StatusOr<v1::Run> Cancel(int64_t run_id, bool pause) const;
+  absl::StatusOr<std::vector<v1::MetricPoint>> Metrics(int64_t run_id) const;
+  absl::StatusOr<std::vector<v1::Evaluation>> Evaluations(int64_t run_id) const;
+  // Calls `label` for each standing label of the run.
+  absl::Status Export(
+      int64_t run_id,
+      const std::function<void(const v1::ExportedLabel&)>& label) const;
+
+ private:
+  rpc::Client broker_;
+  std::function<bool()> stop_;
+  std::shared_ptr<v1::RunService::Stub> runs_;
+  std::shared_ptr<v1::LabelingService::Stub> labels_;
+};
+
+}  // namespace backflip::cli
+
+#endif  // BACKFLIP_SERVICES_CLI_OPERATOR_H_

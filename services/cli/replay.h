@@ -1,0 +1,35 @@
+// Tasks and behaviour, simulated and drawn here.
+#ifndef BACKFLIP_SERVICES_CLI_REPLAY_H_
+#define BACKFLIP_SERVICES_CLI_REPLAY_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "backflip/v1/run.pb.h"
+#include "common/sim/compiled_task.h"
+#include "services/cli/operator.h"
+
+namespace backflip::cli {
+
+// What a run is created with.
+v1::TaskInfo InfoOf(const sim::CompiledTask& task);
+
+// Simulates one evaluation episode of a policy snapshot (version 0: the run's
+// best one, or else its newest) from `seed`, with mean actions, and films it into
+// the GIF file `path`, at the speed of life. The task comes from the broker.
+absl::Status FilmSnapshot(const Operator& broker, const v1::Run& run,
+                          int64_t version, uint64_t seed,
+                          const std::string& path);
+
+// Writes task.textproto beside the model `model_path`, for a first try, checks
+// that it loads, and films random actions into preview.gif there. Returns the
+// task's folder. FAILED_PRECONDITION, and nothing changed, when there is a task
+// file already; INVALID_ARGUMENT when the model does not load.
+absl::StatusOr<std::string> WriteFirstTask(const std::string& model_path);
+
+}  // namespace backflip::cli
+
+#endif  // BACKFLIP_SERVICES_CLI_REPLAY_H_

@@ -1,0 +1,335 @@
+#include "services/cli/train.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <limits>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "common/base/status_macros.h"
+#include "common/run/run_spec.h"
+#include "common/run/snapshot_client.h"
+#include "common/sim/compiled_task.h"
+#include "services/cli/paths.h"
+#include "services/cli/replay.h"
+#include "services/cli/report.h"
+
+namespace backflip::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::vector<std::string>& Teachers() {
+  static const auto* teachers = new std::vector<std::string>{
+      "oracle", "stochastic", "mistake", "skip", "equal", "myopic"};
+  return *teachers;
+}
+
+bool Ended(v1::RunState state) {
+  return state == v1::FINISHED || state == v1::FAILED ||
+         state == v1::CANCELLED || state == v1::PAUSED;
+}
+
+absl::StatusOr<v1::Run> FindRun(const Operator& broker, int64_t run_id) {
+  if (run_id != 0) return broker.Get(run_id);
+  ASSIGN_OR_RETURN(const std::vector<v1::Run> runs, broker.List(1));
+  if (runs.empty()) {
+    return absl::NotFoundError(
+        "there is no run to go on with; start one without --continue");
+  }
+  return runs.front();
+}
+
+absl::StatusOr<v1::Run> ContinueRun(const TrainOptions& options,
+                                    const Operator& broker) {
+  ASSIGN_OR_RETURN(const v1::Run run, FindRun(broker, *options.continue_run));
+  int64_t labels = 0;
+  int64_t steps = 0;
+  if (!options.labels.empty()) {
+    ASSIGN_OR_RETURN(labels, ParseCount("labels", options.labels, true));
+    // as many steps for each label as the run had
+    steps = static_cast<int64_t>(static_cast<double>(labels) *
+                                 run.spec().steps() / run.spec().labels());
+  }
+  if (!options.steps.empty()) {
+    ASSIGN_OR_RETURN(steps, ParseCount("steps", options.steps, true));
+  }
+  if (run.state() == v1::FINISHED && steps == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "run ", run.id(), " is finished. Say how much further it should go: "
+        "--labels +N, --steps +N, or both"));
+  }
+  // of a launcher that was killed
+  if (!Ended(run.state())) RETURN_IF_ERROR(broker.Cancel(run.id(), true).status());
+  return broker.Continue(run.id(), static_cast<int32_t>(labels), steps);
+}
+
+// Runs that a killed launcher left behind would be served before this one.
+absl::Status PauseLeftRuns(const Operator& broker, LiveStatus* live) {
+  ASSIGN_OR_RETURN(const std::vector<v1::Run> runs, broker.List(1000));
+  for (const v1::Run& run : runs) {
+    if (Ended(run.state())) continue;
+    RETURN_IF_ERROR(broker.Cancel(run.id(), true).status());
+    live->Say(absl::StrCat("run ", run.id(), " had been left unfinished and is "
+                           "paused; go on with it by --continue ", run.id()));
+  }
+  return absl::OkStatus();
+}
+
+// The files that a run leaves; what cannot be drawn is said and left out.
+absl::Status WriteResults(const TrainOptions& options, const Operator& broker,
+                          const v1::Run& run, double wall_seconds,
+                          double steps_per_second) {
+  ASSIGN_OR_RETURN(const auto evaluations, broker.Evaluations(run.id()));
+  const Results results =
+      Summarise(run, evaluations, wall_seconds, steps_per_second);
+  std::printf("\n%s", ToText(results).c_str());
+  std::fflush(stdout);
+  const std::string folder = absl::StrCat(options.data, "/runs/", run.id());
+  std::error_code error;
+  fs::create_directories(folder, error);
+  RETURN_IF_ERROR(WriteFile(folder + "/result.json", ToJson(results)));
+  if (!options.json.empty()) {
+    RETURN_IF_ERROR(WriteFile(options.json, ToJson(results)));
+  }
+
+  const std::string curve = folder + "/curve.svg";
+  absl::StatusOr<std::vector<v1::MetricPoint>> points = broker.Metrics(run.id());
+  absl::Status drawn =
+      points.ok() ? WriteCurve(run, *points, curve) : points.status();
+  std::printf("  %-22s %s\n", "training curve",
+              drawn.ok() ? curve.c_str() : drawn.ToString().c_str());
+  // an episode that was reported
+  uint64_t seed = 1;
+  for (const v1::Evaluation& evaluation : evaluations) {
+    if (evaluation.final() && evaluation.policy_version() == run.best_version()) {
+      seed = evaluation.seed();
+      break;
+    }
+  }
+  const std::string film = folder + "/behaviour.gif";
+  drawn = FilmSnapshot(broker, run, 0, seed, film);
+  std::printf("  %-22s %s\n", "learned behaviour",
+              drawn.ok() ? film.c_str() : drawn.ToString().c_str());
+  std::printf("  %-22s %s (run %d)\n", "the run itself", options.data.c_str(),
+              static_cast<int>(run.id()));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<int64_t> ParseCount(const std::string& flag,
+                                   const std::string& text, bool added) {
+  absl::string_view digits = text;
+  const bool plus = absl::ConsumePrefix(&digits, "+");
+  int64_t count = 0;
+  if (!absl::SimpleAtoi(digits, &count) || count < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", flag, " is '", text, "'; it must be a whole number "
+                     "of at least 1", added ? ", after a +" : ""));
+  }
+  if (added && !plus) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("with --continue, --", flag, " says how many more: --", flag,
+                     " +", count));
+  }
+  if (!added && plus) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", flag, " ", text, " adds to a run that is continued: "
+                     "give --continue, too"));
+  }
+  return count;
+}
+
+absl::StatusOr<v1::RunSpec> ResolveSpec(const TrainOptions& options,
+                                        const v1::Task& task) {
+  v1::RunSpec spec = run::Overlay(run::DefaultRunSpec(), task.defaults());
+  if (options.teacher == kNoTeacher) spec.set_lockstep(false);
+  if (!options.spec.empty()) {
+    ASSIGN_OR_RETURN(const v1::RunSpec layer,
+                     run::ReadRunSpecFile(options.spec));
+    spec = run::Overlay(spec, layer);
+  }
+  if (!options.labels.empty()) {
+    ASSIGN_OR_RETURN(const int64_t labels,
+                     ParseCount("labels", options.labels, false));
+    // what is too many is refused below, with the range
+    spec.set_labels(static_cast<int32_t>(
+        std::min<int64_t>(labels, std::numeric_limits<int32_t>::max())));
+  }
+  if (!options.steps.empty()) {
+    ASSIGN_OR_RETURN(const int64_t steps,
+                     ParseCount("steps", options.steps, false));
+    spec.set_steps(steps);
+  }
+  if (options.seed.has_value()) spec.set_seed(*options.seed);
+  RETURN_IF_ERROR(run::ValidateRunSpec(spec));
+  return spec;
+}
+
+absl::Status CheckTeacher(const std::string& teacher, const v1::RunSpec& spec,
+                          const v1::TaskInfo& task) {
+  const bool known = std::find(Teachers().begin(), Teachers().end(), teacher) !=
+                     Teachers().end();
+  if (!known && teacher != kNoTeacher) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--teacher is '", teacher, "'; there are ",
+        absl::StrJoin(Teachers(), ", "), ", and none (people answer)"));
+  }
+  if (task.has_true_reward()) return absl::OkStatus();
+  if (spec.reward() == v1::TRUE) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the task ", task.name(), " has no true reward to learn from. Give it "
+        "one (true_reward in its task.textproto), or learn from comparisons "
+        "(reward: PREFERENCES)"));
+  }
+  if (teacher == kNoTeacher) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the task ", task.name(), " has no true reward, by which the simulated "
+      "teacher ", teacher, " would answer. Let people answer instead "
+      "(--teacher none), or give the task a true_reward in its task.textproto "
+      "(docs/tasks.md)"));
+}
+
+absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options,
+                                  const Operator& broker) {
+  ASSIGN_OR_RETURN(const std::string folder, FindTask(options.task));
+  ASSIGN_OR_RETURN(const auto task, sim::CompiledTask::FromFolder(folder));
+  ASSIGN_OR_RETURN(const v1::RunSpec spec, ResolveSpec(options, task->task()));
+  RETURN_IF_ERROR(run::PutBundle(broker.broker(), task->bundle().bytes));
+  return broker.Create(spec, InfoOf(*task));
+}
+
+absl::StatusOr<v1::Run> Follow(const Operator& broker, int64_t run_id,
+                               LocalStack* stack,
+                               base::ShutdownSignal* shutdown,
+                               LiveStatus* live) {
+  const absl::Time start = absl::Now();
+  Pace pace;
+  int64_t revision = -1;
+  while (!shutdown->Requested()) {
+    // a second: for the clock on the block
+    absl::StatusOr<v1::Run> run =
+        broker.Watch(run_id, revision, absl::Seconds(revision < 0 ? 0 : 1));
+    if (stack != nullptr) {
+      for (const std::string& event : stack->TakeEvents()) live->Say(event);
+      RETURN_IF_ERROR(stack->Failure());
+    }
+    RETURN_IF_ERROR(run.status());
+    if (run->revision() != revision) pace.Add(absl::Now(), run->steps());
+    revision = run->revision();
+    live->Show(*run, pace, absl::Now() - start);
+    if (Ended(run->state())) {
+      live->Finish();
+      return run;
+    }
+  }
+  live->Finish();
+  return absl::CancelledError("interrupted");
+}
+
+absl::Status Train(const TrainOptions& options,
+                   base::ShutdownSignal* shutdown) {
+  const absl::Time start = absl::Now();
+  const auto stop = [shutdown] { return shutdown->Requested(); };
+  LiveStatus live(stdout);
+
+  // what can be refused is refused before anything is started
+  if (!options.continue_run.has_value()) {
+    ASSIGN_OR_RETURN(const std::string folder, FindTask(options.task));
+    ASSIGN_OR_RETURN(const auto task, sim::CompiledTask::FromFolder(folder));
+    ASSIGN_OR_RETURN(const v1::RunSpec spec,
+                     ResolveSpec(options, task->task()));
+    RETURN_IF_ERROR(CheckTeacher(options.teacher, spec, InfoOf(*task)));
+  }
+
+  std::unique_ptr<LocalStack> stack;
+  std::string token;
+  if (options.broker.empty()) {
+    live.Say("starting the database and the broker");
+    ASSIGN_OR_RETURN(stack,
+                     LocalStack::Start({.data = options.data,
+                                        .database = options.database},
+                                       stop));
+  } else {
+    ASSIGN_OR_RETURN(token, rpc::ReadTokenFile(options.token_file));
+  }
+  const rpc::Client client = stack != nullptr
+                                 ? stack->broker()
+                                 : rpc::Client(options.broker, token);
+  const Operator broker(client, stop);
+  if (stack != nullptr && stack->private_database() &&
+      !options.continue_run.has_value()) {
+    RETURN_IF_ERROR(PauseLeftRuns(broker, &live));
+  }
+  absl::StatusOr<v1::Run> run = options.continue_run.has_value()
+                                    ? ContinueRun(options, broker)
+                                    : CreateRun(options, broker);
+  RETURN_IF_ERROR(run.status());
+  const int64_t id = run->id();
+  live.Say(absl::StrFormat(
+      "run %d: %s, %s, %d steps, seed %d; logs in %s", id, run->task().name(),
+      run->spec().reward() == v1::TRUE
+          ? "on its true reward"
+          : absl::StrCat(run->spec().labels(), " labels from ",
+                         options.teacher == kNoTeacher ? "people"
+                                                       : options.teacher),
+      run->spec().steps(), run->spec().seed(),
+      stack != nullptr ? options.data + "/logs" : options.broker));
+
+  const absl::Time training = absl::Now();
+  const int64_t steps_before = run->steps();
+  if (stack != nullptr) {
+    RETURN_IF_ERROR(
+        CheckTeacher(options.teacher, run->spec(), run->task()));
+    const int cores = std::max(1u, std::thread::hardware_concurrency());
+    stack->Serve({.run_id = id,
+                  .threads = options.workers > 0 ? options.workers : cores,
+                  .preferences = run->spec().reward() != v1::TRUE,
+                  .teacher = options.teacher == kNoTeacher ? "" : options.teacher,
+                  .seed = run->spec().seed()});
+  }
+  run = Follow(broker, id, stack.get(), shutdown, &live);
+  const absl::Time end = absl::Now();
+  if (!run.ok()) {
+    if (stack == nullptr) {
+      live.Say(absl::StrCat("run ", id, " goes on at ", options.broker,
+                            "; `backflip watch ", id, "` follows it, `backflip "
+                            "cancel ", id, "` ends it"));
+      return run.status();
+    }
+    live.Say("ending everything");
+    // their last checkpoints first
+    stack->StopServing();
+    if (Operator(client, nullptr).Cancel(id, true).ok()) {
+      live.Say(absl::StrCat("run ", id, " is paused; `./backflip train "
+                            "--continue ", id, "` goes on with it"));
+    }
+    stack->Stop();
+    return run.status();
+  }
+  if (stack != nullptr) stack->StopServing();
+  if (run->state() == v1::FAILED) {
+    return absl::InternalError(
+        absl::StrCat("run ", id, " failed: ", run->message()));
+  }
+  if (run->state() != v1::FINISHED) {
+    return absl::CancelledError(absl::StrCat("run ", id, " was ended from "
+                                             "elsewhere: it is ",
+                                             StateName(run->state())));
+  }
+  const double seconds = absl::ToDoubleSeconds(end - training);
+  return WriteResults(options, broker, *run, absl::ToDoubleSeconds(end - start),
+                      (run->steps() - steps_before) / std::max(seconds, 1e-3));
+}
+
+}  // namespace backflip::cli
