@@ -1,0 +1,90 @@
+#include "services/preference_broker/rpc/broker.h"
+
+#include <chrono>
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/base/status_macros.h"
+#include "services/preference_broker/store/migrate.h"
+#include "services/preference_broker/store/questions.h"
+
+namespace backflip::broker {
+namespace {
+
+constexpr std::chrono::seconds kHousekeeping(1);
+
+}  // namespace
+
+Broker::Broker(BrokerOptions options) : options_(std::move(options)), origin_(base::RandomHex128()) {}
+
+absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
+  auto broker = std::unique_ptr<Broker>(new Broker(std::move(options)));
+  {
+    Connection connection(broker->options_.database, broker->origin_, nullptr);
+    RETURN_IF_ERROR(CheckSchema(connection));
+  }
+  broker->pool_ = std::make_unique<Pool>(
+      broker->options_.connections, broker->options_.queued_calls, [b = broker.get()] {
+        return std::make_unique<Connection>(b->options_.database, b->origin_,
+                                            [b](const std::string& topic) { b->hub_.Signal(topic); });
+      });
+  const Core core{broker->pool_.get(), &broker->hub_, &broker->authenticator_};
+  broker->numberer_ = std::make_unique<FeedNumberer>(core);
+  broker->services_.push_back(MakeRunService(core));
+  broker->services_.push_back(MakeClipService(core));
+  broker->services_.push_back(MakeLabelingService(core, broker->options_.leases, broker->numberer_.get()));
+  broker->services_.push_back(MakeTrainingService(core));
+  broker->services_.push_back(MakeSnapshotService(core));
+  broker->services_.push_back(MakeBundleService(core));
+  broker->services_.push_back(MakeClaimService(core, broker->options_.leases));
+  broker->services_.push_back(MakeWorkService(core));
+  broker->listener_ = std::thread([b = broker.get()] {
+    ListenForTopics(b->options_.database, b->origin_, [b] { return b->stop_.load(); },
+                    [b](const std::string& topic) { b->hub_.Signal(topic); });
+  });
+  broker->housekeeper_ = std::thread([b = broker.get()] { b->KeepHouse(); });
+  rpc::ServerOptions server;
+  server.listen = broker->options_.listen;
+  for (const auto& service : broker->services_) server.services.push_back(service.get());
+  server.on_drain = [b = broker.get()] { b->hub_.Drain(); };
+  ASSIGN_OR_RETURN(broker->server_, rpc::Server::Start(std::move(server)));
+  return broker;
+}
+
+Broker::~Broker() {
+  Drain(absl::ZeroDuration());
+  pool_.reset();
+}
+
+void Broker::Drain(absl::Duration grace) {
+  if (server_ != nullptr) server_->Drain(grace);
+  {
+    base::MutexLock lock(&mutex_);
+    stop_ = true;
+    wake_.NotifyAll();
+  }
+  if (housekeeper_.joinable()) housekeeper_.join();
+  if (listener_.joinable()) listener_.join();
+}
+
+void Broker::KeepHouse() {
+  while (true) {
+    {
+      base::MutexLock lock(&mutex_);
+      if (stop_) return;
+      wake_.WaitFor(&mutex_, kHousekeeping);
+      if (stop_) return;
+    }
+    // full or away: next time
+    (void)pool_->Submit([this](Connection& connection) {
+      const absl::StatusOr<int64_t> expired = ExpireLeases(connection);
+      if (expired.ok() && *expired > 0) base::LogInfo("leases expired", {{"leases", *expired}});
+      const auto runs = RunsWithUnnumberedLabels(connection);
+      if (!runs.ok()) return;
+      for (const int64_t run_id : *runs) numberer_->Number(run_id);
+    });
+  }
+}
+
+}  // namespace backflip::broker

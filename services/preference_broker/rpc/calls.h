@@ -1,0 +1,321 @@
+// The shapes of calls: unary, long poll, paged stream, chunked upload. Each
+// checks who calls, runs on the pool, and holds no thread while it waits.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_CALLS_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_CALLS_H_
+
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <grpcpp/grpcpp.h>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/hash.h"
+#include "common/base/mutex.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/server.h"
+#include "common/rpc/status.h"
+#include "services/preference_broker/rpc/hub.h"
+#include "services/preference_broker/rpc/pool.h"
+#include "services/preference_broker/rpc/roles.h"
+#include "services/preference_broker/store/callers.h"
+
+namespace backflip::broker {
+
+// Long polls wait no longer, whatever they ask.
+inline constexpr int kMaxWaitMs = 25'000;
+// A signal may be lost with the broker that sent it: who waits also looks this often.
+inline constexpr std::chrono::milliseconds kLookAgain(1000);
+
+// Tokens and who they stand for, remembered for a moment: a revoked token is
+// refused within kTokenMemory. Thread-safe.
+class Authenticator {
+ public:
+  absl::StatusOr<Caller> Check(Connection& connection, const std::string& token);
+
+ private:
+  static constexpr std::chrono::seconds kTokenMemory{2};
+  struct Known {
+    Caller caller;
+    Hub::Clock::time_point until;
+  };
+  base::Mutex mutex_;
+  std::unordered_map<std::string, Known> known_ ABSL_GUARDED_BY(mutex_);
+};
+
+// What every service needs; owned by the broker, outlives all calls.
+struct Core {
+  Pool* pool;
+  Hub* hub;
+  Authenticator* authenticator;
+
+  absl::StatusOr<Caller> Authorize(Connection& connection, const std::string& token,
+                                   absl::string_view method) const {
+    ASSIGN_OR_RETURN(const Caller caller, authenticator->Check(connection, token));
+    RETURN_IF_ERROR(CheckRole(method, caller.role));
+    return caller;
+  }
+};
+
+inline absl::Status PoolFull() {
+  return absl::ResourceExhaustedError("the broker is busy: try again in a moment");
+}
+inline absl::Status Draining() {
+  return absl::UnavailableError("the broker is shutting down: connect again");
+}
+
+// `work`: absl::Status(Connection&, const Caller&); fills in the response that
+// it has captured.
+template <typename Work>
+grpc::ServerUnaryReactor* Unary(const Core& core, absl::string_view method,
+                                grpc::CallbackServerContext* context, Work work) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  const bool taken = core.pool->Submit(
+      [core, method, reactor, token = rpc::BearerToken(*context), work = std::move(work)](Connection& connection) {
+        const absl::Status status = [&]() -> absl::Status {
+          ASSIGN_OR_RETURN(const Caller caller, core.Authorize(connection, token, method));
+          return work(connection, caller);
+        }();
+        reactor->Finish(rpc::ToGrpc(status));
+      });
+  if (!taken) reactor->Finish(rpc::ToGrpc(PoolFull()));
+  return reactor;
+}
+
+// Tries `attempt`, which is absl::StatusOr<bool>(Connection&, const Caller&)
+// and answers whether it has what the caller waits for, until it has, or until
+// `wait_ms` have passed; what it left in the response is sent then too.
+class LongPoll : public std::enable_shared_from_this<LongPoll> {
+ public:
+  using Attempt = std::function<absl::StatusOr<bool>(Connection&, const Caller&)>;
+
+  static grpc::ServerUnaryReactor* Start(const Core& core, absl::string_view method,
+                                         grpc::CallbackServerContext* context, int32_t wait_ms,
+                                         std::string topic, Attempt attempt) {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    if (wait_ms < 0 || wait_ms > kMaxWaitMs) {
+      reactor->Finish(rpc::ToGrpc(absl::InvalidArgumentError(
+          absl::StrCat("wait_ms is ", wait_ms, ", but must be from 0 to ", kMaxWaitMs))));
+      return reactor;
+    }
+    auto poll = std::shared_ptr<LongPoll>(new LongPoll(core, method, context, reactor, wait_ms,
+                                                       std::move(topic), std::move(attempt)));
+    if (!poll->Submit()) reactor->Finish(rpc::ToGrpc(PoolFull()));
+    return reactor;
+  }
+
+ private:
+  LongPoll(const Core& core, absl::string_view method, grpc::CallbackServerContext* context,
+           grpc::ServerUnaryReactor* reactor, int32_t wait_ms, std::string topic, Attempt attempt)
+      : core_(core),
+        method_(method),
+        context_(context),
+        reactor_(reactor),
+        token_(rpc::BearerToken(*context)),
+        until_(Hub::Clock::now() + std::chrono::milliseconds(wait_ms)),
+        topic_(std::move(topic)),
+        attempt_(std::move(attempt)) {}
+
+  bool Submit() {
+    return core_.pool->Submit([self = shared_from_this()](Connection& connection) { self->Try(connection); });
+  }
+
+  void Try(Connection& connection) {
+    if (context_->IsCancelled()) return Finish(absl::CancelledError("the caller has gone"));
+    const uint64_t since = core_.hub->Now();
+    const bool last = Hub::Clock::now() >= until_ || core_.hub->draining();
+    const absl::StatusOr<bool> done = [&]() -> absl::StatusOr<bool> {
+      ASSIGN_OR_RETURN(const Caller caller, core_.Authorize(connection, token_, method_));
+      return attempt_(connection, caller);
+    }();
+    if (!done.ok()) return Finish(done.status());
+    if (*done || last) return Finish(absl::OkStatus());
+    core_.hub->Wait(topic_, since, std::min(until_, Hub::Clock::now() + kLookAgain),
+                    [self = shared_from_this()] { self->Wake(); });
+  }
+
+  void Wake() {
+    if (Submit()) return;
+    if (core_.hub->draining()) return Finish(Draining());
+    // the pool is full: look again when it may have emptied
+    core_.hub->Wait("", 0, Hub::Clock::now() + std::chrono::milliseconds(50),
+                    [self = shared_from_this()] { self->Wake(); });
+  }
+
+  void Finish(const absl::Status& status) { reactor_->Finish(rpc::ToGrpc(status)); }
+
+  const Core core_;
+  const absl::string_view method_;
+  grpc::CallbackServerContext* const context_;
+  grpc::ServerUnaryReactor* const reactor_;
+  const std::string token_;
+  const Hub::Clock::time_point until_;
+  const std::string topic_;
+  const Attempt attempt_;
+};
+
+// A stream to the caller that is fetched page by page. One thing happens at a
+// time: a fetch on the pool, a write, or a wait. Deletes itself.
+template <typename Response>
+class PagedStream : public grpc::ServerWriteReactor<Response> {
+ public:
+  enum class Next {
+    kMore,  // fetch again once the page is written
+    kWait,  // the same, after `topic` was signalled or a second has passed
+    kEnd,
+  };
+  // Appends a page, of a few MB at most. Runs on the pool, never twice at once.
+  using Fetch = std::function<absl::StatusOr<Next>(Connection&, const Caller&, std::deque<Response>*)>;
+
+  static grpc::ServerWriteReactor<Response>* Start(const Core& core, absl::string_view method,
+                                                   grpc::CallbackServerContext* context, std::string topic,
+                                                   Fetch fetch) {
+    auto* const stream = new PagedStream(core, method, context, std::move(topic), std::move(fetch));
+    if (!stream->Submit()) stream->Finish(rpc::ToGrpc(PoolFull()));
+    return stream;
+  }
+
+  void OnWriteDone(bool ok) override {
+    if (!ok) return this->Finish(rpc::ToGrpc(absl::CancelledError("the caller has gone")));
+    page_.pop_front();
+    Continue();
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  PagedStream(const Core& core, absl::string_view method, grpc::CallbackServerContext* context,
+              std::string topic, Fetch fetch)
+      : core_(core),
+        method_(method),
+        context_(context),
+        token_(rpc::BearerToken(*context)),
+        topic_(std::move(topic)),
+        fetch_(std::move(fetch)) {}
+
+  bool Submit() {
+    return core_.pool->Submit([this](Connection& connection) { FetchPage(connection); });
+  }
+
+  void FetchPage(Connection& connection) {
+    if (context_->IsCancelled()) return this->Finish(rpc::ToGrpc(absl::CancelledError("the caller has gone")));
+    since_ = core_.hub->Now();
+    const absl::StatusOr<Next> next = [&]() -> absl::StatusOr<Next> {
+      // also of those that have been open for long: a token may be revoked
+      ASSIGN_OR_RETURN(const Caller caller, core_.Authorize(connection, token_, method_));
+      return fetch_(connection, caller, &page_);
+    }();
+    if (!next.ok()) return this->Finish(rpc::ToGrpc(next.status()));
+    next_ = *next;
+    Continue();
+  }
+
+  void Continue() {
+    if (!page_.empty()) return this->StartWrite(&page_.front());
+    if (next_ == Next::kEnd) return this->Finish(grpc::Status::OK);
+    if (core_.hub->draining()) return this->Finish(rpc::ToGrpc(Draining()));
+    if (next_ == Next::kMore) return Wake();
+    core_.hub->Wait(topic_, since_, Hub::Clock::now() + kLookAgain, [this] { Wake(); });
+  }
+
+  void Wake() {
+    if (Submit()) return;
+    if (core_.hub->draining()) return this->Finish(rpc::ToGrpc(Draining()));
+    core_.hub->Wait("", 0, Hub::Clock::now() + std::chrono::milliseconds(50), [this] { Wake(); });
+  }
+
+  const Core core_;
+  const absl::string_view method_;
+  grpc::CallbackServerContext* const context_;
+  const std::string token_;
+  const std::string topic_;
+  const Fetch fetch_;
+  uint64_t since_ = 0;
+  Next next_ = Next::kMore;
+  std::deque<Response> page_;
+};
+
+// A stream from the caller that is gathered whole and then stored. Deletes
+// itself.
+template <typename Request>
+class Intake : public grpc::ServerReadReactor<Request> {
+ public:
+  // Takes one message. An error ends the call.
+  using Take = std::function<absl::Status(Request&)>;
+  // absl::Status(Connection&, const Caller&); fills in the captured response.
+  using Store = std::function<absl::Status(Connection&, const Caller&)>;
+
+  static grpc::ServerReadReactor<Request>* Start(const Core& core, absl::string_view method,
+                                                 grpc::CallbackServerContext* context, Take take, Store store) {
+    auto* const intake = new Intake(core, method, context, std::move(take), std::move(store));
+    // who may not call is told before anything is gathered
+    const bool taken = core.pool->Submit([intake](Connection& connection) {
+      absl::StatusOr<Caller> caller =
+          intake->core_.Authorize(connection, intake->token_, intake->method_);
+      if (!caller.ok()) return intake->Finish(rpc::ToGrpc(caller.status()));
+      intake->caller_ = *caller;
+      intake->StartRead(&intake->request_);
+    });
+    if (!taken) intake->Finish(rpc::ToGrpc(PoolFull()));
+    return intake;
+  }
+
+  void OnReadDone(bool ok) override {
+    if (ok) {
+      const absl::Status status = take_(request_);
+      if (!status.ok()) return this->Finish(rpc::ToGrpc(status));
+      return this->StartRead(&request_);
+    }
+    if (context_->IsCancelled()) return this->Finish(rpc::ToGrpc(absl::CancelledError("the caller has gone")));
+    const bool taken = core_.pool->Submit([this](Connection& connection) {
+      this->Finish(rpc::ToGrpc(store_(connection, caller_)));
+    });
+    if (!taken) this->Finish(rpc::ToGrpc(PoolFull()));
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  Intake(const Core& core, absl::string_view method, grpc::CallbackServerContext* context, Take take, Store store)
+      : core_(core),
+        method_(method),
+        context_(context),
+        token_(rpc::BearerToken(*context)),
+        take_(std::move(take)),
+        store_(std::move(store)) {}
+
+  const Core core_;
+  const absl::string_view method_;
+  grpc::CallbackServerContext* const context_;
+  const std::string token_;
+  const Take take_;
+  const Store store_;
+  Caller caller_;
+  Request request_;
+};
+
+// Gathers chunks up to a size that was told with the first.
+class Gathered {
+ public:
+  // INVALID_ARGUMENT: sizes or hash no one could mean.
+  absl::Status Begin(absl::string_view what, int64_t size, const std::string& sha256, int64_t max_size);
+  // DATA_LOSS: more than was told.
+  absl::Status Add(absl::string_view chunk);
+  // DATA_LOSS: less than was told, or another hash.
+  absl::Status Check() const;
+  bool begun() const { return begun_; }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  bool begun_ = false;
+  std::string what_;
+  int64_t size_ = 0;
+  std::string sha256_;
+  std::string bytes_;
+};
+
+}  // namespace backflip::broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_CALLS_H_

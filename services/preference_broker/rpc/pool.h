@@ -1,0 +1,43 @@
+// The one place where calls meet the database: a bounded queue and a few
+// threads, each with a connection of its own. gRPC's own threads never block.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_POOL_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_POOL_H_
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "common/base/mutex.h"
+#include "services/preference_broker/store/connection.h"
+
+namespace backflip::broker {
+
+// Thread-safe.
+class Pool {
+ public:
+  using Job = std::function<void(Connection&)>;
+
+  // `queued`: jobs that may wait for a thread.
+  Pool(int threads, int queued, const std::function<std::unique_ptr<Connection>()>& connect);
+  // Runs what is queued, then ends.
+  ~Pool();
+
+  // False when the queue is full: nothing was taken.
+  bool Submit(Job job);
+
+ private:
+  void Work(Connection& connection);
+
+  const size_t queued_;
+  base::Mutex mutex_;
+  base::CondVar wake_;
+  std::deque<Job> jobs_ ABSL_GUARDED_BY(mutex_);
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace backflip::broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_POOL_H_

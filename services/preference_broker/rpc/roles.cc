@@ -1,0 +1,81 @@
+#include "services/preference_broker/rpc/roles.h"
+
+#include <algorithm>
+#include <initializer_list>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+
+namespace backflip::broker {
+namespace {
+
+constexpr Role kLabeler = Role::kLabeler;
+constexpr Role kTeacher = Role::kTeacher;
+constexpr Role kReviewer = Role::kReviewer;
+constexpr Role kOperator = Role::kOperator;
+constexpr Role kLearner = Role::kLearner;
+constexpr Role kTrainer = Role::kTrainer;
+constexpr Role kWorker = Role::kWorker;
+
+struct Rule {
+  absl::string_view method;
+  std::initializer_list<Role> roles;
+};
+
+const std::initializer_list<Rule> kRules = {
+    {"RunService/Create", {kOperator}},
+    {"RunService/Get", {kOperator, kReviewer, kLearner, kTrainer, kWorker}},
+    {"RunService/List", {kOperator, kReviewer}},
+    {"RunService/Watch", {kOperator, kReviewer, kLearner, kTrainer, kWorker}},
+    {"RunService/Continue", {kOperator}},
+    {"RunService/Cancel", {kOperator}},
+    {"RunService/ListMetrics", {kOperator, kReviewer}},
+    {"RunService/ReportMetrics", {kLearner, kTrainer}},
+    {"RunService/ReportEvaluation", {kWorker}},
+    {"RunService/ListEvaluations", {kOperator, kReviewer}},
+
+    {"ClipService/Upload", {kWorker}},
+    {"ClipService/ListCandidates", {kTrainer}},
+
+    {"LabelingService/Lease", {kLabeler, kTeacher}},
+    {"LabelingService/Heartbeat", {kLabeler, kTeacher}},
+    {"LabelingService/Submit", {kLabeler, kTeacher}},
+    {"LabelingService/Undo", {kLabeler, kTeacher}},
+    {"LabelingService/Export", {kReviewer, kOperator}},
+
+    {"TrainingService/OpenQuestions", {kTrainer}},
+    {"TrainingService/FollowLabels", {kTrainer}},
+
+    {"SnapshotService/Publish", {kLearner, kTrainer}},
+    {"SnapshotService/Get", {kLearner, kTrainer, kWorker, kOperator, kReviewer}},
+    {"SnapshotService/Watch", {kLearner, kTrainer, kWorker, kOperator, kReviewer}},
+    {"SnapshotService/List", {kLearner, kTrainer, kWorker, kOperator, kReviewer}},
+    {"SnapshotService/SetBest", {kLearner}},
+    {"SnapshotService/SaveCheckpoint", {kLearner, kTrainer}},
+    {"SnapshotService/LoadCheckpoint", {kLearner, kTrainer}},
+
+    {"BundleService/Put", {kOperator}},
+    {"BundleService/Get", {kWorker, kOperator, kReviewer}},
+
+    {"ClaimService/Claim", {kLearner, kTrainer}},
+    {"ClaimService/Renew", {kLearner, kTrainer}},
+    {"ClaimService/Release", {kLearner, kTrainer}},
+    {"ClaimService/CompleteBatch", {kLearner}},
+
+    {"WorkService/AssignWork", {kWorker}},
+};
+
+}  // namespace
+
+absl::Status CheckRole(absl::string_view method, Role role) {
+  for (const Rule& rule : kRules) {
+    if (rule.method == method &&
+        std::find(rule.roles.begin(), rule.roles.end(), role) != rule.roles.end()) {
+      return absl::OkStatus();
+    }
+  }
+  return absl::PermissionDeniedError(
+      absl::StrCat("a ", RoleName(role), " may not call ", method, ": use a token of a role that may"));
+}
+
+}  // namespace backflip::broker

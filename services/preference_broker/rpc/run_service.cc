@@ -1,0 +1,135 @@
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/run/run_spec.h"
+#include "services/preference_broker/rpc/services.h"
+#include "services/preference_broker/rpc/validate.h"
+#include "services/preference_broker/store/runs.h"
+#include "services/preference_broker/store/topics.h"
+
+namespace backflip::broker {
+namespace {
+
+// Metrics tell true returns: learners and trainers never see them.
+bool MaySeeMetrics(const Caller& caller) {
+  return caller.role == Role::kOperator || caller.role == Role::kReviewer;
+}
+
+class RunServiceImpl final : public v1::RunService::CallbackService {
+ public:
+  explicit RunServiceImpl(Core core) : core_(core) {}
+
+  grpc::ServerUnaryReactor* Create(grpc::CallbackServerContext* context, const v1::CreateRunRequest* request,
+                                   v1::Run* response) override {
+    return Unary(core_, "RunService/Create", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
+      v1::CreateRunRequest merged = *request;
+      *merged.mutable_spec() = run::Overlay(run::DefaultRunSpec(), request->spec());
+      RETURN_IF_ERROR(run::ValidateRunSpec(merged.spec()));
+      RETURN_IF_ERROR(CheckTask(merged.task()));
+      if (merged.spec().reward() == v1::TRUE && !merged.task().has_true_reward()) {
+        return absl::FailedPreconditionError(absl::StrCat(
+            "task '", merged.task().name(), "' has no true reward, which `reward: TRUE` learns from: "
+            "give task.textproto a true_reward, or learn from preferences"));
+      }
+      ASSIGN_OR_RETURN(*response, CreateRun(connection, caller, merged));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context, const v1::GetRunRequest* request,
+                                v1::Run* response) override {
+    return Unary(core_, "RunService/Get", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      ASSIGN_OR_RETURN(*response, GetRun(connection, request->run_id(), MaySeeMetrics(caller)));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context, const v1::ListRunsRequest* request,
+                                 v1::ListRunsResponse* response) override {
+    return Unary(core_, "RunService/List", context, [=](Connection& connection, const Caller&) -> absl::Status {
+      RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 1000));
+      ASSIGN_OR_RETURN(auto runs, ListRuns(connection, request->limit() == 0 ? 100 : request->limit()));
+      for (v1::Run& run : runs) *response->add_runs() = std::move(run);
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* Watch(grpc::CallbackServerContext* context, const v1::WatchRunRequest* request,
+                                  v1::Run* response) override {
+    return LongPoll::Start(core_, "RunService/Watch", context, request->wait_ms(), RunTopic(request->run_id()),
+                           [=](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
+                             ASSIGN_OR_RETURN(*response, GetRun(connection, request->run_id(), MaySeeMetrics(caller)));
+                             return response->revision() > request->since_revision();
+                           });
+  }
+
+  grpc::ServerUnaryReactor* Continue(grpc::CallbackServerContext* context, const v1::ContinueRunRequest* request,
+                                     v1::Run* response) override {
+    return Unary(core_, "RunService/Continue", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
+      RETURN_IF_ERROR(CheckRange("add_labels", request->add_labels(), 0, 1'000'000));
+      RETURN_IF_ERROR(CheckRange("add_steps", request->add_steps(), 0, 1'000'000'000'000));
+      ASSIGN_OR_RETURN(*response, ContinueRun(connection, caller, *request));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* Cancel(grpc::CallbackServerContext* context, const v1::CancelRunRequest* request,
+                                   v1::Run* response) override {
+    return Unary(core_, "RunService/Cancel", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      ASSIGN_OR_RETURN(*response, CancelRun(connection, caller, *request));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* ListMetrics(grpc::CallbackServerContext* context, const v1::ListMetricsRequest* request,
+                                        v1::ListMetricsResponse* response) override {
+    return Unary(core_, "RunService/ListMetrics", context, [=](Connection& connection, const Caller&) -> absl::Status {
+      RETURN_IF_ERROR(CheckRange("the number of names", request->names_size(), 0, 1000));
+      for (const std::string& name : request->names()) RETURN_IF_ERROR(CheckText("names", name, 64));
+      ASSIGN_OR_RETURN(auto points, broker::ListMetrics(connection, *request));
+      for (v1::MetricPoint& point : points) *response->add_points() = std::move(point);
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* ReportMetrics(grpc::CallbackServerContext* context, const v1::ReportMetricsRequest* request,
+                                          v1::ReportMetricsResponse*) override {
+    return Unary(core_, "RunService/ReportMetrics", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckMetrics(*request, caller.role));
+      return broker::ReportMetrics(connection, caller, *request);
+    });
+  }
+
+  grpc::ServerUnaryReactor* ReportEvaluation(grpc::CallbackServerContext* context,
+                                             const v1::ReportEvaluationRequest* request,
+                                             v1::ReportEvaluationResponse*) override {
+    return Unary(core_, "RunService/ReportEvaluation", context, [=](Connection& connection, const Caller&) -> absl::Status {
+      ASSIGN_OR_RETURN(const RunDefinition run, GetRunDefinition(connection, request->run_id()));
+      for (int i = 0; i < request->episodes_size(); ++i) {
+        RETURN_IF_ERROR(CheckEvaluation(absl::StrCat("episodes[", i, "]"), request->episodes(i), run.task));
+      }
+      return broker::ReportEvaluation(connection, *request);
+    });
+  }
+
+  grpc::ServerUnaryReactor* ListEvaluations(grpc::CallbackServerContext* context,
+                                            const v1::ListEvaluationsRequest* request,
+                                            v1::ListEvaluationsResponse* response) override {
+    return Unary(core_, "RunService/ListEvaluations", context, [=](Connection& connection, const Caller&) -> absl::Status {
+      ASSIGN_OR_RETURN(auto episodes, broker::ListEvaluations(connection, request->run_id()));
+      for (v1::Evaluation& episode : episodes) *response->add_episodes() = std::move(episode);
+      return absl::OkStatus();
+    });
+  }
+
+ private:
+  const Core core_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeRunService(Core core) { return std::make_unique<RunServiceImpl>(core); }
+
+}  // namespace backflip::broker

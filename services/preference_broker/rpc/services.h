@@ -1,0 +1,58 @@
+// The RPC edge: each method checks its request, and hands it to store/. Who may
+// call is in roles.cc, what a call promises in proto/backflip/v1.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_SERVICES_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_SERVICES_H_
+
+#include <memory>
+#include <set>
+
+#include <grpcpp/grpcpp.h>
+
+#include "backflip/v1/clip.grpc.pb.h"
+#include "backflip/v1/label.grpc.pb.h"
+#include "backflip/v1/run.grpc.pb.h"
+#include "backflip/v1/snapshot.grpc.pb.h"
+#include "backflip/v1/work.grpc.pb.h"
+#include "common/base/mutex.h"
+#include "services/preference_broker/rpc/calls.h"
+
+namespace backflip::broker {
+
+// How long claims and leases last without renewal, milliseconds.
+struct Leases {
+  int32_t claim_ms = 10'000;
+  int32_t labeler_ms = 60'000;
+  // A teacher answers at once, and one that died should not hold up a round.
+  int32_t teacher_ms = 15'000;
+};
+
+// Gives committed labels their places, one job per run at a time. Thread-safe.
+class FeedNumberer {
+ public:
+  explicit FeedNumberer(Core core) : core_(core) {}
+  // Soon, on the pool. What cannot be done now is found by the broker's next
+  // look for unnumbered labels.
+  void Number(int64_t run_id);
+
+ private:
+  void Run(Connection& connection, int64_t run_id);
+
+  const Core core_;
+  base::Mutex mutex_;
+  // Runs with a job, and those that got labels since it began.
+  std::set<int64_t> busy_ ABSL_GUARDED_BY(mutex_);
+  std::set<int64_t> again_ ABSL_GUARDED_BY(mutex_);
+};
+
+std::unique_ptr<grpc::Service> MakeRunService(Core core);
+std::unique_ptr<grpc::Service> MakeClipService(Core core);
+std::unique_ptr<grpc::Service> MakeLabelingService(Core core, Leases leases, FeedNumberer* numberer);
+std::unique_ptr<grpc::Service> MakeTrainingService(Core core);
+std::unique_ptr<grpc::Service> MakeSnapshotService(Core core);
+std::unique_ptr<grpc::Service> MakeBundleService(Core core);
+std::unique_ptr<grpc::Service> MakeClaimService(Core core, Leases leases);
+std::unique_ptr<grpc::Service> MakeWorkService(Core core);
+
+}  // namespace backflip::broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_SERVICES_H_

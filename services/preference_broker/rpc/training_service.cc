@@ -1,0 +1,94 @@
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "services/preference_broker/rpc/services.h"
+#include "services/preference_broker/rpc/validate.h"
+#include "services/preference_broker/store/clips.h"
+#include "services/preference_broker/store/questions.h"
+#include "services/preference_broker/store/topics.h"
+
+namespace backflip::broker {
+namespace {
+
+constexpr int32_t kEntriesPerPage = 32;
+
+// Where one follower is in the feed.
+class Follower {
+ public:
+  using Stream = PagedStream<v1::LabelFeedMessage>;
+
+  explicit Follower(const v1::FollowLabelsRequest* request)
+      : request_(request), position_(request->from_position()) {}
+
+  absl::StatusOr<Stream::Next> Fetch(Connection& connection, std::deque<v1::LabelFeedMessage>* page) {
+    RETURN_IF_ERROR(CheckRange("from_position", request_->from_position(), 1, int64_t{1} << 60));
+    ASSIGN_OR_RETURN(auto entries, ReadFeed(connection, request_->run_id(), position_, kEntriesPerPage));
+    std::vector<int64_t> fresh;
+    std::unordered_set<int64_t> seen;
+    for (const FeedEntry& entry : entries) {
+      for (const int64_t clip : entry.clips) {
+        if (sent_clips_.count(clip) == 0 && seen.insert(clip).second) fresh.push_back(clip);
+      }
+    }
+    if (!fresh.empty()) {
+      // a clip that a question names is never pruned: all of them come
+      ASSIGN_OR_RETURN(auto clips, ReadCandidates(connection, fresh));
+      for (v1::Candidate& clip : clips) *page->emplace_back().mutable_clip() = std::move(clip);
+      sent_clips_.insert(fresh.begin(), fresh.end());
+    }
+    for (FeedEntry& entry : entries) {
+      position_ = entry.entry.position() + 1;
+      *page->emplace_back().mutable_entry() = std::move(entry.entry);
+    }
+    if (!entries.empty()) {
+      told_ = false;
+      return Stream::Next::kMore;
+    }
+    if (!told_) {
+      page->emplace_back().mutable_caught_up()->set_position(position_ - 1);
+      told_ = true;
+    }
+    return Stream::Next::kWait;
+  }
+
+ private:
+  const v1::FollowLabelsRequest* const request_;
+  int64_t position_;
+  std::unordered_set<int64_t> sent_clips_;
+  bool told_ = false;
+};
+
+class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
+ public:
+  explicit TrainingServiceImpl(Core core) : core_(core) {}
+
+  grpc::ServerUnaryReactor* OpenQuestions(grpc::CallbackServerContext* context, const v1::OpenQuestionsRequest* request,
+                                          v1::OpenQuestionsResponse* response) override {
+    return Unary(core_, "TrainingService/OpenQuestions", context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckNewQuestions(*request));
+                   ASSIGN_OR_RETURN(*response, broker::OpenQuestions(connection, caller, *request));
+                   return absl::OkStatus();
+                 });
+  }
+
+  grpc::ServerWriteReactor<v1::LabelFeedMessage>* FollowLabels(grpc::CallbackServerContext* context,
+                                                               const v1::FollowLabelsRequest* request) override {
+    return Follower::Stream::Start(
+        core_, "TrainingService/FollowLabels", context, FeedTopic(request->run_id()),
+        [follower = std::make_shared<Follower>(request)](Connection& connection, const Caller&,
+                                                         std::deque<v1::LabelFeedMessage>* page) {
+          return follower->Fetch(connection, page);
+        });
+  }
+
+ private:
+  const Core core_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeTrainingService(Core core) { return std::make_unique<TrainingServiceImpl>(core); }
+
+}  // namespace backflip::broker

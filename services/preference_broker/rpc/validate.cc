@@ -1,0 +1,278 @@
+#include "services/preference_broker/rpc/validate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status_macros.h"
+
+namespace backflip::broker {
+namespace {
+
+constexpr int64_t kMaxIteration = int64_t{1} << 40;
+constexpr int64_t kMaxSteps = int64_t{1'000'000'000'000};
+
+// Index of the first number that is not finite, -1 when there is none.
+template <typename Numbers>
+int FirstNotFinite(const Numbers& numbers) {
+  for (int i = 0; i < numbers.size(); ++i) {
+    if (!std::isfinite(numbers[i])) return i;
+  }
+  return -1;
+}
+
+template <typename Numbers>
+absl::Status CheckNumbers(absl::string_view name, absl::string_view field, const Numbers& numbers,
+                          int64_t expected, absl::string_view shape) {
+  if (numbers.size() != expected) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ".", field, " has ", numbers.size(), " numbers instead of ",
+                                                   expected, " (", shape, ")"));
+  }
+  if (const int bad = FirstNotFinite(numbers); bad >= 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ".", field, "[", bad, "] is ", numbers[bad], ", but must be a finite number"));
+  }
+  return absl::OkStatus();
+}
+
+bool IsPrintable(const std::string& text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
+bool IsTaskName(const std::string& name) {
+  return !name.empty() && name.size() <= 64 && absl::ascii_islower(name[0]) &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '_';
+         });
+}
+
+// A quantity's name: a letter or _, then letters, digits and _.
+bool IsIdentifier(const std::string& name) {
+  return !name.empty() && name.size() <= 64 && !absl::ascii_isdigit(name[0]) &&
+         std::all_of(name.begin(), name.end(), [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
+}
+
+bool IsUtf8WithoutNul(const std::string& text) {
+  for (size_t i = 0; i < text.size();) {
+    const unsigned char c = text[i];
+    int more = 0;
+    uint32_t point = c;
+    if (c == 0) return false;
+    if (c >= 0xF0) {
+      more = 3, point = c & 0x07;
+    } else if (c >= 0xE0) {
+      more = 2, point = c & 0x0F;
+    } else if (c >= 0xC0) {
+      more = 1, point = c & 0x1F;
+    } else if (c >= 0x80) {
+      return false;
+    }
+    if (c >= 0xF8 || i + more >= text.size()) return false;
+    for (int k = 1; k <= more; ++k) {
+      const unsigned char next = text[i + k];
+      if ((next & 0xC0) != 0x80) return false;
+      point = point << 6 | (next & 0x3F);
+    }
+    static constexpr uint32_t kSmallest[] = {0, 0x80, 0x800, 0x10000};
+    if (point < kSmallest[more] || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF)) return false;
+    i += more + 1;
+  }
+  return true;
+}
+
+}  // namespace
+
+absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, " is ", value, ", but must be from ", low, " to ", high));
+}
+
+absl::Status CheckRequestId(absl::string_view field, const std::string& id) {
+  if (id.size() >= 16 && id.size() <= 64 && IsPrintable(id)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(field, " must be 16 to 64 printable characters, new for each request"));
+}
+
+absl::Status CheckName(absl::string_view field, const std::string& name) {
+  if (!name.empty() && name.size() <= 64 && IsPrintable(name)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(field, " must be 1 to 64 printable characters"));
+}
+
+absl::Status CheckText(absl::string_view field, const std::string& text, size_t max_bytes) {
+  if (text.size() > max_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, " has ", text.size(), " bytes, but at most ", max_bytes, " are allowed"));
+  }
+  if (!IsUtf8WithoutNul(text)) return absl::InvalidArgumentError(absl::StrCat(field, " must be UTF-8 without NUL"));
+  return absl::OkStatus();
+}
+
+absl::Status CheckClipId(absl::string_view field, const std::string& id) {
+  const bool hex = id.size() == 64 && std::all_of(id.begin(), id.end(), [](char c) {
+                     return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
+                   });
+  if (hex) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(field, " must be 64 lower-case hexadecimal digits, as Upload answered"));
+}
+
+absl::Status CheckTask(const v1::TaskInfo& task) {
+  if (!IsTaskName(task.name())) {
+    return absl::InvalidArgumentError(
+        "task.name must be 1 to 64 of a-z, 0-9 and _, the first of them a letter");
+  }
+  RETURN_IF_ERROR(CheckClipId("task.bundle_hash", task.bundle_hash()));
+  RETURN_IF_ERROR(CheckText("task.fingerprint", task.fingerprint(), 128));
+  RETURN_IF_ERROR(CheckText("task.question", task.question(), 200));
+  RETURN_IF_ERROR(CheckRange("task.observation_size", task.observation_size(), 1, 100'000));
+  RETURN_IF_ERROR(CheckRange("task.action_size", task.action_size(), 1, 10'000));
+  RETURN_IF_ERROR(CheckNumbers("task", "action_low", task.action_low(), task.action_size(), "action_size"));
+  RETURN_IF_ERROR(CheckNumbers("task", "action_high", task.action_high(), task.action_size(), "action_size"));
+  for (int i = 0; i < task.action_size(); ++i) {
+    if (task.action_low(i) > task.action_high(i)) {
+      return absl::InvalidArgumentError(absl::StrCat("task.action_low[", i, "] is above task.action_high[", i, "]"));
+    }
+  }
+  RETURN_IF_ERROR(CheckRange("task.episode_steps", task.episode_steps(), 1, 1'000'000));
+  RETURN_IF_ERROR(CheckRange("task.evaluation_steps", task.evaluation_steps(), 1, 1'000'000));
+  RETURN_IF_ERROR(CheckRange("task.clip_steps", task.clip_steps(), 1, 1000));
+  for (const std::string& metric : task.metrics()) {
+    if (!IsIdentifier(metric) || metric == "true_return") {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "task.metrics: '", metric, "' must be letters, digits and _, and not true_return"));
+    }
+  }
+  if (!(task.step_seconds() > 0) || !std::isfinite(task.step_seconds())) {
+    return absl::InvalidArgumentError("task.step_seconds must be a positive number");
+  }
+  if (!(task.playback_fps() >= 0) || !std::isfinite(task.playback_fps())) {
+    return absl::InvalidArgumentError("task.playback_fps must be 0 or a positive number");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckClip(absl::string_view name, const v1::Clip& clip, const v1::TaskInfo& task) {
+  if (clip.steps() != task.clip_steps()) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ".steps is ", clip.steps(), ", but clips of task '",
+                                                   task.name(), "' have ", task.clip_steps(), " steps"));
+  }
+  const int64_t moments = clip.steps() + 1;
+  RETURN_IF_ERROR(CheckNumbers(name, "observations", clip.observations(), moments * task.observation_size(),
+                               "(steps + 1) x observation_size"));
+  RETURN_IF_ERROR(CheckNumbers(name, "actions", clip.actions(), int64_t{clip.steps()} * task.action_size(),
+                               "steps x action_size"));
+  if (!clip.has_poses()) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ".poses is missing: a clip must be one that can be shown"));
+  }
+  RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".poses.bodies"), clip.poses().bodies(), 1, 10'000));
+  RETURN_IF_ERROR(CheckNumbers(name, "poses.poses", clip.poses().poses(), moments * clip.poses().bodies() * 7,
+                               "(steps + 1) x bodies x 7"));
+  if (clip.states_size() % moments != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ".states has ", clip.states_size(),
+                                                   " numbers, which is no multiple of the ", moments, " moments"));
+  }
+  RETURN_IF_ERROR(CheckNumbers(name, "states", clip.states(), clip.states_size(), "(steps + 1) x state_size"));
+  RETURN_IF_ERROR(CheckNumbers(name, "true_rewards", clip.true_rewards(), task.has_true_reward() ? clip.steps() : 0,
+                               task.has_true_reward() ? "steps" : "the task has no true reward"));
+  RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".policy_version"), clip.policy_version(), 0, kMaxIteration));
+  RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".iteration"), clip.iteration(), 0, kMaxIteration));
+  RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".ticket"), clip.ticket(), 0, 1 << 30));
+  return CheckRange(absl::StrCat(name, ".index"), clip.index(), 0, 1 << 30);
+}
+
+absl::Status CheckNewQuestions(const v1::OpenQuestionsRequest& request) {
+  RETURN_IF_ERROR(CheckRange("round", request.round(), 0, kMaxIteration));
+  RETURN_IF_ERROR(CheckRange("ensemble_version", request.ensemble_version(), 0, kMaxIteration));
+  RETURN_IF_ERROR(CheckText("selector", request.selector(), 64));
+  for (int i = 0; i < request.questions_size(); ++i) {
+    const v1::NewQuestion& question = request.questions(i);
+    const std::string name = absl::StrCat("questions[", i, "]");
+    if (question.clip_ids_size() != 2) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ".clip_ids has ", question.clip_ids_size(), " clips, but a pair has 2"));
+    }
+    RETURN_IF_ERROR(CheckClipId(absl::StrCat(name, ".clip_ids[0]"), question.clip_ids(0)));
+    RETURN_IF_ERROR(CheckClipId(absl::StrCat(name, ".clip_ids[1]"), question.clip_ids(1)));
+    if (question.clip_ids(0) == question.clip_ids(1)) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ".clip_ids names one clip twice"));
+    }
+    if (question.purpose() == v1::PURPOSE_UNSPECIFIED || !v1::Purpose_IsValid(question.purpose())) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ".purpose must be TRAIN, GOLD, REPEAT, QUALIFICATION or PROGRESS"));
+    }
+    if (!std::isfinite(question.score())) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ".score is ", question.score(), ", but must be a finite number"));
+    }
+    RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".overlap"), question.overlap(), 0, 100));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSubmit(const v1::SubmitRequest& request) {
+  RETURN_IF_ERROR(CheckRequestId("idempotency_key", request.idempotency_key()));
+  if (!request.answer().has_choice()) {
+    return absl::InvalidArgumentError(
+        "answer.choice is missing: a pair is answered by LEFT, RIGHT, TIE, CANNOT_TELL or BROKEN");
+  }
+  if (request.answer().choice() == v1::CHOICE_UNSPECIFIED || !v1::Choice_IsValid(request.answer().choice())) {
+    return absl::InvalidArgumentError("answer.choice must be LEFT, RIGHT, TIE, CANNOT_TELL or BROKEN");
+  }
+  constexpr int64_t kDayMs = 86'400'000;
+  RETURN_IF_ERROR(CheckRange("timing.decision_ms", request.timing().decision_ms(), 0, kDayMs));
+  RETURN_IF_ERROR(CheckRange("timing.active_ms", request.timing().active_ms(), 0, kDayMs));
+  RETURN_IF_ERROR(CheckRange("timing.loops", request.timing().loops(), 0, 1'000'000));
+  return CheckText("client", request.client(), 200);
+}
+
+absl::Status CheckMetrics(const v1::ReportMetricsRequest& request, Role role) {
+  RETURN_IF_ERROR(CheckRange("iteration", request.iteration(), 0, kMaxIteration));
+  RETURN_IF_ERROR(CheckRange("steps", request.steps(), 0, kMaxSteps));
+  if (request.values_size() > 256) {
+    return absl::InvalidArgumentError(absl::StrCat("values has ", request.values_size(), " metrics, but at most 256 are allowed"));
+  }
+  for (const auto& [name, value] : request.values()) {
+    RETURN_IF_ERROR(CheckName("a metric's name", name));
+    const bool allowed = role == Role::kTrainer ? absl::StartsWith(name, "reward/")
+                                                : name == "predicted_return" || name == "steps_per_second" ||
+                                                      absl::StartsWith(name, "policy/");
+    if (!allowed) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "a ", RoleName(role), " may not write the metric '", name, "': it writes ",
+          role == Role::kTrainer ? "reward/..." : "predicted_return, steps_per_second and policy/..."));
+    }
+    if (!std::isfinite(value)) {
+      return absl::InvalidArgumentError(absl::StrCat("the metric '", name, "' is ", value, ", but must be a finite number"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckEvaluation(absl::string_view name, const v1::Evaluation& evaluation,
+                             const v1::TaskInfo& task) {
+  RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".policy_version"), evaluation.policy_version(), 0, kMaxIteration));
+  RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".iteration"), evaluation.iteration(), 0, kMaxIteration));
+  RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".steps"), evaluation.steps(), 0, kMaxSteps));
+  RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".episode"), evaluation.episode(), 0, 1'000'000));
+  if (evaluation.has_true_return() != task.has_true_reward()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        name, ".true_return must be ", task.has_true_reward() ? "set" : "unset: the task has no true reward"));
+  }
+  if (!std::isfinite(evaluation.true_return())) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ".true_return must be a finite number"));
+  }
+  const std::set<std::string> known(task.metrics().begin(), task.metrics().end());
+  for (const auto& [metric, value] : evaluation.metrics()) {
+    if (known.count(metric) == 0) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ".metrics names '", metric, "', but the task has ",
+                                                     known.empty() ? "none" : absl::StrJoin(known, ", ")));
+    }
+    if (!std::isfinite(value)) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ".metrics['", metric, "'] must be a finite number"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace backflip::broker

@@ -1,0 +1,160 @@
+// Bundles, claims and the assignment of workers.
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "services/preference_broker/rpc/services.h"
+#include "services/preference_broker/rpc/validate.h"
+#include "services/preference_broker/store/bundles.h"
+#include "services/preference_broker/store/claims.h"
+#include "services/preference_broker/store/clips.h"
+#include "services/preference_broker/store/topics.h"
+
+namespace backflip::broker {
+namespace {
+
+constexpr int64_t kMaxBundleBytes = 256 << 20;
+constexpr int64_t kMaxIteration = int64_t{1} << 40;
+constexpr int64_t kMaxSteps = 1'000'000'000'000;
+// Candidates are pruned once in so many batches.
+constexpr int64_t kPruneEvery = 8;
+
+class BundleServiceImpl final : public v1::BundleService::CallbackService {
+ public:
+  explicit BundleServiceImpl(Core core) : core_(core) {}
+
+  grpc::ServerReadReactor<v1::PutBundleRequest>* Put(grpc::CallbackServerContext* context,
+                                                     v1::PutBundleResponse*) override {
+    struct State {
+      std::string sha256;
+      Gathered data;
+    };
+    auto state = std::make_shared<State>();
+    return Intake<v1::PutBundleRequest>::Start(
+        core_, "BundleService/Put", context,
+        [state](v1::PutBundleRequest& request) -> absl::Status {
+          if (!state->data.begun()) {
+            state->sha256 = request.sha256();
+            RETURN_IF_ERROR(state->data.Begin("task bundle", request.size(), request.sha256(), kMaxBundleBytes));
+          }
+          return state->data.Add(request.data());
+        },
+        [state](Connection& connection, const Caller&) -> absl::Status {
+          RETURN_IF_ERROR(state->data.Check());
+          return PutBundle(connection, state->sha256, state->data.bytes());
+        });
+  }
+
+  grpc::ServerWriteReactor<v1::BundleChunk>* Get(grpc::CallbackServerContext* context,
+                                                 const v1::GetBundleRequest* request) override {
+    using Stream = PagedStream<v1::BundleChunk>;
+    return Stream::Start(core_, "BundleService/Get", context, "",
+                         [request, index = int32_t{0}](
+                             Connection& connection, const Caller&,
+                             std::deque<v1::BundleChunk>* page) mutable -> absl::StatusOr<Stream::Next> {
+                           RETURN_IF_ERROR(CheckClipId("sha256", request->sha256()));
+                           ASSIGN_OR_RETURN(std::optional<std::string> chunk,
+                                            GetBundleChunk(connection, request->sha256(), index++));
+                           if (!chunk.has_value()) return Stream::Next::kEnd;
+                           page->emplace_back().set_data(*std::move(chunk));
+                           return Stream::Next::kMore;
+                         });
+  }
+
+ private:
+  const Core core_;
+};
+
+class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
+ public:
+  ClaimServiceImpl(Core core, Leases leases) : core_(core), leases_(leases) {}
+
+  grpc::ServerUnaryReactor* Claim(grpc::CallbackServerContext* context, const v1::ClaimRequest* request,
+                                  v1::ClaimResponse* response) override {
+    return LongPoll::Start(core_, "ClaimService/Claim", context, request->wait_ms(), kClaimsTopic,
+                           [=, this](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
+                             RETURN_IF_ERROR(CheckName("claimant", request->claimant()));
+                             RETURN_IF_ERROR(CheckText("advertise", request->advertise(), 256));
+                             if (caller.role == Role::kLearner && request->advertise().empty()) {
+                               return absl::InvalidArgumentError(
+                                   "advertise is missing: a learner says at which address workers reach it");
+                             }
+                             ASSIGN_OR_RETURN(auto claim,
+                                              broker::Claim(connection, caller, *request, leases_.claim_ms));
+                             if (!claim.has_value()) return false;
+                             *response = *std::move(claim);
+                             return true;
+                           });
+  }
+
+  grpc::ServerUnaryReactor* Renew(grpc::CallbackServerContext* context, const v1::RenewClaimRequest* request,
+                                  v1::RenewClaimResponse* response) override {
+    return Unary(core_, "ClaimService/Renew", context, [=, this](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRange("wanted_steps", request->wanted_steps(), 0, kMaxSteps));
+      ASSIGN_OR_RETURN(const v1::RunState state, RenewClaim(connection, caller, *request, leases_.claim_ms));
+      response->set_state(state);
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* Release(grpc::CallbackServerContext* context, const v1::ReleaseClaimRequest* request,
+                                    v1::ReleaseClaimResponse*) override {
+    return Unary(core_, "ClaimService/Release", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckText("failure", request->failure(), 4000));
+      if (request->finished() && !request->failure().empty()) {
+        return absl::InvalidArgumentError("a run is given back as finished or as failed, not as both");
+      }
+      return ReleaseClaim(connection, caller, *request);
+    });
+  }
+
+  grpc::ServerUnaryReactor* CompleteBatch(grpc::CallbackServerContext* context, const v1::CompleteBatchRequest* request,
+                                          v1::CompleteBatchResponse*) override {
+    return Unary(core_, "ClaimService/CompleteBatch", context, [=, this](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRange("iteration", request->iteration(), 0, kMaxIteration));
+      RETURN_IF_ERROR(CheckRange("steps", request->steps(), 0, kMaxSteps));
+      RETURN_IF_ERROR(broker::CompleteBatch(connection, caller, *request));
+      if (request->iteration() % kPruneEvery == kPruneEvery - 1) {
+        // after the answer, which the learner waits for; when the pool is full, next time
+        (void)core_.pool->Submit(
+            [run_id = request->run_id()](Connection& connection) { (void)PruneClips(connection, run_id); });
+      }
+      return absl::OkStatus();
+    });
+  }
+
+ private:
+  const Core core_;
+  const Leases leases_;
+};
+
+class WorkServiceImpl final : public v1::WorkService::CallbackService {
+ public:
+  explicit WorkServiceImpl(Core core) : core_(core) {}
+
+  grpc::ServerUnaryReactor* AssignWork(grpc::CallbackServerContext* context, const v1::AssignWorkRequest* request,
+                                       v1::Assignment* response) override {
+    return LongPoll::Start(core_, "WorkService/AssignWork", context, request->wait_ms(), kWorkTopic,
+                           [=](Connection& connection, const Caller&) -> absl::StatusOr<bool> {
+                             RETURN_IF_ERROR(CheckName("worker", request->worker()));
+                             RETURN_IF_ERROR(CheckRange("threads", request->threads(), 1, 4096));
+                             ASSIGN_OR_RETURN(auto assignment, broker::AssignWork(connection, *request));
+                             if (!assignment.has_value()) return false;
+                             *response = *std::move(assignment);
+                             return true;
+                           });
+  }
+
+ private:
+  const Core core_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeBundleService(Core core) { return std::make_unique<BundleServiceImpl>(core); }
+std::unique_ptr<grpc::Service> MakeClaimService(Core core, Leases leases) {
+  return std::make_unique<ClaimServiceImpl>(core, leases);
+}
+std::unique_ptr<grpc::Service> MakeWorkService(Core core) { return std::make_unique<WorkServiceImpl>(core); }
+
+}  // namespace backflip::broker

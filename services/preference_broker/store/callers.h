@@ -1,0 +1,43 @@
+// Who may call: roles, and tokens known by their hashes.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_CALLERS_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_CALLERS_H_
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include "absl/strings/string_view.h"
+
+#include "services/preference_broker/store/connection.h"
+
+namespace backflip::broker {
+
+enum class Role { kLabeler, kTeacher, kReviewer, kOperator, kLearner, kTrainer, kWorker };
+
+inline constexpr std::array<Role, 7> kAllRoles = {
+    Role::kLabeler, Role::kTeacher, Role::kReviewer, Role::kOperator,
+    Role::kLearner, Role::kTrainer, Role::kWorker};
+
+// Lower case, as in token files and in the database.
+absl::string_view RoleName(Role role);
+
+struct Caller {
+  int64_t id = 0;
+  Role role = Role::kLabeler;
+};
+
+// UNAUTHENTICATED: unknown or revoked.
+absl::StatusOr<Caller> CallerOfToken(Connection& connection, absl::string_view token);
+
+// Lets `token` stand for the caller `name`, who is made with `role` when new.
+// Idempotent. FAILED_PRECONDITION: the token was revoked, or stands for
+// somebody else.
+absl::Status RegisterToken(Connection& connection, absl::string_view name, Role role,
+                           absl::string_view token);
+
+// For each role a caller of its name and a token file DIR/<role>.token (mode
+// 0600, of the folder's owner), random where there is none yet.
+absl::Status MakeTokenFiles(Connection& connection, const std::string& directory);
+
+}  // namespace backflip::broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_CALLERS_H_

@@ -1,0 +1,20 @@
+# cmake -DOUT=file.cc -DFOLDER=migrations -P embed_migrations.cmake: writes
+# AllMigrations() with the text of FOLDER/NNNN_name.sql.
+file(GLOB files ${FOLDER}/*.sql)
+list(SORT files)
+set(text "#include \"services/preference_broker/store/migrate.h\"\n\nnamespace backflip::broker {\n\nconst std::vector<Migration>& AllMigrations() {\n  static const std::vector<Migration> migrations = {\n")
+set(version 0)
+foreach(file ${files})
+  math(EXPR version "${version} + 1")
+  get_filename_component(name ${file} NAME_WE)
+  string(REGEX MATCH "^0*([1-9][0-9]*)_" _ ${name})
+  if(NOT CMAKE_MATCH_1 EQUAL version)
+    message(FATAL_ERROR "${file}: migrations count from 0001 without gaps, expected ${version}")
+  endif()
+  file(READ ${file} sql)
+  # One literal of at most 16 kB a piece, which every compiler takes.
+  string(REPLACE ";\n\n" ";\n\n)sql\"\n       R\"sql(" sql "${sql}")
+  string(APPEND text "      {${version}, \"${name}\",\n       R\"sql(${sql})sql\"},\n")
+endforeach()
+string(APPEND text "  };\n  return migrations;\n}\n\n}  // namespace backflip::broker\n")
+file(WRITE ${OUT} "${text}")
