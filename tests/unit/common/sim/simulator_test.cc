@@ -181,7 +181,7 @@ TEST(Simulator, CancelsItsTicketsWhenItStops) {
   auto simulator = StartOn(task, 2);
   std::atomic<int> cancelled{0}, called{0};
   for (int i = 0; i < 5; ++i) {
-    simulator->Submit(SampleTicket(*task, 3, 1000000),
+    simulator->Submit(SampleTicket(*task, 3, 100000),
                       [&](absl::StatusOr<Rollout> rollout) {
                         ++called;
                         if (absl::IsCancelled(rollout.status())) ++cancelled;
