@@ -1,0 +1,164 @@
+// Each process of a run is killed in its middle, and PostgreSQL restarted: the
+// run then goes on from its last checkpoint to the same end as one that was
+// left alone, and every label that was acknowledged is there once.
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "tests/support/stack.h"
+
+namespace backflip::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr int kLabels = 60;
+constexpr int kBatches = 30;
+// After the checkpoint of iteration 10, before that of 20.
+constexpr int kMiddle = 14;
+
+v1::RunSpec ShortRun() {
+  v1::RunSpec spec;
+  spec.set_labels(kLabels);
+  spec.set_steps(kBatches * 800);
+  spec.set_seed(5);
+  spec.set_kept_snapshots(3);
+  spec.mutable_collection()->set_environments(4);
+  spec.mutable_collection()->set_batch_steps(800);
+  spec.mutable_collection()->set_clips_per_batch(8);
+  spec.mutable_ppo()->set_epochs(2);
+  spec.mutable_reward_model()->set_initial_updates(20);
+  spec.mutable_reward_model()->set_updates_per_round(2);
+  spec.mutable_queries()->set_schedule(v1::UNIFORM);
+  spec.mutable_queries()->set_pool(100);
+  return spec;
+}
+
+bool Finished(const v1::Run& run) { return run.state() == v1::FINISHED; }
+bool InTheMiddle(const v1::Run& run) { return run.iterations() >= kMiddle; }
+
+int64_t Number(const std::string& text) {
+  int64_t number = -1;
+  EXPECT_TRUE(absl::SimpleAtoi(text, &number)) << text;
+  return number;
+}
+
+class Faults : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    auto stack = Stack::Start();
+    ASSERT_TRUE(stack.ok()) << stack.status();
+    stack_ = stack->release();
+    ASSERT_TRUE(stack_->StartServing().ok());
+    const auto run = stack_->Create("hopper_backflip", ShortRun());
+    ASSERT_TRUE(run.ok()) << run.status();
+    const auto end = stack_->Await(run->id(), Finished);
+    ASSERT_TRUE(end.ok()) << end.status();
+    undisturbed_ = *end;
+  }
+  static void TearDownTestSuite() {
+    if (stack_ == nullptr) return;
+    for (const Program program :
+         {Program::kTeacher, Program::kWorker, Program::kLearner, Program::kTrainer,
+          Program::kBroker}) {
+      const absl::Status drained = stack_->Drain(program);
+      EXPECT_TRUE(drained.ok()) << drained;
+    }
+    delete stack_;
+  }
+
+  void SetUp() override {
+    ASSERT_GT(undisturbed_.id(), 0);
+    const auto run = stack_->Create("hopper_backflip", ShortRun());
+    ASSERT_TRUE(run.ok()) << run.status();
+    run_id_ = run->id();
+    const auto middle = stack_->Await(run_id_, InTheMiddle);
+    ASSERT_TRUE(middle.ok()) << middle.status();
+    labels_ = Labels();
+  }
+
+  // The run's labels as they were given, one a row.
+  std::string Labels() const {
+    return stack_->Sql(absl::StrCat(
+        "SELECT id, question_id, choice FROM labels WHERE run_id = ", run_id_, " ORDER BY id"));
+  }
+  std::string Snapshots(int64_t run_id) const {
+    return stack_->Sql(absl::StrCat(
+        "SELECT DISTINCT kind, iteration, encode(sha256, 'hex') FROM snapshots WHERE run_id = ",
+        run_id, " AND (kind = 'REWARD' OR kept) ORDER BY 1, 2, 3"));
+  }
+
+  // To the end, which is then looked at.
+  void Finish() {
+    const auto end = stack_->Await(run_id_, Finished);
+    ASSERT_TRUE(end.ok()) << end.status();
+    EXPECT_EQ(end->iterations(), kBatches);
+    EXPECT_EQ(end->labels(), kLabels);
+    // what stood before the fault still stands, at the head
+    EXPECT_EQ(Labels().substr(0, labels_.size()), labels_);
+    const std::string of_run = absl::StrCat(" FROM labels WHERE run_id = ", run_id_);
+    EXPECT_EQ(Number(stack_->Sql("SELECT count(*)" + of_run)), kLabels);
+    EXPECT_EQ(Number(stack_->Sql("SELECT count(DISTINCT question_id)" + of_run)), kLabels);
+    EXPECT_EQ(Number(stack_->Sql("SELECT count(*)" + of_run + " AND counts")), kLabels);
+    // the feed has no gaps
+    EXPECT_EQ(Number(stack_->Sql("SELECT max(position)" + of_run)), kLabels);
+    EXPECT_EQ(Number(stack_->Sql("SELECT count(position)" + of_run)), kLabels);
+    // in lockstep a fault leaves no trace in what was learned
+    EXPECT_EQ(Snapshots(run_id_), Snapshots(undisturbed_.id()));
+  }
+
+  static Stack* stack_;
+  static v1::Run undisturbed_;
+  int64_t run_id_ = 0;
+  std::string labels_;
+};
+
+Stack* Faults::stack_ = nullptr;
+v1::Run Faults::undisturbed_;
+
+TEST_F(Faults, OfAWorkerCostNothing) {
+  stack_->Kill(Program::kWorker);
+  ASSERT_TRUE(stack_->StartProgram(Program::kWorker).ok());
+  Finish();
+}
+
+TEST_F(Faults, OfALearnerLeadBackToItsCheckpoint) {
+  stack_->Kill(Program::kLearner);
+  ASSERT_TRUE(stack_->StartProgram(Program::kLearner).ok());
+  Finish();
+  EXPECT_THAT(stack_->Log(Program::kLearner), HasSubstr("continuing from a checkpoint"));
+}
+
+TEST_F(Faults, OfATrainerLeadBackToItsCheckpoint) {
+  stack_->Kill(Program::kTrainer);
+  ASSERT_TRUE(stack_->StartProgram(Program::kTrainer).ok());
+  Finish();
+  EXPECT_THAT(stack_->Log(Program::kTrainer), HasSubstr("went on from a checkpoint"));
+}
+
+TEST_F(Faults, OfATeacherLoseAndDoubleNoAnswer) {
+  stack_->Kill(Program::kTeacher);
+  ASSERT_TRUE(stack_->StartProgram(Program::kTeacher).ok());
+  Finish();
+}
+
+TEST_F(Faults, OfTheBrokerAreWaitedFor) {
+  stack_->Kill(Program::kBroker);
+  ASSERT_TRUE(stack_->StartProgram(Program::kBroker).ok());
+  Finish();
+}
+
+TEST_F(Faults, OfTheDatabaseAreWaitedFor) {
+  const absl::Status restarted = stack_->RestartDatabase();
+  ASSERT_TRUE(restarted.ok()) << restarted;
+  Finish();
+}
+
+}  // namespace
+}  // namespace backflip::testing
