@@ -1,0 +1,454 @@
+// Leases and labels under many labelers, deadlines and second thoughts.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <set>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "services/preference_broker/store/questions.h"
+#include "tests/support/test_broker.h"
+#include "tests/support/test_database.h"
+
+namespace backflip::testing {
+namespace {
+
+using broker::Role;
+using ::testing::HasSubstr;
+using Labeling = v1::LabelingService::Stub;
+
+template <typename T>
+absl::StatusCode Code(const absl::StatusOr<T>& result) {
+  return result.status().code();
+}
+
+class Leasing : public ::testing::Test {
+ protected:
+  // A run with open questions; `overlap` answers are wanted to each.
+  void Open(int questions, int overlap = 1, bool has_true_reward = true) {
+    run_ = broker_.CreateRun("labels: 1000 seed: 5", has_true_reward);
+    (void)broker_.Claim(Role::kLearner);
+    trainer_ = broker_.Claim(Role::kTrainer);
+    clips_ = broker_.Upload(run_.id(), 0, 2 * questions, has_true_reward);
+    const auto opened = broker_.Open(run_.id(), trainer_.epoch(), 0, clips_, overlap);
+    ASSERT_TRUE(opened.ok()) << opened.status();
+  }
+
+  absl::StatusOr<v1::LeaseResponse> Lease(const Peer& peer, int count = 1, int wait_ms = 0) {
+    v1::LeaseRequest request;
+    request.set_count(count);
+    request.set_wait_ms(wait_ms);
+    return peer.Call(peer.labeling, &Labeling::Lease, request);
+  }
+  std::string LeaseOne(const Peer& peer) {
+    const auto leased = Lease(peer);
+    EXPECT_TRUE(leased.ok()) << leased.status();
+    if (!leased.ok() || leased->questions_size() != 1) {
+      ADD_FAILURE() << "nothing to lease";
+      return "";
+    }
+    return leased->questions(0).lease_id();
+  }
+
+  static v1::SubmitRequest Answer(const std::string& lease, v1::Choice choice, const std::string& key = NewId()) {
+    v1::SubmitRequest request;
+    request.set_lease_id(lease);
+    request.set_idempotency_key(key);
+    request.mutable_answer()->set_choice(choice);
+    return request;
+  }
+  static absl::StatusOr<v1::SubmitResponse> Submit(const Peer& peer, const v1::SubmitRequest& request) {
+    return peer.Call(peer.labeling, &Labeling::Submit, request);
+  }
+  static absl::StatusOr<v1::UndoResponse> Undo(const Peer& peer, const std::string& lease,
+                                               const std::string& key = NewId()) {
+    v1::UndoRequest request;
+    request.set_lease_id(lease);
+    request.set_idempotency_key(key);
+    return peer.Call(peer.labeling, &Labeling::Undo, request);
+  }
+
+  std::string Sql(const std::string& sql) { return Query(broker_.database(), sql); }
+  // Slots that do not add up.
+  std::string BrokenSlots() {
+    return Sql(
+        "SELECT count(*) FROM questions q WHERE q.overlap <> q.open_slots + "
+        "(SELECT count(*) FROM leases l WHERE l.question_id = q.id AND l.holds_slot)");
+  }
+  void RunOutOfTime(const std::string& lease) {
+    Sql(absl::StrCat("UPDATE leases SET expires_at = now() - interval '1 second' WHERE id = '", lease, "'"));
+    broker::Connection connection(broker_.database(), "test", nullptr);
+    // another look may be at it right now, or was faster
+    while (Sql(absl::StrCat("SELECT state FROM leases WHERE id = '", lease, "'")) == "LIVE") {
+      ASSERT_TRUE(broker::ExpireLeases(connection).ok());
+    }
+  }
+  int64_t WaitForLabels(int64_t wanted) {
+    const Peer& peer = broker_.As(Role::kOperator);
+    v1::WatchRunRequest watch;
+    watch.set_run_id(run_.id());
+    watch.set_wait_ms(5000);
+    for (int i = 0; i < 20; ++i) {
+      const auto run = peer.Call(peer.runs, &v1::RunService::Stub::Watch, watch);
+      EXPECT_TRUE(run.ok()) << run.status();
+      if (!run.ok() || run->labels() == wanted) return wanted;
+      watch.set_since_revision(run->revision());
+    }
+    return -1;
+  }
+
+  TestBroker broker_;
+  v1::Run run_;
+  v1::ClaimResponse trainer_;
+  std::vector<std::string> clips_;
+};
+
+TEST_F(Leasing, NeverOverLeasesUnderSixteenLabelersAtOnce) {
+  constexpr int kQuestions = 40, kOverlap = 3, kLabelers = 16;
+  Open(kQuestions, kOverlap);
+  std::vector<Peer*> peers;
+  for (int i = 0; i < kLabelers; ++i) peers.push_back(&broker_.As(Role::kLabeler, absl::StrCat("labeler", i)));
+  std::atomic<int> leased{0};
+  std::vector<std::thread> threads;
+  for (Peer* peer : peers) {
+    threads.emplace_back([&, peer] {
+      while (true) {
+        const auto response = Lease(*peer, 3);
+        if (!response.ok()) {
+          ADD_FAILURE() << response.status();
+          return;
+        }
+        if (response->questions_size() == 0) return;
+        for (const v1::Question& question : response->questions()) {
+          ++leased;
+          const auto label = Submit(*peer, Answer(question.lease_id(), v1::LEFT));
+          EXPECT_TRUE(label.ok()) << label.status();
+          EXPECT_FALSE(label.ok() && label->surplus());
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  // who found a row locked may have gone before all was taken
+  while (true) {
+    int more = 0;
+    for (Peer* peer : peers) {
+      const auto response = Lease(*peer, 3);
+      ASSERT_TRUE(response.ok()) << response.status();
+      more += response->questions_size();
+    }
+    leased += more;
+    if (more == 0) break;
+  }
+  EXPECT_EQ(leased, kQuestions * kOverlap);
+  EXPECT_EQ(Sql("SELECT count(*) FROM leases"), absl::StrCat(kQuestions * kOverlap));
+  EXPECT_EQ(Sql("SELECT max(n) FROM (SELECT count(*) AS n FROM leases GROUP BY question_id) counts"),
+            absl::StrCat(kOverlap));
+  EXPECT_EQ(Sql("SELECT sum(open_slots) FROM questions"), "0");
+  EXPECT_EQ(BrokenSlots(), "0");
+}
+
+TEST_F(Leasing, ExpiryGivesASlotBackOnce) {
+  Open(5);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const auto leased = Lease(labeler, 5);
+  ASSERT_EQ(leased->questions_size(), 5);
+  Sql("UPDATE leases SET expires_at = now() - interval '1 second'");
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      broker::Connection connection(broker_.database(), "test", nullptr);
+      for (int k = 0; k < 5; ++k) EXPECT_TRUE(broker::ExpireLeases(connection).ok());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(Sql("SELECT sum(open_slots) FROM questions"), "5");
+  EXPECT_EQ(BrokenSlots(), "0");
+  // they can be leased again, by the same labeler too
+  EXPECT_EQ(Lease(labeler, 5)->questions_size(), 5);
+}
+
+TEST_F(Leasing, OneHeartbeatRenewsAllLeasesOfItsCaller) {
+  Open(3);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const Peer& other = broker_.As(Role::kLabeler, "other");
+  ASSERT_EQ(Lease(labeler, 2)->questions_size(), 2);
+  ASSERT_EQ(Lease(other, 1)->questions_size(), 1);
+  Sql("UPDATE leases SET expires_at = now() + interval '20 seconds'");
+  const auto beat = labeler.Call(labeler.labeling, &Labeling::Heartbeat, v1::HeartbeatRequest());
+  ASSERT_TRUE(beat.ok()) << beat.status();
+  EXPECT_EQ(beat->leases(), 2);
+  EXPECT_EQ(Sql("SELECT count(*) FROM leases WHERE expires_at > now() + interval '30 seconds'"), "2");
+}
+
+TEST_F(Leasing, TheSameLabelTwiceIsOne) {
+  Open(2);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const v1::SubmitRequest request = Answer(LeaseOne(labeler), v1::LEFT);
+  const auto first = Submit(labeler, request);
+  const auto repeated = Submit(labeler, request);
+  const auto other_key = Submit(labeler, Answer(request.lease_id(), v1::LEFT));
+  ASSERT_TRUE(first.ok() && repeated.ok() && other_key.ok());
+  EXPECT_EQ(repeated->label_id(), first->label_id());
+  EXPECT_EQ(other_key->label_id(), first->label_id());
+  EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "1");
+}
+
+TEST_F(Leasing, TheSameLabelManyTimesAtOnceIsOne) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const v1::SubmitRequest request = Answer(LeaseOne(labeler), v1::TIE);
+  std::set<int64_t> ids;
+  std::mutex mutex;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      const auto label = Submit(labeler, request);
+      ASSERT_TRUE(label.ok()) << label.status();
+      std::lock_guard lock(mutex);
+      ids.insert(label->label_id());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(ids.size(), 1u);
+  EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "1");
+}
+
+TEST_F(Leasing, RefusesASecondDifferentAnswer) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const v1::SubmitRequest request = Answer(LeaseOne(labeler), v1::LEFT);
+  const auto label = Submit(labeler, request);
+  ASSERT_TRUE(label.ok());
+  const auto changed = Submit(labeler, Answer(request.lease_id(), v1::RIGHT));
+  EXPECT_EQ(Code(changed), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(changed.status().message()), HasSubstr("supersedes"));
+  v1::SubmitRequest same_key = request;
+  same_key.mutable_answer()->set_choice(v1::RIGHT);
+  EXPECT_EQ(Code(Submit(labeler, same_key)), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "1");
+  // with the label it replaces it is a correction
+  v1::SubmitRequest correction = Answer(request.lease_id(), v1::CANNOT_TELL);
+  correction.set_supersedes(label->label_id());
+  ASSERT_TRUE(Submit(labeler, correction).ok());
+  EXPECT_EQ(Code(Submit(labeler, [&] {
+              auto stale = Answer(request.lease_id(), v1::TIE);
+              stale.set_supersedes(label->label_id());
+              return stale;
+            }())),
+            absl::StatusCode::kFailedPrecondition);
+  // which does not count
+  EXPECT_EQ(WaitForLabels(0), 0);
+  EXPECT_EQ(BrokenSlots(), "0");
+}
+
+TEST_F(Leasing, RefusesLeasesThatAreSomeoneElsesOrNobodys) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const Peer& other = broker_.As(Role::kLabeler, "other");
+  const std::string lease = LeaseOne(labeler);
+  EXPECT_EQ(Code(Submit(other, Answer(lease, v1::LEFT))), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(Code(Undo(other, lease)), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(Code(Submit(other, Answer(std::string(32, '0'), v1::LEFT))), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Code(Submit(other, Answer("'; DROP TABLE labels; --", v1::LEFT))), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "0");
+}
+
+TEST_F(Leasing, RefusesAnswersThatAreNone) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const std::string lease = LeaseOne(labeler);
+  v1::SubmitRequest request = Answer(lease, v1::CHOICE_UNSPECIFIED);
+  EXPECT_EQ(Code(Submit(labeler, request)), absl::StatusCode::kInvalidArgument);
+  request.clear_answer();
+  EXPECT_EQ(Code(Submit(labeler, request)), absl::StatusCode::kInvalidArgument);
+  request = Answer(lease, v1::LEFT, "short");
+  EXPECT_EQ(Code(Submit(labeler, request)), absl::StatusCode::kInvalidArgument);
+  request = Answer(lease, v1::LEFT);
+  request.mutable_timing()->set_decision_ms(-1);
+  EXPECT_EQ(Code(Submit(labeler, request)), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "0");
+}
+
+TEST_F(Leasing, ALateAnswerFillsAnOpenSlot) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const std::string lease = LeaseOne(labeler);
+  RunOutOfTime(lease);
+  const auto label = Submit(labeler, Answer(lease, v1::LEFT));
+  ASSERT_TRUE(label.ok()) << label.status();
+  EXPECT_FALSE(label->surplus());
+  EXPECT_EQ(Sql("SELECT sum(open_slots) FROM questions"), "0");
+  EXPECT_EQ(BrokenSlots(), "0");
+  EXPECT_EQ(WaitForLabels(1), 1);
+}
+
+TEST_F(Leasing, ALateAnswerToATakenQuestionIsASurplus) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const Peer& other = broker_.As(Role::kLabeler, "other");
+  const std::string lease = LeaseOne(labeler);
+  RunOutOfTime(lease);
+  ASSERT_TRUE(Submit(other, Answer(LeaseOne(other), v1::LEFT)).ok());
+  const auto label = Submit(labeler, Answer(lease, v1::RIGHT));
+  ASSERT_TRUE(label.ok()) << label.status();
+  EXPECT_TRUE(label->surplus());
+  EXPECT_EQ(BrokenSlots(), "0");
+  EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "2");
+  EXPECT_EQ(WaitForLabels(1), 1);  // outside the budget
+}
+
+TEST_F(Leasing, ALateAnswerReplacesTheSameLabelersNewLease) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const std::string old_lease = LeaseOne(labeler);
+  RunOutOfTime(old_lease);
+  const std::string new_lease = LeaseOne(labeler);
+  ASSERT_TRUE(Submit(labeler, Answer(old_lease, v1::LEFT)).ok());
+  EXPECT_EQ(Code(Submit(labeler, Answer(new_lease, v1::RIGHT))), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(BrokenSlots(), "0");
+  EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "1");
+}
+
+TEST_F(Leasing, UndoReopensTheQuestionUnderItsLease) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const std::string lease = LeaseOne(labeler);
+  EXPECT_EQ(Code(Undo(labeler, lease)), absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(Submit(labeler, Answer(lease, v1::LEFT)).ok());
+  EXPECT_EQ(WaitForLabels(1), 1);
+  const std::string key = NewId();
+  ASSERT_TRUE(Undo(labeler, lease, key).ok());
+  ASSERT_TRUE(Undo(labeler, lease, key).ok());
+  ASSERT_TRUE(Undo(labeler, lease).ok());
+  EXPECT_EQ(Sql("SELECT count(*) FROM labels WHERE retraction"), "1");
+  EXPECT_EQ(WaitForLabels(0), 0);
+  EXPECT_EQ(BrokenSlots(), "0");
+  ASSERT_TRUE(Submit(labeler, Answer(lease, v1::RIGHT)).ok());
+  EXPECT_EQ(WaitForLabels(1), 1);
+  EXPECT_EQ(BrokenSlots(), "0");
+}
+
+TEST_F(Leasing, UndoThenExpiryGivesTheSlotBackOnce) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const std::string lease = LeaseOne(labeler);
+  ASSERT_TRUE(Submit(labeler, Answer(lease, v1::LEFT)).ok());
+  ASSERT_TRUE(Undo(labeler, lease).ok());
+  EXPECT_EQ(Sql("SELECT sum(open_slots) FROM questions"), "0");
+  RunOutOfTime(lease);
+  EXPECT_EQ(Sql("SELECT sum(open_slots) FROM questions"), "1");
+  EXPECT_EQ(BrokenSlots(), "0");
+  EXPECT_NE(LeaseOne(broker_.As(Role::kLabeler, "other")), "");
+}
+
+TEST_F(Leasing, ALabelerSeesPicturesAndNothingElse) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const auto leased = Lease(labeler);
+  ASSERT_EQ(leased->questions_size(), 1);
+  const v1::Question& question = leased->questions(0);
+  ASSERT_EQ(question.clips_size(), 2);
+  for (const v1::ShownClip& clip : question.clips()) {
+    EXPECT_EQ(clip.steps(), 3);
+    EXPECT_EQ(clip.poses().poses_size(), 4 * 2 * 7);
+    EXPECT_EQ(clip.true_rewards_size(), 0);
+  }
+  EXPECT_EQ(question.lease_id().size(), 32u);
+  for (const std::string& clip : clips_) EXPECT_EQ(leased->SerializeAsString().find(clip), std::string::npos);
+}
+
+TEST_F(Leasing, SidesAreTurnedBackInTheFeedAndNotInTheExport) {
+  Open(32);
+  const Peer& teacher = broker_.As(Role::kTeacher);
+  int turned = 0;
+  for (int i = 0; i < 32; ++i) {
+    const auto leased = Lease(teacher);
+    ASSERT_EQ(leased->questions_size(), 1);
+    const v1::Question& question = leased->questions(0);
+    // the question's second clip has the larger true reward
+    const bool second_is_left = question.clips(0).true_rewards(0) > question.clips(1).true_rewards(0);
+    turned += second_is_left;
+    ASSERT_TRUE(Submit(teacher, Answer(question.lease_id(), second_is_left ? v1::LEFT : v1::RIGHT)).ok());
+  }
+  EXPECT_GT(turned, 4);
+  EXPECT_LT(turned, 28);
+  EXPECT_EQ(WaitForLabels(32), 32);
+  broker::Connection connection(broker_.database(), "test", nullptr);
+  const auto feed = broker::ReadFeed(connection, run_.id(), 1, 100);
+  ASSERT_TRUE(feed.ok());
+  ASSERT_EQ(feed->size(), 32u);
+  for (const auto& item : *feed) {
+    EXPECT_EQ(item.entry.answer().choice(), v1::RIGHT);
+    EXPECT_EQ(item.entry.clip_ids(1), clips_[2 * item.entry.ordinal() + 1]);
+  }
+  const auto exported = broker::ReadStandingLabels(connection, run_.id(), 1, 100);
+  for (const v1::ExportedLabel& label : *exported) {
+    // as shown: whichever side was chosen holds the odd clip
+    const int chosen = label.answer().choice() == v1::LEFT ? 0 : 1;
+    const auto at = std::find(clips_.begin(), clips_.end(), label.clip_ids(chosen)) - clips_.begin();
+    EXPECT_EQ(at % 2, 1);
+  }
+}
+
+TEST_F(Leasing, ATeacherIsRefusedATaskWithoutATrueReward) {
+  Open(1, 1, /*has_true_reward=*/false);
+  const Peer& teacher = broker_.As(Role::kTeacher);
+  v1::LeaseRequest request;
+  request.set_run_id(run_.id());
+  const auto refused = teacher.Call(teacher.labeling, &Labeling::Lease, request);
+  EXPECT_EQ(Code(refused), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("true_reward"));
+  EXPECT_EQ(Lease(teacher)->questions_size(), 0);
+  EXPECT_EQ(Lease(broker_.As(Role::kLabeler))->questions_size(), 1);
+}
+
+TEST_F(Leasing, SaysWhyThereIsNothingToLabel) {
+  EXPECT_EQ(Lease(broker_.As(Role::kLabeler))->none(), v1::LEARNING);
+  Open(1, 2);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  ASSERT_TRUE(Submit(labeler, Answer(LeaseOne(labeler), v1::LEFT)).ok());
+  EXPECT_EQ(Lease(labeler)->none(), v1::ALL_ANSWERED_BY_YOU);
+  const Peer& other = broker_.As(Role::kLabeler, "other");
+  ASSERT_TRUE(Submit(other, Answer(LeaseOne(other), v1::LEFT)).ok());
+  EXPECT_EQ(Lease(labeler)->none(), v1::LEARNING);
+  const Peer& operator_peer = broker_.As(Role::kOperator);
+  v1::CancelRunRequest cancel;
+  cancel.set_run_id(run_.id());
+  cancel.set_pause(true);
+  ASSERT_TRUE(operator_peer.Call(operator_peer.runs, &v1::RunService::Stub::Cancel, cancel).ok());
+  EXPECT_EQ(Lease(labeler)->none(), v1::PAUSED_BY_OPERATOR);
+  cancel.set_pause(false);
+  ASSERT_TRUE(operator_peer.Call(operator_peer.runs, &v1::RunService::Stub::Cancel, cancel).ok());
+  EXPECT_EQ(Lease(labeler)->none(), v1::BUDGET_SPENT);
+  v1::LeaseRequest unknown;
+  unknown.set_run_id(99);
+  EXPECT_EQ(Code(labeler.Call(labeler.labeling, &Labeling::Lease, unknown)), absl::StatusCode::kNotFound);
+}
+
+TEST_F(Leasing, AWaitingLabelerIsWokenByNewQuestions) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  LeaseOne(labeler);
+  absl::StatusOr<v1::LeaseResponse> waited;
+  std::thread waiter([&] { waited = Lease(labeler, 1, 20'000); });
+  const std::vector<std::string> clips = broker_.Upload(run_.id(), 1, 2);
+  ASSERT_TRUE(broker_.Open(run_.id(), trainer_.epoch(), 1, clips).ok());
+  waiter.join();
+  ASSERT_TRUE(waited.ok()) << waited.status();
+  EXPECT_EQ(waited->questions_size(), 1);
+}
+
+TEST_F(Leasing, LabelsAreAppendOnly) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  ASSERT_TRUE(Submit(labeler, Answer(LeaseOne(labeler), v1::LEFT)).ok());
+  EXPECT_EQ(WaitForLabels(1), 1);
+  EXPECT_ANY_THROW(Sql("UPDATE labels SET choice = 'RIGHT'"));
+  EXPECT_ANY_THROW(Sql("UPDATE labels SET position = 7"));
+  EXPECT_ANY_THROW(Sql("DELETE FROM labels"));
+}
+
+}  // namespace
+}  // namespace backflip::testing
