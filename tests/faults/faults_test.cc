@@ -89,9 +89,29 @@ class Faults : public ::testing::Test {
         "SELECT id, question_id, choice FROM labels WHERE run_id = ", run_id_, " ORDER BY id"));
   }
   std::string Snapshots(int64_t run_id) const {
-    return stack_->Sql(absl::StrCat(
+    const std::string snapshots = stack_->Sql(absl::StrCat(
         "SELECT DISTINCT kind, iteration, encode(sha256, 'hex') FROM snapshots WHERE run_id = ",
         run_id, " AND (kind = 'REWARD' OR kept) ORDER BY 1, 2, 3"));
+    EXPECT_THAT(snapshots, HasSubstr(absl::StrCat("REWARD|", kBatches, "|")));
+    EXPECT_THAT(snapshots, HasSubstr(absl::StrCat("POLICY|", kBatches, "|")));
+    return snapshots;
+  }
+  int64_t AllLabels() const { return Number(stack_->Sql("SELECT count(*) FROM labels")); }
+
+  // Puts a teacher in place whose acknowledged answers are counted from now on.
+  void CountAnswers() {
+    ASSERT_TRUE(stack_->Drain(Program::kTeacher).ok());
+    labels_before_ = AllLabels();
+    ASSERT_TRUE(stack_->StartProgram(Program::kTeacher).ok());
+  }
+  // Each of them is a label, and there are no others.
+  void ExpectAsManyLabelsAsAnswers() {
+    const absl::Status drained = stack_->Drain(Program::kTeacher);
+    ASSERT_TRUE(drained.ok()) << drained;
+    const std::string log = stack_->Log(Program::kTeacher);
+    EXPECT_THAT(log.substr(log.rfind("\"drained\"")),
+                HasSubstr(absl::StrCat("\"answers\":", AllLabels() - labels_before_, "}")));
+    ASSERT_TRUE(stack_->StartProgram(Program::kTeacher).ok());
   }
 
   // To the end, which is then looked at.
@@ -117,6 +137,7 @@ class Faults : public ::testing::Test {
   static v1::Run undisturbed_;
   int64_t run_id_ = 0;
   std::string labels_;
+  int64_t labels_before_ = 0;
 };
 
 Stack* Faults::stack_ = nullptr;
@@ -149,14 +170,33 @@ TEST_F(Faults, OfATeacherLoseAndDoubleNoAnswer) {
 }
 
 TEST_F(Faults, OfTheBrokerAreWaitedFor) {
-  stack_->Kill(Program::kBroker);
-  ASSERT_TRUE(stack_->StartProgram(Program::kBroker).ok());
+  CountAnswers();
+  for (const int64_t iterations : {kMiddle, kMiddle + 4, kMiddle + 8}) {
+    const auto run = stack_->Await(
+        run_id_, [&](const v1::Run& run) { return run.iterations() >= iterations; });
+    ASSERT_TRUE(run.ok()) << run.status();
+    stack_->Kill(Program::kBroker);
+    ASSERT_TRUE(stack_->StartProgram(Program::kBroker).ok());
+  }
   Finish();
+  ExpectAsManyLabelsAsAnswers();
 }
 
 TEST_F(Faults, OfTheDatabaseAreWaitedFor) {
+  CountAnswers();
   const absl::Status restarted = stack_->RestartDatabase();
   ASSERT_TRUE(restarted.ok()) << restarted;
+  Finish();
+  ExpectAsManyLabelsAsAnswers();
+}
+
+TEST_F(Faults, OfEverythingAtOnceLeadBackToTheCheckpoints) {
+  const auto programs = {Program::kBroker, Program::kTeacher, Program::kWorker, Program::kLearner,
+                         Program::kTrainer};
+  for (const Program program : programs) stack_->Kill(program);
+  const absl::Status restarted = stack_->RestartDatabase();
+  ASSERT_TRUE(restarted.ok()) << restarted;
+  for (const Program program : programs) ASSERT_TRUE(stack_->StartProgram(program).ok());
   Finish();
 }
 
