@@ -1,0 +1,376 @@
+#include "services/policy_learner/collector.h"
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "common/run/run_spec.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/unit/services/policy_learner/synthetic_rollouts.h"
+
+namespace backflip::learner {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr int kEnvironments = 8;
+constexpr int kSteps = 4;  // of each environment in a batch
+
+v1::RunSpec Spec() {
+  v1::RunSpec spec;
+  spec.set_seed(3);
+  spec.set_reward(v1::PREFERENCES);
+  spec.set_steps(10 * kEnvironments * kSteps);
+  spec.mutable_collection()->set_environments(kEnvironments);
+  spec.mutable_collection()->set_batch_steps(kEnvironments * kSteps);
+  spec.mutable_collection()->set_clips_per_batch(12);
+  return spec;
+}
+
+// A worker that keeps what it is sent.
+class FakeWorker : public WorkerLink {
+ public:
+  FakeWorker(Collector* collector, int threads, absl::Time now = absl::Now())
+      : collector_(collector) {
+    v1::Register hello;
+    hello.set_protocol_major(1);
+    hello.set_task_fingerprint("f1");
+    hello.set_threads(threads);
+    id = collector->Connect(hello, this, now).value();
+  }
+
+  void Send(std::shared_ptr<const v1::LearnerMessage> message) override {
+    if (message->has_policy()) policies.push_back(message->policy().version());
+    if (message->has_ticket()) tickets.push_back(message->ticket());
+    if (message->has_heartbeat()) ++heartbeats;
+    if (message->has_release()) released = true;
+  }
+  void Cut(absl::Status status) override { cut = std::move(status); }
+
+  absl::Status Return(const v1::Ticket& ticket) {
+    return collector_->Return(id, SyntheticRollout(ticket), absl::Now());
+  }
+  // Returns the ticket that came first.
+  void ReturnOne() {
+    const v1::Ticket ticket = tickets.front();
+    tickets.pop_front();
+    ASSERT_TRUE(Return(ticket).ok());
+  }
+  void ReturnAll() {
+    while (!tickets.empty()) ReturnOne();
+  }
+
+  WorkerId id = 0;
+  std::vector<int64_t> policies;
+  std::deque<v1::Ticket> tickets;
+  int heartbeats = 0;
+  bool released = false;
+  absl::Status cut;
+
+ private:
+  Collector* const collector_;
+};
+
+PolicyToAct PolicyOf(int64_t iteration) {
+  return {.iteration = iteration, .version = 100 + iteration, .bytes = "bytes"};
+}
+
+bool Never() { return false; }
+bool AtOnce() { return true; }
+
+std::vector<int32_t> Indices(
+    const std::vector<std::unique_ptr<v1::Rollout>>& rollouts) {
+  std::vector<int32_t> indices;
+  for (const auto& rollout : rollouts) indices.push_back(rollout->index());
+  return indices;
+}
+
+TEST(Collector, SendsThePolicyBeforeTheTicketsThatNameIt) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  FakeWorker worker(&collector, 8);
+  EXPECT_THAT(worker.tickets, IsEmpty());
+  collector.AddPolicy(PolicyOf(0));
+  EXPECT_THAT(worker.policies, ElementsAre(100));
+  ASSERT_THAT(worker.tickets, SizeIs(kEnvironments));
+  EXPECT_EQ(worker.tickets[0].policy_version(), 100);
+  EXPECT_EQ(worker.tickets[0].steps(), kSteps);
+}
+
+TEST(Collector, OrdersABatchByTicketWhateverTheArrival) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  collector.AddPolicy(PolicyOf(0));
+  FakeWorker worker(&collector, 8);
+  std::vector<v1::Ticket> tickets(worker.tickets.begin(), worker.tickets.end());
+  for (const int i : {5, 0, 7, 2, 1, 6, 3, 4}) {
+    ASSERT_TRUE(worker.Return(tickets[i]).ok());
+  }
+  const auto batch = collector.WaitBatch(0, Never);
+  ASSERT_TRUE(batch.ok());
+  EXPECT_THAT(Indices(*batch), ElementsAre(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+TEST(Collector, SpreadsTheClipsOverTheTickets) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  collector.AddPolicy(PolicyOf(0));
+  FakeWorker worker(&collector, 8);
+  int clips = 0;
+  for (const v1::Ticket& ticket : worker.tickets) clips += ticket.clips();
+  EXPECT_EQ(clips, 12);
+}
+
+TEST(Collector, AsksForNoClipsInABaseline) {
+  v1::RunSpec spec = Spec();
+  spec.set_reward(v1::TRUE);
+  Collector collector(spec, SyntheticTask(), 0, {});
+  collector.AddPolicy(PolicyOf(0));
+  FakeWorker worker(&collector, 8);
+  for (const v1::Ticket& ticket : worker.tickets) EXPECT_EQ(ticket.clips(), 0);
+}
+
+TEST(Collector, GoesOnWhereTheEnvironmentsStood) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  collector.AddPolicy(PolicyOf(0));
+  FakeWorker worker(&collector, 8);
+  worker.ReturnAll();
+  ASSERT_TRUE(collector.WaitBatch(0, Never).ok());
+  collector.AddPolicy(PolicyOf(1));
+  ASSERT_THAT(worker.tickets, SizeIs(kEnvironments));
+  const v1::EnvironmentStart& start = worker.tickets[3].environments(0);
+  EXPECT_EQ(start.state().physics(0), kSteps);
+  EXPECT_EQ(start.state().episode_step(), kSteps);
+}
+
+TEST(Collector, GivesTheSameTicketsWhateverTheWorkers) {
+  std::vector<std::string> seen;
+  for (const int threads : {1, 3}) {
+    Collector collector(Spec(), SyntheticTask(), 0, {});
+    collector.AddPolicy(PolicyOf(0));
+    FakeWorker a(&collector, threads), b(&collector, 1);
+    std::string states;
+    for (int batch = 0; batch < 2; ++batch) {
+      while (!a.tickets.empty() || !b.tickets.empty()) {
+        b.ReturnAll();
+        a.ReturnAll();
+      }
+      const auto rollouts = *collector.WaitBatch(batch, Never);
+      for (const auto& rollout : rollouts) {
+        states += rollout->SerializeAsString();
+      }
+      collector.AddPolicy(PolicyOf(batch + 1));
+    }
+    seen.push_back(states);
+  }
+  EXPECT_EQ(seen[0], seen[1]);
+}
+
+TEST(Collector, StartsABatchOnlyWithItsOwnPolicyWithoutLag) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  collector.AddPolicy(PolicyOf(0));
+  FakeWorker worker(&collector, 8);
+  worker.ReturnAll();
+  EXPECT_THAT(worker.tickets, IsEmpty());
+  ASSERT_TRUE(collector.WaitBatch(0, Never).ok());
+  EXPECT_THAT(worker.tickets, IsEmpty());
+  collector.AddPolicy(PolicyOf(1));
+  ASSERT_THAT(worker.tickets, SizeIs(kEnvironments));
+  EXPECT_EQ(worker.tickets[0].iteration(), 1);
+  EXPECT_EQ(worker.tickets[0].policy_version(), 101);
+}
+
+TEST(Collector, CollectsOneBatchAheadWithALagOfOneAndNoFurther) {
+  v1::RunSpec spec = Spec();
+  spec.set_max_policy_lag(1);
+  Collector collector(spec, SyntheticTask(), 0, {});
+  collector.AddPolicy(PolicyOf(0));
+  FakeWorker worker(&collector, 8);
+  while (worker.tickets.front().iteration() == 0) worker.ReturnOne();
+  ASSERT_THAT(worker.tickets, SizeIs(kEnvironments));
+  EXPECT_EQ(worker.tickets[0].iteration(), 1);
+  EXPECT_EQ(worker.tickets[0].policy_version(), 100);
+  worker.ReturnAll();
+  EXPECT_THAT(worker.tickets, IsEmpty()) << "batch 2 needs policy 1";
+  collector.AddPolicy(PolicyOf(1));
+  ASSERT_THAT(worker.tickets, SizeIs(kEnvironments));
+  EXPECT_EQ(worker.tickets[0].iteration(), 2);
+  EXPECT_EQ(worker.tickets[0].policy_version(), 101);
+  // both are taken in order
+  EXPECT_TRUE(collector.WaitBatch(0, Never).ok());
+  EXPECT_EQ(collector.environments()[0].physics(0), kSteps);
+  EXPECT_TRUE(collector.WaitBatch(1, Never).ok());
+  EXPECT_EQ(collector.environments()[0].physics(0), 2 * kSteps);
+}
+
+TEST(Collector, EndsWithTheLastBatch) {
+  v1::RunSpec spec = Spec();
+  spec.set_steps(kEnvironments * kSteps + 1);
+  ASSERT_EQ(Collector::Batches(spec), 2);
+  Collector collector(spec, SyntheticTask(), 1, {});
+  collector.AddPolicy(PolicyOf(1));
+  FakeWorker worker(&collector, 8);
+  worker.ReturnAll();
+  ASSERT_TRUE(collector.WaitBatch(1, Never).ok());
+  collector.AddPolicy(PolicyOf(2));
+  EXPECT_THAT(worker.tickets, IsEmpty());
+}
+
+TEST(Collector, GivesADeadWorkersTicketsToOthers) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  collector.AddPolicy(PolicyOf(0));
+  FakeWorker dead(&collector, 8);
+  dead.ReturnOne();
+  dead.ReturnOne();
+  collector.Disconnect(dead.id, absl::Now());
+  FakeWorker worker(&collector, 8);
+  EXPECT_THAT(worker.tickets, SizeIs(kEnvironments - 2));
+  worker.ReturnAll();
+  EXPECT_TRUE(collector.WaitBatch(0, Never).ok());
+}
+
+TEST(Collector, CutsASilentWorkerAndGivesItsTicketsToOthers) {
+  const absl::Time start = absl::Now();
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  FakeWorker silent(&collector, 8, start);
+  collector.AddPolicy(PolicyOf(0));
+  collector.Tick(start + absl::Seconds(10));
+  EXPECT_EQ(silent.heartbeats, 1);
+  EXPECT_TRUE(silent.cut.ok());
+  collector.Tick(start + absl::Seconds(16));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(silent.cut)) << silent.cut;
+  FakeWorker worker(&collector, 8, start + absl::Seconds(16));
+  EXPECT_THAT(worker.tickets, SizeIs(kEnvironments));
+}
+
+TEST(Collector, CountsAndDropsRepeatedRollouts) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  collector.AddPolicy(PolicyOf(0));
+  FakeWorker worker(&collector, 8);
+  const v1::Ticket first = worker.tickets.front();
+  ASSERT_TRUE(worker.Return(first).ok());
+  ASSERT_TRUE(worker.Return(first).ok());
+  EXPECT_EQ(collector.dropped(), 1);
+  worker.tickets.pop_front();
+  worker.ReturnAll();
+  ASSERT_TRUE(collector.WaitBatch(0, Never).ok());
+  ASSERT_TRUE(worker.Return(first).ok());
+  EXPECT_EQ(collector.dropped(), 2);
+}
+
+TEST(Collector, GivesTheTicketsOfAStuckWorkerToOthersAndTakesTheFirst) {
+  const absl::Time start = absl::Now();
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  FakeWorker stuck(&collector, 8, start);
+  collector.AddPolicy(PolicyOf(0));
+  FakeWorker other(&collector, 8, start);
+  EXPECT_THAT(other.tickets, IsEmpty());
+  const absl::Time later = start + absl::Minutes(10);
+  collector.Heard(stuck.id, later);
+  collector.Heard(other.id, later);
+  collector.Tick(later);
+  EXPECT_THAT(other.tickets, SizeIs(kEnvironments));
+  other.ReturnAll();
+  EXPECT_TRUE(collector.WaitBatch(0, Never).ok());
+  stuck.ReturnAll();
+  EXPECT_EQ(collector.dropped(), kEnvironments);
+}
+
+TEST(Collector, RefusesAWorkerOfAnotherTaskOrProtocol) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  v1::Register hello;
+  hello.set_protocol_major(2);
+  hello.set_task_fingerprint("f1");
+  hello.set_threads(1);
+  const auto major = collector.Connect(hello, nullptr, absl::Now());
+  EXPECT_TRUE(absl::IsFailedPrecondition(major.status()));
+  EXPECT_THAT(std::string(major.status().message()),
+              HasSubstr("same major version"));
+  hello.set_protocol_major(1);
+  hello.set_task_fingerprint("f2");
+  const auto task = collector.Connect(hello, nullptr, absl::Now());
+  EXPECT_TRUE(absl::IsFailedPrecondition(task.status()));
+  EXPECT_THAT(std::string(task.status().message()),
+              HasSubstr("fetch the run's bundle again"));
+}
+
+TEST(Collector, LetsEvaluationsGiveWayToBatches) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  const int64_t handle = collector.Evaluate(PolicyOf(0), 0, {1, 2, 3}, false);
+  collector.AddPolicy(PolicyOf(0));
+  FakeWorker worker(&collector, 6);
+  ASSERT_THAT(worker.tickets, SizeIs(kEnvironments + 3));
+  EXPECT_EQ(worker.tickets[kEnvironments - 1].purpose(), v1::COLLECT);
+  EXPECT_EQ(worker.tickets[kEnvironments].purpose(), v1::EVALUATE);
+  EXPECT_EQ(worker.tickets[kEnvironments].steps(), 5);
+  EXPECT_FALSE(collector.TakeEvaluation(handle).has_value());
+  worker.ReturnAll();
+  const auto episodes = collector.TakeEvaluation(handle);
+  ASSERT_TRUE(episodes.has_value());
+  EXPECT_THAT(Indices(episodes->rollouts), ElementsAre(0, 1, 2));
+}
+
+TEST(Collector, SendsAPolicyAgainThatAWorkerNoLongerKeeps) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  FakeWorker worker(&collector, 8);
+  for (int i = 0; i < 6; ++i) {
+    collector.AddPolicy(PolicyOf(i));
+    worker.ReturnAll();
+    ASSERT_TRUE(collector.WaitBatch(i, Never).ok());
+  }
+  collector.Evaluate(PolicyOf(4), 0, {1}, false);
+  EXPECT_THAT(worker.policies, ElementsAre(100, 101, 102, 103, 104, 105));
+  collector.Evaluate(PolicyOf(0), 0, {1}, false);
+  EXPECT_THAT(worker.policies, ElementsAre(100, 101, 102, 103, 104, 105, 100));
+}
+
+TEST(Collector, ReleasesWorkersAndTakesThemAgain) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  FakeWorker worker(&collector, 8);
+  collector.ReleaseWorkers();
+  EXPECT_TRUE(worker.released);
+  collector.AddPolicy(PolicyOf(0));
+  EXPECT_THAT(worker.tickets, IsEmpty());
+  FakeWorker early(&collector, 8);
+  EXPECT_TRUE(early.released);
+  collector.TakeWorkers();
+  FakeWorker later(&collector, 8);
+  EXPECT_FALSE(later.released);
+  EXPECT_THAT(later.tickets, SizeIs(kEnvironments));
+}
+
+TEST(Collector, StopsWaitingWhenAsked) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  EXPECT_TRUE(absl::IsCancelled(collector.WaitBatch(0, AtOnce).status()));
+}
+
+TEST(Collector, SaysWhichOptionMakesRolloutsTooLarge) {
+  v1::RunSpec spec = Spec();
+  EXPECT_TRUE(Collector::CheckSizes(spec, SyntheticTask()).ok());
+  spec.mutable_collection()->set_environments(1);
+  spec.mutable_collection()->set_batch_steps(1'000'000);
+  const absl::Status status = Collector::CheckSizes(spec, SyntheticTask());
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("collection.batch_steps / collection.environments"));
+}
+
+TEST(Collector, GroupsManyEnvironmentsInFewTickets) {
+  v1::RunSpec spec = Spec();
+  spec.mutable_collection()->set_environments(1000);
+  spec.mutable_collection()->set_batch_steps(4000);
+  Collector collector(spec, SyntheticTask(), 0, {});
+  collector.AddPolicy(PolicyOf(0));
+  FakeWorker worker(&collector, 64);
+  int environments = 0;
+  for (const auto& ticket : worker.tickets) {
+    environments += ticket.environments_size();
+  }
+  EXPECT_EQ(environments, 1000);
+  EXPECT_LE(worker.tickets.size(), 64u);
+}
+
+}  // namespace
+}  // namespace backflip::learner

@@ -1,0 +1,171 @@
+#include "services/policy_learner/policy_learner_service.h"
+
+#include <memory>
+#include <string>
+
+#include "common/rpc/client.h"
+#include "common/rpc/server.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/unit/services/policy_learner/synthetic_rollouts.h"
+
+namespace backflip::learner {
+namespace {
+
+using ::testing::HasSubstr;
+
+bool Never() { return false; }
+
+class PolicyLearnerServiceTest : public ::testing::Test {
+ protected:
+  using Stream =
+      grpc::ClientReaderWriter<v1::WorkerMessage, v1::LearnerMessage>;
+
+  PolicyLearnerServiceTest() {
+    spec_.set_seed(3);
+    spec_.set_reward(v1::PREFERENCES);
+    spec_.set_steps(1000);
+    spec_.mutable_collection()->set_environments(4);
+    spec_.mutable_collection()->set_batch_steps(16);
+    collector_ =
+        std::make_shared<Collector>(spec_, SyntheticTask(), 0,
+                                    std::vector<v1::EnvironmentState>());
+    server_ = *rpc::Server::Start({.listen = "127.0.0.1:0",
+                                   .services = {&service_},
+                                   .on_drain = nullptr});
+    service_.Serve(collector_, "secret");
+  }
+  ~PolicyLearnerServiceTest() override {
+    stream_.reset();
+    context_.reset();
+    server_->Drain(absl::ZeroDuration());
+  }
+
+  void Dial(const std::string& token) {
+    const rpc::Client client(server_->address(), token);
+    context_ = client.StreamContext();
+    stream_ = v1::CollectService::NewStub(client.channel())
+                  ->Collect(context_.get());
+  }
+  void Register(const std::string& fingerprint = "f1") {
+    v1::WorkerMessage message;
+    message.mutable_register_()->set_protocol_major(1);
+    message.mutable_register_()->set_task_fingerprint(fingerprint);
+    message.mutable_register_()->set_threads(2);
+    stream_->Write(message);
+  }
+  // The next message that is no heartbeat.
+  v1::LearnerMessage Read() {
+    v1::LearnerMessage message;
+    while (stream_->Read(&message)) {
+      if (!message.has_heartbeat()) return message;
+    }
+    return {};
+  }
+  bool Return(const v1::Ticket& ticket) {
+    v1::WorkerMessage message;
+    message.set_allocated_rollout(SyntheticRollout(ticket).release());
+    return stream_->Write(message);
+  }
+
+  v1::RunSpec spec_;
+  std::shared_ptr<Collector> collector_;
+  PolicyLearnerService service_;
+  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<grpc::ClientContext> context_;
+  std::unique_ptr<Stream> stream_;
+};
+
+TEST_F(PolicyLearnerServiceTest, CollectsABatchOverOneStream) {
+  collector_->AddPolicy({.iteration = 0, .version = 9, .bytes = "policy"});
+  Dial("secret");
+  Register();
+  EXPECT_TRUE(Read().has_registered());
+  const v1::LearnerMessage policy = Read();
+  EXPECT_EQ(policy.policy().version(), 9);
+  EXPECT_EQ(policy.policy().data(), "policy");
+  EXPECT_TRUE(policy.policy().last());
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(Return(Read().ticket()));
+  EXPECT_TRUE(collector_->WaitBatch(0, Never).ok());
+}
+
+TEST_F(PolicyLearnerServiceTest, RefusesAWrongToken) {
+  Dial("guess");
+  Read();
+  const grpc::Status status = stream_->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_THAT(status.error_message(), HasSubstr("ask the broker for work"));
+}
+
+TEST_F(PolicyLearnerServiceTest, RefusesAnotherFingerprint) {
+  Dial("secret");
+  Register("f2");
+  Read();
+  const grpc::Status status = stream_->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(status.error_message(), HasSubstr("fingerprint f2"));
+}
+
+TEST_F(PolicyLearnerServiceTest, WantsRegisterFirst) {
+  Dial("secret");
+  v1::WorkerMessage message;
+  message.mutable_heartbeat();
+  stream_->Write(message);
+  Read();
+  const grpc::Status status = stream_->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("must be Register"));
+}
+
+TEST_F(PolicyLearnerServiceTest, EndsAStreamThatReturnsABadRollout) {
+  collector_->AddPolicy({.iteration = 0, .version = 9, .bytes = "policy"});
+  Dial("secret");
+  Register();
+  v1::LearnerMessage message = Read();
+  while (!message.has_ticket()) message = Read();
+  v1::Ticket wrong = message.ticket();
+  wrong.set_steps(3);
+  ASSERT_TRUE(Return(wrong));
+  while (Read().message_case() != v1::LearnerMessage::MESSAGE_NOT_SET) {
+  }
+  const grpc::Status status = stream_->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("observations has 9 numbers"));
+  EXPECT_EQ(collector_->workers(), 0);
+}
+
+TEST_F(PolicyLearnerServiceTest, GivesTheTicketsOfABrokenStreamToOthers) {
+  collector_->AddPolicy({.iteration = 0, .version = 9, .bytes = "policy"});
+  Dial("secret");
+  Register();
+  v1::LearnerMessage message = Read();
+  while (!message.has_ticket()) message = Read();
+  context_->TryCancel();
+  stream_->Finish();
+  Dial("secret");
+  Register();
+  for (int returned = 0; returned < 4;) {
+    message = Read();
+    if (!message.has_ticket()) continue;
+    ASSERT_TRUE(Return(message.ticket()));
+    ++returned;
+  }
+  EXPECT_TRUE(collector_->WaitBatch(0, Never).ok());
+}
+
+TEST_F(PolicyLearnerServiceTest, ReleasesWorkersAndWaitsForThem) {
+  Dial("secret");
+  Register();
+  EXPECT_TRUE(Read().has_registered());
+  std::thread stopping([&] { service_.StopServing(absl::Minutes(1)); });
+  EXPECT_TRUE(Read().has_release());
+  stream_->WritesDone();
+  EXPECT_TRUE(stream_->Finish().ok());
+  stopping.join();
+  Dial("secret");
+  Read();
+  EXPECT_EQ(stream_->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+}  // namespace
+}  // namespace backflip::learner

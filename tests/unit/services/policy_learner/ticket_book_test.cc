@@ -1,0 +1,125 @@
+#include "services/policy_learner/ticket_book.h"
+
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace backflip::learner {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+const absl::Time kStart = absl::UnixEpoch() + absl::Hours(1);
+
+std::vector<TicketId> TicketsOf(WorkerId worker,
+                                const std::vector<TicketBook::Issue>& issues) {
+  std::vector<TicketId> tickets;
+  for (const auto& issue : issues) {
+    if (issue.worker == worker) tickets.push_back(issue.ticket);
+  }
+  return tickets;
+}
+
+TicketBook WithTickets(int count) {
+  TicketBook book;
+  for (int i = 1; i <= count; ++i) book.Add(i, true);
+  return book;
+}
+
+TEST(TicketBook, IssuesInOrderAndUrgentOnesFirst) {
+  TicketBook book;
+  book.Add(1, false);
+  book.Add(3, true);
+  book.Add(2, true);
+  book.AddWorker(7, 2);
+  EXPECT_THAT(TicketsOf(7, book.IssueWaiting(kStart)), ElementsAre(2, 3, 1));
+}
+
+TEST(TicketBook, GivesAWorkerTwoTicketsForEachThread) {
+  TicketBook book = WithTickets(10);
+  book.AddWorker(7, 2);
+  EXPECT_THAT(TicketsOf(7, book.IssueWaiting(kStart)), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(book.IssueWaiting(kStart), IsEmpty());
+  EXPECT_TRUE(book.Return(7, 2));
+  EXPECT_THAT(TicketsOf(7, book.IssueWaiting(kStart)), ElementsAre(5));
+}
+
+TEST(TicketBook, SharesByThreads) {
+  TicketBook book = WithTickets(6);
+  book.AddWorker(1, 1);
+  book.AddWorker(2, 3);
+  const auto issues = book.IssueWaiting(kStart);
+  EXPECT_EQ(TicketsOf(1, issues).size(), 2u);
+  EXPECT_EQ(TicketsOf(2, issues).size(), 4u);
+}
+
+TEST(TicketBook, IssuesADeadWorkersTicketsAgain) {
+  TicketBook book = WithTickets(4);
+  book.AddWorker(1, 2);
+  ASSERT_EQ(book.IssueWaiting(kStart).size(), 4u);
+  EXPECT_TRUE(book.Return(1, 3));
+  book.RemoveWorker(1);
+  EXPECT_EQ(book.waiting(), 3);
+  book.AddWorker(2, 4);
+  EXPECT_THAT(TicketsOf(2, book.IssueWaiting(kStart)), ElementsAre(1, 2, 4));
+}
+
+TEST(TicketBook, NeverTakesATicketTwice) {
+  TicketBook book = WithTickets(1);
+  book.AddWorker(1, 1);
+  ASSERT_EQ(book.IssueWaiting(kStart).size(), 1u);
+  EXPECT_TRUE(book.Return(1, 1));
+  EXPECT_FALSE(book.Return(1, 1));
+  EXPECT_EQ(book.open(), 0);
+}
+
+TEST(TicketBook, TakesTheFirstOfTwoWorkersAfterAReissue) {
+  TicketBook book = WithTickets(1);
+  book.AddWorker(1, 1);
+  ASSERT_EQ(book.IssueWaiting(kStart).size(), 1u);
+  book.Reissue(kStart);
+  EXPECT_THAT(book.IssueWaiting(kStart), IsEmpty()) << "not that old";
+  book.Reissue(kStart + absl::Seconds(1));
+  EXPECT_THAT(book.IssueWaiting(kStart), IsEmpty()) << "the stuck worker has it";
+  book.AddWorker(2, 1);
+  EXPECT_THAT(TicketsOf(2, book.IssueWaiting(kStart)), ElementsAre(1));
+  EXPECT_TRUE(book.Return(2, 1));
+  EXPECT_TRUE(book.Knows(1)) << "the stuck worker may still return it";
+  EXPECT_FALSE(book.Return(1, 1));
+  EXPECT_FALSE(book.Knows(1));
+}
+
+TEST(TicketBook, KeepsAReissuedTicketWithItsNewWorkerWhenTheOldOneGoes) {
+  TicketBook book = WithTickets(1);
+  book.AddWorker(1, 1);
+  ASSERT_EQ(book.IssueWaiting(kStart).size(), 1u);
+  book.Reissue(kStart + absl::Seconds(1));
+  book.AddWorker(2, 1);
+  ASSERT_EQ(book.IssueWaiting(kStart).size(), 1u);
+  book.RemoveWorker(1);
+  EXPECT_EQ(book.waiting(), 0);
+}
+
+TEST(TicketBook, GivesARetiredWorkerNothingNew) {
+  TicketBook book = WithTickets(3);
+  book.AddWorker(1, 1);
+  ASSERT_EQ(book.IssueWaiting(kStart).size(), 2u);
+  book.RetireWorker(1);
+  EXPECT_TRUE(book.Return(1, 1));
+  EXPECT_THAT(book.IssueWaiting(kStart), IsEmpty());
+  EXPECT_TRUE(book.Return(1, 2)) << "but takes what it had";
+}
+
+TEST(TicketBook, ForgetsAClosedTicket) {
+  TicketBook book = WithTickets(2);
+  book.Close(1);
+  book.AddWorker(1, 1);
+  EXPECT_THAT(TicketsOf(1, book.IssueWaiting(kStart)), ElementsAre(2));
+}
+
+}  // namespace
+}  // namespace backflip::learner

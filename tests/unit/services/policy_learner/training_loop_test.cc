@@ -1,0 +1,350 @@
+#include "services/policy_learner/training_loop.h"
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "common/base/mutex.h"
+#include "common/learn/reward_ensemble.h"
+#include "common/run/run_spec.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/unit/services/policy_learner/synthetic_rollouts.h"
+
+namespace backflip::learner {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::SizeIs;
+
+v1::Run SyntheticRun() {
+  v1::Run run;
+  run.set_id(4);
+  *run.mutable_task() = SyntheticTask();
+  v1::RunSpec spec = run::DefaultRunSpec();
+  spec.set_steps(32 * 24);
+  spec.set_kept_snapshots(3);
+  spec.mutable_collection()->set_environments(4);
+  spec.mutable_collection()->set_batch_steps(32);
+  spec.mutable_ppo()->set_epochs(2);
+  spec.mutable_ppo()->set_minibatch_steps(16);
+  spec.mutable_ppo()->clear_hidden();
+  spec.mutable_ppo()->add_hidden(8);
+  *run.mutable_spec() = spec;
+  return run;
+}
+
+nn::RewardModel Ensemble(uint64_t seed) {
+  learn::RewardEnsembleConfig config;
+  config.hidden = {8};
+  config.seed = seed;
+  const auto ensemble =
+      *learn::RewardEnsemble::Create(config, kObservations, kActions);
+  return *nn::RewardModel::FromSnapshot(ensemble->ToSnapshot());
+}
+
+// A broker in memory, which outlives learners.
+class FakeBroker : public BrokerLink {
+ public:
+  absl::Status CompleteBatch(int64_t iteration, int64_t steps) override {
+    base::MutexLock lock(&mutex_);
+    if (iteration >= stop_at) return absl::CancelledError("stopped");
+    complete[iteration] = steps;
+    return absl::OkStatus();
+  }
+  absl::Status ReportMetrics(
+      int64_t iteration, int64_t,
+      const std::map<std::string, double>& values) override {
+    base::MutexLock lock(&mutex_);
+    for (const auto& [name, value] : values) metrics[name][iteration] = value;
+    return absl::OkStatus();
+  }
+  absl::StatusOr<v1::SnapshotInfo> PublishPolicy(
+      int64_t iteration, int64_t steps, bool kept,
+      const std::string& bytes) override {
+    base::MutexLock lock(&mutex_);
+    const auto key = std::make_pair(iteration, bytes);
+    if (!versions.contains(key)) {
+      v1::SnapshotInfo info;
+      info.set_version(static_cast<int64_t>(versions.size()) + 1);
+      info.set_iteration(iteration);
+      info.set_steps(steps);
+      info.set_kept(kept);
+      versions[key] = info;
+      policies[info.version()] = bytes;
+    }
+    return versions[key];
+  }
+  absl::StatusOr<std::string> LoadPolicy(int64_t version) override {
+    base::MutexLock lock(&mutex_);
+    return policies.at(version);
+  }
+  absl::Status SetBest(int64_t version) override {
+    base::MutexLock lock(&mutex_);
+    best = version;
+    return absl::OkStatus();
+  }
+  absl::Status SaveCheckpoint(const v1::LearnerState& state,
+                              const std::string& bytes) override {
+    base::MutexLock lock(&mutex_);
+    if (state.iteration() >= save_until) return absl::UnavailableError("away");
+    checkpoint = {state, bytes};
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::pair<v1::LearnerState, std::string>> LoadCheckpoint()
+      override {
+    base::MutexLock lock(&mutex_);
+    if (!checkpoint.has_value()) return absl::NotFoundError("none yet");
+    return *checkpoint;
+  }
+  absl::StatusOr<std::shared_ptr<const Reward>> RewardOf(
+      int64_t iteration, absl::Duration) override {
+    base::MutexLock lock(&mutex_);
+    asked.push_back(iteration);
+    v1::SnapshotInfo info;
+    info.set_iteration(iteration);
+    return std::make_shared<const Reward>(Reward{info, Ensemble(iteration)});
+  }
+  absl::StatusOr<std::shared_ptr<const Reward>> RewardAfter(
+      int64_t version, absl::Duration) override {
+    base::MutexLock lock(&mutex_);
+    asked.push_back(version);
+    v1::SnapshotInfo info;
+    info.set_version(version + 1);
+    info.set_labels((version + 1) * 100);
+    return std::make_shared<const Reward>(Reward{info, Ensemble(version)});
+  }
+  void SetWantedSteps(int64_t) override {}
+
+  std::string PolicyOf(int64_t iteration) {
+    base::MutexLock lock(&mutex_);
+    for (const auto& [key, info] : versions) {
+      if (key.first == iteration) return key.second;
+    }
+    return "";
+  }
+  std::vector<int64_t> KeptIterations() {
+    base::MutexLock lock(&mutex_);
+    std::vector<int64_t> kept;
+    for (const auto& [key, info] : versions) {
+      if (info.kept()) kept.push_back(key.first);
+    }
+    return kept;
+  }
+
+  // The batch at which the learner is stopped, and the iteration from which on
+  // no checkpoint is saved, as after a kill.
+  int64_t stop_at = 1000;
+  int64_t save_until = 1000;
+
+  base::Mutex mutex_;
+  std::map<int64_t, int64_t> complete;
+  std::map<std::string, std::map<int64_t, double>> metrics;
+  std::map<std::pair<int64_t, std::string>, v1::SnapshotInfo> versions;
+  std::map<int64_t, std::string> policies;
+  int64_t best = 0;
+  std::optional<std::pair<v1::LearnerState, std::string>> checkpoint;
+  std::vector<int64_t> asked;
+};
+
+// Simulates on a thread of its own until its end.
+class SyntheticWorker : public WorkerLink {
+ public:
+  SyntheticWorker(std::shared_ptr<Collector> collector, bool true_rewards)
+      : collector_(std::move(collector)), true_rewards_(true_rewards) {
+    v1::Register hello;
+    hello.set_protocol_major(1);
+    hello.set_task_fingerprint("f1");
+    hello.set_threads(2);
+    id_ = *collector_->Connect(hello, this, absl::Now());
+    thread_ = std::thread([this] { Work(); });
+  }
+  ~SyntheticWorker() override {
+    {
+      base::MutexLock lock(&mutex_);
+      stop_ = true;
+      changed_.NotifyAll();
+    }
+    thread_.join();
+    collector_->Disconnect(id_, absl::Now());
+  }
+
+  void Send(std::shared_ptr<const v1::LearnerMessage> message) override {
+    base::MutexLock lock(&mutex_);
+    if (message->has_ticket()) tickets_.push_back(message->ticket());
+    changed_.NotifyAll();
+  }
+  void Cut(absl::Status) override {}
+
+  // Tickets served, final ones apart.
+  std::atomic<int> finals = 0;
+
+ private:
+  void Work() {
+    while (true) {
+      v1::Ticket ticket;
+      {
+        base::MutexLock lock(&mutex_);
+        while (tickets_.empty() && !stop_) changed_.Wait(&mutex_);
+        if (stop_) return;
+        ticket = tickets_.front();
+        tickets_.pop_front();
+      }
+      if (ticket.final()) ++finals;
+      EXPECT_TRUE(collector_
+                      ->Return(id_, SyntheticRollout(ticket, true_rewards_),
+                               absl::Now())
+                      .ok());
+    }
+  }
+
+  const std::shared_ptr<Collector> collector_;
+  const bool true_rewards_;
+  WorkerId id_ = 0;
+  base::Mutex mutex_;
+  base::CondVar changed_;
+  std::deque<v1::Ticket> tickets_ ABSL_GUARDED_BY(mutex_);
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+bool Never() { return false; }
+
+TEST(TrainingLoop, ServesARunToItsEnd) {
+  FakeBroker broker;
+  const auto loop = *TrainingLoop::Create(SyntheticRun(), &broker);
+  SyntheticWorker worker(loop->collector(), false);
+  ASSERT_TRUE(loop->Run(Never).ok());
+  EXPECT_THAT(broker.complete, SizeIs(24));
+  EXPECT_EQ(broker.complete[23], 32 * 24);
+  EXPECT_THAT(broker.KeptIterations(), ElementsAre(8, 16, 24));
+  EXPECT_EQ(broker.metrics["predicted_return"].size(), 3u);
+  EXPECT_NE(broker.best, 0);
+  EXPECT_TRUE(broker.metrics["predicted_return"].contains(8));
+  double best = 0;
+  for (const auto& [key, info] : broker.versions) {
+    if (info.version() == broker.best) {
+      best = broker.metrics["predicted_return"][info.iteration()];
+    }
+  }
+  for (const auto& [iteration, predicted] : broker.metrics["predicted_return"]) {
+    EXPECT_LE(predicted, best);
+  }
+  EXPECT_EQ(worker.finals, 20);
+}
+
+TEST(TrainingLoop, RewardsEachBatchWithItsOwnEnsembleInLockstep) {
+  v1::Run run = SyntheticRun();
+  run.mutable_spec()->set_steps(32 * 4);
+  FakeBroker broker;
+  const auto loop = *TrainingLoop::Create(run, &broker);
+  SyntheticWorker worker(loop->collector(), false);
+  ASSERT_TRUE(loop->Run(Never).ok());
+  // none for batch 0; 4 scores the kept snapshots
+  EXPECT_THAT(broker.asked, ElementsAre(1, 2, 3, 4));
+  EXPECT_EQ(broker.PolicyOf(0), broker.PolicyOf(1));
+  EXPECT_NE(broker.PolicyOf(1), broker.PolicyOf(2));
+}
+
+TEST(TrainingLoop, GoesOnFromItsCheckpointAsIfNothingHadHappened) {
+  FakeBroker whole;
+  {
+    const auto loop = *TrainingLoop::Create(SyntheticRun(), &whole);
+    SyntheticWorker worker(loop->collector(), false);
+    ASSERT_TRUE(loop->Run(Never).ok());
+  }
+  FakeBroker broken;
+  {
+    // killed in batch 13: nothing is saved after iteration 10
+    broken.stop_at = 13;
+    broken.save_until = 11;
+    const auto loop = *TrainingLoop::Create(SyntheticRun(), &broken);
+    SyntheticWorker worker(loop->collector(), false);
+    ASSERT_TRUE(absl::IsCancelled(loop->Run(Never)));
+    ASSERT_EQ(broken.checkpoint->first.iteration(), 10);
+  }
+  broken.stop_at = broken.save_until = 1000;
+  {
+    const auto loop = *TrainingLoop::Create(SyntheticRun(), &broken);
+    SyntheticWorker worker(loop->collector(), false);
+    SyntheticWorker another(loop->collector(), false);
+    ASSERT_TRUE(loop->Run(Never).ok());
+  }
+  EXPECT_EQ(whole.PolicyOf(24), broken.PolicyOf(24));
+  EXPECT_EQ(whole.policies.at(whole.best), broken.policies.at(broken.best));
+}
+
+TEST(TrainingLoop, SavesItsLastWholeIterationWhenStopped) {
+  FakeBroker broker;
+  broker.stop_at = 3;
+  const auto loop = *TrainingLoop::Create(SyntheticRun(), &broker);
+  SyntheticWorker worker(loop->collector(), false);
+  EXPECT_TRUE(absl::IsCancelled(loop->Run(Never)));
+  ASSERT_TRUE(broker.checkpoint.has_value());
+  EXPECT_EQ(broker.checkpoint->first.iteration(), 3);
+  EXPECT_EQ(broker.checkpoint->first.steps(), 3 * 32);
+}
+
+TEST(TrainingLoop, EndsWhenAskedWhileItWaits) {
+  FakeBroker broker;
+  const auto loop = *TrainingLoop::Create(SyntheticRun(), &broker);
+  EXPECT_TRUE(absl::IsCancelled(loop->Run([] { return true; })));
+}
+
+TEST(TrainingLoop, LearnsFromTrueRewardsInABaseline) {
+  v1::Run run = SyntheticRun();
+  run.mutable_spec()->set_reward(v1::TRUE);
+  FakeBroker broker;
+  const auto loop = *TrainingLoop::Create(run, &broker);
+  SyntheticWorker worker(loop->collector(), true);
+  ASSERT_TRUE(loop->Run(Never).ok());
+  EXPECT_TRUE(broker.asked.empty());
+  EXPECT_NE(broker.PolicyOf(0), broker.PolicyOf(1));
+}
+
+TEST(TrainingLoop, CollectsAheadWithALagOfOne) {
+  v1::Run run = SyntheticRun();
+  run.mutable_spec()->set_max_policy_lag(1);
+  std::vector<std::string> last;
+  for (int i = 0; i < 2; ++i) {
+    FakeBroker broker;
+    const auto loop = *TrainingLoop::Create(run, &broker);
+    SyntheticWorker worker(loop->collector(), false);
+    ASSERT_TRUE(loop->Run(Never).ok());
+    EXPECT_EQ(broker.metrics["policy/lag"][12], 1);
+    last.push_back(broker.PolicyOf(24));
+  }
+  EXPECT_EQ(last[0], last[1]);
+}
+
+TEST(TrainingLoop, NeverTrainsFurtherPastTheLabelsThanPromised) {
+  v1::Run run = SyntheticRun();
+  run.mutable_spec()->set_lockstep(false);
+  run.mutable_spec()->set_steps_per_label(1);
+  run.mutable_spec()->set_steps(32 * 6);
+  FakeBroker broker;
+  const auto loop = *TrainingLoop::Create(run, &broker);
+  SyntheticWorker worker(loop->collector(), false);
+  ASSERT_TRUE(loop->Run(Never).ok());
+  // 100 labels allow 100 steps: batches 0 to 3 begin before that, 4 and 5 wait
+  // for an ensemble of 200, and so does the end
+  EXPECT_THAT(broker.asked, ElementsAre(0, 0, 0, 0, 0, 1, 0, 1, 0, 1));
+}
+
+TEST(IsKept, SpreadsSnapshotsEvenlyAndKeepsTheLast) {
+  std::vector<int64_t> kept;
+  for (int64_t i = 1; i <= 10; ++i) {
+    if (IsKept(i, 10, 3)) kept.push_back(i);
+  }
+  EXPECT_THAT(kept, ElementsAre(4, 7, 10));
+  for (int64_t i = 1; i <= 5; ++i) EXPECT_TRUE(IsKept(i, 5, 20));
+}
+
+}  // namespace
+}  // namespace backflip::learner
