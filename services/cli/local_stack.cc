@@ -133,7 +133,8 @@ void LocalStack::Serve(const Serving& serving) {
   Add("policy-learner", "learner",
       {absl::StrCat("--listen=unix:", sockets_, "/learner.sock")});
   Add("rollout-worker", "worker",
-      {absl::StrCat("--threads=", serving.threads)});
+      {absl::StrCat("--threads=", serving.threads),
+       absl::StrCat("--cache=", options_.data, "/cache")});
   if (!serving.preferences) return;
   Add("reward-trainer", "trainer", {});
   if (serving.teacher.empty()) return;

@@ -144,30 +144,33 @@ absl::Status WriteFile(const std::string& path, const std::string& content) {
 absl::Status WriteCurve(const v1::Run& run,
                         const std::vector<v1::MetricPoint>& points,
                         const std::string& path) {
-  // what the run is measured by first, then what it learns from
-  std::vector<std::string> names(run.task().metrics().begin(),
-                                 run.task().metrics().end());
-  if (run.task().has_true_reward()) names.push_back("true_return");
+  // series and titles: what the run is measured by first, then what it learns
+  // from
+  std::vector<std::pair<std::string, std::string>> names;
+  for (const std::string& name : run.task().metrics()) {
+    names.emplace_back(name, absl::StrCat(name, " per episode"));
+  }
+  if (run.task().has_true_reward()) {
+    names.emplace_back("true_return", "true return");
+  }
   if (run.spec().reward() != v1::TRUE) {
-    names.push_back("predicted_return");
-    names.push_back("reward/accuracy");
+    names.emplace_back("predicted_return", "predicted return");
+    names.emplace_back("reward/accuracy", "accuracy of the reward model");
+    names.emplace_back("reward/labels", "labels");
   }
   std::map<std::string, std::map<int64_t, double>> by_name;
-  std::map<int64_t, double> labels;
   for (const v1::MetricPoint& point : points) {
     if (std::isfinite(point.value())) {
       by_name[point.name()][point.steps()] = point.value();
     }
-    double& count = labels[point.steps()];
-    count = std::max<double>(count, point.labels());
   }
   std::vector<Series> panels;
-  for (const std::string& name : names) {
+  double last_step = 1;
+  for (const auto& [name, title] : names) {
     const auto& series = by_name[name];
-    if (!series.empty()) panels.push_back({name, {series.begin(), series.end()}});
-  }
-  if (run.spec().reward() != v1::TRUE && !labels.empty()) {
-    panels.push_back({"labels", {labels.begin(), labels.end()}});
+    if (series.empty()) continue;
+    panels.push_back({title, {series.begin(), series.end()}});
+    last_step = std::max<double>(last_step, series.rbegin()->first);
   }
   if (panels.empty()) return absl::NotFoundError("the run has no metrics yet");
 
@@ -185,11 +188,13 @@ absl::Status WriteCurve(const v1::Run& run,
                              run.spec().seed())));
   absl::StrAppend(&script,
                   "unset key\nset grid lc rgb '#dddddd'\nset border 3\n"
-                  "set tics nomirror\nset xlabel 'steps (millions)'\n");
+                  "set tics nomirror\nset xlabel 'steps (thousands)'\n");
+  absl::StrAppendFormat(&script, "set xrange [0:%.9g]\nset xtics %.2g\n",
+                        last_step / 1e3, last_step / 1e3 / 5);
   for (size_t i = 0; i < panels.size(); ++i) {
     absl::StrAppendFormat(&script, "$p%d << EOD\n", i);
     for (const auto& [x, y] : Thinned(panels[i].points)) {
-      absl::StrAppendFormat(&script, "%.9g %.9g\n", x / 1e6, y);
+      absl::StrAppendFormat(&script, "%.9g %.9g\n", x / 1e3, y);
     }
     absl::StrAppendFormat(
         &script,
