@@ -37,6 +37,7 @@ struct CollectSession::State {
   std::deque<Finished> finished ABSL_GUARDED_BY(mutex);
   // Tickets received and not returned.
   int in_hand ABSL_GUARDED_BY(mutex) = 0;
+  bool had_work ABSL_GUARDED_BY(mutex) = false;
   // Released by the learner, or draining: nothing new is taken.
   bool closing ABSL_GUARDED_BY(mutex) = false;
   absl::Time closing_since ABSL_GUARDED_BY(mutex);
@@ -143,6 +144,11 @@ absl::Status CollectSession::Run() {
   return state_->failure.ok() ? ended : state_->failure;
 }
 
+bool CollectSession::HadWork() const {
+  base::MutexLock lock(&state_->mutex);
+  return state_->had_work;
+}
+
 absl::Status CollectSession::TakePolicy(const v1::PolicyChunk& chunk) {
   policy_bytes_ += chunk.data();
   if (!chunk.last()) return absl::OkStatus();
@@ -173,6 +179,7 @@ absl::Status CollectSession::TakeTicket(const v1::Ticket& ticket) {
     // it goes to somebody else when the stream ends
     if (state_->closing) return absl::OkStatus();
     ++state_->in_hand;
+    state_->had_work = true;
   }
   simulator_->Submit(
       SimulatorTicket(ticket, policy->second),

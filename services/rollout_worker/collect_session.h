@@ -40,6 +40,9 @@ class CollectSession {
   // the stream has broken or was refused (its status).
   absl::Status Run();
 
+  // Whether any ticket came. Thread-safe.
+  bool HadWork() const;
+
   // Returns what is in hand, takes nothing new, and ends. Thread-safe, does not
   // block.
   void Drain();

@@ -112,6 +112,11 @@ absl::Status RolloutWorker::Serve(const v1::Assignment& assignment) {
   const absl::Status status = session.Run();
   base::MutexLock lock(&mutex_);
   session_ = nullptr;
+  if (status.ok() && !session.HadWork()) {
+    // the broker may not know yet that this learner wants nobody: not to be
+    // asked again at once
+    return absl::UnavailableError("the learner had no tickets");
+  }
   return status;
 }
 

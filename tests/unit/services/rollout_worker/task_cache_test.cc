@@ -1,0 +1,91 @@
+#include "services/rollout_worker/task_cache.h"
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "common/base/random.h"
+#include "common/sim/bundle.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace backflip::worker {
+namespace {
+
+using ::testing::HasSubstr;
+
+class TaskCacheTest : public ::testing::Test {
+ protected:
+  TaskCacheTest()
+      : bundle_(*sim::PackBundle(BACKFLIP_TASKS "/hopper")),
+        folder_(::testing::TempDir() + "/task-cache-" + base::RandomHex128()) {
+    info_.set_name("hopper");
+    info_.set_bundle_hash(bundle_.hash);
+    info_.set_fingerprint(
+        (*sim::CompiledTask::FromBundle(bundle_.bytes))->fingerprint());
+  }
+  ~TaskCacheTest() override { std::filesystem::remove_all(folder_); }
+
+  TaskCache Make() {
+    return TaskCache(folder_, [this](const std::string& sha256) {
+      EXPECT_EQ(sha256, bundle_.hash);
+      ++fetches_;
+      return absl::StatusOr<std::string>(bundle_.bytes);
+    });
+  }
+
+  const sim::Bundle bundle_;
+  const std::string folder_;
+  v1::TaskInfo info_;
+  int fetches_ = 0;
+};
+
+TEST_F(TaskCacheTest, FetchesABundleOnceForAllProcesses) {
+  for (int i = 0; i < 2; ++i) {
+    TaskCache cache = Make();
+    EXPECT_EQ((*cache.Get(info_))->name(), "hopper");
+    EXPECT_EQ((*cache.Get(info_))->name(), "hopper");
+  }
+  EXPECT_EQ(fetches_, 1);
+}
+
+TEST_F(TaskCacheTest, FetchesADamagedBundleAgain) {
+  TaskCache first = Make();
+  ASSERT_TRUE(first.Get(info_).ok());
+  std::ofstream(folder_ + "/" + bundle_.hash + ".bundle") << "damaged";
+  TaskCache second = Make();
+  EXPECT_TRUE(second.Get(info_).ok());
+  EXPECT_EQ(fetches_, 2);
+}
+
+TEST_F(TaskCacheTest, WorksWithoutAFolderToWriteTo) {
+  TaskCache cache("/proc/nowhere", [this](const std::string&) {
+    return absl::StatusOr<std::string>(bundle_.bytes);
+  });
+  EXPECT_TRUE(cache.Get(info_).ok());
+}
+
+TEST_F(TaskCacheTest, RefusesABundleWithAnotherHash) {
+  TaskCache cache(folder_, [](const std::string&) {
+    return absl::StatusOr<std::string>("something else");
+  });
+  EXPECT_TRUE(absl::IsDataLoss(cache.Get(info_).status()));
+}
+
+TEST_F(TaskCacheTest, RefusesATaskThatSimulatesOtherwise) {
+  info_.set_fingerprint("another");
+  TaskCache cache = Make();
+  const absl::Status status = cache.Get(info_).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("same version of MuJoCo"));
+}
+
+TEST_F(TaskCacheTest, RefusesAHashThatCouldBeAPath) {
+  info_.set_bundle_hash("../../etc/passwd");
+  TaskCache cache = Make();
+  EXPECT_TRUE(absl::IsInvalidArgument(cache.Get(info_).status()));
+  EXPECT_EQ(fetches_, 0);
+}
+
+}  // namespace
+}  // namespace backflip::worker
