@@ -39,6 +39,17 @@ std::vector<std::pair<double, double>> Thinned(
   return kept;
 }
 
+// 1, 2 or 5 times a power of ten, at most six of which fit into `range`: more
+// labels than that run into each other.
+double TickStep(double range) {
+  double step = std::pow(10, std::floor(std::log10(range / 6)));
+  for (const double factor : {2.0, 2.5, 2.0}) {
+    if (range / step <= 6) break;
+    step *= factor;
+  }
+  return step;
+}
+
 // In double quotes of gnuplot.
 std::string Quoted(const std::string& text) {
   return absl::StrCat(
@@ -189,8 +200,8 @@ absl::Status WriteCurve(const v1::Run& run,
   absl::StrAppend(&script,
                   "unset key\nset grid lc rgb '#dddddd'\nset border 3\n"
                   "set tics nomirror\nset xlabel 'steps (thousands)'\n");
-  absl::StrAppendFormat(&script, "set xrange [0:%.9g]\nset xtics %.2g\n",
-                        last_step / 1e3, last_step / 1e3 / 5);
+  absl::StrAppendFormat(&script, "set xrange [0:%.9g]\nset xtics %.9g\n",
+                        last_step / 1e3, TickStep(last_step / 1e3));
   for (size_t i = 0; i < panels.size(); ++i) {
     absl::StrAppendFormat(&script, "$p%d << EOD\n", i);
     for (const auto& [x, y] : Thinned(panels[i].points)) {
