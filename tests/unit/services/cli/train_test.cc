@@ -1,0 +1,141 @@
+#include "services/cli/train.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "services/cli/paths.h"
+#include "services/cli/replay.h"
+
+namespace backflip::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(TrainOptions, AreLaidOverFileTaskAndDefaults) {
+  v1::Task task;
+  task.mutable_defaults()->set_labels(500);
+  task.mutable_defaults()->set_steps(1'000'000);
+  task.mutable_defaults()->mutable_collection()->set_environments(32);
+  const std::string file =
+      "/tmp/backflip-test-" + std::to_string(getpid()) + ".textproto";
+  std::ofstream(file) << "labels: 400 seed: 4 ppo { epochs: 3 }";
+
+  TrainOptions options;
+  options.spec = file;
+  options.labels = "300";
+  const auto spec = ResolveSpec(options, task);
+  std::filesystem::remove(file);
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->labels(), 300);
+  EXPECT_EQ(spec->seed(), 4);
+  EXPECT_EQ(spec->steps(), 1'000'000);
+  EXPECT_EQ(spec->ppo().epochs(), 3);
+  EXPECT_EQ(spec->collection().environments(), 32);
+  EXPECT_TRUE(spec->lockstep());
+}
+
+TEST(TrainOptions, LetPeopleTakeTheirTime) {
+  TrainOptions options;
+  options.teacher = kNoTeacher;
+  const auto spec = ResolveSpec(options, v1::Task());
+  ASSERT_TRUE(spec.ok());
+  EXPECT_FALSE(spec->lockstep());
+}
+
+TEST(TrainOptions, NameTheFieldThatIsOutOfRange) {
+  TrainOptions options;
+  options.labels = "5000000";
+  const auto spec = ResolveSpec(options, v1::Task());
+  EXPECT_EQ(spec.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(spec.status().message(), HasSubstr("labels is 5000000"));
+}
+
+TEST(ParseCount, TakesAPlusOnlyToGoOn) {
+  EXPECT_EQ(ParseCount("labels", "+300", true).value(), 300);
+  EXPECT_EQ(ParseCount("labels", "300", false).value(), 300);
+  EXPECT_THAT(ParseCount("labels", "300", true).status().message(),
+              HasSubstr("--labels +300"));
+  EXPECT_THAT(ParseCount("labels", "+300", false).status().message(),
+              HasSubstr("--continue"));
+  EXPECT_FALSE(ParseCount("steps", "many", false).ok());
+  EXPECT_FALSE(ParseCount("steps", "-5", false).ok());
+}
+
+TEST(CheckTeacher, RefusesOneWithoutATrueRewardAndNamesTheWay) {
+  v1::RunSpec spec;
+  spec.set_reward(v1::PREFERENCES);
+  v1::TaskInfo task;
+  task.set_name("robot");
+  const absl::Status refused = CheckTeacher("oracle", spec, task);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(refused.message(), HasSubstr("--teacher none"));
+  EXPECT_THAT(refused.message(), HasSubstr("true_reward"));
+  EXPECT_TRUE(CheckTeacher(kNoTeacher, spec, task).ok());
+  spec.set_reward(v1::TRUE);
+  EXPECT_FALSE(CheckTeacher(kNoTeacher, spec, task).ok());
+  task.set_has_true_reward(true);
+  EXPECT_TRUE(CheckTeacher("oracle", spec, task).ok());
+}
+
+TEST(CheckTeacher, ListsTheTeachersThatThereAre) {
+  v1::TaskInfo task;
+  task.set_has_true_reward(true);
+  EXPECT_THAT(CheckTeacher("wizard", v1::RunSpec(), task).message(),
+              HasSubstr("myopic"));
+}
+
+TEST(FindTask, ListsTheTasksThatThereAre) {
+  EXPECT_THAT(FindTask("nonesuch").status().message(),
+              HasSubstr("there is no task 'nonesuch'"));
+}
+
+TEST(SocketFolder, IsShortAndTheSameForTheSameData) {
+  const std::string address = BrokerAddress("/a/very/long/path/" + std::string(200, 'x'));
+  EXPECT_LT(address.size(), 100);
+  EXPECT_EQ(BrokerAddress("/tmp/data"), BrokerAddress("/tmp/./data"));
+  EXPECT_NE(BrokerAddress("/tmp/data"), BrokerAddress("/tmp/other"));
+}
+
+constexpr char kModel[] = R"(
+<mujoco>
+  <worldbody>
+    <body name="ball" pos="0 0 1"><freejoint/><geom size="0.1"/>
+      <body><joint name="hinge" type="hinge"/><geom size="0.1" pos="0.3 0 0"/></body>
+    </body>
+  </worldbody>
+  <actuator><motor joint="hinge"/></actuator>
+</mujoco>)";
+
+TEST(FirstTask, LoadsAndShowsTheModelMoving) {
+  char name[] = "/tmp/backflip-test-XXXXXX";
+  const std::string folder = mkdtemp(name);
+  std::ofstream(folder + "/My robot.xml") << kModel;
+  const auto written = WriteFirstTask(folder + "/My robot.xml");
+  // drawing needs OpenGL; the task stands without it
+  if (!written.ok()) {
+    EXPECT_EQ(written.status().code(), absl::StatusCode::kUnavailable)
+        << written.status();
+  } else {
+    EXPECT_TRUE(std::filesystem::exists(folder + "/preview.gif"));
+  }
+  EXPECT_TRUE(sim::CompiledTask::FromFolder(folder).ok());
+  EXPECT_EQ(WriteFirstTask(folder + "/My robot.xml").status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  std::filesystem::remove_all(folder);
+}
+
+TEST(FirstTask, LeavesNothingWhenTheModelDoesNotLoad) {
+  char name[] = "/tmp/backflip-test-XXXXXX";
+  const std::string folder = mkdtemp(name);
+  std::ofstream(folder + "/robot.xml") << "<mujoco><nonsense/></mujoco>";
+  EXPECT_FALSE(WriteFirstTask(folder + "/robot.xml").ok());
+  EXPECT_FALSE(std::filesystem::exists(folder + "/task.textproto"));
+  std::filesystem::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace backflip::cli
