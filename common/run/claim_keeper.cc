@@ -102,6 +102,12 @@ absl::Status ClaimKeeper::ReleaseFailed(const std::string& reason) { return Rele
 absl::Status ClaimKeeper::GiveBack() { return Release(false, ""); }
 
 absl::Status ClaimKeeper::Release(bool finished, const std::string& failure) {
+  {
+    // a renewal after the release would look like a loss
+    base::MutexLock lock(&mutex_);
+    stop_ = true;
+    wake_.NotifyAll();
+  }
   v1::ReleaseClaimRequest request;
   request.set_run_id(run().id());
   request.set_epoch(epoch());
