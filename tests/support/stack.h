@@ -33,6 +33,8 @@ class Stack {
   absl::Status StartProgram(Program program);
   // All but the broker: two worker threads, an oracle.
   absl::Status StartServing();
+  // Of a running program.
+  pid_t Pid(Program program) const { return running_.at(program); }
   // kill -9. The program must be running.
   void Kill(Program program);
   // SIGTERM; waits until it has ended by itself, with code 0.
@@ -44,8 +46,8 @@ class Stack {
 
   const cli::Operator& broker() const { return *operator_; }
 
-  // Queues a run of a task that comes with the programs: `layer` over the
-  // task's defaults.
+  // Queues a run of a task that comes with the programs, or of a task folder:
+  // `layer` over the task's defaults.
   absl::StatusOr<v1::Run> Create(const std::string& task, const v1::RunSpec& layer);
   // Blocks until `condition` holds of the run. DEADLINE_EXCEEDED after two
   // minutes, INTERNAL when a program has ended: both quote the logs.
