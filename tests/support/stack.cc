@@ -68,13 +68,16 @@ absl::StatusOr<std::unique_ptr<Stack>> Stack::Start() {
                                      absl::StrCat("--tokens=", stack->folder_, "/tokens")}})
                       .status());
   RETURN_IF_ERROR(stack->StartProgram(Program::kBroker));
-  ASSIGN_OR_RETURN(std::string token,
-                   rpc::ReadTokenFile(stack->folder_ + "/tokens/operator.token"));
-  const std::string address = absl::StrCat("unix:", stack->folder_, "/broker.sock");
-  RETURN_IF_ERROR(rpc::WaitHealthy(address, kPatience));
-  stack->operator_ =
-      std::make_unique<cli::Operator>(rpc::Client(address, std::move(token)), nullptr);
+  ASSIGN_OR_RETURN(rpc::Client client, stack->ClientOf("operator"));
+  RETURN_IF_ERROR(rpc::WaitHealthy(client.address(), kPatience));
+  stack->operator_ = std::make_unique<cli::Operator>(std::move(client), nullptr);
   return stack;
+}
+
+absl::StatusOr<rpc::Client> Stack::ClientOf(const std::string& role) const {
+  ASSIGN_OR_RETURN(std::string token,
+                   rpc::ReadTokenFile(absl::StrCat(folder_, "/tokens/", role, ".token")));
+  return rpc::Client(absl::StrCat("unix:", folder_, "/broker.sock"), std::move(token));
 }
 
 Stack::~Stack() {

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "backflip/v1/run.pb.h"
+#include "common/rpc/client.h"
 #include "services/cli/operator.h"
 #include "services/cli/private_postgres.h"
 
@@ -45,6 +46,8 @@ class Stack {
   absl::Status RestartDatabase();
 
   const cli::Operator& broker() const { return *operator_; }
+  // The broker, as somebody of this role.
+  absl::StatusOr<rpc::Client> ClientOf(const std::string& role) const;
 
   // Queues a run of a task that comes with the programs, or of a task folder:
   // `layer` over the task's defaults.
