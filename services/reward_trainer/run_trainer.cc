@@ -71,18 +71,17 @@ void RunTrainer::Serve() {
     base::MutexLock lock(&mutex_);
     status = failure_;
   }
-  const bool drained = stopped_ && absl::IsCancelled(status);
   Stop();
-  if (claim_->Lost() || absl::IsAborted(status)) {
+  // a claim whose run is over is still ours to save under and to give back
+  const bool lost = claim_->Lost() && claim_->state() == v1::RUNNING;
+  if (lost || absl::IsAborted(status)) {
     base::LogInfo("let go of a run", {{"run", run_.id()}, {"reason", status.message()}});
-    return;
-  }
-  if (drained) {
+  } else if (absl::IsCancelled(status)) {
     // nobody waits for a trainer that cannot reach its broker: the lease runs out
     const absl::Status saved = Save();
     if (saved.ok()) (void)claim_->GiveBack();
     base::LogInfo("gave a run back", {{"run", run_.id()}, {"saved", saved.ok()}});
-  } else if (absl::IsCancelled(status) || base::IsRetryable(status)) {
+  } else if (base::IsRetryable(status)) {
     base::LogInfo("let go of a run", {{"run", run_.id()}, {"reason", status.message()}});
     (void)claim_->GiveBack();
   } else {

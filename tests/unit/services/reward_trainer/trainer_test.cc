@@ -149,13 +149,14 @@ TEST(Lockstep, BeginsTheEnsembleAnewWhenAnAnswerIsTakenBack) {
   broker.AwaitReward(2);
 }
 
-TEST(Lockstep, LetsGoOfARunThatIsOver) {
+TEST(Lockstep, SavesAndLetsGoOfARunThatIsPaused) {
   FakeBroker broker(SmallRun());
   broker.AddBatch(20);
   const auto trainer = Start(broker);
   broker.AwaitReward(1);
-  broker.SetState(v1::FINISHED);
+  broker.SetState(v1::PAUSED);
   EXPECT_EQ(broker.AwaitRelease().failure(), "");
+  EXPECT_THAT(broker.CheckpointIterations(), ElementsAre(0));
 }
 
 TEST(WithoutLockstep, FitsTheNewestBatchAsLabelsCome) {
