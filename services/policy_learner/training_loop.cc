@@ -166,6 +166,8 @@ absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
     }
     ++iteration_;
     steps_ = steps;
+    // from the moment of the update on, a checkpoint must say so
+    boundary_ = Boundary();
     RETURN_IF_ERROR(PublishPolicy());
     boundary_ = Boundary();
   }
@@ -237,13 +239,15 @@ absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::WaitReward(
                      }));
   } else {
     int64_t version = 0;
-    // never further past the labels than was promised
+    // never further past the labels than was promised, but for a budget that
+    // is spent
     do {
       ASSIGN_OR_RETURN(reward, Patiently([&](absl::Duration timeout) {
                          return broker_->RewardAfter(version, timeout);
                        }));
       version = reward->info.version();
     } while (spec_.steps_per_label() > 0 &&
+             reward->info.labels() < spec_.labels() &&
              steps_ > reward->info.labels() * spec_.steps_per_label());
   }
   reward_wait_ = absl::Now() - begin;

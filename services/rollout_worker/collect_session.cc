@@ -21,6 +21,9 @@ namespace {
 constexpr size_t kMostUploadBytes = 3'000'000;
 // While the broker wants no candidates it is asked again so often.
 constexpr absl::Duration kAskWantedEvery = absl::Seconds(2);
+// Every how many heartbeats the broker is asked whether another run has a
+// greater need of this worker.
+constexpr int kBeatsBetweenQuestions = 2;
 // A drain does not wait longer for a broker that is away.
 constexpr absl::Duration kDrainPatience = absl::Seconds(10);
 
@@ -50,11 +53,13 @@ struct CollectSession::State {
 
 CollectSession::CollectSession(const rpc::Client& broker,
                                v1::Assignment assignment, std::string worker,
-                               sim::Simulator* simulator)
+                               sim::Simulator* simulator,
+                               std::function<bool()> wanted_elsewhere)
     : broker_(broker),
       assignment_(std::move(assignment)),
       worker_(std::move(worker)),
       simulator_(simulator),
+      wanted_elsewhere_(std::move(wanted_elsewhere)),
       learner_(assignment_.learner_address(), assignment_.collect_token()),
       clips_(v1::ClipService::NewStub(broker_.channel())),
       runs_(v1::RunService::NewStub(broker_.channel())),
@@ -314,8 +319,8 @@ void CollectSession::HeartbeatLoop() {
   heartbeat.mutable_heartbeat();
   const std::chrono::seconds interval(rpc::kHeartbeatSeconds);
   auto next = std::chrono::steady_clock::now() + interval;
-  while (true) {
-    bool silent = false;
+  for (int beat = 1;; ++beat) {
+    bool silent = false, closing = false;
     {
       base::MutexLock lock(&state_->mutex);
       while (!state_->over) {
@@ -328,6 +333,7 @@ void CollectSession::HeartbeatLoop() {
       if (state_->closing && state_->in_hand == 0) return;
       silent = absl::Now() - state_->heard >
                absl::Seconds(rpc::kSilenceSeconds);
+      closing = state_->closing;
     }
     next += interval;
     if (silent) {
@@ -337,6 +343,9 @@ void CollectSession::HeartbeatLoop() {
     }
     // a failed write shows in the reading thread
     if (!Write(heartbeat).ok()) return;
+    if (!closing && beat % kBeatsBetweenQuestions == 0 && wanted_elsewhere_()) {
+      Drain();
+    }
   }
 }
 

@@ -58,7 +58,7 @@ void RolloutWorker::Loop() {
   const auto stop = [this] { return Draining(); };
   while (!Draining()) {
     (void)base::Retry(patient, stop, [this] {
-      const auto assignment = AskForWork();
+      const auto assignment = AskForWork(kWaitMs);
       absl::Status status = assignment.status();
       if (status.ok() && assignment->run_id() == 0) return absl::OkStatus();
       if (status.ok()) status = Serve(*assignment);
@@ -69,13 +69,13 @@ void RolloutWorker::Loop() {
   }
 }
 
-absl::StatusOr<v1::Assignment> RolloutWorker::AskForWork() {
+absl::StatusOr<v1::Assignment> RolloutWorker::AskForWork(int wait_ms) {
   v1::AssignWorkRequest request;
   request.set_worker(name_);
   request.set_threads(config_.threads);
-  request.set_wait_ms(kWaitMs);
+  request.set_wait_ms(wait_ms);
   const auto context =
-      broker_.UnaryContext(absl::Milliseconds(kWaitMs) + absl::Seconds(5));
+      broker_.UnaryContext(absl::Milliseconds(wait_ms) + absl::Seconds(5));
   {
     base::MutexLock lock(&mutex_);
     if (draining_) return absl::CancelledError("draining");
@@ -103,7 +103,13 @@ absl::Status RolloutWorker::Serve(const v1::Assignment& assignment) {
                                   {"task", assignment.task().name()},
                                   {"learner", assignment.learner_address()},
                                   {"threads", config_.threads}});
-  CollectSession session(broker_, assignment, name_, simulator_.get());
+  CollectSession session(
+      broker_, assignment, name_, simulator_.get(), [this, &assignment] {
+        // by now the broker may know of a run that gets less than its share
+        const auto other = AskForWork(0);
+        return other.ok() && other->run_id() != 0 &&
+               other->run_id() != assignment.run_id();
+      });
   {
     base::MutexLock lock(&mutex_);
     if (draining_) return absl::OkStatus();

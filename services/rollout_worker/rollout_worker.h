@@ -46,7 +46,8 @@ class RolloutWorker {
  private:
   void Loop();
   bool Draining();
-  absl::StatusOr<v1::Assignment> AskForWork();
+  // Waits up to `wait_ms` for some; run 0: there is none.
+  absl::StatusOr<v1::Assignment> AskForWork(int wait_ms);
   absl::Status Serve(const v1::Assignment& assignment);
 
   const RolloutWorkerConfig config_;

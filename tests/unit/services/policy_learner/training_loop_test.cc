@@ -337,6 +337,18 @@ TEST(TrainingLoop, NeverTrainsFurtherPastTheLabelsThanPromised) {
   EXPECT_THAT(broker.asked, ElementsAre(0, 0, 0, 0, 0, 1, 0, 1, 0, 1));
 }
 
+TEST(TrainingLoop, GoesOnWhenTheLabelBudgetIsSpent) {
+  v1::Run run = SyntheticRun();
+  run.mutable_spec()->set_lockstep(false);
+  run.mutable_spec()->set_steps_per_label(1);
+  run.mutable_spec()->set_labels(100);
+  FakeBroker broker;
+  const auto loop = *TrainingLoop::Create(run, &broker);
+  SyntheticWorker worker(loop->collector(), false);
+  ASSERT_TRUE(loop->Run(Never).ok());
+  EXPECT_THAT(broker.asked, ::testing::Each(0));
+}
+
 TEST(IsKept, SpreadsSnapshotsEvenlyAndKeepsTheLast) {
   std::vector<int64_t> kept;
   for (int64_t i = 1; i <= 10; ++i) {
