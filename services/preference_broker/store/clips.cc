@@ -112,27 +112,16 @@ absl::Status UnpackPart(const std::string& part, v1::Clip* clip) {
 
 absl::StatusOr<int32_t> StoreClips(Connection& connection, int64_t run_id,
                                    const std::vector<PackedClip>& clips) {
-  std::vector<std::optional<Bytes>> keys, behaviours, pictures, physics, truths;
-  std::vector<int64_t> iterations;
-  std::vector<int32_t> tickets, indices;
-  for (const PackedClip& clip : clips) {
-    keys.push_back(Bytes{clip.key});
-    behaviours.push_back(Bytes{clip.behaviour});
-    pictures.push_back(Bytes{clip.picture});
-    physics.push_back(Bytes{clip.physics});
-    truths.push_back(clip.truth.empty() ? std::nullopt : std::optional<Bytes>(Bytes{clip.truth}));
-    iterations.push_back(clip.iteration);
-    tickets.push_back(clip.ticket);
-    indices.push_back(clip.index);
-  }
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<int32_t> {
-    if (!clips.empty()) {
+    // one row a statement: PostgreSQL takes twice as long to read the same bytes
+    // as arrays
+    for (const PackedClip& clip : clips) {
       t.Exec(
           "INSERT INTO clips (run_id, sha256, iteration, ticket, index, behaviour, picture, physics, truth) "
-          "SELECT $1, u.* FROM unnest($2::bytea[], $3::bigint[], $4::integer[], $5::integer[], "
-          "  $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[]) AS u "
-          "ON CONFLICT (run_id, sha256) DO NOTHING",
-          run_id, keys, iterations, tickets, indices, behaviours, pictures, physics, truths);
+          "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (run_id, sha256) DO NOTHING",
+          run_id, Bytes{clip.key}, clip.iteration, clip.ticket, clip.index, Bytes{clip.behaviour},
+          Bytes{clip.picture}, Bytes{clip.physics},
+          clip.truth.empty() ? std::nullopt : std::optional<Bytes>(Bytes{clip.truth}));
     }
     const pqxx::result rows = t.Exec(
         "SELECT r.spec, r.labels "

@@ -31,9 +31,8 @@ PackedClip PackClip(const v1::Clip& clip);
 // Merges one part into `clip`. DATA_LOSS: the bytes are no such part.
 absl::Status UnpackPart(const std::string& part, v1::Clip* clip);
 
-// Stores what is not there yet, in one statement. Returns how many candidates
-// of its next batch the run wants: none once all labels are asked for, else
-// clips_per_batch.
+// Stores what is not there yet. Returns how many candidates of its next batch
+// the run wants: none once all labels are asked for, else clips_per_batch.
 absl::StatusOr<int32_t> StoreClips(Connection& connection, int64_t run_id,
                                    const std::vector<PackedClip>& clips);
 

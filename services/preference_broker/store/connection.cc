@@ -113,13 +113,7 @@ Param::Param(const std::vector<int32_t>& values)
 Param::Param(const std::vector<int64_t>& values)
     : text_(ArrayText(values, [](int64_t v) { return std::to_string(v); })) {}
 Param::Param(const std::vector<double>& values) : text_(ArrayText(values, FormatDouble)) {}
-Param::Param(const std::vector<bool>& values)
-    : text_(ArrayText(values, [](bool v) { return v ? "t" : "f"; })) {}
 Param::Param(const std::vector<std::string>& values) : text_(ArrayText(values, Quoted)) {}
-Param::Param(const std::vector<std::optional<Bytes>>& values)
-    : text_(ArrayText(values, [](const std::optional<Bytes>& v) {
-        return v ? absl::StrCat("\"\\", ByteaText(v->data), "\"") : std::string("NULL");
-      })) {}
 
 int64_t Int(const pqxx::field& field) { return field.as<int64_t>(); }
 double Double(const pqxx::field& field) { return field.as<double>(); }
@@ -227,9 +221,13 @@ namespace {
 
 class Receiver : public pqxx::notification_receiver {
  public:
+  // 7.10 has a newer way, which 6.4 lacks.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
   Receiver(pqxx::connection& connection, const std::string& origin,
            const std::function<void(const std::string&)>& on_topic)
       : pqxx::notification_receiver(connection, kChannel), origin_(origin), on_topic_(on_topic) {}
+#pragma GCC diagnostic pop
 
   void operator()(const std::string& payload, int) override {
     const size_t space = payload.find(' ');

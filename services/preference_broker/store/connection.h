@@ -42,10 +42,7 @@ class Param {
   Param(const std::vector<int32_t>& values);                        // NOLINT
   Param(const std::vector<int64_t>& values);                        // NOLINT
   Param(const std::vector<double>& values);                         // NOLINT
-  Param(const std::vector<bool>& values);                           // NOLINT
   Param(const std::vector<std::string>& values);                    // NOLINT
-  // Absent ones are NULL.
-  Param(const std::vector<std::optional<Bytes>>& values);           // NOLINT
 
   template <typename T>
   Param(const std::optional<T>& value) {  // NOLINT
