@@ -219,7 +219,11 @@ int64_t LabelsWantedAt(const v1::RunSpec& spec, int64_t steps) {
     share = std::min(1.0, std::log1p(steps / kPaperSteps) / std::log1p(end / kPaperSteps));
   }
   // the last label must not be lost to rounding
-  return std::min<int64_t>(spec.labels(), std::floor(first + (all - first) * share + 1e-6));
+  int64_t wanted = std::floor(first + (all - first) * share + 1e-6);
+  if (!spec.lockstep() && spec.steps_per_label() > 0) {
+    wanted = std::max(wanted, (steps + spec.steps_per_label() - 1) / spec.steps_per_label());
+  }
+  return std::min<int64_t>(spec.labels(), wanted);
 }
 
 }  // namespace backflip::run

@@ -31,7 +31,9 @@ absl::StatusOr<v1::RunSpec> ReadRunSpecFile(const std::string& path);
 // Labels wanted once `steps` steps are complete, by the spec's schedule:
 //   N0 + (N - N0) * f(T), f = ln(1 + T/2e6) / ln(1 + E/2e6) for ANNEALED
 // (the integral of the paper's rate), T/E for UNIFORM, capped at N, where E =
-// asked_by * steps. N0 = initial_share * N, at least 1. Monotone in `steps`.
+// asked_by * steps. N0 = initial_share * N, at least 1. With lockstep off, never
+// fewer than steps_per_label lets the learner go on with: it would wait for
+// answers that nobody was asked for. Monotone in `steps`.
 int64_t LabelsWantedAt(const v1::RunSpec& spec, int64_t steps);
 
 }  // namespace backflip::run

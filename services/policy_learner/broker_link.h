@@ -58,6 +58,10 @@ class BrokerLink {
   virtual absl::StatusOr<std::shared_ptr<const Reward>> RewardAfter(
       int64_t version, absl::Duration timeout) = 0;
 
+  // Whether more labels can come of what stands: false when every question is
+  // answered. True when the broker cannot say.
+  virtual bool AnswersExpected() = 0;
+
   // How many steps the run wants from workers now: decides who gets some.
   virtual void SetWantedSteps(int64_t steps) = 0;
 };

@@ -197,6 +197,15 @@ absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardAfter(
   });
 }
 
+bool GrpcBrokerLink::AnswersExpected() {
+  v1::GetRunRequest request;
+  request.set_run_id(run_id_);
+  v1::Run run;
+  const grpc::Status status =
+      runs_->Get(broker_.UnaryContext().get(), request, &run);
+  return !status.ok() || run.limit() != v1::LIMIT_NONE;
+}
+
 void GrpcBrokerLink::SetWantedSteps(int64_t steps) {
   claim_->SetWantedSteps(steps);
 }

@@ -47,6 +47,7 @@ class GrpcBrokerLink final : public BrokerLink {
       int64_t iteration, absl::Duration timeout) override;
   absl::StatusOr<std::shared_ptr<const Reward>> RewardAfter(
       int64_t version, absl::Duration timeout) override;
+  bool AnswersExpected() override;
   void SetWantedSteps(int64_t steps) override;
 
  private:

@@ -233,42 +233,56 @@ absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::WaitReward(
   if (spec_.reward() == v1::TRUE) return nullptr;
   const absl::Time begin = absl::Now();
   std::shared_ptr<const Reward> reward;
-  if (spec_.lockstep()) {
-    ASSIGN_OR_RETURN(reward, Patiently([&](absl::Duration timeout) {
-                       return broker_->RewardOf(iteration, timeout);
-                     }));
-  } else {
-    int64_t version = 0;
-    // never further past the labels than was promised, but for a budget that
-    // is spent
-    do {
-      ASSIGN_OR_RETURN(reward, Patiently([&](absl::Duration timeout) {
-                         return broker_->RewardAfter(version, timeout);
-                       }));
-      version = reward->info.version();
-    } while (spec_.steps_per_label() > 0 &&
-             reward->info.labels() < spec_.labels() &&
-             steps_ > reward->info.labels() * spec_.steps_per_label());
+  if (!spec_.lockstep()) {
+    ASSIGN_OR_RETURN(reward, NewestReward());
   }
+  while (reward == nullptr) {
+    ASSIGN_OR_RETURN(reward, broker_->RewardOf(iteration, kPatience));
+    if (reward == nullptr) LetWorkersGo();
+  }
+  TakeWorkersBack();
   reward_wait_ = absl::Now() - begin;
   return reward;
 }
 
-absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::Patiently(
-    const std::function<absl::StatusOr<std::shared_ptr<const Reward>>(
-        absl::Duration)>& wait) {
-  ASSIGN_OR_RETURN(std::shared_ptr<const Reward> reward, wait(kPatience));
-  if (reward != nullptr) return reward;
+absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::NewestReward() {
+  std::shared_ptr<const Reward> newest;
+  while (newest == nullptr || TooFarPastTheLabels(*newest)) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<const Reward> newer,
+                     broker_->RewardAfter(
+                         newest ? newest->info.version() : 0, kPatience));
+    if (newer != nullptr) {
+      newest = newer;
+      continue;
+    }
+    // answers like "cannot tell" may leave too few labels, and nothing open: the
+    // next batch is what brings new questions then
+    if (newest != nullptr && workers_gone_ && !broker_->AnswersExpected()) break;
+    LetWorkersGo();
+  }
+  return newest;
+}
+
+bool TrainingLoop::TooFarPastTheLabels(const Reward& reward) const {
+  return spec_.steps_per_label() > 0 &&
+         reward.info.labels() < spec_.labels() &&
+         steps_ > reward.info.labels() * spec_.steps_per_label();
+}
+
+void TrainingLoop::LetWorkersGo() {
+  if (workers_gone_) return;
+  workers_gone_ = true;
   base::LogInfo("waiting for labels",
                 {{"run", run_.id()}, {"iteration", iteration_}});
   broker_->SetWantedSteps(0);
   collector_->ReleaseWorkers();
-  while (reward == nullptr) {
-    ASSIGN_OR_RETURN(reward, wait(absl::Minutes(1)));
-  }
+}
+
+void TrainingLoop::TakeWorkersBack() {
+  if (!workers_gone_) return;
+  workers_gone_ = false;
   collector_->TakeWorkers();
   broker_->SetWantedSteps(spec_.collection().batch_steps());
-  return reward;
 }
 
 void TrainingLoop::ChartUpdate(const learn::PpoStats& stats) {

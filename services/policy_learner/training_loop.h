@@ -64,10 +64,12 @@ class TrainingLoop {
   // What batch `iteration` is rewarded with; null where it comes with true
   // rewards, or is not rewarded at all (see `Rewarded`).
   absl::StatusOr<std::shared_ptr<const Reward>> WaitReward(int64_t iteration);
-  // As `wait` gives it; lets go of the workers while that takes long.
-  absl::StatusOr<std::shared_ptr<const Reward>> Patiently(
-      const std::function<absl::StatusOr<std::shared_ptr<const Reward>>(
-          absl::Duration)>& wait);
+  // The newest there is, once there are labels enough for the steps so far.
+  absl::StatusOr<std::shared_ptr<const Reward>> NewestReward();
+  bool TooFarPastTheLabels(const Reward& reward) const;
+  // Workers serve other runs while this one waits for labels.
+  void LetWorkersGo();
+  void TakeWorkersBack();
   bool Rewarded(int64_t iteration) const;
   void ChartUpdate(const learn::PpoStats& stats);
   absl::Status Report();
@@ -94,6 +96,7 @@ class TrainingLoop {
   // Metrics not reported yet: those of the last iteration.
   std::map<std::string, double> metrics_;
   absl::Duration reward_wait_;
+  bool workers_gone_ = false;
   absl::Time last_boundary_ = absl::InfinitePast();
   double seconds_per_step_ = 0;
 };

@@ -115,12 +115,18 @@ class FakeBroker : public BrokerLink {
       int64_t version, absl::Duration) override {
     base::MutexLock lock(&mutex_);
     asked.push_back(version);
+    if (version >= last_version) return nullptr;
     v1::SnapshotInfo info;
     info.set_version(version + 1);
     info.set_labels((version + 1) * 100);
     return std::make_shared<const Reward>(Reward{info, Ensemble(version)});
   }
-  void SetWantedSteps(int64_t) override {}
+  bool AnswersExpected() override { return false; }
+  void SetWantedSteps(int64_t steps) override {
+    base::MutexLock lock(&mutex_);
+    wanted.push_back(steps);
+    changed_.NotifyAll();
+  }
 
   std::string PolicyOf(int64_t iteration) {
     base::MutexLock lock(&mutex_);
@@ -143,7 +149,12 @@ class FakeBroker : public BrokerLink {
   int64_t stop_at = 1000;
   int64_t save_until = 1000;
 
+  // No ensemble after this version ever comes.
+  int64_t last_version = 1000;
+
   base::Mutex mutex_;
+  base::CondVar changed_;
+  std::vector<int64_t> wanted;
   std::map<int64_t, int64_t> complete;
   std::map<std::string, std::map<int64_t, double>> metrics;
   std::map<std::pair<int64_t, std::string>, v1::SnapshotInfo> versions;
@@ -335,6 +346,32 @@ TEST(TrainingLoop, NeverTrainsFurtherPastTheLabelsThanPromised) {
   // 100 labels allow 100 steps: batches 0 to 3 begin before that, 4 and 5 wait
   // for an ensemble of 200, and so does the end
   EXPECT_THAT(broker.asked, ElementsAre(0, 0, 0, 0, 0, 1, 0, 1, 0, 1));
+}
+
+TEST(TrainingLoop, LetsWorkersGoWhileItWaitsAndGoesOnWhenNothingIsOpen) {
+  v1::Run run = SyntheticRun();
+  run.mutable_spec()->set_lockstep(false);
+  run.mutable_spec()->set_steps_per_label(1);
+  run.mutable_spec()->set_steps(32 * 5);
+  FakeBroker broker;
+  broker.last_version = 1;
+  const auto loop = *TrainingLoop::Create(run, &broker);
+  SyntheticWorker worker(loop->collector(), false);
+  // a released worker gets no more tickets, so the run does not end
+  std::atomic<bool> ended = false;
+  std::thread running([&] {
+    EXPECT_TRUE(absl::IsCancelled(loop->Run([&] { return ended.load(); })));
+  });
+  {
+    // before batch 4 there are 128 steps of 100 labels: it waits, and goes on
+    base::MutexLock lock(&broker.mutex_);
+    while (broker.wanted.size() < 3) broker.changed_.Wait(&broker.mutex_);
+    EXPECT_THAT(std::vector<int64_t>(broker.wanted.begin(),
+                                     broker.wanted.begin() + 3),
+                ElementsAre(32, 0, 32));
+  }
+  ended = true;
+  running.join();
 }
 
 TEST(TrainingLoop, GoesOnWhenTheLabelBudgetIsSpent) {
