@@ -135,7 +135,6 @@ void Collector::MaybeStartBatch() {
     ticket->set_purpose(v1::COLLECT);
     ticket->set_policy_version(it->second->info.version);
     ticket->set_steps(StepsPerEnvironment(spec_));
-    ticket->set_noise_correlation(spec_.collection().noise_correlation());
     const int first = index * each;
     const int last = std::min(environments, first + each);
     for (int e = first; e < last; ++e) {

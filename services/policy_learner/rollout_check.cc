@@ -97,7 +97,6 @@ absl::Status CheckRollout(const v1::Ticket& ticket, const RolloutShape& shape,
     const v1::EnvironmentState& end = path.end();
     check.Array("end.physics", end.physics(), end.physics_size());
     check.Array("end.noise", end.noise(), shape.action_size);
-    check.Array("end.metrics", end.metrics(), end.metrics_size());
     if (end.episode_step() < 0 || end.episode_step() > shape.episode_steps) {
       check.Fail(absl::StrCat("end.episode_step is ", end.episode_step(),
                               "; allowed: 0 to ", shape.episode_steps));
