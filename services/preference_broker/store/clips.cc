@@ -17,8 +17,8 @@ namespace backflip::broker {
 namespace {
 
 // Batches by which a trainer may be behind the newest one and still find all
-// that it would have chosen from.
-constexpr int64_t kTrainerBehind = 4;
+// that it would have chosen from: its checkpoints are 10 apart.
+constexpr int64_t kTrainerBehind = 12;
 // A part is at most one upload, uncompressed.
 constexpr size_t kMaxPartBytes = 8 << 20;
 
@@ -134,7 +134,10 @@ absl::StatusOr<int32_t> StoreClips(Connection& connection, int64_t run_id,
     if (rows.empty()) return UnknownRun(run_id);
     v1::RunSpec spec;
     spec.ParseFromString(Blob(rows[0][0]));
-    return Int(rows[0][1]) >= spec.labels() ? 0 : spec.collection().clips_per_batch();
+    // The trainer normalises on candidates too: in lockstep, which ones there
+    // are may not depend on when answers came.
+    const bool spent = !spec.lockstep() && Int(rows[0][1]) >= spec.labels();
+    return spent ? 0 : spec.collection().clips_per_batch();
   });
 }
 

@@ -445,7 +445,7 @@ TEST_F(RunsTest, ABadUploadStoresNothing) {
 }
 
 TEST_F(RunsTest, WantsNoCandidatesOnceAllLabelsAreAskedFor) {
-  ASSERT_TRUE(Create(ARun("labels: 2 collection { clips_per_batch: 9 }")).ok());
+  ASSERT_TRUE(Create(ARun("lockstep: false labels: 2 collection { clips_per_batch: 9 }")).ok());
   const v1::ClaimResponse claim = broker_.Claim(Role::kTrainer);
   const int64_t id = claim.run().id();
   v1::UploadClipsRequest request;
@@ -462,19 +462,29 @@ TEST_F(RunsTest, WantsNoCandidatesOnceAllLabelsAreAskedFor) {
   EXPECT_EQ(wanted(), 0);
 }
 
+TEST_F(RunsTest, WantsCandidatesToTheEndInLockstep) {
+  ASSERT_TRUE(Create(ARun("lockstep: true labels: 1 collection { clips_per_batch: 9 }")).ok());
+  const v1::ClaimResponse claim = broker_.Claim(Role::kTrainer);
+  const std::vector<std::string> clips = broker_.Upload(claim.run().id(), 0, 2);
+  ASSERT_TRUE(broker_.Open(claim.run().id(), claim.epoch(), 0, {clips[0], clips[1]}).ok());
+  v1::UploadClipsRequest request;
+  request.set_run_id(claim.run().id());
+  EXPECT_EQ(worker_.Call(worker_.clips, &v1::ClipService::Stub::Upload, request)->wanted(), 9);
+}
+
 TEST_F(RunsTest, ThePoolKeepsTheNewestAndWhatQuestionsName) {
   ASSERT_TRUE(Create(ARun("queries { pool: 8 }")).ok());
   const v1::ClaimResponse learner = broker_.Claim(Role::kLearner);
   const v1::ClaimResponse claim = broker_.Claim(Role::kTrainer);
   const int64_t id = claim.run().id();
   std::vector<std::vector<std::string>> batches;
-  for (int i = 0; i < 12; ++i) batches.push_back(broker_.Upload(id, i, 4));
+  for (int i = 0; i < 20; ++i) batches.push_back(broker_.Upload(id, i, 4));
   ASSERT_TRUE(broker_.Open(id, claim.epoch(), 0, {batches[0][0], batches[0][3]}).ok());
-  ASSERT_TRUE(Complete(learner, 11).ok());
+  ASSERT_TRUE(Complete(learner, 19).ok());
   broker::Connection connection(broker_.database(), "test", nullptr);
   ASSERT_TRUE(broker::PruneClips(connection, id).ok());
   // 8 of batches before 8, all since, and the two named
-  EXPECT_EQ(Query(broker_.database(), "SELECT count(*) FROM clips"), "26");
+  EXPECT_EQ(Query(broker_.database(), "SELECT count(*) FROM clips"), "58");
   EXPECT_EQ(Query(broker_.database(), "SELECT count(*) FROM clips WHERE iteration = 0"), "2");
   v1::ListCandidatesRequest list;
   list.set_run_id(id);
