@@ -242,16 +242,22 @@ absl::Status MigrateDatabase() {
   return absl::OkStatus();
 }
 
-absl::Status NewTask(absl::string_view model) {
-  ASSIGN_OR_RETURN(const std::string folder, WriteFirstTask(std::string(model)));
+absl::Status MakeTask(const std::string& model) {
+  // a folder here, named like the model
+  const std::string folder = std::filesystem::path(model).stem().string();
+  const absl::Status made = NewTask(model, folder);
+  if (!made.ok() && !absl::IsUnavailable(made)) return made;
   std::printf(
-      "wrote %s/task.textproto\n"
-      "      %s/preview.gif: the model under random actions\n"
+      "wrote %s/task.textproto, which says what to change in it\n"
+      "      %s/preview.gif: %s\n"
       "Put your question into the task, then let people answer:\n"
-      "  ./backflip train --task %s --teacher none\n"
+      "  ./backflip train --task ./%s --teacher none\n"
       "or give it a true_reward, by which simulated teachers answer "
       "(docs/tasks.md).\n",
-      folder.c_str(), folder.c_str(), folder.c_str());
+      folder.c_str(), folder.c_str(),
+      made.ok() ? "the model under random actions"
+                : std::string(made.message()).c_str(),
+      folder.c_str());
   return absl::OkStatus();
 }
 
@@ -285,7 +291,7 @@ absl::Status Main(const std::vector<absl::string_view>& arguments) {
     if (argument(1) != "new" || arguments.size() != 3) {
       return absl::InvalidArgumentError("say: backflip task new ROBOT.xml");
     }
-    return NewTask(argument(2));
+    return MakeTask(std::string(argument(2)));
   }
   if (command == "migrate") return MigrateDatabase();
   if (command == "runs") {

@@ -24,11 +24,10 @@ absl::Status FilmSnapshot(const Operator& broker, const v1::Run& run,
                           int64_t version, uint64_t seed,
                           const std::string& path);
 
-// Writes task.textproto beside the model `model_path`, for a first try, checks
-// that it loads, and films random actions into preview.gif there. Returns the
-// task's folder. FAILED_PRECONDITION, and nothing changed, when there is a task
-// file already; INVALID_ARGUMENT when the model does not load.
-absl::StatusOr<std::string> WriteFirstTask(const std::string& model_path);
+// Makes the task folder `folder` for the model (sim::ScaffoldTask says how, and
+// with which errors), and films random actions into preview.gif there.
+// UNAVAILABLE: no OpenGL to film with; the task stands.
+absl::Status NewTask(const std::string& model_path, const std::string& folder);
 
 }  // namespace backflip::cli
 
