@@ -200,5 +200,22 @@ TEST_F(Faults, OfEverythingAtOnceLeadBackToTheCheckpoints) {
   Finish();
 }
 
+// No fault, but the same promise.
+TEST_F(Faults, AndPausesLeaveNoTrace) {
+  ASSERT_TRUE(stack_->broker().Cancel(run_id_, /*pause=*/true).ok());
+  ASSERT_TRUE(stack_->broker().Continue(run_id_, 0, 0).ok());
+  Finish();
+}
+
+TEST_F(Faults, AndTheEndDoNotKeepARunFromGoingOn) {
+  Finish();
+  ASSERT_TRUE(stack_->broker().Continue(run_id_, 20, 8 * 800).ok());
+  const auto end = stack_->Await(run_id_, [](const v1::Run& run) {
+    return Finished(run) && run.iterations() == kBatches + 8;
+  });
+  ASSERT_TRUE(end.ok()) << end.status();
+  EXPECT_EQ(end->labels(), kLabels + 20);
+}
+
 }  // namespace
 }  // namespace backflip::testing
