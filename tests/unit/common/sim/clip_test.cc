@@ -30,7 +30,7 @@ TEST_F(Clips, HoldOneMomentMoreThanSteps) {
   ASSERT_EQ(clips.size(), 4u);
   for (const Clip& clip : clips) {
     EXPECT_EQ(clip.steps, 60);
-    EXPECT_EQ(clip.observations.size(), 61u * 12);
+    EXPECT_EQ(clip.observations.size(), 61u * task_->observation_size());
     EXPECT_EQ(clip.actions.size(), 60u * 3);
     EXPECT_EQ(clip.states.size(), 61u * task_->state_size());
     EXPECT_EQ(clip.poses.size(), 61u * task_->bodies() * 7);
@@ -56,7 +56,7 @@ TEST_F(Clips, ShowWhatWasObserved) {
   for (const Clip& clip : CutClips(*task_, rollout_, 1000, 3)) {
     for (int i = 0; i <= clip.steps; ++i) {
       // observation 0 is the torso's height; the torso is the first body
-      EXPECT_NEAR(clip.observations[i * 12],
+      EXPECT_NEAR(clip.observations[i * task_->observation_size()],
                   clip.poses[i * task_->bodies() * 7 + 2], 1e-5);
     }
   }

@@ -58,7 +58,7 @@ class TaskFolder : public testing::Test {
 TEST_F(TaskFolder, LoadsTheHopper) {
   const auto task = CompiledTask::FromFolder(folder_);
   ASSERT_TRUE(task.ok()) << task.status();
-  EXPECT_EQ((*task)->observation_size(), 12);
+  EXPECT_EQ((*task)->observation_size(), 14);
   EXPECT_EQ((*task)->action_size(), 3);
   EXPECT_DOUBLE_EQ((*task)->step_seconds(), 0.008);
   EXPECT_EQ((*task)->metric_names(),
@@ -112,7 +112,7 @@ TEST_F(TaskFolder, RefusesRangesThatDoNotFit) {
               HasSubstr("from: is 6; must be 0 to 5"));
   EXPECT_THAT(ErrorWith("qpos { from: 1 }", "qpos { from: 1 to: 9 }"),
               HasSubstr("to: is 9; the model has 6"));
-  EXPECT_THAT(ErrorWith("qvel { clip: 10 }", "qvel { clip: -1 }"),
+  EXPECT_THAT(ErrorWith("qvel { clip: 25 }", "qvel { clip: -1 }"),
               HasSubstr("clip: is -1"));
   EXPECT_THAT(ErrorWith("steps: 60", "steps: 301"),
               HasSubstr("steps: is 301; must be 1 to 300"));
@@ -128,7 +128,7 @@ TEST_F(TaskFolder, RefusesTheSameNameTwice) {
 }
 
 TEST_F(TaskFolder, RefusesAnUnknownQuantityInTheObservation) {
-  EXPECT_THAT(ErrorWith("qvel { clip: 10 }", "qvel {} quantity: \"q\""),
+  EXPECT_THAT(ErrorWith("qvel { clip: 25 }", "qvel {} quantity: \"q\""),
               HasSubstr("unknown quantity \"q\""));
 }
 
@@ -232,7 +232,7 @@ TEST_F(TaskFolder, FingerprintsWhatARolloutDependsOn) {
   EXPECT_NE(asked->presentation_hash(), (*task)->presentation_hash());
   const auto skipped = with("frame_skip: 4", "frame_skip: 5");
   EXPECT_NE(skipped->fingerprint(), (*task)->fingerprint());
-  const auto observed = with("qvel { clip: 10 }", "qvel { clip: 9 }");
+  const auto observed = with("qvel { clip: 25 }", "qvel { clip: 9 }");
   EXPECT_NE(observed->fingerprint(), (*task)->fingerprint());
   EXPECT_EQ(observed->presentation_hash(), (*task)->presentation_hash());
 }
@@ -277,7 +277,7 @@ TEST_F(TaskFolder, ResumesExactlyWithSensors) {
               "name='angle' joint='rooty'/></sensor><actuator>"}}));
   Write(kTaskFile,
         absl::StrReplaceAll(
-            task_, {{"qvel { clip: 10 }", "qvel {} quantity: \"force\""},
+            task_, {{"qvel { clip: 25 }", "qvel {} quantity: \"force\""},
                     {"true_reward:",
                      "quantity { name: \"force\" sensor { name: \"force\" } }\n"
                      "true_reward:"}}));
