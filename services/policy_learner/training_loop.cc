@@ -29,6 +29,22 @@ constexpr double kSmoothing = 0.2;
 // What seeds are keyed by, after the run's own; 1 and 2 are the collector's.
 enum SeedPurpose : uint64_t { kPpoSeed = 3, kEvaluationSeed = 4, kFinalSeed = 5 };
 
+std::vector<uint64_t> EpisodeSeeds(uint64_t seed, SeedPurpose purpose,
+                                   int episodes) {
+  std::vector<uint64_t> seeds;
+  for (int i = 0; i < episodes; ++i) {
+    seeds.push_back(base::SeedOf({seed, purpose, static_cast<uint64_t>(i)}));
+  }
+  return seeds;
+}
+
+// Of a Gaussian with this mean logarithm of its deviations, nats.
+double Entropy(double log_std, int actions) {
+  return actions * (0.5 * std::log(2 * M_PI * M_E) + log_std);
+}
+
+}  // namespace
+
 learn::PpoConfig PpoConfigOf(const v1::RunSpec& spec, int64_t batches) {
   const v1::Ppo& ppo = spec.ppo();
   learn::PpoConfig config;
@@ -55,22 +71,6 @@ learn::PpoConfig PpoConfigOf(const v1::RunSpec& spec, int64_t batches) {
   config.seed = base::SeedOf({spec.seed(), kPpoSeed});
   return config;
 }
-
-std::vector<uint64_t> EpisodeSeeds(uint64_t seed, SeedPurpose purpose,
-                                   int episodes) {
-  std::vector<uint64_t> seeds;
-  for (int i = 0; i < episodes; ++i) {
-    seeds.push_back(base::SeedOf({seed, purpose, static_cast<uint64_t>(i)}));
-  }
-  return seeds;
-}
-
-// Of a Gaussian with this mean logarithm of its deviations, nats.
-double Entropy(double log_std, int actions) {
-  return actions * (0.5 * std::log(2 * M_PI * M_E) + log_std);
-}
-
-}  // namespace
 
 bool IsKept(int64_t iteration, int64_t batches, int kept) {
   const int64_t n = std::min<int64_t>(kept, batches);

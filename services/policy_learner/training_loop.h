@@ -21,6 +21,9 @@
 
 namespace backflip::learner {
 
+// What a run's spec says of PPO, for a run of `batches` batches.
+learn::PpoConfig PpoConfigOf(const v1::RunSpec& spec, int64_t batches);
+
 // Whether policy `iteration` (from 1 on) is one of the `kept` snapshots of a run
 // of `batches` batches: evenly spread, the last one always among them.
 bool IsKept(int64_t iteration, int64_t batches, int kept);

@@ -31,6 +31,8 @@
 #include "common/run/run_spec.h"
 #include "common/sim/compiled_task.h"
 #include "common/sim/simulator.h"
+#include "services/policy_learner/training_loop.h"
+#include "services/reward_trainer/conversions.h"
 
 ABSL_FLAG(std::string, task, "tasks/hopper_backflip", "task folder");
 ABSL_FLAG(std::string, spec, "", "RunSpec, text format, over the defaults");
@@ -57,44 +59,19 @@ double Seconds() {
       .count();
 }
 
+// The services' own settings; draws are keyed by the run's seed alone.
 learn::PpoConfig PpoOptions(const v1::RunSpec& spec) {
-  const v1::Ppo& ppo = spec.ppo();
-  learn::PpoConfig config;
-  config.hidden.assign(ppo.hidden().begin(), ppo.hidden().end());
-  config.gamma = ppo.discount();
-  config.lambda = ppo.gae_lambda();
-  config.clip = ppo.clip();
-  config.epochs = ppo.epochs();
-  config.minibatch = ppo.minibatch_steps();
-  config.learning_rate = ppo.learning_rate();
-  config.gradient_norm = ppo.max_gradient_norm();
-  config.entropy = ppo.entropy_bonus();
-  config.initial_log_std = ppo.initial_log_std();
-  config.log_std_floor = ppo.min_log_std();
-  config.anneal_updates = spec.steps() / spec.collection().batch_steps();
-  config.final_learning_rate =
-      ppo.learning_rate() * ppo.final_learning_rate_share();
-  config.final_log_std_floor = ppo.has_final_min_log_std()
-                                   ? ppo.final_min_log_std()
-                                   : ppo.min_log_std();
-  config.noise_correlation = spec.collection().noise_correlation();
-  config.centre_rewards = ppo.centre_rewards();
-  config.reward_deviation = ppo.reward_scale();
+  learn::PpoConfig config = learner::PpoConfigOf(
+      spec, spec.steps() / spec.collection().batch_steps());
   config.seed = spec.seed();
   return config;
 }
 
 learn::RewardEnsembleConfig EnsembleOptions(const v1::RunSpec& spec) {
-  const v1::RewardModel& model = spec.reward_model();
-  learn::RewardEnsembleConfig config;
-  config.members = model.members();
-  config.hidden.assign(model.hidden().begin(), model.hidden().end());
-  config.learning_rate = model.learning_rate();
-  config.minibatch = model.minibatch_labels();
-  config.random_answers = model.uniform_answers();
-  config.held_out = model.held_out();
-  config.weight_decay = model.weight_decay();
-  if (!model.adapt_weight_decay()) config.weight_decay_step = 0;
+  v1::Run run;
+  *run.mutable_spec() = spec;
+  learn::RewardEnsembleConfig config =
+      reward_trainer::FitterConfigOf(run).ensemble;
   config.seed = spec.seed();
   return config;
 }
