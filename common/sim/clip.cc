@@ -61,6 +61,28 @@ int Steps(const CompiledTask& task, const Trajectory& trajectory) {
   return static_cast<int>(trajectory.actions.size()) / task.action_size();
 }
 
+Clip Cut(const CompiledTask& task, const Rollout& rollout, const Piece& piece,
+         int first, int steps) {
+  const Trajectory& trajectory = rollout.trajectories[piece.environment];
+  const Truth& truth = rollout.truths[piece.environment];
+  const Recording& recording = rollout.recordings[piece.environment];
+  Clip clip;
+  clip.steps = steps;
+  clip.observations = Moments(piece, first, steps + 1, task.observation_size(),
+                              trajectory.observations,
+                              trajectory.end_observations,
+                              trajectory.last_observation);
+  clip.states = Moments(piece, first, steps + 1, task.state_size(),
+                        recording.states, recording.end_states,
+                        recording.last_state);
+  clip.actions = Rows(trajectory.actions, first, steps, task.action_size());
+  if (!truth.true_rewards.empty()) {
+    clip.true_rewards = Rows(truth.true_rewards, first, steps, 1);
+  }
+  clip.poses = BodyPoses(task, clip.states);
+  return clip;
+}
+
 }  // namespace
 
 std::vector<Clip> CutClips(const CompiledTask& task, const Rollout& rollout,
@@ -95,26 +117,17 @@ std::vector<Clip> CutClips(const CompiledTask& task, const Rollout& rollout,
 
   std::vector<Clip> clips;
   for (const auto& [piece, first] : places) {
-    const Trajectory& trajectory = rollout.trajectories[piece.environment];
-    const Truth& truth = rollout.truths[piece.environment];
-    const Recording& recording = rollout.recordings[piece.environment];
-    Clip clip;
-    clip.steps = k;
-    clip.observations = Moments(piece, first, k + 1, task.observation_size(),
-                                trajectory.observations,
-                                trajectory.end_observations,
-                                trajectory.last_observation);
-    clip.states = Moments(piece, first, k + 1, task.state_size(),
-                          recording.states, recording.end_states,
-                          recording.last_state);
-    clip.actions = Rows(trajectory.actions, first, k, task.action_size());
-    if (!truth.true_rewards.empty()) {
-      clip.true_rewards = Rows(truth.true_rewards, first, k, 1);
-    }
-    clip.poses = BodyPoses(task, clip.states);
-    clips.push_back(std::move(clip));
+    clips.push_back(Cut(task, rollout, piece, first, k));
   }
   return clips;
+}
+
+Clip FirstEpisode(const CompiledTask& task, const Rollout& rollout,
+                  int most_steps) {
+  const Piece piece =
+      Pieces(rollout.trajectories.front(), 0,
+             Steps(task, rollout.trajectories.front())).front();
+  return Cut(task, rollout, piece, 0, std::min(piece.steps, most_steps));
 }
 
 std::vector<float> BodyPoses(const CompiledTask& task,
@@ -138,14 +151,6 @@ std::vector<float> BodyPoses(const CompiledTask& task,
     }
   }
   return poses;
-}
-
-std::vector<double> FirstEpisodeStates(const CompiledTask& task,
-                                       const Trajectory& trajectory,
-                                       const Recording& recording) {
-  const Piece piece = Pieces(trajectory, 0, Steps(task, trajectory)).front();
-  return Moments(piece, 0, piece.steps + 1, task.state_size(), recording.states,
-                 recording.end_states, recording.last_state);
 }
 
 }  // namespace backflip::sim

@@ -28,17 +28,16 @@ struct Clip {
 std::vector<Clip> CutClips(const CompiledTask& task, const Rollout& rollout,
                            int count, uint64_t seed);
 
+// The first episode of the rollout's first environment, or what the ticket saw
+// of it, up to `most_steps` (at least 1) of it.
+Clip FirstEpisode(const CompiledTask& task, const Rollout& rollout,
+                  int most_steps);
+
 // Recorded states [moments, state_size] as the poses of all bodies but the
 // world: [moments, bodies, 7], position x y z in metres, then orientation as a
 // quaternion w x y z, in world coordinates.
 std::vector<float> BodyPoses(const CompiledTask& task,
                              absl::Span<const double> states);
-
-// The moments of one environment's first episode, or of what the ticket saw of
-// it: [steps + 1, state_size].
-std::vector<double> FirstEpisodeStates(const CompiledTask& task,
-                                       const Trajectory& trajectory,
-                                       const Recording& recording);
 
 }  // namespace backflip::sim
 

@@ -26,8 +26,8 @@ absl::Status Film(std::shared_ptr<const sim::CompiledTask> task,
   ticket.environments.push_back({.reset_seed = seed, .state = {}});
   ticket.steps = steps;
   ASSIGN_OR_RETURN(const sim::Rollout rollout, simulator->Run(ticket));
-  const std::vector<double> states = sim::FirstEpisodeStates(
-      *task, rollout.trajectories[0], rollout.recordings[0]);
+  const std::vector<double> states =
+      sim::FirstEpisode(*task, rollout, steps).states;
   sim::AnimationOptions options;
   options.moments_per_second = 1 / task->step_seconds();
   return sim::RenderGif(task, states, options, path);

@@ -230,7 +230,7 @@ void CollectSession::ReturnLoop() {
 absl::Status CollectSession::Return(std::deque<Finished> finished) {
   // everything that has come together travels together
   std::vector<v1::Clip> clips;
-  std::vector<v1::Evaluation> evaluations;
+  std::vector<v1::ReportEvaluationRequest> reports;
   std::vector<v1::WorkerMessage> messages;
   bool asked = false;
   for (const auto& [ticket, rollout] : finished) {
@@ -243,9 +243,15 @@ absl::Status CollectSession::Return(std::deque<Finished> finished) {
     *messages.emplace_back().mutable_rollout() = LearnerRollout(
         ticket, simulator_->task(), *rollout, assignment_.reward() == v1::TRUE);
     if (ticket.purpose() == v1::EVALUATE) {
+      v1::ReportEvaluationRequest& report = reports.emplace_back();
+      report.set_run_id(assignment_.run_id());
       for (v1::Evaluation& evaluation :
            Evaluations(ticket, simulator_->task(), *rollout)) {
-        evaluations.push_back(std::move(evaluation));
+        *report.add_episodes() = std::move(evaluation);
+      }
+      if (ticket.index() == 0 && !ticket.final()) {
+        *report.mutable_recording() =
+            RecordingOf(ticket, simulator_->task(), *rollout);
       }
       continue;
     }
@@ -262,7 +268,9 @@ absl::Status CollectSession::Return(std::deque<Finished> finished) {
       (asked && absl::Now() - wanted_at_ > kAskWantedEvery)) {
     RETURN_IF_ERROR(Upload(std::move(clips)));
   }
-  if (!evaluations.empty()) RETURN_IF_ERROR(Report(std::move(evaluations)));
+  for (const v1::ReportEvaluationRequest& report : reports) {
+    RETURN_IF_ERROR(Report(report));
+  }
   for (const v1::WorkerMessage& message : messages) {
     RETURN_IF_ERROR(Write(message));
   }
@@ -295,12 +303,8 @@ absl::Status CollectSession::Upload(std::vector<v1::Clip> clips) {
   return absl::OkStatus();
 }
 
-absl::Status CollectSession::Report(std::vector<v1::Evaluation> evaluations) {
-  v1::ReportEvaluationRequest request;
-  request.set_run_id(assignment_.run_id());
-  for (v1::Evaluation& evaluation : evaluations) {
-    *request.add_episodes() = std::move(evaluation);
-  }
+absl::Status CollectSession::Report(
+    const v1::ReportEvaluationRequest& request) {
   return base::Retry({}, [this] { return GiveUp(); }, [&] {
     v1::ReportEvaluationResponse response;
     return rpc::FromGrpc(runs_->ReportEvaluation(broker_.UnaryContext().get(),

@@ -64,7 +64,7 @@ class CollectSession {
   void ReturnLoop();
   absl::Status Return(std::deque<Finished> finished);
   absl::Status Upload(std::vector<v1::Clip> clips);
-  absl::Status Report(std::vector<v1::Evaluation> evaluations);
+  absl::Status Report(const v1::ReportEvaluationRequest& request);
   absl::Status Write(const v1::WorkerMessage& message);
   bool GiveUp();
 

@@ -1,5 +1,6 @@
 #include "services/rollout_worker/ticket_work.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -7,6 +8,10 @@
 
 namespace backflip::worker {
 namespace {
+
+// What a recording may take: of a call, and as the protocol has it.
+constexpr size_t kMostRecordingBytes = 3'000'000;
+constexpr int kMostRecordingSteps = 1000;
 
 template <typename Field, typename T>
 void Copy(const std::vector<T>& values, Field* field) {
@@ -27,6 +32,22 @@ void ToProto(const sim::EnvironmentState& state, v1::EnvironmentState* proto) {
   Copy(state.noise, proto->mutable_noise());
   proto->set_rng_seed(state.rng_seed);
   proto->set_rng_counter(state.rng_counter);
+}
+
+v1::Clip ToProto(const v1::Ticket& ticket, const sim::CompiledTask& task,
+                 const sim::Clip& from) {
+  v1::Clip clip;
+  clip.set_steps(from.steps);
+  Copy(from.observations, clip.mutable_observations());
+  Copy(from.actions, clip.mutable_actions());
+  clip.mutable_poses()->set_bodies(task.bodies());
+  Copy(from.poses, clip.mutable_poses()->mutable_poses());
+  Copy(from.states, clip.mutable_states());
+  Copy(from.true_rewards, clip.mutable_true_rewards());
+  clip.set_policy_version(ticket.policy_version());
+  clip.set_iteration(ticket.iteration());
+  clip.set_ticket(ticket.index());
+  return clip;
 }
 
 }  // namespace
@@ -84,16 +105,7 @@ std::vector<v1::Clip> Candidates(const v1::Ticket& ticket,
        sim::CutClips(task, rollout, count, ticket.clip_seed())) {
     const int index = static_cast<int>(candidates.size());
     v1::Clip& clip = candidates.emplace_back();
-    clip.set_steps(from.steps);
-    Copy(from.observations, clip.mutable_observations());
-    Copy(from.actions, clip.mutable_actions());
-    clip.mutable_poses()->set_bodies(task.bodies());
-    Copy(from.poses, clip.mutable_poses()->mutable_poses());
-    Copy(from.states, clip.mutable_states());
-    Copy(from.true_rewards, clip.mutable_true_rewards());
-    clip.set_policy_version(ticket.policy_version());
-    clip.set_iteration(ticket.iteration());
-    clip.set_ticket(ticket.index());
+    clip = ToProto(ticket, task, from);
     clip.set_index(index);
   }
   return candidates;
@@ -120,6 +132,17 @@ std::vector<v1::Evaluation> Evaluations(const v1::Ticket& ticket,
     evaluation.set_final(ticket.final());
   }
   return evaluations;
+}
+
+v1::Clip RecordingOf(const v1::Ticket& ticket, const sim::CompiledTask& task,
+                     const sim::Rollout& rollout) {
+  const size_t step_bytes =
+      sizeof(float) * (task.observation_size() + task.action_size() + 7 * task.bodies()) +
+      sizeof(double) * task.state_size();
+  const int most = std::clamp<int>(kMostRecordingBytes / step_bytes, 1, kMostRecordingSteps);
+  v1::Clip recording = ToProto(ticket, task, sim::FirstEpisode(task, rollout, most));
+  recording.clear_true_rewards();
+  return recording;
 }
 
 }  // namespace backflip::worker

@@ -35,6 +35,11 @@ std::vector<v1::Evaluation> Evaluations(const v1::Ticket& ticket,
                                         const sim::CompiledTask& task,
                                         const sim::Rollout& rollout);
 
+// The first episode of an EVALUATE ticket as reviewers watch it, or its
+// beginning where all of it does not fit into a call. No true rewards.
+v1::Clip RecordingOf(const v1::Ticket& ticket, const sim::CompiledTask& task,
+                     const sim::Rollout& rollout);
+
 }  // namespace backflip::worker
 
 #endif  // BACKFLIP_SERVICES_ROLLOUT_WORKER_TICKET_WORK_H_

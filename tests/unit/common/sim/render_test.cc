@@ -26,8 +26,7 @@ TEST(RenderGif, DrawsAnEpisodeWithoutADisplay) {
   ticket.environments.resize(1);
   const auto rollout = (*simulator)->Run(ticket);
   ASSERT_TRUE(rollout.ok()) << rollout.status();
-  const auto states = FirstEpisodeStates(**task, rollout->trajectories[0],
-                                         rollout->recordings[0]);
+  const auto states = FirstEpisode(**task, *rollout, 40).states;
   const std::string path = testing::TempDir() + "/render_test.gif";
   AnimationOptions options;
   options.width = 120;
