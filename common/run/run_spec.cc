@@ -119,6 +119,25 @@ v1::RunSpec DefaultRunSpec() {
   queries->set_pool(1024);
   queries->set_asked_by(1);
   queries->set_overlap(1);
+  queries->set_overlap_share(1);
+  queries->set_max_overlap(0);
+  queries->set_clips_per_question(2);
+  queries->set_progress_share(0);
+  queries->set_first_labels(30);
+
+  v1::Quality* quality = spec.mutable_quality();
+  quality->set_learn_reliability(true);
+  quality->set_gold_share(0);
+  quality->set_repeat_share(0);
+  quality->set_qualification(0);
+  quality->set_must_play_once(true);
+  quality->set_break_after_minutes(30);
+  quality->set_max_fast_answers(8);
+  quality->set_max_cannot_tells(12);
+  // one in 500,000 by chance
+  quality->set_max_one_sided(20);
+  quality->set_min_gold_score(0.6);
+  quality->set_rule_window(50);
   return spec;
 }
 
@@ -191,6 +210,22 @@ absl::Status ValidateRunSpec(const v1::RunSpec& spec) {
   check.InRange<int64_t>("queries.pool", queries.pool(), 2, 100'000);
   check.InRange<double>("queries.asked_by", queries.asked_by(), 1e-6, 1);
   check.InRange<int64_t>("queries.overlap", queries.overlap(), 1, 100);
+  check.InRange<double>("queries.overlap_share", queries.overlap_share(), 0, 1);
+  check.InRange<int64_t>("queries.max_overlap", queries.max_overlap(), 0, 100);
+  check.InRange<int64_t>("queries.clips_per_question", queries.clips_per_question(), 2, 8);
+  check.InRange<double>("queries.progress_share", queries.progress_share(), 0, 0.5);
+  check.InRange<int64_t>("queries.first_labels", queries.first_labels(), 1, 1'000'000);
+
+  const v1::Quality& quality = spec.quality();
+  check.InRange<double>("quality.gold_share", quality.gold_share(), 0, 0.5);
+  check.InRange<double>("quality.repeat_share", quality.repeat_share(), 0, 0.5);
+  check.InRange<int64_t>("quality.qualification", quality.qualification(), 0, 50);
+  check.InRange<int64_t>("quality.break_after_minutes", quality.break_after_minutes(), 0, 1440);
+  check.InRange<int64_t>("quality.max_fast_answers", quality.max_fast_answers(), 0, 1000);
+  check.InRange<int64_t>("quality.max_cannot_tells", quality.max_cannot_tells(), 0, 1000);
+  check.InRange<int64_t>("quality.max_one_sided", quality.max_one_sided(), 0, 1000);
+  check.InRange<double>("quality.min_gold_score", quality.min_gold_score(), 0, 1);
+  check.InRange<int64_t>("quality.rule_window", quality.rule_window(), 1, 100'000);
   return check.status;
 }
 

@@ -39,6 +39,24 @@ TEST(RunSpec, BatchMustDivideAmongEnvironments) {
   EXPECT_THAT(std::string(ValidateRunSpec(spec).message()), HasSubstr("multiple of collection.environments"));
 }
 
+TEST(RunSpec, OptionsOfPeopleHaveRanges) {
+  const auto refusal = [](auto change) {
+    v1::RunSpec spec = DefaultRunSpec();
+    change(&spec);
+    return std::string(ValidateRunSpec(spec).message());
+  };
+  EXPECT_THAT(refusal([](auto* s) { s->mutable_queries()->set_clips_per_question(9); }),
+              HasSubstr("queries.clips_per_question is 9; allowed: 2 to 8"));
+  EXPECT_THAT(refusal([](auto* s) { s->mutable_queries()->set_progress_share(0.6); }),
+              HasSubstr("queries.progress_share is 0.6; allowed: 0 to 0.5"));
+  EXPECT_THAT(refusal([](auto* s) { s->mutable_queries()->set_first_labels(0); }),
+              HasSubstr("queries.first_labels is 0"));
+  EXPECT_THAT(refusal([](auto* s) { s->mutable_quality()->set_gold_share(-0.1); }),
+              HasSubstr("quality.gold_share is -0.1"));
+  EXPECT_THAT(refusal([](auto* s) { s->mutable_quality()->set_rule_window(0); }),
+              HasSubstr("quality.rule_window is 0"));
+}
+
 TEST(RunSpec, FileErrorNamesLineAndField) {
   const std::string path = testing::TempDir() + "/bad_run_spec.textproto";
   std::ofstream(path) << "labels: 3\nlables: 4\n";
