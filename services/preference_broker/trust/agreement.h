@@ -1,0 +1,34 @@
+// How far labelers agree beyond chance.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_TRUST_AGREEMENT_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_TRUST_AGREEMENT_H_
+
+#include <optional>
+#include <vector>
+
+#include "services/preference_broker/trust/vote.h"
+
+namespace backflip::trust {
+
+// How far two different values are apart.
+enum class Level {
+  // All the same: 1.
+  kNominal,
+  // By the answers between them: (sum of n_g for g = c..k - (n_c + n_k) / 2)^2,
+  // where n_g is how often value g was given.
+  kOrdinal,
+};
+
+// Krippendorff's alpha, 1 - observed / expected disagreement, from the
+// coincidence matrix over items with two or more votes (Krippendorff 2011,
+// "Computing Krippendorff's Alpha-Reliability", section C and D). 1: agreement;
+// 0: chance; at least -1. Values are below `values`. nullopt: no item has two
+// votes, or every vote is the same, so that there is nothing to tell from chance.
+std::optional<double> KrippendorffAlpha(const std::vector<Vote>& votes, int values, Level level);
+
+// Shannon entropy of counts in units of the logarithm of how many there are: 0
+// when all is in one, 1 when all are equal. 0 when there is nothing to count.
+double NormalizedEntropy(const std::vector<int>& counts);
+
+}  // namespace backflip::trust
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_TRUST_AGREEMENT_H_
