@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -22,6 +23,16 @@ enum : uint64_t { kInitDraws = 0x7001, kBootstrapDraws, kMinibatchDraws, kValida
 // would cost as much as training.
 constexpr int64_t kValidationLabels = 96;
 
+// Reliabilities look at this many of the newest held-out labels of each member.
+constexpr size_t kReliabilityLabels = 2048;
+// Updates of new networks before the first look at reliabilities, and between
+// looks within a round.
+constexpr int kReliabilityWarmUp = 50;
+constexpr int kReliabilityEvery = 25;
+// Values of η between 0 and 1 that a posterior is computed at: far narrower
+// than any posterior is.
+constexpr int kReliabilityGrid = 500;
+
 constexpr double kWeightDecayMin = 1e-7;
 constexpr double kWeightDecayMax = 1.0;
 
@@ -35,6 +46,40 @@ int Poisson1(double draw) {
     below += probability;
   }
   return count;
+}
+
+// The posterior of η under a Beta(right, wrong) prior and answers that have
+// these probabilities at η = 1.
+Reliability PosteriorOf(double right, double wrong,
+                        const std::vector<double>& answers) {
+  std::vector<double> log_density(kReliabilityGrid);
+  for (int i = 0; i < kReliabilityGrid; ++i) {
+    const double eta = (i + 0.5) / kReliabilityGrid;
+    log_density[i] =
+        (right - 1) * std::log(eta) + (wrong - 1) * std::log(1 - eta);
+    for (const double p : answers) {
+      log_density[i] += std::log(eta * p + (1 - eta) * (1 - p));
+    }
+  }
+  const double greatest =
+      *std::max_element(log_density.begin(), log_density.end());
+  double total = 0;
+  for (double& value : log_density) total += value = std::exp(value - greatest);
+  Reliability result;
+  double below = 0;
+  for (int i = 0; i < kReliabilityGrid; ++i) {
+    const double share = log_density[i] / total;
+    result.mean += share * (i + 0.5) / kReliabilityGrid;
+    const auto quantile = [&](double q, double* value) {
+      if (below < q && below + share >= q) {
+        *value = (i + (q - below) / share) / kReliabilityGrid;
+      }
+    };
+    quantile(0.05, &result.low);
+    quantile(0.95, &result.high);
+    below += share;
+  }
+  return result;
 }
 
 absl::Status Check(const RewardEnsembleConfig& c, int observations,
@@ -64,6 +109,9 @@ absl::Status Check(const RewardEnsembleConfig& c, int observations,
           c.validation_ratio_min <= c.validation_ratio_max,
       "reward ensemble: weight_decay must be >= 0, its step in [0, 1), and "
       "validation_ratio_min <= validation_ratio_max"));
+  RETURN_IF_ERROR(require(
+      c.prior_right >= 1 && c.prior_wrong >= 1,
+      "reward ensemble: prior_right and prior_wrong must be at least 1"));
   return require(c.observation_clip > 0 && c.action_clip > 0,
                  "reward ensemble: observation_clip and action_clip must be > 0");
 }
@@ -124,6 +172,16 @@ struct RewardEnsemble::Impl {
   absl::Status AddLabel(const Label& label);
   absl::StatusOr<RewardTrainingStats> Train(int updates);
 
+  bool LearnsReliability() const {
+    return config.learn_reliability && labels_of.size() >= 2;
+  }
+  // Gives every labeler the posterior of the networks as they stand, or only
+  // those without any their prior.
+  void UpdateReliabilities();
+  void StartReliabilities();
+  Reliability ReliabilityOf(int labeler,
+                            const std::vector<double>& answers) const;
+
   const RewardEnsembleConfig config;
   const int observation_size;
   const int action_size;
@@ -138,6 +196,10 @@ struct RewardEnsemble::Impl {
   torch::Tensor clips;
   int64_t clip_steps = 0;
   std::vector<float> left_preferred;
+  std::vector<int> labelers;
+  std::map<int, int64_t> labels_of;                   // by labeler
+  std::map<int, std::pair<int64_t, int64_t>> gold;    // right, wrong
+  std::map<int, Reliability> reliabilities;           // empty: not learned
   // Per member: rows it trains on, as often as it took them, and the others.
   std::vector<std::vector<int64_t>> taken, held_out;
 };
@@ -197,9 +259,18 @@ torch::Tensor RewardEnsemble::Impl::Losses(
   const torch::Tensor target = ToTorch(targets, differences.sizes().vec());
   const double noise = config.random_answers;
   // the floor keeps the logarithm finite when no answer is random
-  const torch::Tensor left =
-      (torch::sigmoid(differences) * (1 - noise) + noise / 2)
-          .clamp(1e-7, 1 - 1e-7);
+  torch::Tensor left = torch::sigmoid(differences) * (1 - noise) + noise / 2;
+  if (!reliabilities.empty()) {
+    std::vector<float> means;
+    means.reserve(rows.size());
+    for (const int64_t row : rows) {
+      means.push_back(
+          static_cast<float>(reliabilities.at(labelers[row]).mean));
+    }
+    const torch::Tensor eta = ToTorch(means, differences.sizes().vec());
+    left = eta * left + (1 - eta) * (1 - left);
+  }
+  left = left.clamp(1e-7, 1 - 1e-7);
   return -(target * left.log() + (1 - target) * (1 - left).log());
 }
 
@@ -258,6 +329,8 @@ absl::Status RewardEnsemble::Impl::AddLabel(const Label& label) {
         .copy_(ToTorch(sides[side]->actions, {steps, action_size}));
   }
   left_preferred.push_back(label.left_preferred);
+  labelers.push_back(label.labeler);
+  ++labels_of[label.labeler];
   for (int m = 0; m < config.members; ++m) {
     const double draw =
         KeyedRandom(config.seed, kBootstrapDraws, label.ordinal, m).Uniform();
@@ -271,6 +344,70 @@ absl::Status RewardEnsemble::Impl::AddLabel(const Label& label) {
   return absl::OkStatus();
 }
 
+Reliability RewardEnsemble::Impl::ReliabilityOf(
+    int labeler, const std::vector<double>& answers) const {
+  const auto known = gold.find(labeler);
+  const auto [right, wrong] =
+      known == gold.end() ? std::pair<int64_t, int64_t>() : known->second;
+  Reliability reliability =
+      PosteriorOf(config.prior_right + static_cast<double>(right),
+                  config.prior_wrong + static_cast<double>(wrong), answers);
+  reliability.labeler = labeler;
+  reliability.labels = labels_of.at(labeler);
+  return reliability;
+}
+
+void RewardEnsemble::Impl::StartReliabilities() {
+  for (const auto& [labeler, labels] : labels_of) {
+    if (reliabilities.count(labeler) == 0) {
+      reliabilities[labeler] = ReliabilityOf(labeler, {});
+    }
+  }
+}
+
+void RewardEnsemble::Impl::UpdateReliabilities() {
+  torch::NoGradGuard no_grad;
+  // members hold different numbers out: the shorter lists are filled up by
+  // repeating, and what is repeated is not looked at
+  size_t most = 0;
+  for (const std::vector<int64_t>& rows : held_out) {
+    if (rows.empty()) return;
+    most = std::max(most, std::min(rows.size(), kReliabilityLabels));
+  }
+  std::vector<int64_t> rows;
+  rows.reserve(config.members * most);
+  for (const std::vector<int64_t>& all : held_out) {
+    for (size_t i = 0; i < most; ++i) {
+      rows.push_back(all[all.size() - 1 - i % all.size()]);
+    }
+  }
+  const torch::Tensor differences = Differences(rows).contiguous();
+  const double noise = config.random_answers;
+  std::map<int64_t, std::pair<double, int>> answered;  // sum over members, members
+  for (int m = 0; m < config.members; ++m) {
+    for (size_t i = 0; i < std::min(most, held_out[m].size()); ++i) {
+      const size_t at = m * most + i;
+      const float target = left_preferred[rows[at]];
+      if (target == 0.5f) continue;
+      const double difference = differences.data_ptr<float>()[at];
+      const double p =
+          (1 - noise) /
+              (1 + std::exp(target > 0.5f ? -difference : difference)) +
+          noise / 2;
+      auto& [sum, members] = answered[rows[at]];
+      sum += p;
+      ++members;
+    }
+  }
+  std::map<int, std::vector<double>> of_labeler;
+  for (const auto& [row, p] : answered) {
+    of_labeler[labelers[row]].push_back(p.first / p.second);
+  }
+  for (const auto& [labeler, labels] : labels_of) {
+    reliabilities[labeler] = ReliabilityOf(labeler, of_labeler[labeler]);
+  }
+}
+
 absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
   for (const std::vector<int64_t>& rows : taken) {
     if (rows.empty()) {
@@ -282,7 +419,12 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
   RewardTrainingStats stats;
   stats.labels = static_cast<int64_t>(left_preferred.size());
   std::vector<double> training(members, 0.0);
+  if (LearnsReliability()) StartReliabilities();
   for (int update = 0; update < updates; ++update) {
+    if (LearnsReliability() && rounds == 0 && update >= kReliabilityWarmUp &&
+        update % kReliabilityEvery == 0) {
+      UpdateReliabilities();
+    }
     std::vector<int64_t> rows;
     rows.reserve(members * config.minibatch);
     for (int m = 0; m < members; ++m) {
@@ -310,6 +452,10 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
     for (int m = 0; m < members; ++m) {
       training[m] += plain.data_ptr<float>()[m] / updates;
     }
+  }
+
+  if (LearnsReliability() && (rounds > 0 || updates >= kReliabilityWarmUp)) {
+    UpdateReliabilities();
   }
 
   // validation, and a step of every member's weight decay
@@ -390,6 +536,18 @@ int64_t RewardEnsemble::labels() const {
 
 absl::Status RewardEnsemble::AddLabel(const Label& label) {
   return Guard("reward ensemble", [&] { return impl_->AddLabel(label); });
+}
+
+void RewardEnsemble::SetGold(int labeler, int64_t right, int64_t wrong) {
+  impl_->gold[labeler] = {right, wrong};
+}
+
+std::vector<Reliability> RewardEnsemble::Reliabilities() const {
+  std::vector<Reliability> all;
+  for (const auto& [labeler, reliability] : impl_->reliabilities) {
+    all.push_back(reliability);
+  }
+  return all;
 }
 
 absl::StatusOr<RewardTrainingStats> RewardEnsemble::Train(int updates) {
@@ -512,6 +670,13 @@ nn::Snapshot RewardEnsemble::SaveState() const {
   state.tensors["member_mean"] = {{e}, impl_->member_mean};
   state.tensors["member_std"] = {{e}, impl_->member_std};
   state.SetNumbers("weight_decay", impl_->decay);
+  std::vector<double> reliabilities;  // labeler, mean, low, high, labels; again
+  for (const auto& [labeler, r] : impl_->reliabilities) {
+    reliabilities.insert(reliabilities.end(),
+                         {static_cast<double>(labeler), r.mean, r.low, r.high,
+                          static_cast<double>(r.labels)});
+  }
+  if (!reliabilities.empty()) state.SetNumbers("reliabilities", reliabilities);
   state.metadata["kind"] = "reward_state";
   state.metadata["rounds"] = absl::StrCat(impl_->rounds);
   return state;
@@ -528,11 +693,27 @@ absl::Status RewardEnsemble::LoadState(const nn::Snapshot& state) {
     return absl::InvalidArgumentError(
         "the reward state has another number of weight decays than members");
   }
+  std::map<int, Reliability> reliabilities;
+  if (state.metadata.count("reliabilities") > 0) {
+    ASSIGN_OR_RETURN(const std::vector<double> numbers,
+                     state.Numbers("reliabilities"));
+    if (numbers.size() % 5 != 0) {
+      return absl::InvalidArgumentError(
+          "the reward state has reliabilities that cannot be read");
+    }
+    for (size_t i = 0; i < numbers.size(); i += 5) {
+      const int labeler = static_cast<int>(numbers[i]);
+      reliabilities[labeler] = {labeler, numbers[i + 1], numbers[i + 2],
+                                numbers[i + 3],
+                                static_cast<int64_t>(numbers[i + 4])};
+    }
+  }
   return Guard("reward state", [&]() -> absl::Status {
     RETURN_IF_ERROR(impl_->networks.Load("networks.", state));
     RETURN_IF_ERROR(impl_->normalizer.Load("normalizer", state));
     impl_->rounds = rounds;
     impl_->decay = decay;
+    impl_->reliabilities = std::move(reliabilities);
     impl_->member_mean = mean->values;
     impl_->member_std = deviation->values;
     return absl::OkStatus();

@@ -10,6 +10,25 @@
 // decay (an L2 penalty) grows while validation loss is above
 // `validation_ratio_max` × training loss, shrinks while under
 // `validation_ratio_min` ×.
+//
+// Reliability of labelers (Crowd-BT: Chen, Bennett, Collins-Thompson, Horvitz
+// 2013, "Pairwise ranking aggregation in a crowdsourced setting"): labeler k
+// answers what they see with probability η_k, its reverse otherwise, so that
+// P′ = η_k · P + (1 − η_k) · (1 − P) takes the place of P in the loss. η near ½
+// takes a labeler's labels out of it; η under ½ turns them around.
+//
+// η_k is shared by the members and learned in turns with them. Between updates
+// of the networks it becomes the mean of its posterior,
+//   p(η) ∝ η^(a − 1) (1 − η)^(b − 1) · ∏ (η p_i + (1 − η)(1 − p_i)),
+// over the decisive labels i of k that some member holds out, with p_i the mean
+// over just those members of P[the answer that was given]: networks memorise
+// answers, and those that they were trained on would make every labeler look
+// right. The prior is Beta(a, b) = Beta(prior_right + gold right,
+// prior_wrong + gold wrong). Given the p_i the posterior has one maximum and is
+// known exactly (here on a grid), and so are its quantiles; they take the p_i as
+// certain. Flipping every η and every reward together explains the answers as
+// well: the networks therefore begin with all η at their priors' means, which
+// turns them towards what most labelers say.
 #ifndef BACKFLIP_COMMON_LEARN_REWARD_ENSEMBLE_H_
 #define BACKFLIP_COMMON_LEARN_REWARD_ENSEMBLE_H_
 
@@ -41,6 +60,12 @@ struct RewardEnsembleConfig {
   double validation_ratio_max = 1.5;
   double observation_clip = 10;
   double action_clip = 1;
+  // Labelers have reliabilities, once two or more of them have labels. Needs
+  // held-out labels: without, reliabilities stay at their priors' means.
+  bool learn_reliability = false;
+  // Beta prior of each η, before gold: both at least 1.
+  double prior_right = 4;
+  double prior_wrong = 1;
   uint64_t seed = 1;
 };
 
@@ -58,6 +83,16 @@ struct Label {
   // Share of the preference for `left`: 1 left, 0 right, 0.5 a tie. "Cannot
   // tell" is no label.
   float left_preferred = 0.5f;
+  // A small number for whoever gave it.
+  int labeler = 0;
+};
+
+// What is believed of a labeler's η.
+struct Reliability {
+  int labeler = 0;
+  double mean = 0;
+  double low = 0, high = 0;  // central 90 %
+  int64_t labels = 0;        // of the labeler, in the ensemble
 };
 
 struct RewardTrainingStats {
@@ -84,6 +119,13 @@ class RewardEnsemble {
 
   // Takes in a label. All clips have as many steps as the first label's.
   absl::Status AddLabel(const Label& label);
+
+  // How often a labeler's answers to pairs with a known answer were right and
+  // wrong, for the prior. Taken into account by the next round.
+  void SetGold(int labeler, int64_t right, int64_t wrong);
+
+  // As of the last round, by labeler; empty while reliabilities are not learned.
+  std::vector<Reliability> Reliabilities() const;
 
   // One training round of `updates` minibatches, and one step of the weight
   // decays. FailedPrecondition when a member has nothing to train on. The draws
@@ -112,8 +154,8 @@ class RewardEnsemble {
   // The reward for publishing.
   nn::Snapshot ToSnapshot() const;
 
-  // Weights, moments, decays, normalisers and counters, without the labels: add
-  // those again, in any order of ordinals that was used before, then load.
+  // Weights, moments, decays, normalisers, reliabilities and counters, without
+  // the labels and gold: add those again, in any order of ordinals that was used before, then load.
   nn::Snapshot SaveState() const;
   absl::Status LoadState(const nn::Snapshot& state);
 
