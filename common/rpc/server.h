@@ -33,6 +33,9 @@ class Server {
   // Where it listens: host:port, with the port that was taken, or unix:path.
   const std::string& address() const { return address_; }
 
+  // To the services without a socket. Nobody may use it once Drain has returned.
+  std::shared_ptr<grpc::Channel> InProcessChannel();
+
   // Health turns NOT_SERVING, on_drain is called, new calls are refused, and
   // calls in progress get `grace` to end before they are cancelled. Blocks
   // until all have ended. Idempotent.

@@ -1,11 +1,13 @@
 // preference-broker migrate | serve
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/flags/flag.h"
+#include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "common/base/log.h"
 #include "common/base/program.h"
@@ -20,6 +22,15 @@ ABSL_FLAG(std::string, database, "",
 ABSL_FLAG(std::string, listen, "127.0.0.1:7400", "serve: address to listen on, host:port or unix:path.");
 ABSL_FLAG(std::string, tokens, "",
           "migrate: folder for one token file per role; those that are missing are made.");
+ABSL_FLAG(std::string, http_listen, "",
+          "serve: address for browsers and JSON clients, host:port. Beyond this machine it needs TLS. Empty: no HTTP.");
+ABSL_FLAG(std::string, web, "",
+          "serve: folder of the built pages. Default: beside this program, ../web or ../share/backflip/web.");
+ABSL_FLAG(std::string, tls_certificate, "",
+          "serve: PEM file with the certificate chain for HTTP. Read again when it changes.");
+ABSL_FLAG(std::string, tls_key, "", "serve: PEM file with the certificate's key.");
+ABSL_FLAG(std::string, public_url, "",
+          "serve: what browsers reach this broker by when a proxy with TLS is in front, https://…");
 ABSL_FLAG(int, database_connections, 4, "serve: connections to the database.");
 
 namespace backflip::broker {
@@ -30,7 +41,8 @@ constexpr char kUsage[] =
     "  Brings the database to this program's schema, and makes the tokens of all roles. Safe to\n"
     "  repeat, and to run twice at once.\n\n"
     "preference-broker serve --database URL --listen ADDRESS\n"
-    "  Serves runs, clips, questions, labels, snapshots and checkpoints. Ends on SIGTERM.";
+    "  Serves runs, clips, questions, labels, snapshots and checkpoints. With --http_listen also\n"
+    "  the pages for people and their services as JSON. Ends on SIGTERM.";
 
 int Fail(const absl::Status& status) {
   base::LogError("cannot go on", {{"error", status.message()}});
@@ -63,6 +75,41 @@ int RunMigrate(const std::string& database) {
   return 0;
 }
 
+// Where a build and an installation put the pages; empty where there are none.
+std::string FindPages() {
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  for (const char* place : {"../web", "../share/backflip/web"}) {
+    if (std::filesystem::exists(program / place / "index.html", error)) return (program / place).lexically_normal();
+  }
+  base::LogWarning("no pages are found, so that only programs are served over HTTP: build them, or name their folder "
+                   "with --web",
+                   {{"looked_beside", program.string()}});
+  return "";
+}
+
+absl::StatusOr<HttpOptions> HttpFlags() {
+  HttpOptions http;
+  http.listen = absl::GetFlag(FLAGS_http_listen);
+  http.web = absl::GetFlag(FLAGS_web);
+  http.tls_certificate = absl::GetFlag(FLAGS_tls_certificate);
+  http.tls_key = absl::GetFlag(FLAGS_tls_key);
+  http.public_url = absl::GetFlag(FLAGS_public_url);
+  if (http.listen.empty()) {
+    if (!http.web.empty() || !http.tls_certificate.empty() || !http.tls_key.empty() || !http.public_url.empty()) {
+      return absl::InvalidArgumentError(
+          "--web, --tls_certificate, --tls_key and --public_url say how HTTP is served: give --http_listen too");
+    }
+    return http;
+  }
+  if (!http.public_url.empty() && !absl::StartsWith(http.public_url, "https://") &&
+      !absl::StartsWith(http.public_url, "http://")) {
+    return absl::InvalidArgumentError("--public_url must begin with https:// or http://");
+  }
+  if (http.web.empty()) http.web = FindPages();
+  return http;
+}
+
 int RunServe(const std::string& database) {
   base::ShutdownSignal shutdown;
   BrokerOptions options;
@@ -72,6 +119,9 @@ int RunServe(const std::string& database) {
   if (options.connections < 1 || options.connections > 64) {
     return Fail(absl::InvalidArgumentError("--database_connections must be from 1 to 64"));
   }
+  absl::StatusOr<HttpOptions> http = HttpFlags();
+  if (!http.ok()) return Fail(http.status());
+  options.http = *std::move(http);
   std::unique_ptr<Broker> broker;
   const absl::Status status = base::Retry(
       StartPolicy(), [&] { return shutdown.Requested(); }, [&] {
@@ -80,7 +130,9 @@ int RunServe(const std::string& database) {
         return started.status();
       });
   if (!status.ok()) return shutdown.Requested() ? 0 : Fail(status);
-  base::LogInfo("serving", {{"address", broker->address()}});
+  base::LogInfo("serving", {{"address", broker->address()},
+                            {"http", broker->http_url()},
+                            {"public_url", options.http.public_url}});
   shutdown.Wait();
   base::LogInfo("draining");
   broker->Drain(absl::Seconds(5));

@@ -1,8 +1,10 @@
 #include "services/preference_broker/rpc/broker.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
@@ -49,6 +51,10 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
   for (const auto& service : broker->services_) server.services.push_back(service.get());
   server.on_drain = [b = broker.get()] { b->hub_.Drain(); };
   ASSIGN_OR_RETURN(broker->server_, rpc::Server::Start(std::move(server)));
+  if (!broker->options_.http.listen.empty()) {
+    ASSIGN_OR_RETURN(broker->http_,
+                     HttpServer::Start(broker->options_.http, broker->server_->InProcessChannel()));
+  }
   return broker;
 }
 
@@ -58,7 +64,12 @@ Broker::~Broker() {
 }
 
 void Broker::Drain(absl::Duration grace) {
-  if (server_ != nullptr) server_->Drain(grace);
+  const absl::Time end = absl::Now() + grace;
+  if (http_ != nullptr) {
+    hub_.Drain();  // its long polls
+    http_->Drain(grace);
+  }
+  if (server_ != nullptr) server_->Drain(std::max(end - absl::Now(), absl::ZeroDuration()));
   {
     base::MutexLock lock(&mutex_);
     stop_ = true;

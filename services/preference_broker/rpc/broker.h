@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "common/base/mutex.h"
 #include "common/rpc/server.h"
+#include "services/preference_broker/http/server.h"
 #include "services/preference_broker/rpc/calls.h"
 #include "services/preference_broker/rpc/services.h"
 
@@ -22,6 +23,8 @@ struct BrokerOptions {
   std::string database;
   // host:port or unix:path.
   std::string listen;
+  // Beside gRPC, unless its `listen` is empty.
+  HttpOptions http;
   // Threads that work on the database, each with a connection.
   int connections = 4;
   // Calls that may wait for one of them; more are told to come back.
@@ -33,11 +36,14 @@ class Broker {
  public:
   // Serves from now on. FAILED_PRECONDITION: the database's schema is not this
   // program's. UNAVAILABLE: no database, or the address is taken.
+  // Or as HttpServer::Start says.
   static absl::StatusOr<std::unique_ptr<Broker>> Start(BrokerOptions options);
   // Drains without grace.
   ~Broker();
 
   const std::string& address() const { return server_->address(); }
+  // Where HTTP is served; empty: nowhere.
+  std::string http_url() const { return http_ == nullptr ? "" : http_->url(); }
 
   // Answers long polls, ends streams, refuses new calls, and gives those in
   // progress `grace` to end. Blocks until all have ended. Idempotent.
@@ -56,6 +62,7 @@ class Broker {
   std::unique_ptr<FeedNumberer> numberer_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<HttpServer> http_;
 
   base::Mutex mutex_;
   base::CondVar wake_;

@@ -1,0 +1,326 @@
+#include "services/preference_broker/http/gateway.h"
+
+#include <google/protobuf/message.h>
+#include <google/protobuf/util/json_util.h>
+#include <google/protobuf/util/type_resolver_util.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "backflip/v1/label.pb.h"
+#include "backflip/v1/people.pb.h"
+#include "backflip/v1/review.pb.h"
+#include "backflip/v1/run.pb.h"
+#include "common/rpc/status.h"
+#include "services/preference_broker/http/gzip.h"
+
+namespace backflip::broker {
+namespace {
+
+namespace pb = google::protobuf;
+
+// What people's clients need; learners, trainers and workers speak gRPC.
+constexpr const char* kServices[] = {"LabelingService", "PeopleService", "ReviewService", "RunService"};
+constexpr char kMethodPrefix[] = "/backflip.v1.";
+constexpr char kTypePrefix[] = "type.googleapis.com";
+constexpr char kScenePrefix[] = "/scenes/";
+constexpr char kGetScene[] = "/backflip.v1.LabelingService/GetScene";
+// A call that says nothing of its deadline: a long poll, and some.
+constexpr std::chrono::seconds kDefaultTimeout(60);
+// What is shorter is not worth compressing.
+constexpr size_t kMinCompressedBytes = 1024;
+constexpr int kQuickCompression = 1;
+constexpr int kThoroughCompression = 6;
+constexpr size_t kPackedScenes = 8;
+
+using Handled = std::variant<Answer, std::unique_ptr<GatewayCall>>;
+
+enum class Format { kJson, kProto };
+
+Answer NotAllowed(const std::string& allow) {
+  Answer answer = ErrorAnswer(405, absl::UnimplementedError(absl::StrCat("this address answers to ", allow, " only")));
+  answer.headers.emplace_back("Allow", allow);
+  return answer;
+}
+
+// The media type of a Content-Type, without parameters, in lower case.
+std::string MediaType(absl::string_view content_type) {
+  return absl::AsciiStrToLower(absl::StripAsciiWhitespace(content_type.substr(0, content_type.find(';'))));
+}
+
+// protobuf's messages about JSON as part of a sentence: "line\ntext\n  ^" shows
+// the place with a mark under it, which needs a fixed pitch.
+std::string OneLine(absl::string_view message) {
+  std::vector<absl::string_view> lines = absl::StrSplit(message, '\n');
+  if (lines.size() == 3) {
+    const size_t mark = lines[2].find('^');
+    if (mark != absl::string_view::npos && mark <= lines[1].size()) {
+      return absl::StrCat(lines[0], " At the mark >>>: ", lines[1].substr(0, mark), ">>>", lines[1].substr(mark));
+    }
+  }
+  return absl::StrReplaceAll(message, {{"\n", " "}});
+}
+
+absl::StatusOr<std::chrono::milliseconds> Timeout(const std::string& header) {
+  if (header.empty()) return std::chrono::milliseconds(kDefaultTimeout);
+  int64_t ms = 0;
+  if (header.size() > 10 || !absl::SimpleAtoi(header, &ms) || ms < 0) {
+    return absl::InvalidArgumentError(
+        "the header Connect-Timeout-Ms must be a whole number of milliseconds of at most 10 digits");
+  }
+  return std::chrono::milliseconds(ms);
+}
+
+}  // namespace
+
+GatewayCall::GatewayCall(grpc::GenericStub* stub, const std::string* path, const HttpRequest& request,
+                         const std::string& message)
+    : stub_(stub), path_(path) {
+  if (!request.authorization.empty()) context_.AddMetadata("authorization", request.authorization);
+  const grpc::Slice slice(message);
+  request_ = grpc::ByteBuffer(&slice, 1);
+  // Handle has refused what is no number
+  context_.set_deadline(std::chrono::system_clock::now() + *Timeout(request.connect_timeout_ms));
+}
+
+void GatewayCall::Start(std::function<void()> done) {
+  stub_->UnaryCall(&context_, *path_, grpc::StubOptions(), &request_, &response_,
+                   [this, done = std::move(done)](const grpc::Status& status) {
+                     status_ = status;
+                     done();
+                   });
+}
+
+std::string GatewayCall::Response() {
+  std::vector<grpc::Slice> slices;
+  (void)response_.Dump(&slices);
+  std::string bytes;
+  bytes.reserve(response_.Length());
+  for (const grpc::Slice& slice : slices) {
+    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  return bytes;
+}
+
+class ConnectCall final : public GatewayCall {
+ public:
+  ConnectCall(Gateway* gateway, const Gateway::Method* method, const HttpRequest& request,
+              const std::string& message, Format format)
+      : GatewayCall(&gateway->stub_, &method->path, request, message),
+        gateway_(gateway),
+        method_(method),
+        format_(format) {}
+
+  Answer Finish() override {
+    if (!status().ok()) return ErrorAnswer(rpc::FromGrpc(status()));
+    Answer answer;
+    answer.compressible = true;
+    if (format_ == Format::kProto) {
+      answer.content_type = "application/proto";
+      answer.body = std::make_shared<std::string>(Response());
+      return answer;
+    }
+    std::string json;
+    const pb::util::Status converted =
+        pb::util::BinaryToJsonString(gateway_->types_.get(), absl::StrCat(kTypePrefix, "/", method_->output->full_name()),
+                                     Response(), &json);
+    if (!converted.ok()) {
+      return ErrorAnswer(absl::InternalError(absl::StrCat("the answer has no form in JSON: ", converted.ToString())));
+    }
+    answer.content_type = "application/json";
+    answer.body = std::make_shared<std::string>(std::move(json));
+    return answer;
+  }
+
+ private:
+  Gateway* const gateway_;
+  const Gateway::Method* const method_;
+  const Format format_;
+};
+
+class SceneCall final : public GatewayCall {
+ public:
+  SceneCall(Gateway* gateway, const std::string* path, const HttpRequest& request, const std::string& message,
+            std::string hash)
+      : GatewayCall(&gateway->stub_, path, request, message),
+        gateway_(gateway),
+        hash_(std::move(hash)),
+        gzip_(AcceptsGzip(request.accept_encoding)) {}
+
+  Answer Finish() override {
+    if (!status().ok()) return ErrorAnswer(rpc::FromGrpc(status()));
+    v1::GetSceneResponse response;
+    if (!response.ParseFromString(Response())) return ErrorAnswer(absl::InternalError("the scene cannot be read"));
+    Answer answer;
+    answer.content_type = "model/gltf-binary";
+    answer.cache_control = "private, max-age=31536000, immutable";
+    answer.headers.emplace_back("Vary", "Accept-Encoding");
+    if (gzip_) {
+      answer.encoding = "gzip";
+      answer.body = gateway_->PackScene(hash_, response.glb());
+    } else {
+      answer.body = std::make_shared<std::string>(std::move(*response.mutable_glb()));
+    }
+    return answer;
+  }
+
+ private:
+  Gateway* const gateway_;
+  const std::string hash_;
+  const bool gzip_;
+};
+
+Gateway::Gateway(const std::shared_ptr<grpc::Channel>& channel, Pages pages)
+    : stub_(channel),
+      pages_(std::move(pages)),
+      types_(pb::util::NewTypeResolverForDescriptorPool(kTypePrefix, pb::DescriptorPool::generated_pool())) {
+  // names a message of each file, so that the linker keeps its descriptors
+  for (const pb::FileDescriptor* file :
+       {v1::LeaseRequest::descriptor()->file(), v1::InviteRequest::descriptor()->file(),
+        v1::WatchDashboardRequest::descriptor()->file(), v1::Run::descriptor()->file()}) {
+    for (int i = 0; i < file->service_count(); ++i) {
+      const pb::ServiceDescriptor* const service = file->service(i);
+      if (std::find(std::begin(kServices), std::end(kServices), service->name()) == std::end(kServices)) continue;
+      for (int k = 0; k < service->method_count(); ++k) {
+        const pb::MethodDescriptor* const method = service->method(k);
+        if (method->client_streaming() || method->server_streaming()) continue;
+        const std::string path = absl::StrCat("/", service->full_name(), "/", method->name());
+        methods_[path] = {path, method->input_type(), method->output_type()};
+      }
+    }
+  }
+}
+
+Handled Gateway::Handle(const HttpRequest& request) {
+  const absl::string_view path = absl::string_view(request.target).substr(0, request.target.find('?'));
+  if (absl::StartsWith(path, kMethodPrefix)) return HandleConnect(request, path);
+  const bool scene = absl::StartsWith(path, kScenePrefix) && absl::EndsWith(path, ".glb");
+  const bool health = path == "/healthz";
+  if (!scene && !health && !pages_.Has(path)) {
+    return ErrorAnswer(absl::NotFoundError(
+        path == "/" || path == "/dashboard"
+            ? "the pages are not here: build them, and name their folder with --web"
+            : "there is nothing at this address"));
+  }
+  if (request.method != "GET" && request.method != "HEAD") return NotAllowed("GET, HEAD");
+  if (scene) return HandleScene(request, path);
+  if (health) {
+    Answer answer;
+    answer.content_type = "text/plain; charset=utf-8";
+    answer.body = std::make_shared<std::string>("serving\n");
+    return answer;
+  }
+  return pages_.Get(path, request.accept_encoding, request.if_none_match);
+}
+
+Handled Gateway::HandleConnect(const HttpRequest& request, absl::string_view path) {
+  const auto found = methods_.find(std::string(path));
+  if (found == methods_.end()) {
+    return ErrorAnswer(404, absl::UnimplementedError(
+                                "there is no such method over HTTP: unary methods of LabelingService, "
+                                "PeopleService, ReviewService and RunService are; others are spoken in gRPC"));
+  }
+  const Method& method = found->second;
+  if (request.method != "POST") return NotAllowed("POST");
+  const std::string media_type = MediaType(request.content_type);
+  if (media_type != "application/json" && media_type != "application/proto") {
+    Answer answer = ErrorAnswer(
+        415, absl::InvalidArgumentError("the Content-Type must be application/json or application/proto"));
+    answer.headers.emplace_back("Accept-Post", "application/json, application/proto");
+    return answer;
+  }
+  const Format format = media_type == "application/json" ? Format::kJson : Format::kProto;
+  if (!request.connect_protocol_version.empty() && request.connect_protocol_version != "1") {
+    return ErrorAnswer(absl::InvalidArgumentError("the header Connect-Protocol-Version must be 1, or be left out"));
+  }
+  if (const auto timeout = Timeout(request.connect_timeout_ms); !timeout.ok()) return ErrorAnswer(timeout.status());
+
+  std::string inflated;
+  const std::string* body = &request.body;
+  if (absl::EqualsIgnoreCase(request.content_encoding, "gzip")) {
+    absl::StatusOr<std::string> result = Gunzip(request.body, kMaxBodyBytes);
+    if (!result.ok()) {
+      return absl::IsResourceExhausted(result.status()) ? ErrorAnswer(413, result.status())
+                                                        : ErrorAnswer(result.status());
+    }
+    inflated = *std::move(result);
+    body = &inflated;
+  } else if (!request.content_encoding.empty() && !absl::EqualsIgnoreCase(request.content_encoding, "identity")) {
+    Answer answer = ErrorAnswer(
+        absl::UnimplementedError("the Content-Encoding must be gzip or identity; no other is understood"));
+    answer.headers.emplace_back("Accept-Encoding", "gzip");
+    return answer;
+  }
+
+  std::string message;
+  if (format == Format::kProto) {
+    message = *body;
+  } else {
+    if (absl::StripAsciiWhitespace(*body).empty()) {
+      return ErrorAnswer(absl::InvalidArgumentError(absl::StrCat(
+          "the body is empty: send the JSON of a ", method.input->full_name(), ", {} at least")));
+    }
+    const pb::util::Status parsed = pb::util::JsonToBinaryString(
+        types_.get(), absl::StrCat(kTypePrefix, "/", method.input->full_name()), *body, &message);
+    if (!parsed.ok()) {
+      return ErrorAnswer(absl::InvalidArgumentError(
+          absl::StrCat("the body is not the JSON of a ", method.input->full_name(), ": ",
+                       OneLine(absl::string_view(parsed.message().data(), parsed.message().size())))));
+    }
+  }
+  // what gRPC could not read it would report as a failure of its own
+  const std::unique_ptr<pb::Message> check(
+      pb::MessageFactory::generated_factory()->GetPrototype(method.input)->New());
+  if (!check->ParseFromString(message)) {
+    return ErrorAnswer(absl::InvalidArgumentError(
+        absl::StrCat("the body is not a ", method.input->full_name(),
+                     format == Format::kProto ? ": it is cut off, something else, or" : ":",
+                     " has text that is not UTF-8")));
+  }
+  return std::make_unique<ConnectCall>(this, &method, request, message, format);
+}
+
+Handled Gateway::HandleScene(const HttpRequest& request, absl::string_view file) {
+  absl::ConsumePrefix(&file, kScenePrefix);
+  absl::ConsumeSuffix(&file, ".glb");
+  const std::string hash(file);
+  if (hash.size() != 64 || !std::all_of(hash.begin(), hash.end(), absl::ascii_isxdigit)) {
+    return ErrorAnswer(absl::NotFoundError("a scene is named by the 64 hexadecimal digits of its hash"));
+  }
+  v1::GetSceneRequest scene;
+  scene.set_scene_hash(hash);
+  return std::make_unique<SceneCall>(this, &methods_.at(kGetScene).path, request, scene.SerializeAsString(), hash);
+}
+
+std::shared_ptr<const std::string> Gateway::PackScene(const std::string& hash, const std::string& glb) {
+  {
+    base::MutexLock lock(&mutex_);
+    for (const PackedScene& scene : scenes_) {
+      if (scene.hash == hash) return scene.gzipped;
+    }
+  }
+  auto gzipped = std::make_shared<const std::string>(Gzip(glb, kThoroughCompression));
+  base::MutexLock lock(&mutex_);
+  scenes_.push_front({hash, gzipped});
+  if (scenes_.size() > kPackedScenes) scenes_.pop_back();
+  return gzipped;
+}
+
+void Gateway::Encode(const HttpRequest& request, Answer* answer) {
+  if (!answer->compressible || !answer->encoding.empty()) return;
+  answer->headers.emplace_back("Vary", "Accept-Encoding");
+  if (answer->body->size() <= kMinCompressedBytes || !AcceptsGzip(request.accept_encoding)) return;
+  answer->body = std::make_shared<std::string>(Gzip(*answer->body, kQuickCompression));
+  answer->encoding = "gzip";
+}
+
+}  // namespace backflip::broker

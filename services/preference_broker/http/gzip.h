@@ -1,0 +1,25 @@
+// gzip, as HTTP's content coding.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_GZIP_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_GZIP_H_
+
+#include <cstddef>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace backflip::broker {
+
+// `level`: 1 (fast) to 9 (small).
+std::string Gzip(absl::string_view bytes, int level);
+
+// One gzip member and nothing after it. INVALID_ARGUMENT: it is no gzip, or damaged.
+// RESOURCE_EXHAUSTED: more than `limit` bytes; no more than those are ever held.
+absl::StatusOr<std::string> Gunzip(absl::string_view bytes, size_t limit);
+
+// Whether an Accept-Encoding header allows gzip (RFC 9110, section 12.5.3).
+bool AcceptsGzip(absl::string_view accept_encoding);
+
+}  // namespace backflip::broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_GZIP_H_

@@ -1,0 +1,60 @@
+// The broker's HTTP side: pages, scenes, and the services as JSON in the shape of
+// the Connect protocol (docs/protocol.md). HTTP/1.1, with TLS or behind a proxy.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_SERVER_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_SERVER_H_
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include <grpcpp/grpcpp.h>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace backflip::broker {
+
+struct HttpOptions {
+  // host:port, with [] around an IPv6 address; port 0 takes a free one. Empty: no HTTP.
+  std::string listen;
+  // Folder of the built pages; empty: none are served.
+  std::string web;
+  // PEM files, both or neither.
+  std::string tls_certificate;
+  std::string tls_key;
+  // What people's browsers reach this server by, when a proxy that speaks TLS is in front.
+  std::string public_url;
+
+  // A connection without a request is closed after `idle`; a request must have come whole,
+  // and each 64 KB of an answer be taken, within `patience`.
+  std::chrono::milliseconds idle{75'000};
+  std::chrono::milliseconds patience{30'000};
+  // How often the files of the certificate are looked at again.
+  std::chrono::milliseconds renewal{60'000};
+};
+
+// A few threads carry all connections, of which there may be ten thousand and more.
+class HttpServer {
+ public:
+  // Serves from now on; calls go to the services by `channel`. Raises this process's
+  // soft limit of open files to its hard limit. INVALID_ARGUMENT: options that
+  // cannot be meant, or plain HTTP that others could reach and nothing said to
+  // be in front of it. FAILED_PRECONDITION: pages that cannot be read. UNAVAILABLE: the
+  // address is taken or not of this machine.
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const HttpOptions& options,
+                                                           const std::shared_ptr<grpc::Channel>& channel);
+  virtual ~HttpServer() = default;
+
+  // Where it listens, with the port that was taken: http://host:port or https://host:port.
+  virtual const std::string& url() const = 0;
+
+  // Accepts no more, closes idle connections, gives requests in progress
+  // `grace` to end, and then cancels them. Blocks until all have ended. Idempotent. The
+  // services must still be there.
+  virtual void Drain(absl::Duration grace) = 0;
+};
+
+}  // namespace backflip::broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_SERVER_H_
