@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
+#include "services/preference_broker/store/exported_labels.h"
 #include "services/preference_broker/store/questions.h"
 #include "services/preference_broker/store/topics.h"
 

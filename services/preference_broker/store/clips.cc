@@ -147,7 +147,7 @@ absl::StatusOr<std::vector<int64_t>> ListCandidates(Connection& connection, int6
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<int64_t>> {
     RETURN_IF_ERROR(CheckRunExists(t, run_id));
     const pqxx::result rows = t.Exec(
-        "SELECT id FROM clips WHERE run_id = $1 AND iteration > $2 AND iteration <= $3 "
+        "SELECT id FROM clips WHERE run_id = $1 AND iteration > $2 AND iteration <= $3 AND candidate "
         "ORDER BY iteration DESC, ticket DESC, index DESC, sha256 DESC LIMIT $4",
         run_id, after_iteration, max_iteration, limit);
     std::vector<int64_t> ids;
@@ -183,11 +183,12 @@ absl::StatusOr<int64_t> PruneClips(Connection& connection, int64_t run_id) {
     // SKIP LOCKED: a round that is being opened holds the clips it names.
     const pqxx::result deleted = t.Exec(
         "WITH oldest AS (SELECT iteration, ticket, index FROM clips "
-        "    WHERE run_id = $1 AND iteration < $2 "
+        "    WHERE run_id = $1 AND iteration < $2 AND candidate "
         "    ORDER BY iteration DESC, ticket DESC, index DESC OFFSET $3 LIMIT 1), "
-        "  spare AS (SELECT c.id FROM clips c, oldest o WHERE c.run_id = $1 "
+        "  spare AS (SELECT c.id FROM clips c, oldest o WHERE c.run_id = $1 AND c.candidate "
         "    AND (c.iteration, c.ticket, c.index) <= (o.iteration, o.ticket, o.index) "
         "    AND NOT EXISTS (SELECT FROM question_clips q WHERE q.clip_id = c.id) "
+        "    AND NOT EXISTS (SELECT FROM gold_pairs g WHERE c.id IN (g.first_clip, g.second_clip)) "
         "    FOR UPDATE OF c SKIP LOCKED) "
         "DELETE FROM clips c USING spare WHERE c.id = spare.id RETURNING c.id",
         run_id, Int(runs[0][1]) - kTrainerBehind, spec.queries().pool());

@@ -47,7 +47,7 @@ absl::StatusOr<std::vector<int64_t>> ListCandidates(Connection& connection, int6
 absl::StatusOr<std::vector<v1::Candidate>> ReadCandidates(Connection& connection,
                                                           const std::vector<int64_t>& ids);
 
-// Deletes candidates that no question names, but for the newest `queries.pool`
+// Deletes candidates that no question and no gold pair names, but for the newest `queries.pool`
 // of those a trainer a few batches behind would choose from. Returns how many.
 absl::StatusOr<int64_t> PruneClips(Connection& connection, int64_t run_id);
 

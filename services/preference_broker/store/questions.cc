@@ -539,46 +539,4 @@ absl::StatusOr<std::vector<FeedEntry>> ReadFeed(Connection& connection, int64_t 
   });
 }
 
-absl::StatusOr<std::vector<v1::ExportedLabel>> ReadStandingLabels(Connection& connection, int64_t run_id,
-                                                                  int64_t from_position, int32_t limit) {
-  return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<v1::ExportedLabel>> {
-    RETURN_IF_ERROR(CheckRunExists(t, run_id));
-    std::vector<v1::ExportedLabel> labels;
-    for (const auto& row :
-         t.Exec("SELECT l.position, l.id, q.id, q.purpose, s.turned, a.sha256, b.sha256, l.choice, c.name, "
-                "  extract(epoch FROM l.answered_at), l.decision_ms, l.active_ms, l.loops, l.client, l.surplus, "
-                "  d.selector, q.score, d.ensemble_version, q.round "
-                "FROM labels l JOIN questions q ON q.id = l.question_id JOIN leases s ON s.id = l.lease_id "
-                "JOIN rounds d ON d.run_id = q.run_id AND d.round = q.round JOIN callers c ON c.id = l.caller_id "
-                "JOIN question_clips p ON p.question_id = q.id AND p.position = 0 JOIN clips a ON a.id = p.clip_id "
-                "JOIN question_clips r ON r.question_id = q.id AND r.position = 1 JOIN clips b ON b.id = r.clip_id "
-                "WHERE l.run_id = $1 AND l.position >= $2 AND NOT l.retraction "
-                "  AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id) "
-                "ORDER BY l.position LIMIT $3",
-                run_id, from_position, limit)) {
-      v1::ExportedLabel& label = labels.emplace_back();
-      label.set_position(Int(row[0]));
-      label.set_label_id(Int(row[1]));
-      label.set_question_id(Int(row[2]));
-      label.set_purpose(PurposeOf(row[3]));
-      const bool turned = Bool(row[4]);
-      label.add_clip_ids(Hex(row[turned ? 6 : 5]));
-      label.add_clip_ids(Hex(row[turned ? 5 : 6]));
-      label.mutable_answer()->set_choice(ChoiceOf(row[7]));
-      label.set_labeler(Text(row[8]));
-      label.set_answered_ms(Millis(row[9]));
-      label.mutable_timing()->set_decision_ms(Int(row[10]));
-      label.mutable_timing()->set_active_ms(Int(row[11]));
-      label.mutable_timing()->set_loops(Int(row[12]));
-      label.set_client(Text(row[13]));
-      label.set_surplus(Bool(row[14]));
-      label.set_selector(Text(row[15]));
-      label.set_score(Double(row[16]));
-      label.set_ensemble_version(Int(row[17]));
-      label.set_round(Int(row[18]));
-    }
-    return labels;
-  });
-}
-
 }  // namespace backflip::broker

@@ -57,10 +57,6 @@ struct FeedEntry {
 absl::StatusOr<std::vector<FeedEntry>> ReadFeed(Connection& connection, int64_t run_id,
                                                 int64_t from_position, int32_t limit);
 
-// Standing labels from a position on, at most `limit`.
-absl::StatusOr<std::vector<v1::ExportedLabel>> ReadStandingLabels(Connection& connection, int64_t run_id,
-                                                                  int64_t from_position, int32_t limit);
-
 }  // namespace backflip::broker
 
 #endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_QUESTIONS_H_

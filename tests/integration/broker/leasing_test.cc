@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "services/preference_broker/store/exported_labels.h"
 #include "services/preference_broker/store/questions.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"

@@ -80,12 +80,16 @@ CREATE INDEX gold_pairs_first ON gold_pairs (first_clip);
 CREATE INDEX gold_pairs_second ON gold_pairs (second_clip);
 
 -- Questions of purpose GOLD, QUALIFICATION and REPEAT are made for one labeler
--- when they lease them: they belong to no round and have no ordinal.
+-- when they lease them: they belong to no round and have no ordinal. TRAIN
+-- questions that no trainer opened (a person asked them, or they came with
+-- their labels from elsewhere) have an ordinal and no round, so that no round
+-- of a trainer can be taken by them; the label feed says round -1.
 ALTER TABLE questions
   ALTER COLUMN round DROP NOT NULL,
   ALTER COLUMN ordinal DROP NOT NULL,
   ADD COLUMN gold_id bigint REFERENCES gold_pairs,
   ADD COLUMN repeat_of bigint REFERENCES questions,
+  ADD COLUMN selector text NOT NULL DEFAULT '',  -- who chose it, where no round says
   -- Set once the question wants no more answers, whoever still holds it.
   ADD COLUMN closed boolean NOT NULL DEFAULT false,
   ADD CONSTRAINT questions_known CHECK ((gold_id IS NOT NULL) = (purpose IN ('GOLD', 'QUALIFICATION'))),
@@ -102,6 +106,10 @@ ALTER TABLE labels
   ADD COLUMN source_key text;
 CREATE INDEX labels_caller ON labels (caller_id, id);
 CREATE UNIQUE INDEX labels_source ON labels (run_id, source_key) WHERE source_key IS NOT NULL;
+
+-- Clips that came with labels from elsewhere, or were cut for a question: a
+-- trainer does not choose among them.
+ALTER TABLE clips ADD COLUMN candidate boolean NOT NULL DEFAULT true;
 
 CREATE TABLE labeler_reliability (
   run_id bigint NOT NULL,
