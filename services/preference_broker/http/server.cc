@@ -56,8 +56,6 @@ constexpr int64_t kSparedFiles = 256;
 constexpr int64_t kMaxConnections = 50'000;
 constexpr size_t kReadBytes = 4 << 10;
 constexpr size_t kReadBodyBytes = 64 << 10;
-// What is read ahead of a request that is being answered.
-constexpr size_t kReadAheadBytes = 64 << 10;
 constexpr size_t kWriteBytes = 64 << 10;
 // Deadlines of connections are looked at this often.
 constexpr std::chrono::milliseconds kSweep(100);
@@ -262,11 +260,8 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
     std::optional<Pending> pending(shared_);
     bool continued = false;
     while (!parser->is_done()) {
-      error_code error = http::error::need_more;
-      if (!reading_ && buffer_.size() > 0) {
-        error = {};
-        buffer_.consume(parser->put(buffer_.data(), error));
-      }
+      error_code error;
+      buffer_.consume(parser->put(buffer_.data(), error));
       if (error && error != http::error::need_more) {
         co_await Write(HttpRequest(), BadRequest(error), false);
         co_return false;
@@ -302,14 +297,14 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
           wake_.cancel();
         });
       });
-      // a client that goes away ends its call
+      // a client that goes away ends its call; one that has sent more already is not looked after
       bool cancelled = false;
       while (!call_done_) {
         if (read_error_ && !cancelled) {
           cancelled = true;
           call_->Cancel();
         }
-        StartReading(kReadBytes);
+        if (buffer_.size() == 0) StartReading(kReadBytes);
         co_await Pause();
       }
       if (!read_error_) answer = call_->Finish();
@@ -373,7 +368,7 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
 
   // The buffer is not to be touched until reading_ is false again.
   void StartReading(size_t bytes) {
-    if (reading_ || read_error_ || buffer_.size() >= kReadAheadBytes) return;
+    if (reading_ || read_error_) return;
     reading_ = true;
     stream_.async_read_some(buffer_.prepare(bytes), [this](const error_code& error, size_t count) {
       reading_ = false;
