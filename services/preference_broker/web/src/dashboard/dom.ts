@@ -1,0 +1,162 @@
+// Elements, lists that keep their elements, and numbers as people read them.
+// Text goes into the page through text nodes alone.
+
+export type Child = Node | string | number | null | undefined | false;
+
+export interface Properties {
+  class?: string;
+  id?: string;
+  title?: string;
+  type?: string;
+  value?: string;
+  name?: string;
+  href?: string;
+  hidden?: boolean;
+  disabled?: boolean;
+  checked?: boolean;
+  // Any attribute, among them aria-* and data-*.
+  attributes?: Record<string, string | number | boolean | undefined>;
+  on?: { [K in keyof HTMLElementEventMap]?: (event: HTMLElementEventMap[K]) => void };
+}
+
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  properties: Properties = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  const { attributes, on, class: className, ...plain } = properties;
+  if (className) element.className = className;
+  for (const [name, value] of Object.entries(plain)) {
+    if (value !== undefined) (element as unknown as Record<string, unknown>)[name] = value;
+  }
+  for (const [name, value] of Object.entries(attributes ?? {})) setAttribute(element, name, value);
+  for (const [name, listener] of Object.entries(on ?? {})) {
+    element.addEventListener(name, listener as EventListener);
+  }
+  append(element, ...children);
+  return element;
+}
+
+export function append(parent: Element, ...children: Child[]): void {
+  for (const child of children) {
+    if (child === null || child === undefined || child === false) continue;
+    parent.append(child instanceof Node ? child : String(child));
+  }
+}
+
+export function setAttribute(
+  element: Element,
+  name: string,
+  value: string | number | boolean | undefined,
+): void {
+  if (value === undefined || value === false) element.removeAttribute(name);
+  else element.setAttribute(name, value === true ? "" : String(value));
+}
+
+// Writes only what differs, so that a screen reader says nothing twice and a
+// selection stays.
+export function setText(element: Element, text: string | number): void {
+  const wanted = String(text);
+  if (element.textContent !== wanted) element.textContent = wanted;
+}
+
+export function svg(
+  tag: string,
+  attributes: Record<string, string | number>,
+  ...children: (Node | string)[]
+): SVGElement {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    element.setAttribute(name, String(value));
+  }
+  element.append(...children);
+  return element;
+}
+
+export interface Row<T> {
+  element: HTMLElement;
+  update(item: T): void;
+  // The row has left the list.
+  remove?(): void;
+}
+
+// Keeps one element for each key: what has the focus keeps it while lists move.
+export class KeyedList<T> {
+  private rows = new Map<string, Row<T>>();
+
+  constructor(
+    private parent: HTMLElement,
+    private key: (item: T) => string,
+    private make: (item: T) => Row<T>,
+  ) {}
+
+  set(items: readonly T[]): void {
+    const gone = new Map(this.rows);
+    let place: ChildNode | null = this.parent.firstChild;
+    for (const item of items) {
+      const key = this.key(item);
+      let row = this.rows.get(key);
+      if (!row) {
+        row = this.make(item);
+        this.rows.set(key, row);
+      }
+      gone.delete(key);
+      row.update(item);
+      if (row.element === place) place = place.nextSibling;
+      else this.parent.insertBefore(row.element, place);
+    }
+    for (const [key, row] of gone) {
+      row.element.remove();
+      row.remove?.();
+      this.rows.delete(key);
+    }
+  }
+}
+
+const wholeFormat = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
+
+export function whole(value: number): string {
+  return wholeFormat.format(value);
+}
+
+// Three significant digits, as much as a chart can show: 0.774, 12.9, 5,628.
+export function number(value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
+  return new Intl.NumberFormat("en-GB", { maximumFractionDigits: digits }).format(value);
+}
+
+// 1,204,224 as 1.2M.
+export function short(value: number): string {
+  return new Intl.NumberFormat("en-US", {
+    notation: "compact",
+    maximumSignificantDigits: 3,
+  }).format(value);
+}
+
+export function percent(value: number): string {
+  return `${Math.round(100 * value)}\u00a0%`;
+}
+
+export function seconds(value: number): string {
+  return value < 100 ? `${value.toFixed(1)}\u00a0s` : `${Math.round(value / 60)} min`;
+}
+
+export function ago(ms: number, now = Date.now()): string {
+  if (ms <= 0) return "never";
+  const s = Math.max(0, Math.round((now - ms) / 1000));
+  if (s < 10) return "just now";
+  if (s < 60) return `${s} s ago`;
+  if (s < 3600) return `${Math.round(s / 60)} min ago`;
+  if (s < 48 * 3600) return `${Math.round(s / 3600)} h ago`;
+  return `${Math.round(s / 86400)} days ago`;
+}
+
+export function time(ms: number): string {
+  return new Date(ms).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+}
+
+export function plural(count: number, one: string, many = `${one}s`): string {
+  return `${whole(count)} ${count === 1 ? one : many}`;
+}
