@@ -13,6 +13,23 @@ namespace backflip::learn {
 namespace {
 
 constexpr uint64_t kSelectionDraws = 0x5e1ec7;
+constexpr uint64_t kRankingDraws = 0x4a4c;
+// Candidates that each further clip of a ranking is chosen among.
+constexpr int kDrawnForRanking = 32;
+
+// Variance over the members of the predicted preference between clips with
+// these returns.
+double Disagreement(const std::vector<double>& left,
+                    const std::vector<double>& right) {
+  double sum = 0, squares = 0;
+  for (size_t m = 0; m < left.size(); ++m) {
+    const double preference = 1 / (1 + std::exp(right[m] - left[m]));
+    sum += preference;
+    squares += preference * preference;
+  }
+  const double mean = sum / static_cast<double>(left.size());
+  return squares / static_cast<double>(left.size()) - mean * mean;
+}
 
 }  // namespace
 
@@ -52,16 +69,8 @@ absl::StatusOr<std::vector<SelectedPair>> SelectByDisagreement(
   }
   ASSIGN_OR_RETURN(const auto returns, ensemble.ClipReturns(clips));
   for (SelectedPair& pair : pairs) {
-    const std::vector<double>& left = returns[position[pair.left]];
-    const std::vector<double>& right = returns[position[pair.right]];
-    double sum = 0, squares = 0;
-    for (size_t m = 0; m < left.size(); ++m) {
-      const double preference = 1 / (1 + std::exp(right[m] - left[m]));
-      sum += preference;
-      squares += preference * preference;
-    }
-    const double mean = sum / static_cast<double>(left.size());
-    pair.score = squares / static_cast<double>(left.size()) - mean * mean;
+    pair.score =
+        Disagreement(returns[position[pair.left]], returns[position[pair.right]]);
   }
   std::stable_sort(pairs.begin(), pairs.end(),
                    [](const SelectedPair& a, const SelectedPair& b) {
@@ -69,6 +78,45 @@ absl::StatusOr<std::vector<SelectedPair>> SelectByDisagreement(
                    });
   if (static_cast<int>(pairs.size()) > wanted) pairs.resize(wanted);
   return pairs;
+}
+
+absl::StatusOr<std::vector<std::vector<int>>> CompleteToRankings(
+    const RewardEnsemble* ensemble, const std::vector<const Clip*>& candidates,
+    const std::vector<SelectedPair>& pairs, int clips, uint64_t seed,
+    uint64_t round) {
+  const int64_t all = static_cast<int64_t>(candidates.size());
+  clips = static_cast<int>(std::min<int64_t>(clips, all));
+  std::vector<std::vector<double>> returns;
+  if (ensemble != nullptr && clips > 2) {
+    ASSIGN_OR_RETURN(returns, ensemble->ClipReturns(candidates));
+  }
+  std::vector<std::vector<int>> rankings;
+  for (const SelectedPair& pair : pairs) {
+    std::vector<int>& ranking = rankings.emplace_back();
+    ranking = {pair.left, pair.right};
+    KeyedRandom random(seed, kRankingDraws, round, rankings.size());
+    while (static_cast<int>(ranking.size()) < clips) {
+      int chosen = -1;
+      double most = -1;
+      for (int drawn = 0; drawn < (returns.empty() ? 1 : kDrawnForRanking);) {
+        const int clip = static_cast<int>(random.Below(all));
+        if (std::count(ranking.begin(), ranking.end(), clip) > 0) continue;
+        ++drawn;
+        double disagreement = 0;
+        if (!returns.empty()) {
+          for (const int other : ranking) {
+            disagreement += Disagreement(returns[clip], returns[other]);
+          }
+        }
+        if (disagreement > most) {
+          most = disagreement;
+          chosen = clip;
+        }
+      }
+      ranking.push_back(chosen);
+    }
+  }
+  return rankings;
 }
 
 }  // namespace backflip::learn

@@ -29,6 +29,15 @@ absl::StatusOr<std::vector<SelectedPair>> SelectByDisagreement(
     const RewardEnsemble& ensemble, const std::vector<const Clip*>& candidates,
     int wanted, int oversampling, uint64_t seed, uint64_t round);
 
+// The pairs, each completed to `clips` different clips, the pair's first; fewer
+// where there are fewer candidates. Every further clip is, of some drawn by
+// (seed, round), the one whose preference to those already there varies most over
+// the members on average; any drawn one without an `ensemble` (null).
+absl::StatusOr<std::vector<std::vector<int>>> CompleteToRankings(
+    const RewardEnsemble* ensemble, const std::vector<const Clip*>& candidates,
+    const std::vector<SelectedPair>& pairs, int clips, uint64_t seed,
+    uint64_t round);
+
 }  // namespace backflip::learn
 
 #endif  // BACKFLIP_COMMON_LEARN_SELECTOR_H_

@@ -16,6 +16,14 @@ Verdict VerdictOf(const v1::Answer& answer) {
   }
 }
 
+Purpose PurposeOf(v1::Purpose purpose) {
+  switch (purpose) {
+    case v1::TRAIN: return Purpose::kTrain;
+    case v1::GOLD: return Purpose::kGold;
+    default: return Purpose::kOther;
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<learn::Clip> ClipOf(const v1::Clip& clip, const v1::TaskInfo& task) {
@@ -42,9 +50,15 @@ LabelEntry EntryOf(const v1::LabelEntry& entry) {
   result.question_id = entry.question_id();
   result.ordinal = entry.ordinal();
   result.round = entry.round();
-  result.train = entry.purpose() == v1::TRAIN;
+  result.purpose = PurposeOf(entry.purpose());
   result.clip_ids.assign(entry.clip_ids().begin(), entry.clip_ids().end());
   result.verdict = VerdictOf(entry.answer());
+  for (const v1::RankGroup& group : entry.answer().ranking().groups()) {
+    result.ranking.emplace_back(group.positions().begin(), group.positions().end());
+  }
+  result.expected = VerdictOf(entry.expected());
+  result.labeler = entry.labeler();
+  result.overlap = entry.overlap();
   result.surplus = entry.surplus();
   if (entry.has_supersedes()) result.supersedes = entry.supersedes();
   result.retraction = entry.retraction();
@@ -66,6 +80,7 @@ FitterConfig FitterConfigOf(const v1::Run& run) {
   config.ensemble.random_answers = model.uniform_answers();
   config.ensemble.held_out = model.held_out();
   config.ensemble.weight_decay = model.weight_decay();
+  config.ensemble.learn_reliability = spec.quality().learn_reliability();
   if (!model.adapt_weight_decay()) config.ensemble.weight_decay_step = 0;
   config.ensemble.seed = base::SeedOf({spec.seed(), kEnsembleSeed});
   config.observation_size = run.task().observation_size();

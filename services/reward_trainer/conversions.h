@@ -16,7 +16,7 @@ absl::StatusOr<learn::Clip> ClipOf(const v1::Clip& clip, const v1::TaskInfo& tas
 
 LabelEntry EntryOf(const v1::LabelEntry& entry);
 
-// The options of the run's ensemble.
+// The options of the run's ensemble. Every option of the run is set.
 FitterConfig FitterConfigOf(const v1::Run& run);
 
 }  // namespace backflip::reward_trainer

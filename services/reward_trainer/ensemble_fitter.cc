@@ -13,6 +13,12 @@ namespace {
 // are enough for a mean and a deviation.
 constexpr size_t kNormalizationClips = 128;
 
+std::set<int64_t> LabelsOf(const std::vector<Comparison>& comparisons) {
+  std::set<int64_t> labels;
+  for (const Comparison& comparison : comparisons) labels.insert(comparison.label_id);
+  return labels;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EnsembleFitter>> EnsembleFitter::Create(const FitterConfig& config) {
@@ -37,33 +43,33 @@ absl::Status EnsembleFitter::AddCandidates(const std::vector<ClipPointer>& candi
 }
 
 absl::Status EnsembleFitter::AddNewLabels(const std::vector<Comparison>& comparisons) {
+  std::set<int64_t> added;  // a ranking is one label of several comparisons
   for (const Comparison& comparison : comparisons) {
-    if (!label_ids_.insert(comparison.label_id).second) continue;
+    if (label_ids_.count(comparison.label_id) > 0) continue;
+    added.insert(comparison.label_id);
     learn::Label label;
     label.ordinal = comparison.ordinal;
     label.left = *comparison.first;
     label.right = *comparison.second;
     label.left_preferred = comparison.first_preferred;
+    label.labeler = comparison.labeler;
     RETURN_IF_ERROR(ensemble_->AddLabel(label));
   }
+  label_ids_.merge(added);
   return absl::OkStatus();
 }
 
 bool EnsembleFitter::FittedTo(const std::vector<Comparison>& comparisons) const {
-  return comparisons.size() == label_ids_.size() &&
-         std::all_of(comparisons.begin(), comparisons.end(), [this](const Comparison& comparison) {
-           return label_ids_.count(comparison.label_id) > 0;
-         });
+  return LabelsOf(comparisons) == label_ids_;
 }
 
 absl::StatusOr<learn::RewardTrainingStats> EnsembleFitter::Fit(
     const std::vector<Comparison>& comparisons, const std::vector<ClipPointer>& candidates,
     const std::function<bool()>& stop) {
-  size_t kept = 0;
-  for (const Comparison& comparison : comparisons) kept += label_ids_.count(comparison.label_id);
+  const std::set<int64_t> standing = LabelsOf(comparisons);
   int64_t wanted = updates_ + (fitted() ? config_.updates_per_round : config_.initial_updates);
-  if (kept < label_ids_.size()) {
-    const int64_t labels = static_cast<int64_t>(comparisons.size());
+  if (!std::includes(standing.begin(), standing.end(), label_ids_.begin(), label_ids_.end())) {
+    const int64_t labels = static_cast<int64_t>(standing.size());
     const int64_t for_labels =
         config_.initial_updates * std::max<int64_t>(1, labels / config_.initial_labels);
     wanted = std::min(wanted, for_labels);
@@ -71,6 +77,7 @@ absl::StatusOr<learn::RewardTrainingStats> EnsembleFitter::Fit(
     RETURN_IF_ERROR(AddCandidates(candidates));
   }
   RETURN_IF_ERROR(AddNewLabels(comparisons));
+  for (const auto& [labeler, score] : gold_) ensemble_->SetGold(labeler, score.right, score.wrong);
   absl::StatusOr<learn::RewardTrainingStats> stats;
   do {
     if (stop && stop()) return absl::CancelledError("stopped while fitting the ensemble");

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <vector>
@@ -32,6 +33,10 @@ class EnsembleFitter {
   // Takes observations of candidates into the input normaliser: each candidate
   // once.
   absl::Status AddCandidates(const std::vector<ClipPointer>& candidates);
+
+  // What each labeler's reliability is known to be before any comparison is
+  // looked at; for the fits that follow.
+  void SetGold(std::map<int, GoldScore> gold) { gold_ = std::move(gold); }
 
   // One round of training on `comparisons`: `initial_updates` the first time,
   // `updates_per_round` afterwards. What was fitted before and is not among
@@ -72,6 +77,7 @@ class EnsembleFitter {
   const FitterConfig config_;
   std::unique_ptr<learn::RewardEnsemble> ensemble_;
   std::set<int64_t> label_ids_;
+  std::map<int, GoldScore> gold_;
   int64_t updates_ = 0;
 };
 

@@ -32,20 +32,30 @@ constexpr absl::Duration kSaveOnDrain = absl::Seconds(5);
 constexpr int64_t kAllRounds = std::numeric_limits<int64_t>::max();
 // Keeps the selectors' draws apart from everybody else's of the same run.
 constexpr uint64_t kSelectionSeed = 0x73656c656374;
+constexpr uint64_t kProgressSeed = 0x70726f6772657373;
+// A labeler works as long as their last answer is not older.
+constexpr absl::Duration kActiveFor = absl::Minutes(1);
+
+v1::Run WithDefaults(v1::Run run) {
+  // of a run that an older version made
+  *run.mutable_spec() = run::Overlay(run::DefaultRunSpec(), run.spec());
+  return run;
+}
 
 }  // namespace
 
 RunTrainer::RunTrainer(const rpc::Client& broker, std::unique_ptr<run::ClaimKeeper> claim)
     : broker_(broker),
       claim_(std::move(claim)),
-      run_(claim_->run()),
+      run_(WithDefaults(claim_->run())),
       spec_(run_.spec()),
       runs_(v1::RunService::NewStub(broker_.channel())),
       training_(v1::TrainingService::NewStub(broker_.channel())),
       clips_(v1::ClipService::NewStub(broker_.channel())),
       ended_([this] { return Ended(); }),
       book_(spec_.queries().overlap()),
-      batches_(run_.iterations()) {}
+      batches_(run_.iterations()),
+      asking_stopped_(run_.asking_stopped()) {}
 
 RunTrainer::~RunTrainer() {
   Stop();
@@ -107,15 +117,17 @@ absl::Status RunTrainer::TrainInLockstep(int64_t round) {
   std::vector<ClipPointer> added;
   RETURN_IF_ERROR(ReadCandidates(round, &added));
   RETURN_IF_ERROR(fitter_->AddCandidates(added));
-  int64_t pairs;
+  int64_t labels = 0;
   {
     base::MutexLock lock(&mutex_);
-    pairs = PairsToOpen(run::LabelsWantedAt(spec_, StepsAfter(round)), book_.Counted(round - 1),
-                        book_.OpenPlaces(round - 1), spec_.queries().overlap());
+    if (!asking_stopped_) {
+      labels = LabelsToAsk(run::LabelsWantedAt(spec_, StepsAfter(round)), book_.Counted(round - 1),
+                           book_.OpenPlaces(round - 1));
+    }
   }
-  if (pairs > 0) RETURN_IF_ERROR(Ask(round, pairs));
+  if (labels > 0) RETURN_IF_ERROR(Ask(round, round, labels).status());
   RETURN_IF_ERROR(Await([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return book_.OpenPlaces(round) == 0;
+    return asking_stopped_ || book_.OpenPlaces(round) == 0;
   }));
   std::vector<Comparison> comparisons;
   int64_t position;
@@ -129,45 +141,76 @@ absl::Status RunTrainer::TrainInLockstep(int64_t round) {
 
 absl::Status RunTrainer::TrainAsLabelsCome() {
   int64_t seen = -1;
+  bool stop_seen = false;
   while (true) {
-    int64_t round, position, counted, open;
-    bool new_batch;
+    int64_t batch, position, counted, open;
+    bool new_batch, asking_stopped;
     std::vector<Comparison> comparisons;
     RETURN_IF_ERROR(Await([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return batches_ > 0 && (batches_ - 1 > pool_round_ || book_.position() > seen);
+      return batches_ > 0 && (batches_ - 1 > pool_round_ || book_.position() > seen ||
+                              asking_stopped_ != stop_seen);
     }));
     {
       base::MutexLock lock(&mutex_);
-      round = batches_ - 1;
+      batch = batches_ - 1;
+      // whatever comes from here on is looked at again
+      seen = book_.position();
+      stop_seen = asking_stopped_;
     }
-    new_batch = round > pool_round_;
+    new_batch = batch > pool_round_;
     if (new_batch) {
       std::vector<ClipPointer> added;
-      RETURN_IF_ERROR(ReadCandidates(round, &added));
+      RETURN_IF_ERROR(ReadCandidates(batch, &added));
       RETURN_IF_ERROR(fitter_->AddCandidates(added));
-      int64_t pairs;
-      {
-        base::MutexLock lock(&mutex_);
-        pairs = PairsToOpen(run::LabelsWantedAt(spec_, StepsAfter(round)),
-                            book_.Counted(kAllRounds), book_.OpenPlaces(kAllRounds),
-                            spec_.queries().overlap());
-      }
-      if (pairs > 0) RETURN_IF_ERROR(Ask(round, pairs));
     }
+    RETURN_IF_ERROR(KeepAsking(batch));
     {
       base::MutexLock lock(&mutex_);
-      seen = position = book_.position();
+      asking_stopped = asking_stopped_;
+      position = book_.position();
       comparisons = book_.Comparisons(kAllRounds, position);
       counted = book_.Counted(kAllRounds);
       open = book_.OpenPlaces(kAllRounds);
     }
-    // the share of the labels that comes before the first update; less only
-    // where answers like "cannot tell" left nothing more to wait for
-    const bool early = counted < run::LabelsWantedAt(spec_, 0) && open > 0;
-    if (!fitter_->fitted() && (early || comparisons.empty())) continue;
-    if (!new_batch && fitter_->FittedTo(comparisons)) continue;
-    RETURN_IF_ERROR(FitAndPublish(round, comparisons, position));
+    if (!fitter_->fitted()) {
+      // fewer than the first labels only where there is nothing more to wait for
+      const bool early = counted < FirstLabels() && open > 0;
+      if (!asking_stopped && (early || comparisons.empty())) continue;
+    } else if (!new_batch && fitter_->FittedTo(comparisons)) {
+      continue;
+    }
+    RETURN_IF_ERROR(FitAndPublish(batch, comparisons, position));
   }
+}
+
+int64_t RunTrainer::FirstLabels() const {
+  return std::min(spec_.queries().first_labels(), spec_.labels());
+}
+
+absl::Status RunTrainer::KeepAsking(int64_t batch) {
+  while (pool_.size() >= 2) {
+    int64_t labels;
+    {
+      base::MutexLock lock(&mutex_);
+      if (asking_stopped_) return absl::OkStatus();
+      int64_t scheduled = run::LabelsWantedAt(spec_, StepsAfter(batch));
+      if (!fitter_->fitted()) scheduled = std::max(scheduled, FirstLabels());
+      labels = LabelsToAskPeople(scheduled, spec_.labels(), book_.Counted(kAllRounds),
+                                 book_.OpenPlaces(kAllRounds), ActiveLabelers());
+    }
+    if (labels == 0) return absl::OkStatus();
+    // rounds that were opened before a restart are found one after the other
+    ASSIGN_OR_RETURN(const bool opened, Ask(next_round_, batch, labels));
+    ++next_round_;
+    if (opened) return absl::OkStatus();
+  }
+  return absl::OkStatus();
+}
+
+int64_t RunTrainer::ActiveLabelers() {
+  const absl::Time since = absl::Now() - kActiveFor;
+  return std::count_if(answered_at_.begin(), answered_at_.end(),
+                       [since](const auto& labeler) { return labeler.second > since; });
 }
 
 absl::Status RunTrainer::Restore() {
@@ -187,7 +230,7 @@ absl::Status RunTrainer::Restore() {
   std::vector<Comparison> comparisons;
   {
     base::MutexLock lock(&mutex_);
-    comparisons = book_.Comparisons(state.round(), position);
+    comparisons = book_.Comparisons(spec_.lockstep() ? state.round() : kAllRounds, position);
   }
   RETURN_IF_ERROR(fitter_->Load(ensemble, state.updates(), comparisons));
   std::vector<ClipPointer> added;  // the ensemble's normaliser knows them
@@ -222,7 +265,8 @@ absl::Status RunTrainer::ReadCandidates(int64_t round, std::vector<ClipPointer>*
         context->TryCancel();
         break;
       }
-      read.push_back({candidate.clip_id(), std::make_shared<const learn::Clip>(*std::move(clip))});
+      read.push_back({candidate.clip_id(), candidate.clip().iteration(),
+                      std::make_shared<const learn::Clip>(*std::move(clip))});
     }
     const absl::Status status = rpc::FromGrpc(reader->Finish());
     return bad.ok() ? status : bad;
@@ -248,37 +292,45 @@ int64_t RunTrainer::StepsAfter(int64_t round) const {
   return (round + 1) * spec_.collection().batch_steps();
 }
 
-absl::Status RunTrainer::Ask(int64_t round, int64_t pairs) {
+absl::StatusOr<bool> RunTrainer::Ask(int64_t round, int64_t batch, int64_t labels) {
   const v1::Queries& queries = spec_.queries();
   const uint64_t seed = base::SeedOf({spec_.seed(), kSelectionSeed});
+  const std::vector<PlannedQuestion> planned = PlanRound(spec_, round, labels);
+  const int wanted = static_cast<int>(planned.size());
+  std::vector<const learn::Clip*> clips;
+  for (const Candidate& candidate : pool_) clips.push_back(candidate.clip.get());
   std::vector<learn::SelectedPair> selected;
   v1::OpenQuestionsRequest request;
-  if (queries.selector() == v1::DISAGREEMENT && fitter_->fitted()) {
-    std::vector<const learn::Clip*> clips;
-    for (const Candidate& candidate : pool_) clips.push_back(candidate.clip.get());
-    ASSIGN_OR_RETURN(selected, learn::SelectByDisagreement(fitter_->ensemble(), clips, pairs,
+  const bool by_disagreement = queries.selector() == v1::DISAGREEMENT && fitter_->fitted();
+  if (by_disagreement) {
+    ASSIGN_OR_RETURN(selected, learn::SelectByDisagreement(fitter_->ensemble(), clips, wanted,
                                                            queries.oversampling(), seed, round));
     request.set_selector("disagreement");
   } else {
-    selected = learn::SelectUniformly(static_cast<int>(pool_.size()), pairs, seed, round);
+    selected = learn::SelectUniformly(static_cast<int>(pool_.size()), wanted, seed, round);
     request.set_selector("random");
   }
   if (selected.empty()) {
     base::LogWarning("too few candidates for a pair",
                      {{"run", run_.id()}, {"round", round}, {"candidates", pool_.size()}});
-    return absl::OkStatus();
+    return true;
   }
+  ASSIGN_OR_RETURN(const auto rankings,
+                   learn::CompleteToRankings(by_disagreement ? &fitter_->ensemble() : nullptr, clips,
+                                             selected, queries.clips_per_question(), seed, round));
   request.set_run_id(run_.id());
   request.set_epoch(claim_->epoch());
   request.set_round(round);
   request.set_ensemble_version(ensemble_version_);
-  for (const learn::SelectedPair& pair : selected) {
+  for (size_t i = 0; i < selected.size(); ++i) {
     v1::NewQuestion* question = request.add_questions();
-    question->add_clip_ids(pool_[pair.left].id);
-    question->add_clip_ids(pool_[pair.right].id);
+    for (const int clip : rankings[i]) question->add_clip_ids(pool_[clip].id);
     question->set_purpose(v1::TRAIN);
-    question->set_score(pair.score);
-    question->set_overlap(queries.overlap());
+    question->set_score(selected[i].score);
+    question->set_overlap(planned[i].overlap);
+  }
+  for (size_t i = 0; i < selected.size(); ++i) {
+    if (planned[i].progress) AddProgressQuestion(round, batch, i, &request);
   }
   v1::OpenQuestionsResponse response;
   RETURN_IF_ERROR(base::Retry({}, ended_, [&] {
@@ -287,19 +339,52 @@ absl::Status RunTrainer::Ask(int64_t round, int64_t pairs) {
   }));
   base::MutexLock lock(&mutex_);
   for (const v1::OpenedQuestion& question : response.questions()) {
-    book_.AddQuestion(question.question_id(), round);
+    if (question.purpose() == v1::TRAIN) {
+      book_.AddQuestion(question.question_id(), round, question.overlap());
+    }
   }
-  return absl::OkStatus();
+  return response.opened();
+}
+
+void RunTrainer::AddProgressQuestion(int64_t round, int64_t batch, size_t place,
+                                     v1::OpenQuestionsRequest* request) {
+  std::vector<std::string> newest, earlier;
+  for (const Candidate& candidate : pool_) {
+    if (candidate.iteration == batch) newest.push_back(candidate.id);
+  }
+  {
+    base::MutexLock lock(&mutex_);
+    earlier = book_.ComparedClips(round - 1, batch - 1);
+  }
+  if (newest.empty() || earlier.empty()) return;
+  const auto draw = [&](uint64_t side, const std::vector<std::string>& ids) {
+    return ids[base::SeedOf({spec_.seed(), kProgressSeed, static_cast<uint64_t>(round), place, side}) %
+               ids.size()];
+  };
+  v1::NewQuestion* question = request->add_questions();
+  question->add_clip_ids(draw(0, newest));
+  question->add_clip_ids(draw(1, earlier));
+  question->set_purpose(v1::PROGRESS);
+  question->set_overlap(1);
 }
 
 absl::Status RunTrainer::FitAndPublish(int64_t round, const std::vector<Comparison>& comparisons,
                                        int64_t position) {
+  bool asking_stopped;
+  {
+    base::MutexLock lock(&mutex_);
+    fitter_->SetGold(book_.Gold(position));
+    asking_stopped = asking_stopped_;
+  }
   const absl::StatusOr<learn::RewardTrainingStats> stats =
       fitter_->Fit(comparisons, PoolClips(), ended_);
   if (absl::IsFailedPrecondition(stats.status())) {
-    // nothing to learn from yet: only lockstep's next iteration waits for it
+    // Nothing to learn from yet. Lockstep's next iteration waits for it, and so
+    // does a run that gets no more labels; what had been learned from answers
+    // that were all taken back is to be forgotten.
     base::LogWarning("too few labels to train on", {{"run", run_.id()}, {"round", round}});
-    if (!spec_.lockstep()) return absl::OkStatus();
+    const bool wanted = spec_.lockstep() || ensemble_version_ > 0 || asking_stopped;
+    if (!wanted) return absl::OkStatus();
   } else {
     RETURN_IF_ERROR(stats.status());
   }
@@ -344,11 +429,33 @@ absl::Status RunTrainer::FitAndPublish(int64_t round, const std::vector<Comparis
   values["reward/loss"] = stats->training_loss;
   values["reward/held_out_loss"] = stats->validation_loss;
   values["reward/weight_decay"] = stats->weight_decay;
-  values["reward/labels"] = static_cast<double>(stats->labels);
-  return base::Retry({}, ended_, [&] {
+  values["reward/labels"] = static_cast<double>(fitter_->labels());
+  RETURN_IF_ERROR(base::Retry({}, ended_, [&] {
     v1::ReportMetricsResponse response;
     const auto context = broker_.UnaryContext();
     return rpc::FromGrpc(runs_->ReportMetrics(context.get(), report, &response));
+  }));
+  return ReportReliability();
+}
+
+absl::Status RunTrainer::ReportReliability() {
+  const std::vector<learn::Reliability> learned = fitter_->ensemble().Reliabilities();
+  if (learned.empty()) return absl::OkStatus();
+  v1::ReportReliabilityRequest request;
+  request.set_run_id(run_.id());
+  request.set_epoch(claim_->epoch());
+  for (const learn::Reliability& reliability : learned) {
+    v1::Reliability* labeler = request.add_labelers();
+    labeler->set_labeler(reliability.labeler);
+    labeler->set_mean(reliability.mean);
+    labeler->set_low(reliability.low);
+    labeler->set_high(reliability.high);
+    labeler->set_labels(reliability.labels);
+  }
+  return base::Retry({}, ended_, [&] {
+    v1::ReportReliabilityResponse response;
+    const auto context = broker_.UnaryContext();
+    return rpc::FromGrpc(training_->ReportReliability(context.get(), request, &response));
   });
 }
 
@@ -415,10 +522,13 @@ absl::Status RunTrainer::ReadFeed(grpc::ClientContext* context, bool* heard) {
       absl::StatusOr<learn::Clip> clip = ClipOf(message.clip().clip(), run_.task());
       bad = clip.status();
       base::MutexLock lock(&mutex_);
-      if (clip.ok()) book_.AddClip(message.clip().clip_id(), *std::move(clip));
+      if (clip.ok()) {
+        book_.AddClip(message.clip().clip_id(), *std::move(clip), message.clip().clip().iteration());
+      }
     } else if (message.has_entry()) {
       base::MutexLock lock(&mutex_);
       bad = book_.Apply(EntryOf(message.entry()));
+      answered_at_[message.entry().labeler()] = absl::Now();
       changed_.NotifyAll();
     }
   }
@@ -453,6 +563,7 @@ void RunTrainer::WatchRun() {
     request.set_since_revision(run.revision());
     base::MutexLock lock(&mutex_);
     batches_ = std::max(batches_, run.iterations());
+    asking_stopped_ = run.asking_stopped();
     if (run.state() != v1::RUNNING) run_over_ = true;
     changed_.NotifyAll();
   }

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "backflip/v1/clip.grpc.pb.h"
 #include "backflip/v1/label.grpc.pb.h"
 #include "backflip/v1/run.grpc.pb.h"
@@ -27,8 +29,9 @@ namespace backflip::reward_trainer {
 // Round r follows batch r and makes the reward of iteration r + 1. In lockstep
 // rounds come one by one, each waits for all of its answers, and is fitted to
 // exactly the labels of rounds <= r: the same run gives the same rewards.
-// Otherwise a round is the newest batch, and the ensemble is fitted whenever a
-// batch or labels have come.
+// Otherwise questions are opened as they are answered, a round each time, and
+// the ensemble is fitted whenever a batch or labels have come. Once the run's
+// operator has stopped the asking, nothing is opened and nothing is waited for.
 class RunTrainer {
  public:
   RunTrainer(const rpc::Client& broker, std::unique_ptr<run::ClaimKeeper> claim);
@@ -45,6 +48,7 @@ class RunTrainer {
  private:
   struct Candidate {
     std::string id;
+    int64_t iteration = 0;
     ClipPointer clip;
   };
   // What is saved when it is time to: a round's end.
@@ -61,9 +65,16 @@ class RunTrainer {
   absl::Status Restore();
   // Takes candidates of batches after that of the pool up to `round` into it.
   absl::Status ReadCandidates(int64_t round, std::vector<ClipPointer>* added);
-  // Opens so many pairs of round `round`, or takes what was opened before.
-  absl::Status Ask(int64_t round, int64_t pairs);
-  // Fits to `comparisons`, publishes as the reward of iteration round + 1,
+  // Opens questions of `round` for so many labels, the newest batch being
+  // `batch`; or takes what was opened before, and answers false.
+  absl::StatusOr<bool> Ask(int64_t round, int64_t batch, int64_t labels);
+  // Without lockstep: keeps questions open as the schedule and the labelers want.
+  absl::Status KeepAsking(int64_t batch);
+  // A pair of the newest batch's policy and an earlier one, if there is one.
+  void AddProgressQuestion(int64_t round, int64_t batch, size_t place,
+                           v1::OpenQuestionsRequest* request);
+  absl::Status ReportReliability();
+  // Fits to `comparisons`, what stood at `position`, publishes as the reward of iteration round + 1,
   // reports, and checkpoints now and then.
   absl::Status FitAndPublish(int64_t round, const std::vector<Comparison>& comparisons,
                              int64_t position);
@@ -71,6 +82,8 @@ class RunTrainer {
   std::vector<ClipPointer> PoolClips() const;
 
   int64_t StepsAfter(int64_t round) const;
+  // Labels before the first ensemble, without lockstep.
+  int64_t FirstLabels() const;
 
   // The two threads that hear of labels and of batches, until Ended.
   void FollowLabels();
@@ -78,6 +91,8 @@ class RunTrainer {
   // anything came.
   absl::Status ReadFeed(grpc::ClientContext* context, bool* heard);
   void WatchRun();
+  // Labelers who have answered in the last minute.
+  int64_t ActiveLabelers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Why the feed cannot be followed any more.
   void Fail(absl::Status status);
 
@@ -88,7 +103,7 @@ class RunTrainer {
 
   const rpc::Client broker_;
   const std::unique_ptr<run::ClaimKeeper> claim_;
-  const v1::Run& run_;  // as it was claimed
+  const v1::Run run_;  // as it was claimed, with every option set
   const v1::RunSpec& spec_;
   const std::unique_ptr<v1::RunService::Stub> runs_;
   const std::unique_ptr<v1::TrainingService::Stub> training_;
@@ -100,6 +115,8 @@ class RunTrainer {
   int64_t pool_round_ = -1;      // batches <= this are in it
   int64_t done_round_ = -1;      // the last round that was fitted
   int64_t ensemble_version_ = 0;
+  // Without lockstep rounds count what was opened, not batches.
+  int64_t next_round_ = 0;
   Checkpoint checkpoint_;        // of done_round_, if that is not -1
   int64_t saved_round_ = -1;
 
@@ -111,6 +128,8 @@ class RunTrainer {
   base::CondVar changed_;
   LabelBook book_ ABSL_GUARDED_BY(mutex_);
   int64_t batches_ ABSL_GUARDED_BY(mutex_) = 0;  // complete ones
+  bool asking_stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  std::map<int, absl::Time> answered_at_ ABSL_GUARDED_BY(mutex_);  // by labeler
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   // Calls in progress, for Stop to cancel.
   grpc::ClientContext* feed_call_ ABSL_GUARDED_BY(mutex_) = nullptr;

@@ -45,6 +45,7 @@ const std::initializer_list<Rule> kRules = {
 
     {"TrainingService/OpenQuestions", {kTrainer}},
     {"TrainingService/FollowLabels", {kTrainer}},
+    {"TrainingService/ReportReliability", {kTrainer}},
 
     {"SnapshotService/Publish", {kLearner, kTrainer}},
     {"SnapshotService/Get", {kLearner, kTrainer, kWorker, kOperator, kReviewer}},

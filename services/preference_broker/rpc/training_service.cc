@@ -6,6 +6,7 @@
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/clips.h"
 #include "services/preference_broker/store/questions.h"
+#include "services/preference_broker/store/reliability.h"
 #include "services/preference_broker/store/topics.h"
 
 namespace backflip::broker {
@@ -70,6 +71,16 @@ class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
                    RETURN_IF_ERROR(CheckNewQuestions(*request));
                    ASSIGN_OR_RETURN(*response, broker::OpenQuestions(connection, caller, *request));
                    return absl::OkStatus();
+                 });
+  }
+
+  grpc::ServerUnaryReactor* ReportReliability(grpc::CallbackServerContext* context,
+                                              const v1::ReportReliabilityRequest* request,
+                                              v1::ReportReliabilityResponse*) override {
+    return Unary(core_, "TrainingService/ReportReliability", context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckReliability(*request));
+                   return broker::ReportReliability(connection, caller, *request);
                  });
   }
 

@@ -210,6 +210,27 @@ absl::Status CheckNewQuestions(const v1::OpenQuestionsRequest& request) {
   return absl::OkStatus();
 }
 
+absl::Status CheckReliability(const v1::ReportReliabilityRequest& request) {
+  RETURN_IF_ERROR(CheckRange("the number of labelers", request.labelers_size(), 0, 100'000));
+  std::set<int32_t> seen;
+  for (int i = 0; i < request.labelers_size(); ++i) {
+    const v1::Reliability& labeler = request.labelers(i);
+    const std::string name = absl::StrCat("labelers[", i, "]");
+    if (!seen.insert(labeler.labeler()).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ".labeler is ", labeler.labeler(), ", which came before: each labeler once"));
+    }
+    RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".labels"), labeler.labels(), 0, int64_t{1} << 60));
+    if (!(0 <= labeler.low() && labeler.low() <= labeler.mean() && labeler.mean() <= labeler.high() &&
+          labeler.high() <= 1)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, " has low ", labeler.low(), ", mean ", labeler.mean(), " and high ", labeler.high(),
+                       "; they must be in [0, 1] and in this order"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckSubmit(const v1::SubmitRequest& request) {
   RETURN_IF_ERROR(CheckRequestId("idempotency_key", request.idempotency_key()));
   if (!request.answer().has_choice()) {

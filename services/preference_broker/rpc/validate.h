@@ -28,6 +28,7 @@ absl::Status CheckTask(const v1::TaskInfo& task);
 // `name` is said in errors: "clips[3]".
 absl::Status CheckClip(absl::string_view name, const v1::Clip& clip, const v1::TaskInfo& task);
 absl::Status CheckNewQuestions(const v1::OpenQuestionsRequest& request);
+absl::Status CheckReliability(const v1::ReportReliabilityRequest& request);
 absl::Status CheckSubmit(const v1::SubmitRequest& request);
 absl::Status CheckMetrics(const v1::ReportMetricsRequest& request, Role role);
 absl::Status CheckEvaluation(absl::string_view name, const v1::Evaluation& evaluation,

@@ -31,7 +31,7 @@ std::string BodyHash(const google::protobuf::MessageLite& message) {
 v1::OpenQuestionsResponse StandingRound(Transaction& t, int64_t run_id, int64_t round) {
   v1::OpenQuestionsResponse response;
   for (const auto& row :
-       t.Exec("SELECT q.id, q.ordinal, "
+       t.Exec("SELECT q.id, q.ordinal, q.purpose, q.overlap, "
               "  (SELECT string_agg(encode(c.sha256, 'hex'), ' ' ORDER BY p.position) "
               "   FROM question_clips p JOIN clips c ON c.id = p.clip_id WHERE p.question_id = q.id) "
               "FROM questions q WHERE q.run_id = $1 AND q.round = $2 ORDER BY q.ordinal",
@@ -39,7 +39,11 @@ v1::OpenQuestionsResponse StandingRound(Transaction& t, int64_t run_id, int64_t 
     v1::OpenedQuestion* question = response.add_questions();
     question->set_question_id(Int(row[0]));
     question->set_ordinal(Int(row[1]));
-    const std::string ids = Text(row[2]);
+    v1::Purpose purpose = v1::PURPOSE_UNSPECIFIED;
+    v1::Purpose_Parse(Text(row[2]), &purpose);
+    question->set_purpose(purpose);
+    question->set_overlap(Int(row[3]));
+    const std::string ids = Text(row[4]);
     for (size_t at = 0; at < ids.size(); at += 65) question->add_clip_ids(ids.substr(at, 64));
   }
   return response;

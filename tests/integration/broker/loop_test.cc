@@ -92,6 +92,8 @@ TEST(Loop, TakesALabelOnceRound) {
   ASSERT_TRUE(opened.ok()) << opened.status();
   ASSERT_EQ(opened->questions_size(), 1);
   EXPECT_TRUE(opened->opened());
+  EXPECT_EQ(opened->questions(0).purpose(), v1::TRAIN);
+  EXPECT_EQ(opened->questions(0).overlap(), 1);
 
   // a teacher answers
   const Peer& teacher = broker.As(Role::kTeacher);
@@ -129,6 +131,22 @@ TEST(Loop, TakesALabelOnceRound) {
   EXPECT_EQ(messages[2].entry().position(), 1);
   EXPECT_EQ(messages[2].entry().answer().choice(), v1::RIGHT);
   context->TryCancel();
+
+  // which tells what it believes of the labeler, by the number that came with the label
+  auto belief = Parse<v1::ReportReliabilityRequest>("labelers { mean: 0.9 low: 0.8 high: 0.95 labels: 1 }");
+  belief.set_run_id(run_id);
+  belief.set_epoch(trainer_claim.epoch());
+  const auto tell = [&] { return trainer.Call(trainer.training, &v1::TrainingService::Stub::ReportReliability, belief); };
+  belief.mutable_labelers(0)->set_labeler(7);
+  EXPECT_EQ(tell().status().code(), absl::StatusCode::kNotFound);
+  belief.mutable_labelers(0)->set_labeler(messages[2].entry().labeler());
+  ASSERT_TRUE(tell().ok());
+  EXPECT_TRUE(tell().ok());  // replaces what it said
+  belief.mutable_labelers(0)->set_low(0.92);
+  EXPECT_EQ(tell().status().code(), absl::StatusCode::kInvalidArgument);
+  belief.mutable_labelers(0)->set_low(0.8);
+  belief.set_epoch(trainer_claim.epoch() - 1);
+  EXPECT_EQ(tell().status().code(), absl::StatusCode::kAborted);
 
   // the learner follows rewards, and ends the run
   const auto watch_context = learner.client.StreamContext();

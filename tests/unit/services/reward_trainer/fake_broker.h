@@ -78,6 +78,45 @@ class FakeBroker : public v1::ClaimService::Service,
     changed_.NotifyAll();
   }
 
+  void StopAsking() {
+    base::MutexLock lock(&mutex_);
+    run_.set_asking_stopped(true);
+    run_.set_revision(run_.revision() + 1);
+    changed_.NotifyAll();
+  }
+
+  // Who answers the next questions, in turns, by number.
+  void SetLabelers(std::vector<int32_t> labelers) {
+    base::MutexLock lock(&mutex_);
+    labelers_ = std::move(labelers);
+  }
+
+  // The newest report.
+  std::vector<v1::Reliability> Reliabilities() {
+    base::MutexLock lock(&mutex_);
+    return reliabilities_;
+  }
+  // Of the newest reward of an iteration.
+  int64_t LabelsOf(int64_t iteration) {
+    base::MutexLock lock(&mutex_);
+    return labels_of_[iteration];
+  }
+  // Blocks until a reward was published after `labels` labels or more.
+  void AwaitLabels(int64_t labels) {
+    base::MutexLock lock(&mutex_);
+    const auto enough = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      for (const auto& [iteration, of] : labels_of_) {
+        if (of >= labels) return true;
+      }
+      return false;
+    };
+    while (!enough()) changed_.Wait(&mutex_);
+  }
+  int64_t Published() {
+    base::MutexLock lock(&mutex_);
+    return versions_;
+  }
+
   // Whether questions are answered as they are opened, from now on; those that
   // wait are then answered.
   void SetAnswering(bool answering) {
@@ -167,6 +206,12 @@ class FakeBroker : public v1::ClaimService::Service,
     changed_.NotifyAll();
     return grpc::Status::OK;
   }
+  grpc::Status ReportReliability(grpc::ServerContext*, const v1::ReportReliabilityRequest* request,
+                                 v1::ReportReliabilityResponse*) override {
+    base::MutexLock lock(&mutex_);
+    reliabilities_.assign(request->labelers().begin(), request->labelers().end());
+    return grpc::Status::OK;
+  }
   using v1::SnapshotService::Service::Watch;
   grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRunRequest* request,
                      v1::Run* response) override {
@@ -209,6 +254,8 @@ class FakeBroker : public v1::ClaimService::Service,
         question.set_ordinal(static_cast<int64_t>(questions_.size()));
         question.set_question_id(1000 + question.ordinal());
         *question.mutable_clip_ids() = asked.clip_ids();
+        question.set_purpose(asked.purpose());
+        question.set_overlap(asked.overlap());
         questions_.push_back(question);
         question_rounds_.push_back(request->round());
       }
@@ -253,6 +300,7 @@ class FakeBroker : public v1::ClaimService::Service,
     base::MutexLock lock(&mutex_);
     response->set_version(++versions_);
     rewards_[response->iteration()] = bytes;
+    labels_of_[response->iteration()] = response->labels();
     changed_.NotifyAll();
     return grpc::Status::OK;
   }
@@ -299,12 +347,24 @@ class FakeBroker : public v1::ClaimService::Service,
       entry.set_question_id(question.question_id());
       entry.set_ordinal(question.ordinal());
       entry.set_round(question_rounds_[i]);
-      entry.set_purpose(v1::TRAIN);
+      entry.set_purpose(question.purpose());
+      entry.set_overlap(question.overlap());
       *entry.mutable_clip_ids() = question.clip_ids();
-      entry.mutable_answer()->set_choice(
-          judge_ ? judge_(question)
-                 : Value(question.clip_ids(0)) > Value(question.clip_ids(1)) ? v1::LEFT : v1::RIGHT);
-      Append(entry);
+      if (question.clip_ids_size() > 2) {
+        std::map<double, int, std::greater<>> by_value;
+        for (int p = 0; p < question.clip_ids_size(); ++p) by_value[Value(question.clip_ids(p))] = p;
+        for (const auto& [value, p] : by_value) {
+          entry.mutable_answer()->mutable_ranking()->add_groups()->add_positions(p);
+        }
+      } else {
+        entry.mutable_answer()->set_choice(
+            judge_ ? judge_(question)
+                   : Value(question.clip_ids(0)) > Value(question.clip_ids(1)) ? v1::LEFT : v1::RIGHT);
+      }
+      for (int answer = 0; answer < std::max(1, question.overlap()); ++answer) {
+        entry.set_labeler(labelers_[entries_.size() % labelers_.size()]);
+        Append(entry);
+      }
     }
     answered_ = questions_.size();
   }
@@ -325,6 +385,9 @@ class FakeBroker : public v1::ClaimService::Service,
   int64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t versions_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t answered_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<int32_t> labelers_ ABSL_GUARDED_BY(mutex_) = {1};
+  std::vector<v1::Reliability> reliabilities_ ABSL_GUARDED_BY(mutex_);
+  std::map<int64_t, int64_t> labels_of_ ABSL_GUARDED_BY(mutex_);
   std::vector<v1::Candidate> candidates_ ABSL_GUARDED_BY(mutex_);
   std::map<int64_t, v1::OpenQuestionsRequest> rounds_ ABSL_GUARDED_BY(mutex_);
   std::vector<v1::OpenedQuestion> questions_ ABSL_GUARDED_BY(mutex_);

@@ -123,7 +123,7 @@ TEST(LabelBook, TrainsOnSurplusAnswersWithoutCountingThem) {
 TEST(LabelBook, DoesNotTrainOnQuestionsThatCheckLabelers) {
   LabelBook book = Book();
   LabelEntry gold = Entry(1, 0);
-  gold.train = false;
+  gold.purpose = Purpose::kGold;
   ASSERT_TRUE(book.Apply(gold).ok());
   EXPECT_THAT(Ordinals(book), IsEmpty());
   EXPECT_EQ(book.Counted(kAll), 0);
@@ -190,6 +190,100 @@ TEST(LabelBook, WaitsForEveryAnswerThatAQuestionWants) {
   ASSERT_TRUE(book.Apply(second).ok());
   EXPECT_EQ(book.OpenPlaces(kAll), 0);
   EXPECT_EQ(book.Counted(kAll), 2);
+}
+
+TEST(LabelBook, WaitsForAsManyAnswersAsEachQuestionWants) {
+  LabelBook book = Book();
+  book.AddQuestion(1000, 0, 2);
+  book.AddQuestion(1001, 0);
+  EXPECT_EQ(book.OpenPlaces(kAll), 3);
+  // where answers disagree the broker wants more
+  LabelEntry entry = Entry(1, 0);
+  entry.overlap = 4;
+  ASSERT_TRUE(book.Apply(entry).ok());
+  EXPECT_EQ(book.OpenPlaces(kAll), 4);
+}
+
+TEST(LabelBook, TellsWhoGaveALabel) {
+  LabelBook book = Book();
+  LabelEntry entry = Entry(1, 0);
+  entry.labeler = 3;
+  ASSERT_TRUE(book.Apply(entry).ok());
+  EXPECT_EQ(book.Comparisons(kAll, 1)[0].labeler, 3);
+}
+
+TEST(LabelBook, ExpandsARankingIntoItsPairsWithTies) {
+  LabelBook book = Book();
+  book.AddClip("c", {{3}, {}});
+  LabelEntry entry = Entry(1, 0, Verdict::kNothing);
+  entry.clip_ids = {"a", "b", "c"};
+  entry.ranking = {{2}, {0, 1}};  // c, then a and b alike
+  ASSERT_TRUE(book.Apply(entry).ok());
+  const std::vector<Comparison> comparisons = book.Comparisons(kAll, 1);
+  ASSERT_EQ(comparisons.size(), 3);
+  const auto expect = [&](int i, float first, float second, float preferred) {
+    EXPECT_EQ(comparisons[i].first->observations[0], first);
+    EXPECT_EQ(comparisons[i].second->observations[0], second);
+    EXPECT_EQ(comparisons[i].first_preferred, preferred);
+  };
+  expect(0, 1, 2, 0.5f);
+  expect(1, 1, 3, 0.0f);
+  expect(2, 2, 3, 0.0f);
+  EXPECT_EQ(book.Counted(kAll), 1);
+}
+
+TEST(LabelBook, RefusesARankingOfOtherClipsThanTheQuestions) {
+  LabelBook book = Book();
+  LabelEntry entry = Entry(1, 0, Verdict::kNothing);
+  for (const auto& ranking : std::vector<std::vector<std::vector<int>>>{
+           {{0}, {2}}, {{0}, {0, 1}}, {{1}}, {{-1}, {0}}}) {
+    entry.ranking = ranking;
+    EXPECT_THAT(book.Apply(entry).message(), HasSubstr("ranks"));
+  }
+  EXPECT_EQ(book.position(), 0);
+}
+
+TEST(LabelBook, ScoresLabelersOnPairsWithAKnownAnswer) {
+  LabelBook book = Book();
+  const auto gold = [&](int labeler, Verdict verdict) {
+    LabelEntry entry = Entry(book.position() + 1, 0, verdict);
+    entry.label_id = 700 + entry.position;
+    entry.purpose = Purpose::kGold;
+    entry.expected = Verdict::kFirst;
+    entry.labeler = labeler;
+    return entry;
+  };
+  ASSERT_TRUE(book.Apply(gold(1, Verdict::kFirst)).ok());
+  ASSERT_TRUE(book.Apply(gold(1, Verdict::kSecond)).ok());
+  ASSERT_TRUE(book.Apply(gold(1, Verdict::kNothing)).ok());  // cannot tell
+  ASSERT_TRUE(book.Apply(gold(2, Verdict::kTie)).ok());
+  LabelEntry takes_back = gold(1, Verdict::kFirst);
+  takes_back.retraction = true;
+  takes_back.supersedes = 702;
+  ASSERT_TRUE(book.Apply(takes_back).ok());
+  EXPECT_EQ(book.Gold(2)[1].wrong, 1);
+  auto scores = book.Gold(book.position());
+  EXPECT_EQ(scores[1].right, 1);
+  EXPECT_EQ(scores[1].wrong, 0);
+  EXPECT_EQ(scores[2].right, 0);
+  EXPECT_EQ(scores[2].wrong, 1);
+}
+
+TEST(LabelBook, ListsClipsOfEarlierPoliciesThatWereCompared) {
+  LabelBook book(1);
+  book.AddClip("old", {{1}, {}}, 2);
+  book.AddClip("older", {{2}, {}}, 1);
+  book.AddClip("new", {{2}, {}}, 7);
+  LabelEntry entry = Entry(1, 0);
+  entry.clip_ids = {"old", "new"};
+  ASSERT_TRUE(book.Apply(entry).ok());
+  entry = Entry(2, 1);
+  entry.clip_ids = {"older", "new"};
+  entry.round = 1;
+  ASSERT_TRUE(book.Apply(entry).ok());
+  EXPECT_THAT(book.ComparedClips(kAll, 6), ElementsAre("older", "old"));
+  EXPECT_THAT(book.ComparedClips(0, 6), ElementsAre("old"));
+  EXPECT_THAT(book.ComparedClips(kAll, 7), ElementsAre("older", "old", "new"));
 }
 
 }  // namespace

@@ -2,14 +2,18 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/nn/reward.h"
 #include "common/run/run_spec.h"
+#include "services/reward_trainer/round_planner.h"
 #include "tests/unit/services/reward_trainer/fake_broker.h"
 
 namespace backflip::reward_trainer {
@@ -176,6 +180,172 @@ TEST(WithoutLockstep, BeginsWithoutTheLabelsThatNobodyCouldTell) {
   broker.AddBatch(20);
   const auto trainer = Start(broker);
   broker.AwaitReward(1);
+}
+
+TEST(WithoutLockstep, MakesTheFirstEnsembleOfTheFirstLabels) {
+  v1::Run run = SmallRun(/*lockstep=*/false);
+  run.mutable_spec()->mutable_queries()->set_first_labels(10);
+  FakeBroker broker(run);
+  broker.AddBatch(20);
+  const auto trainer = Start(broker);
+  broker.AwaitReward(1);
+  EXPECT_GE(broker.LabelsOf(1), 10);
+}
+
+TEST(WithoutLockstep, KeepsAFewQuestionsReadyAndNoMore) {
+  FakeBroker broker(SmallRun(/*lockstep=*/false));
+  broker.SetAnswering(false);
+  AddBatches(&broker, 2);
+  const auto trainer = Start(broker);
+  EXPECT_EQ(broker.AwaitQuestions(kBuffer).size(), kBuffer);
+  // further batches want nothing while those are not answered
+  broker.AddBatch(20);
+  broker.SetAnswering(true);
+  broker.AwaitReward(3);
+  broker.AwaitQuestions(kBuffer + 1);
+}
+
+TEST(WithoutLockstep, AsksOnWithNoNewBatchWhileTheScheduleWantsLabels) {
+  v1::Run run = SmallRun(/*lockstep=*/false);
+  run.mutable_spec()->set_steps_per_label(1);  // 50 labels for the first batch
+  FakeBroker broker(run);
+  broker.AddBatch(40);
+  const auto trainer = Start(broker);
+  broker.AwaitLabels(50);
+  EXPECT_GT(broker.Rounds().size(), 2u);
+}
+
+TEST(WithoutLockstep, FindsOpenQuestionsAfterARestart) {
+  FakeBroker broker(SmallRun(/*lockstep=*/false));
+  broker.SetAnswering(false);
+  broker.AddBatch(20);
+  auto trainer = Start(broker);
+  broker.AwaitQuestions(kBuffer);
+  trainer.reset();
+  broker.AddBatch(20);
+  trainer = Start(broker);
+  // the round that stood fills the buffer: nothing else is opened
+  broker.SetAnswering(true);
+  broker.AwaitQuestions(kBuffer + 1);
+  EXPECT_EQ(broker.Rounds()[0].questions_size(), kBuffer);
+  EXPECT_EQ(broker.Rounds()[1].round(), 1);
+}
+
+TEST(WithoutLockstep, FitsAnewWithoutAnAnswerThatIsTakenBack) {
+  v1::Run run = SmallRun(/*lockstep=*/false);
+  run.mutable_spec()->mutable_queries()->set_first_labels(10);
+  FakeBroker broker(run);
+  broker.AddBatch(20);
+  const auto trainer = Start(broker);
+  broker.AwaitReward(1);
+  const int64_t published = broker.Published();
+  broker.TakeBack(5);
+  while (broker.Published() == published) absl::SleepFor(absl::Milliseconds(5));
+}
+
+TEST(StopAsking, OpensNothingMoreAndWaitsForNothing) {
+  for (const bool lockstep : {true, false}) {
+    FakeBroker broker(SmallRun(lockstep));
+    broker.SetAnswering(false);
+    broker.AddBatch(20);
+    const auto trainer = Start(broker);
+    const size_t opened = broker.AwaitQuestions(lockstep ? 25 : kBuffer).size();
+    broker.StopAsking();
+    // of no labels at all: untrained, but there for the run to end with
+    broker.AwaitReward(1);
+    broker.AddBatch(20);
+    broker.AwaitReward(2);
+    EXPECT_EQ(broker.AwaitQuestions(0).size(), opened);
+  }
+}
+
+TEST(Questions, WantAsManyAnswersAsWasDrawn) {
+  v1::Run run = SmallRun();
+  run.mutable_spec()->mutable_queries()->set_overlap(2);
+  run.mutable_spec()->mutable_queries()->set_overlap_share(0.5);
+  FakeBroker broker(run);
+  broker.SetLabelers({1, 2});
+  AddBatches(&broker, 2);
+  const auto trainer = Start(broker);
+  broker.AwaitReward(2);
+  int64_t wanted = 0;
+  std::map<int, int> by_overlap;
+  for (const v1::OpenQuestionsRequest& round : broker.Rounds()) {
+    for (const v1::NewQuestion& question : round.questions()) {
+      wanted += question.overlap();
+      ++by_overlap[question.overlap()];
+    }
+  }
+  const int64_t scheduled = run::LabelsWantedAt(run.spec(), 100);
+  EXPECT_GE(wanted, scheduled);
+  EXPECT_LE(wanted, scheduled + 1);
+  EXPECT_GT(by_overlap[1], 0);
+  EXPECT_GT(by_overlap[2], 0);
+}
+
+TEST(Questions, AreRankingsWhereTheRunSaysSo) {
+  v1::Run run = SmallRun();
+  run.mutable_spec()->mutable_queries()->set_clips_per_question(4);
+  FakeBroker broker(run);
+  AddBatches(&broker, 3);
+  const auto trainer = Start(broker);
+  broker.AwaitReward(3);
+  EXPECT_EQ(broker.LabelsOf(3), run::LabelsWantedAt(run.spec(), 150));
+  for (const v1::OpenQuestionsRequest& round : broker.Rounds()) {
+    for (const v1::NewQuestion& question : round.questions()) {
+      const std::set<std::string> clips(question.clip_ids().begin(), question.clip_ids().end());
+      EXPECT_EQ(clips.size(), 4u);
+    }
+  }
+}
+
+TEST(Questions, SetTheNewestPolicyAgainstEarlierOnesAndDoNotTrainOnIt) {
+  v1::Run run = SmallRun();
+  run.mutable_spec()->mutable_queries()->set_progress_share(0.5);
+  FakeBroker broker(run);
+  AddBatches(&broker, 6);
+  const auto trainer = Start(broker);
+  broker.AwaitReward(6);
+  int progress = 0;
+  for (const v1::OpenQuestionsRequest& round : broker.Rounds()) {
+    for (const v1::NewQuestion& question : round.questions()) {
+      if (question.purpose() != v1::PROGRESS) continue;
+      ++progress;
+      const std::string newest = absl::StrCat("clip-", round.round(), "-");
+      EXPECT_EQ(question.clip_ids(0).substr(0, newest.size()), newest);
+      EXPECT_NE(question.clip_ids(1).substr(0, newest.size()), newest);
+    }
+  }
+  EXPECT_GT(progress, 2);
+  EXPECT_EQ(broker.LabelsOf(6), run::LabelsWantedAt(run.spec(), 300));
+}
+
+TEST(Reliability, IsReportedOnceThereAreTwoLabelers) {
+  FakeBroker broker(SmallRun());
+  broker.SetLabelers({1, 2});
+  broker.AddBatch(20);
+  const auto trainer = Start(broker);
+  broker.AwaitReward(1);
+  broker.AddBatch(20);
+  broker.AwaitReward(2);
+  const std::vector<v1::Reliability> reported = broker.Reliabilities();
+  ASSERT_EQ(reported.size(), 2u);
+  EXPECT_EQ(reported[0].labeler(), 1);
+  EXPECT_GT(reported[0].labels(), 5);
+  EXPECT_LT(reported[0].low(), reported[0].high());
+}
+
+TEST(Reliability, IsNotLearnedOfASingleLabelerNorWhereTurnedOff) {
+  v1::Run off = SmallRun();
+  off.mutable_spec()->mutable_quality()->set_learn_reliability(false);
+  for (const bool single : {true, false}) {
+    FakeBroker broker(single ? SmallRun() : off);
+    if (!single) broker.SetLabelers({1, 2});
+    AddBatches(&broker, 2);
+    const auto trainer = Start(broker);
+    EXPECT_EQ(broker.AwaitReward(2), UndisturbedRewards(2));
+    EXPECT_THAT(broker.Reliabilities(), IsEmpty());
+  }
 }
 
 }  // namespace

@@ -1,0 +1,34 @@
+#include "services/reward_trainer/round_planner.h"
+
+#include "common/base/random.h"
+
+namespace backflip::reward_trainer {
+namespace {
+
+// Kinds of keyed draws, kept apart from everybody else's of the same run.
+enum : uint64_t { kOverlapDraw = 0x6f7665726c6170, kProgressDraw = 0x70726f6772657373 };
+
+// In [0, 1).
+double Draw(const v1::RunSpec& spec, uint64_t kind, int64_t round, uint64_t place) {
+  const uint64_t bits = base::SeedOf({spec.seed(), kind, static_cast<uint64_t>(round), place});
+  return static_cast<double>(bits >> 11) * 0x1p-53;
+}
+
+}  // namespace
+
+std::vector<PlannedQuestion> PlanRound(const v1::RunSpec& spec, int64_t round, int64_t labels) {
+  const v1::Queries& queries = spec.queries();
+  std::vector<PlannedQuestion> questions;
+  while (labels > 0) {
+    const uint64_t place = questions.size();
+    PlannedQuestion& question = questions.emplace_back();
+    if (Draw(spec, kOverlapDraw, round, place) < queries.overlap_share()) {
+      question.overlap = queries.overlap();
+    }
+    question.progress = Draw(spec, kProgressDraw, round, place) < queries.progress_share();
+    labels -= question.overlap;
+  }
+  return questions;
+}
+
+}  // namespace backflip::reward_trainer
