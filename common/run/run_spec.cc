@@ -133,7 +133,7 @@ v1::RunSpec DefaultRunSpec() {
   quality->set_must_play_once(true);
   quality->set_break_after_minutes(30);
   quality->set_max_fast_answers(8);
-  quality->set_max_cannot_tells(12);
+  quality->set_max_cannot_tells(8);
   // one in 500,000 by chance
   quality->set_max_one_sided(20);
   quality->set_min_gold_score(0.6);

@@ -36,6 +36,7 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
   broker->services_.push_back(MakeRunService(core));
   broker->services_.push_back(MakeClipService(core));
   broker->services_.push_back(MakeLabelingService(core, broker->options_.leases, broker->numberer_.get()));
+  broker->services_.push_back(MakePeopleService(core, broker->numberer_.get()));
   broker->services_.push_back(MakeTrainingService(core));
   broker->services_.push_back(MakeSnapshotService(core));
   broker->services_.push_back(MakeBundleService(core));

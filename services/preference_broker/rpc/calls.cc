@@ -28,8 +28,15 @@ absl::StatusOr<Caller> Authenticator::Check(Connection& connection, const std::s
   const Hub::Clock::time_point asked = Hub::Clock::now();
   ASSIGN_OR_RETURN(const Caller caller, CallerOfToken(connection, token));
   base::MutexLock lock(&mutex_);
+  if (known_.size() >= kMaxKnown) known_.clear();
   known_[key] = {caller, asked + kTokenMemory};
   return caller;
+}
+
+void Authenticator::Forget(const std::string& token) {
+  const std::string key = base::Sha256Hex(token);
+  base::MutexLock lock(&mutex_);
+  known_.erase(key);
 }
 
 absl::Status Gathered::Begin(absl::string_view what, int64_t size, const std::string& sha256, int64_t max_size) {

@@ -36,9 +36,12 @@ inline constexpr std::chrono::milliseconds kLookAgain(1000);
 class Authenticator {
  public:
   absl::StatusOr<Caller> Check(Connection& connection, const std::string& token);
+  // The token was revoked through this broker: refused from now on.
+  void Forget(const std::string& token);
 
  private:
   static constexpr std::chrono::seconds kTokenMemory{2};
+  static constexpr size_t kMaxKnown = 20'000;
   struct Known {
     Caller caller;
     Hub::Clock::time_point until;
@@ -53,8 +56,10 @@ struct Core {
   Hub* hub;
   Authenticator* authenticator;
 
+  // Nobody, as Caller(), where a method is open to anyone.
   absl::StatusOr<Caller> Authorize(Connection& connection, const std::string& token,
                                    absl::string_view method) const {
+    if (IsOpenToAnyone(method)) return Caller();
     ASSIGN_OR_RETURN(const Caller caller, authenticator->Check(connection, token));
     RETURN_IF_ERROR(CheckRole(method, caller.role));
     return caller;

@@ -6,6 +6,7 @@
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/exported_labels.h"
 #include "services/preference_broker/store/questions.h"
+#include "services/preference_broker/store/scenes.h"
 #include "services/preference_broker/store/topics.h"
 
 namespace backflip::broker {
@@ -62,6 +63,15 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
                    numberer_->Number(run_id);
                    return absl::OkStatus();
                  });
+  }
+
+  grpc::ServerUnaryReactor* GetScene(grpc::CallbackServerContext* context, const v1::GetSceneRequest* request,
+                                     v1::GetSceneResponse* response) override {
+    return Unary(core_, "LabelingService/GetScene", context, [=](Connection& connection, const Caller&) -> absl::Status {
+      RETURN_IF_ERROR(CheckClipId("scene_hash", request->scene_hash()));
+      ASSIGN_OR_RETURN(*response->mutable_glb(), broker::GetScene(connection, request->scene_hash()));
+      return absl::OkStatus();
+    });
   }
 
   grpc::ServerWriteReactor<v1::ExportedLabel>* Export(grpc::CallbackServerContext* context,

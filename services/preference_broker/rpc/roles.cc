@@ -1,6 +1,7 @@
 #include "services/preference_broker/rpc/roles.h"
 
 #include <algorithm>
+#include <array>
 #include <initializer_list>
 #include <string>
 
@@ -17,6 +18,10 @@ constexpr Role kLearner = Role::kLearner;
 constexpr Role kTrainer = Role::kTrainer;
 constexpr Role kWorker = Role::kWorker;
 
+// Callers that have no token yet.
+constexpr std::array<absl::string_view, 2> kOpenToAnyone = {"PeopleService/DescribeInvite",
+                                                            "PeopleService/AcceptInvite"};
+
 struct Rule {
   absl::string_view method;
   std::initializer_list<Role> roles;
@@ -29,6 +34,7 @@ const std::initializer_list<Rule> kRules = {
     {"RunService/Watch", {kOperator, kReviewer, kLearner, kTrainer, kWorker}},
     {"RunService/Continue", {kOperator}},
     {"RunService/Cancel", {kOperator}},
+    {"RunService/StopAsking", {kOperator}},
     {"RunService/ListMetrics", {kOperator, kReviewer}},
     {"RunService/ReportMetrics", {kLearner, kTrainer}},
     {"RunService/ReportEvaluation", {kWorker}},
@@ -41,7 +47,18 @@ const std::initializer_list<Rule> kRules = {
     {"LabelingService/Heartbeat", {kLabeler, kTeacher}},
     {"LabelingService/Submit", {kLabeler, kTeacher}},
     {"LabelingService/Undo", {kLabeler, kTeacher}},
+    {"LabelingService/GetSession", {kLabeler, kTeacher}},
+    {"LabelingService/GetGuide", {kLabeler, kTeacher}},
+    {"LabelingService/GetScene", {kLabeler, kTeacher, kReviewer, kOperator}},
     {"LabelingService/Export", {kReviewer, kOperator}},
+
+    {"PeopleService/Invite", {kOperator}},
+    {"PeopleService/SignOut", {kLabeler, kTeacher, kReviewer, kOperator, kLearner, kTrainer, kWorker}},
+    {"PeopleService/ListLabelers", {kReviewer, kOperator}},
+    {"PeopleService/SetLabelerState", {kReviewer, kOperator}},
+    {"PeopleService/ForgetLabeler", {kOperator}},
+    {"PeopleService/Statement", {kOperator}},
+    {"PeopleService/RetractLabels", {kOperator}},
 
     {"TrainingService/OpenQuestions", {kTrainer}},
     {"TrainingService/FollowLabels", {kTrainer}},
@@ -57,6 +74,7 @@ const std::initializer_list<Rule> kRules = {
 
     {"BundleService/Put", {kOperator}},
     {"BundleService/Get", {kWorker, kOperator, kReviewer}},
+    {"BundleService/PutScene", {kOperator}},
 
     {"ClaimService/Claim", {kLearner, kTrainer}},
     {"ClaimService/Renew", {kLearner, kTrainer}},
@@ -67,6 +85,10 @@ const std::initializer_list<Rule> kRules = {
 };
 
 }  // namespace
+
+bool IsOpenToAnyone(absl::string_view method) {
+  return std::find(kOpenToAnyone.begin(), kOpenToAnyone.end(), method) != kOpenToAnyone.end();
+}
 
 absl::Status CheckRole(absl::string_view method, Role role) {
   for (const Rule& rule : kRules) {

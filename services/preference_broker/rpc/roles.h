@@ -10,6 +10,8 @@ namespace backflip::broker {
 
 // `method` as "RunService/Create". PERMISSION_DENIED unless the table allows it.
 absl::Status CheckRole(absl::string_view method, Role role);
+// Whether it may be called without a token.
+bool IsOpenToAnyone(absl::string_view method);
 
 }  // namespace backflip::broker
 

@@ -83,6 +83,14 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
     });
   }
 
+  grpc::ServerUnaryReactor* StopAsking(grpc::CallbackServerContext* context, const v1::StopAskingRequest* request,
+                                       v1::Run* response) override {
+    return Unary(core_, "RunService/StopAsking", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      ASSIGN_OR_RETURN(*response, broker::StopAsking(connection, caller, request->run_id()));
+      return absl::OkStatus();
+    });
+  }
+
   grpc::ServerUnaryReactor* ListMetrics(grpc::CallbackServerContext* context, const v1::ListMetricsRequest* request,
                                         v1::ListMetricsResponse* response) override {
     return Unary(core_, "RunService/ListMetrics", context, [=](Connection& connection, const Caller&) -> absl::Status {

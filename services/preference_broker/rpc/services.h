@@ -10,6 +10,7 @@
 
 #include "backflip/v1/clip.grpc.pb.h"
 #include "backflip/v1/label.grpc.pb.h"
+#include "backflip/v1/people.grpc.pb.h"
 #include "backflip/v1/run.grpc.pb.h"
 #include "backflip/v1/snapshot.grpc.pb.h"
 #include "backflip/v1/work.grpc.pb.h"
@@ -47,6 +48,7 @@ class FeedNumberer {
 std::unique_ptr<grpc::Service> MakeRunService(Core core);
 std::unique_ptr<grpc::Service> MakeClipService(Core core);
 std::unique_ptr<grpc::Service> MakeLabelingService(Core core, Leases leases, FeedNumberer* numberer);
+std::unique_ptr<grpc::Service> MakePeopleService(Core core, FeedNumberer* numberer);
 std::unique_ptr<grpc::Service> MakeTrainingService(Core core);
 std::unique_ptr<grpc::Service> MakeSnapshotService(Core core);
 std::unique_ptr<grpc::Service> MakeBundleService(Core core);

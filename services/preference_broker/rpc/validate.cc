@@ -43,6 +43,12 @@ bool IsPrintable(const std::string& text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
 }
 
+bool IsHex64(const std::string& text) {
+  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
+           return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
+         });
+}
+
 bool IsTaskName(const std::string& name) {
   return !name.empty() && name.size() <= 64 && absl::ascii_islower(name[0]) &&
          std::all_of(name.begin(), name.end(), [](char c) {
@@ -56,7 +62,10 @@ bool IsIdentifier(const std::string& name) {
          std::all_of(name.begin(), name.end(), [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
 }
 
-bool IsUtf8WithoutNul(const std::string& text) {
+// Code points of `text` in turn; false at the first that is NUL or no UTF-8, or
+// that `accept` refuses.
+template <typename Accept>
+bool EveryCodePoint(const std::string& text, Accept accept) {
   for (size_t i = 0; i < text.size();) {
     const unsigned char c = text[i];
     int more = 0;
@@ -79,9 +88,22 @@ bool IsUtf8WithoutNul(const std::string& text) {
     }
     static constexpr uint32_t kSmallest[] = {0, 0x80, 0x800, 0x10000};
     if (point < kSmallest[more] || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF)) return false;
+    if (!accept(point)) return false;
     i += more + 1;
   }
   return true;
+}
+
+bool IsUtf8WithoutNul(const std::string& text) {
+  return EveryCodePoint(text, [](uint32_t) { return true; });
+}
+
+// Control characters, line and paragraph separators, and marks that turn the
+// direction of what follows them, so that text looks like other text.
+bool IsControl(uint32_t point) {
+  return point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x2028 || point == 0x2029 || point == 0x200E ||
+         point == 0x200F || point == 0x061C || (point >= 0x202A && point <= 0x202E) ||
+         (point >= 0x2066 && point <= 0x2069) || point == 0xFEFF;
 }
 
 }  // namespace
@@ -111,12 +133,81 @@ absl::Status CheckText(absl::string_view field, const std::string& text, size_t 
   return absl::OkStatus();
 }
 
+absl::Status CheckPlainText(absl::string_view field, const std::string& text, size_t max_bytes) {
+  RETURN_IF_ERROR(CheckText(field, text, max_bytes));
+  if (EveryCodePoint(text, [](uint32_t point) { return point == '\n' || point == '\t' || !IsControl(point); })) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(field, " must be without control characters"));
+}
+
+absl::Status CheckPseudonym(absl::string_view field, const std::string& name) {
+  int characters = 0;
+  const bool plain = EveryCodePoint(name, [&](uint32_t point) {
+    ++characters;
+    return !IsControl(point);
+  });
+  if (plain && characters >= 1 && characters <= 64 && name.front() != ' ' && name.back() != ' ') {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      field, " must be 1 to 64 printable characters on one line, without a blank at either end"));
+}
+
+absl::Status CheckPerson(int64_t labeler_id, const std::string& name) {
+  if ((labeler_id != 0) == !name.empty()) {
+    return absl::InvalidArgumentError("say who: by labeler_id or by name, not by both");
+  }
+  return name.empty() ? absl::OkStatus() : CheckPseudonym("name", name);
+}
+
+absl::Status CheckInvite(const v1::InviteRequest& request) {
+  RETURN_IF_ERROR(CheckRequestId("request_id", request.request_id()));
+  RETURN_IF_ERROR(CheckPseudonym("name", request.name()));
+  if (request.role() == v1::INVITE_ROLE_UNSPECIFIED || !v1::InviteRole_IsValid(request.role())) {
+    return absl::InvalidArgumentError(
+        "role must be INVITE_LABELER, INVITE_REVIEWER, INVITE_OPERATOR or INVITE_TEACHER");
+  }
+  RETURN_IF_ERROR(CheckRange("the number of run_ids", request.run_ids_size(), 0, 1000));
+  if (request.role() == v1::INVITE_OPERATOR && request.run_ids_size() > 0) {
+    return absl::InvalidArgumentError("run_ids must be empty for an operator, who has to do with all runs");
+  }
+  RETURN_IF_ERROR(CheckRange("expires_ms", request.expires_ms(), 0, kMaxMillis));
+  RETURN_IF_ERROR(CheckRange("answers_wanted", request.answers_wanted(), 0, 1'000'000));
+  RETURN_IF_ERROR(CheckRange("minutes_wanted", request.minutes_wanted(), 0, 100'000));
+  if (!request.has_group()) return absl::OkStatus();
+  if (request.role() != v1::INVITE_LABELER) {
+    return absl::InvalidArgumentError("group is for labelers: reviewers, operators and teachers are invited one by one");
+  }
+  const v1::GroupInvite& group = request.group();
+  RETURN_IF_ERROR(CheckRange("group.cap", group.cap(), 1, 100'000));
+  RETURN_IF_ERROR(CheckPlainText("group.consent", group.consent(), 20'000));
+  RETURN_IF_ERROR(CheckPlainText("group.price", group.price(), 500));
+  return group.completion_code().empty() ? absl::OkStatus()
+                                         : CheckName("group.completion_code", group.completion_code());
+}
+
+absl::Status CheckGlb(const std::string& glb) {
+  constexpr size_t kHead = 12;
+  constexpr size_t kMaxBytes = 3 << 20;
+  if (glb.size() < kHead || glb.size() > kMaxBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("glb has ", glb.size(), " bytes, but must have from ", kHead, " to ", kMaxBytes));
+  }
+  const auto word = [&](size_t at) {
+    uint32_t value = 0;
+    for (size_t i = 0; i < 4; ++i) value |= uint32_t{static_cast<unsigned char>(glb[at + i])} << (8 * i);
+    return value;
+  };
+  if (glb.compare(0, 4, "glTF") != 0 || word(4) != 2 || word(8) != glb.size()) {
+    return absl::InvalidArgumentError("glb is no binary glTF 2: its head tells another kind, version or length");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckClipId(absl::string_view field, const std::string& id) {
-  const bool hex = id.size() == 64 && std::all_of(id.begin(), id.end(), [](char c) {
-                     return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
-                   });
-  if (hex) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(field, " must be 64 lower-case hexadecimal digits, as Upload answered"));
+  if (IsHex64(id)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(field, " must be 64 lower-case hexadecimal digits"));
 }
 
 absl::Status CheckTask(const v1::TaskInfo& task) {
@@ -127,6 +218,11 @@ absl::Status CheckTask(const v1::TaskInfo& task) {
   RETURN_IF_ERROR(CheckClipId("task.bundle_hash", task.bundle_hash()));
   RETURN_IF_ERROR(CheckText("task.fingerprint", task.fingerprint(), 128));
   RETURN_IF_ERROR(CheckText("task.question", task.question(), 200));
+  RETURN_IF_ERROR(CheckPlainText("task.instructions", task.instructions(), 20'000));
+  if (!task.scene_hash().empty() && !IsHex64(task.scene_hash())) {
+    return absl::InvalidArgumentError(
+        "task.scene_hash must be 64 lower-case hexadecimal digits, as BundleService.PutScene answered");
+  }
   RETURN_IF_ERROR(CheckRange("task.observation_size", task.observation_size(), 1, 100'000));
   RETURN_IF_ERROR(CheckRange("task.action_size", task.action_size(), 1, 10'000));
   RETURN_IF_ERROR(CheckNumbers("task", "action_low", task.action_low(), task.action_size(), "action_size"));

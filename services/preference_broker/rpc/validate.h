@@ -9,10 +9,14 @@
 #include "absl/strings/string_view.h"
 #include "backflip/v1/clip.pb.h"
 #include "backflip/v1/label.pb.h"
+#include "backflip/v1/people.pb.h"
 #include "backflip/v1/run.pb.h"
 #include "services/preference_broker/store/callers.h"
 
 namespace backflip::broker {
+
+// Milliseconds since the epoch that the database can hold: the year 10000.
+inline constexpr int64_t kMaxMillis = 253'402'300'800'000;
 
 absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low, int64_t high);
 // 16 to 64 printable ASCII characters.
@@ -22,14 +26,24 @@ absl::Status CheckName(absl::string_view field, const std::string& name);
 // Of labelers' programs and of messages: UTF-8 without NUL, which the database
 // cannot hold.
 absl::Status CheckText(absl::string_view field, const std::string& text, size_t max_bytes);
+// As CheckText, and without control characters but line breaks and tabs, and without
+// marks that turn the direction of writing: shown to people, as plain text.
+absl::Status CheckPlainText(absl::string_view field, const std::string& text, size_t max_bytes);
+// A pseudonym: as CheckPlainText on one line, 1 to 64 characters, no blank at either end.
+absl::Status CheckPseudonym(absl::string_view field, const std::string& name);
+// Of a request that says who by id or by name: one of the two.
+absl::Status CheckPerson(int64_t labeler_id, const std::string& name);
 absl::Status CheckClipId(absl::string_view field, const std::string& id);
 
 absl::Status CheckTask(const v1::TaskInfo& task);
 // `name` is said in errors: "clips[3]".
 absl::Status CheckClip(absl::string_view name, const v1::Clip& clip, const v1::TaskInfo& task);
 absl::Status CheckNewQuestions(const v1::OpenQuestionsRequest& request);
-absl::Status CheckReliability(const v1::ReportReliabilityRequest& request);
 absl::Status CheckSubmit(const v1::SubmitRequest& request);
+absl::Status CheckInvite(const v1::InviteRequest& request);
+absl::Status CheckReliability(const v1::ReportReliabilityRequest& request);
+// Binary glTF by its head: magic, version 2 and length.
+absl::Status CheckGlb(const std::string& glb);
 absl::Status CheckMetrics(const v1::ReportMetricsRequest& request, Role role);
 absl::Status CheckEvaluation(absl::string_view name, const v1::Evaluation& evaluation,
                              const v1::TaskInfo& task);

@@ -8,6 +8,7 @@
 #include "services/preference_broker/store/bundles.h"
 #include "services/preference_broker/store/claims.h"
 #include "services/preference_broker/store/clips.h"
+#include "services/preference_broker/store/scenes.h"
 #include "services/preference_broker/store/topics.h"
 
 namespace backflip::broker {
@@ -59,6 +60,15 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
                            page->emplace_back().set_data(*std::move(chunk));
                            return Stream::Next::kMore;
                          });
+  }
+
+  grpc::ServerUnaryReactor* PutScene(grpc::CallbackServerContext* context, const v1::PutSceneRequest* request,
+                                     v1::PutSceneResponse* response) override {
+    return Unary(core_, "BundleService/PutScene", context, [=](Connection& connection, const Caller&) -> absl::Status {
+      RETURN_IF_ERROR(CheckGlb(request->glb()));
+      ASSIGN_OR_RETURN(*response->mutable_scene_hash(), broker::PutScene(connection, request->glb()));
+      return absl::OkStatus();
+    });
   }
 
  private:

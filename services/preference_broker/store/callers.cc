@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -19,10 +21,6 @@
 
 namespace backflip::broker {
 namespace {
-
-std::string TokenHash(absl::string_view token) {
-  return absl::HexStringToBytes(base::Sha256Hex(token));
-}
 
 absl::Status FileError(absl::string_view what, const std::string& path) {
   return absl::FailedPreconditionError(
@@ -81,30 +79,71 @@ absl::string_view RoleName(Role role) {
   return "";
 }
 
+std::vector<int64_t> Ids(const pqxx::field& field) {
+  std::vector<int64_t> ids;
+  for (const char* at = field.c_str(); *at != '\0';) {
+    if (*at == '{' || *at == '}' || *at == ',') {
+      ++at;
+      continue;
+    }
+    char* end = nullptr;
+    ids.push_back(std::strtoll(at, &end, 10));
+    if (end == at) break;
+    at = end;
+  }
+  return ids;
+}
+
+absl::Status CheckRunAllowed(const Caller& caller, int64_t run_id) {
+  if (caller.run_ids.empty() ||
+      std::find(caller.run_ids.begin(), caller.run_ids.end(), run_id) != caller.run_ids.end()) {
+    return absl::OkStatus();
+  }
+  return absl::PermissionDeniedError(
+      absl::StrCat("your invite is not for run ", run_id, ": ask who invited you for one that is"));
+}
+
+std::string RandomSecret() {
+  return absl::WebSafeBase64Escape(absl::HexStringToBytes(base::RandomHex128() + base::RandomHex128()));
+}
+
+std::string SecretHash(absl::string_view secret) {
+  return absl::HexStringToBytes(base::Sha256Hex(secret));
+}
+
 absl::StatusOr<Caller> CallerOfToken(Connection& connection, absl::string_view token) {
-  const std::string hash = TokenHash(token);
+  const std::string hash = SecretHash(token);
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<Caller> {
     const pqxx::result rows = t.Exec(
-        "SELECT c.id, c.role FROM tokens k JOIN callers c ON c.id = k.caller_id "
-        "WHERE k.sha256 = $1 AND k.revoked_at IS NULL",
+        "SELECT c.id, c.role, c.run_ids FROM tokens k JOIN callers c ON c.id = k.caller_id "
+        "WHERE k.sha256 = $1 AND k.revoked_at IS NULL AND c.state <> 'REVOKED'",
         Bytes{hash});
     if (rows.empty()) {
       return absl::UnauthenticatedError(
-          "the token is unknown or revoked; send `authorization: Bearer TOKEN` with one that "
-          "`preference-broker migrate --tokens DIR` made");
+          "the token is unknown or revoked; send `authorization: Bearer TOKEN` with one that an invite gave, "
+          "or that `preference-broker migrate --tokens DIR` made");
     }
     Caller caller;
     caller.id = Int(rows[0][0]);
     for (const Role role : kAllRoles) {
       if (Text(rows[0][1]) == RoleName(role)) caller.role = role;
     }
+    caller.run_ids = Ids(rows[0][2]);
     return caller;
+  });
+}
+
+absl::Status RevokeToken(Connection& connection, absl::string_view token) {
+  const std::string hash = SecretHash(token);
+  return connection.Transact([&](Transaction& t) -> absl::Status {
+    t.Exec("UPDATE tokens SET revoked_at = now() WHERE sha256 = $1 AND revoked_at IS NULL", Bytes{hash});
+    return absl::OkStatus();
   });
 }
 
 absl::Status RegisterToken(Connection& connection, absl::string_view name, Role role,
                            absl::string_view token) {
-  const std::string hash = TokenHash(token);
+  const std::string hash = SecretHash(token);
   return connection.Transact([&](Transaction& t) -> absl::Status {
     t.Exec("INSERT INTO callers (name, role) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", name,
            RoleName(role));

@@ -5,6 +5,8 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
+
 #include "absl/strings/string_view.h"
 
 #include "services/preference_broker/store/connection.h"
@@ -23,10 +25,25 @@ absl::string_view RoleName(Role role);
 struct Caller {
   int64_t id = 0;
   Role role = Role::kLabeler;
+  // Runs that the caller has to do with; empty: all.
+  std::vector<int64_t> run_ids;
 };
 
-// UNAUTHENTICATED: unknown or revoked.
+// The numbers of a bigint[].
+std::vector<int64_t> Ids(const pqxx::field& field);
+
+// PERMISSION_DENIED: the caller's invite is for other runs.
+absl::Status CheckRunAllowed(const Caller& caller, int64_t run_id);
+
+// 43 characters of base64url, 256 random bits: a token or the secret of an invite.
+std::string RandomSecret();
+// 32 bytes: what is kept of it.
+std::string SecretHash(absl::string_view secret);
+
+// UNAUTHENTICATED: unknown or revoked, the token or who it stands for.
 absl::StatusOr<Caller> CallerOfToken(Connection& connection, absl::string_view token);
+// Sign out. Idempotent.
+absl::Status RevokeToken(Connection& connection, absl::string_view token);
 
 // Lets `token` stand for the caller `name`, who is made with `role` when new.
 // Idempotent. FAILED_PRECONDITION: the token was revoked, or stands for

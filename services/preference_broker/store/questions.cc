@@ -295,7 +295,7 @@ absl::StatusOr<v1::LeaseResponse> LeaseQuestions(Connection& connection, const C
         question->set_lease_id(Text(row[0]));
         question->set_lease_ms(lease_ms);
         question->set_text(task.question());
-        question->set_scene_hash(task.bundle_hash());
+        question->set_scene_hash(task.scene_hash());
         question->set_playback_fps(task.playback_fps());
         question->set_run_id(Int(row[2]));
         questions[question_id] = question;

@@ -9,6 +9,7 @@
 #include "common/base/status_macros.h"
 #include "common/run/run_spec.h"
 #include "services/preference_broker/store/claims.h"
+#include "services/preference_broker/store/scenes.h"
 #include "services/preference_broker/store/topics.h"
 
 namespace backflip::broker {
@@ -45,7 +46,9 @@ constexpr char kRunColumns[] =
     "  EXISTS (SELECT FROM claims c WHERE c.run_id = r.id AND c.role = 'trainer' "
     "    AND c.released_at IS NULL AND c.expires_at > now()) AS trainer, "
     "  coalesce(learner.wanted_steps, 0) AS wanted, "
-    "  greatest(r.progress_at, learner.claimed_at) < now() - interval '10 seconds' AS quiet "
+    "  greatest(r.progress_at, learner.claimed_at) < now() - interval '10 seconds' AS quiet, "
+    "  r.asking_stopped, coalesce(r.forked_from_run, 0) AS forked_run, "
+    "  coalesce(r.forked_from_version, 0) AS forked_version "
     "FROM runs r LEFT JOIN claims learner ON learner.run_id = r.id AND learner.role = 'learner' "
     "  AND learner.released_at IS NULL AND learner.expires_at > now() ";
 
@@ -80,6 +83,9 @@ v1::Run RunOf(const pqxx::row& row) {
   run.set_started_ms(Millis(row[12]));
   run.set_finished_ms(Millis(row[13]));
   run.set_leases(Int(row["leases"]));
+  run.set_asking_stopped(Bool(row["asking_stopped"]));
+  run.set_forked_from_run(Int(row["forked_run"]));
+  run.set_forked_from_version(Int(row["forked_version"]));
   run.set_limit(LimitOf(run, row));
   return run;
 }
@@ -125,8 +131,8 @@ void TouchRun(Transaction& t, int64_t run_id) {
 
 void Audit(Transaction& t, int64_t caller_id, int64_t run_id, absl::string_view action,
            absl::string_view detail) {
-  t.Exec("INSERT INTO audit (caller_id, run_id, action, detail) VALUES ($1, $2, $3, $4)", caller_id,
-         run_id, action, detail);
+  t.Exec("INSERT INTO audit (caller_id, run_id, action, detail) VALUES ($1, nullif($2::bigint, 0), $3, $4)",
+         caller_id, run_id, action, detail);
 }
 
 absl::StatusOr<v1::Run> CreateRun(Connection& connection, const Caller& caller,
@@ -142,6 +148,7 @@ absl::StatusOr<v1::Run> CreateRun(Connection& connection, const Caller& caller,
       return absl::NotFoundError(absl::StrCat("the task bundle ", request.task().bundle_hash(),
                                               " is not stored here: put it with BundleService.Put first"));
     }
+    if (!request.task().scene_hash().empty()) RETURN_IF_ERROR(CheckSceneExists(t, request.task().scene_hash()));
     const int64_t id = Int(t.Exec(
         "INSERT INTO runs (reward, spec, task, has_true_reward, bundle) VALUES ($1, $2, $3, $4, $5) RETURNING id",
         v1::RewardSource_Name(request.spec().reward()), Bytes{spec}, Bytes{task},
@@ -200,7 +207,8 @@ absl::StatusOr<v1::Run> ContinueRun(Connection& connection, const Caller& caller
     spec.set_steps(spec.steps() + request.add_steps());
     RETURN_IF_ERROR(run::ValidateRunSpec(spec));
     const std::string bytes = spec.SerializeAsString();
-    t.Exec("UPDATE runs SET state = 'QUEUED', spec = $2, message = '', finished_at = NULL WHERE id = $1",
+    t.Exec("UPDATE runs SET state = 'QUEUED', spec = $2, message = '', finished_at = NULL, asking_stopped = false "
+           "WHERE id = $1",
            request.run_id(), Bytes{bytes});
     t.Exec("INSERT INTO run_requests (request_id, run_id, body_sha256) VALUES ($1, $2, $3)",
            request.request_id(), request.run_id(), Bytes{body});
@@ -231,6 +239,19 @@ absl::StatusOr<v1::Run> CancelRun(Connection& connection, const Caller& caller,
       t.Signal(kQuestionsTopic);
     }
     return GetRun(t, request.run_id(), true);
+  });
+}
+
+absl::StatusOr<v1::Run> StopAsking(Connection& connection, const Caller& caller, int64_t run_id) {
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Run> {
+    RETURN_IF_ERROR(CheckRunExists(t, run_id));
+    if (!t.Exec("UPDATE runs SET asking_stopped = true WHERE id = $1 AND NOT asking_stopped RETURNING id", run_id)
+             .empty()) {
+      Audit(t, caller.id, run_id, "stop asking", "");
+      TouchRun(t, run_id);
+      t.Signal(kQuestionsTopic);
+    }
+    return GetRun(t, run_id, true);
   });
 }
 

@@ -17,6 +17,7 @@ absl::Status UnknownRun(int64_t run_id);
 absl::Status CheckRunExists(Transaction& t, int64_t run_id);
 // The run's revision grows, and whoever watches it wakes.
 void TouchRun(Transaction& t, int64_t run_id);
+// `run_id` 0: of no run.
 void Audit(Transaction& t, int64_t caller_id, int64_t run_id, absl::string_view action,
            absl::string_view detail);
 
@@ -32,6 +33,9 @@ absl::StatusOr<v1::Run> ContinueRun(Connection& connection, const Caller& caller
                                     const v1::ContinueRunRequest& request);
 absl::StatusOr<v1::Run> CancelRun(Connection& connection, const Caller& caller,
                                   const v1::CancelRunRequest& request);
+
+// No question of the run is leased or opened any more. Idempotent.
+absl::StatusOr<v1::Run> StopAsking(Connection& connection, const Caller& caller, int64_t run_id);
 
 // Spec and task of a run: what checking its input needs.
 struct RunDefinition {

@@ -27,17 +27,19 @@ CREATE TABLE invites (
   created_at timestamptz NOT NULL DEFAULT now(),
   expires_at timestamptz NOT NULL
 );
+CREATE INDEX invites_created_by ON invites (created_by);
 
 ALTER TABLE callers
   ADD COLUMN state text NOT NULL DEFAULT 'ACTIVE' CHECK (state IN ('ACTIVE', 'PAUSED', 'REVOKED')),
   ADD COLUMN reason text NOT NULL DEFAULT '',  -- of a pause or a warning
   ADD COLUMN warned_at timestamptz,
+  ADD COLUMN rules_since timestamptz,  -- answers before are no matter of the rules
   ADD COLUMN invite_id bigint REFERENCES invites,
   ADD COLUMN outside_id text,  -- on the platform that pays
   ADD COLUMN run_ids bigint[] NOT NULL DEFAULT '{}',  -- empty: all
   ADD COLUMN seen_at timestamptz,
   ADD COLUMN forgotten_at timestamptz;
-CREATE UNIQUE INDEX callers_outside ON callers (invite_id, outside_id) WHERE outside_id IS NOT NULL;
+CREATE UNIQUE INDEX callers_outside ON callers (invite_id, outside_id);
 
 -- The call that accepted an invite, so that a repeated one gives one token.
 ALTER TABLE tokens ADD COLUMN request_id text;
@@ -55,11 +57,13 @@ CREATE TABLE labeler_time (
   guide_read boolean NOT NULL DEFAULT false,
   PRIMARY KEY (caller_id, run_id)
 );
+CREATE INDEX labeler_time_run ON labeler_time (run_id);
 
 ALTER TABLE runs
   ADD COLUMN asking_stopped boolean NOT NULL DEFAULT false,
   ADD COLUMN forked_from_run bigint REFERENCES runs,
   ADD COLUMN forked_from_version bigint;
+CREATE INDEX runs_forked_from ON runs (forked_from_run) WHERE forked_from_run IS NOT NULL;
 
 -- Pairs with a known answer.
 CREATE TABLE gold_pairs (
@@ -78,6 +82,7 @@ CREATE TABLE gold_pairs (
 );
 CREATE INDEX gold_pairs_first ON gold_pairs (first_clip);
 CREATE INDEX gold_pairs_second ON gold_pairs (second_clip);
+CREATE INDEX gold_pairs_created_by ON gold_pairs (created_by);
 
 -- Questions of purpose GOLD, QUALIFICATION and REPEAT are made for one labeler
 -- when they lease them: they belong to no round and have no ordinal. TRAIN
@@ -90,14 +95,23 @@ ALTER TABLE questions
   ADD COLUMN gold_id bigint REFERENCES gold_pairs,
   ADD COLUMN repeat_of bigint REFERENCES questions,
   ADD COLUMN selector text NOT NULL DEFAULT '',  -- who chose it, where no round says
-  -- Set once the question wants no more answers, whoever still holds it.
-  ADD COLUMN closed boolean NOT NULL DEFAULT false,
+  -- Set for those made for one labeler: nobody else is asked them.
+  ADD COLUMN made_for bigint REFERENCES callers,
+  -- How many: more than 2 are to be put in order.
+  ADD COLUMN clips smallint NOT NULL DEFAULT 2 CHECK (clips BETWEEN 2 AND 8),
   ADD CONSTRAINT questions_known CHECK ((gold_id IS NOT NULL) = (purpose IN ('GOLD', 'QUALIFICATION'))),
   ADD CONSTRAINT questions_repeated CHECK ((repeat_of IS NOT NULL) = (purpose = 'REPEAT')),
+  ADD CONSTRAINT questions_made
+    CHECK ((made_for IS NOT NULL) = (purpose IN ('GOLD', 'QUALIFICATION', 'REPEAT'))),
   ADD CONSTRAINT questions_in_rounds
     CHECK ((round IS NULL AND ordinal IS NULL) OR purpose IN ('TRAIN', 'PROGRESS'));
 CREATE INDEX questions_gold ON questions (gold_id) WHERE gold_id IS NOT NULL;
 CREATE INDEX questions_repeat ON questions (repeat_of) WHERE repeat_of IS NOT NULL;
+CREATE INDEX questions_made_for ON questions (made_for, run_id) WHERE made_for IS NOT NULL;
+DROP INDEX questions_open;
+CREATE INDEX questions_open ON questions (run_id, ordinal) WHERE open_slots > 0 AND made_for IS NULL;
+
+CREATE INDEX leases_held ON leases (caller_id) WHERE state = 'LIVE';
 
 ALTER TABLE labels
   ADD COLUMN first_played_ms integer NOT NULL DEFAULT 0,
