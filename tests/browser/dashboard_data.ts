@@ -84,13 +84,15 @@ export class FakeReview {
   labels: LabelRow[] = [];
   // Names and requests of the calls, in order.
   calls: { method: string; request: any }[] = [];
+  // Nobody answers.
+  offline = false;
   private waiting: (() => void)[] = [];
   private readonly random = generator(6);
   private clipNumbers = new Map<string, number>();
 
   constructor(
     readonly kind: "rich" | "empty" | "baseline",
-    private readonly sceneHash: string,
+    private readonly sceneHash = "5c".repeat(32),
     private readonly now = Date.now(),
   ) {
     if (kind === "empty") {
@@ -117,6 +119,19 @@ export class FakeReview {
     change();
     ++this.revision;
     for (const wake of this.waiting.splice(0)) wake();
+  }
+
+  requests(method: string): any[] {
+    return this.calls.filter((call) => call.method === method).map(({ request }) => request);
+  }
+
+  count(method: string): number {
+    return this.requests(method).length;
+  }
+
+  // Long polls that wait now.
+  get watching(): number {
+    return this.waiting.length;
   }
 
   get handlers(): Record<string, Handler> {
@@ -155,14 +170,18 @@ export class FakeReview {
         SignOut: () => ({}),
       }),
       ...record("ReviewService", {
-        Watch: async ({ sinceRevision, waitMs }) => {
+        Watch: async ({ runId, sinceRevision, waitMs }) => {
           if (Number(sinceRevision ?? 0) >= this.revision) {
             await new Promise<void>((resolve) => {
-              this.waiting.push(resolve);
-              setTimeout(resolve, Math.min(Number(waitMs ?? 0), 5000));
+              const wake = () => {
+                this.waiting = this.waiting.filter((waiting) => waiting !== wake);
+                resolve();
+              };
+              this.waiting.push(wake);
+              setTimeout(wake, Number(waitMs ?? 0)).unref();
             });
           }
-          return this.dashboard();
+          return { ...this.dashboard(), run: { ...this.run(), id: String(runId) } };
         },
         ListLabels: (request) => this.listLabels(request),
         ListDisagreements: () => ({ questions: this.disputed() }),

@@ -48,7 +48,7 @@ export class App {
   private seenVersion = -1;
 
   private readonly choice = h("select", {
-    id: "run",
+    attributes: { "aria-label": "Run" },
     on: {
       change: () => this.select(Number(this.choice.value)),
       focus: () => void this.listRuns(),
@@ -130,7 +130,7 @@ export class App {
         "header",
         {},
         h("h1", {}, "Backflip", h("span", { class: "sr" }, " dashboard")),
-        h("label", { class: "run-choice" }, h("span", { class: "sr" }, "Run"), this.choice),
+        h("div", { class: "run-choice" }, this.choice),
         h(
           "div",
           { class: "head-buttons" },
@@ -220,6 +220,7 @@ export class App {
       } catch (failure) {
         if (signal.aborted) return;
         ++failures;
+        revision = 0; // answered at once when it is back
         this.say(`${sentence(failure)} Trying again …`);
         await new Promise((resolve) => setTimeout(resolve, Math.min(15000, 500 * 2 ** failures)));
       }
@@ -280,9 +281,8 @@ export class App {
         if (!still()) return;
         this.learning.update(run, points, evaluations);
         const newest = evaluations.reduce((most, e) => Math.max(most, e.policyVersion), 0);
-        if (newest !== this.seenVersion) {
+        if (newest !== this.seenVersion && (await this.episode.update(stage, newest > 0))) {
           this.seenVersion = newest;
-          this.episode.update(stage);
         }
       }),
     ];

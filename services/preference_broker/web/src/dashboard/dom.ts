@@ -92,6 +92,7 @@ export class KeyedList<T> {
   ) {}
 
   set(items: readonly T[]): void {
+    const focused = document.activeElement as HTMLElement | null;
     const gone = new Map(this.rows);
     let place: ChildNode | null = this.parent.firstChild;
     for (const item of items) {
@@ -110,6 +111,10 @@ export class KeyedList<T> {
       row.element.remove();
       row.remove?.();
       this.rows.delete(key);
+    }
+    // an element that moves loses the focus
+    if (focused !== document.activeElement && this.parent.contains(focused)) {
+      focused?.focus({ preventScroll: true });
     }
   }
 }

@@ -6,6 +6,9 @@ import type { Stage } from "./gold";
 import type { Episode as Recording } from "./model";
 import { playButton, Player } from "./player";
 
+const noRecording =
+  "No episode recorded yet: the first comes with the first evaluation of the policy.";
+
 export class Episode {
   readonly element: HTMLElement;
   private stage?: Stage;
@@ -20,7 +23,7 @@ export class Episode {
   private readonly empty = h(
     "p",
     { class: "empty", attributes: { role: "status" } },
-    "No episode recorded yet: the first comes with the first evaluation of the policy.",
+    noRecording,
   );
   private readonly slider = h("input", {
     type: "range",
@@ -81,54 +84,52 @@ export class Episode {
     this.show();
   }
 
-  // The newest recording is followed, unless the reader chose another one or is in the midst of it.
-  update(stage: Stage): void {
-    const other = stage.runId !== this.stage?.runId;
-    this.stage = stage;
-    if (other) {
+  // The newest recording is followed, unless the reader chose another one or
+  // has stopped this one at a moment. `recorded`: there is one. True: shown.
+  async update(stage: Stage, recorded: boolean): Promise<boolean> {
+    if (stage.runId !== this.stage?.runId) {
+      ++this.asked;
       this.recording = undefined;
       this.show();
     }
-    void this.load(this.following() ? 0 : this.recording!.policyVersion);
+    this.stage = stage;
+    return recorded && this.load(this.following() ? 0 : this.recording!.policyVersion);
   }
 
   private following(): boolean {
-    const recording = this.recording;
-    return !recording || recording.policyVersion === Math.max(...recording.recordedVersions);
+    const { recording, player } = this;
+    if (!recording || !player) return true;
+    const newest = recording.policyVersion === Math.max(...recording.recordedVersions);
+    return newest && (player.playing || player.moment === 0);
   }
 
-  private async load(version: number): Promise<void> {
+  private async load(version: number): Promise<boolean> {
     const stage = this.stage;
-    if (!stage) return;
+    if (!stage) return false;
     const asked = ++this.asked;
     let recording: Recording | undefined;
     try {
       recording = await stage.client.episode(stage.runId, version);
     } catch (failure) {
-      if (asked === this.asked && !this.recording) {
-        const code = (failure as { code?: string }).code;
-        setText(
-          this.empty,
-          code === "not_found"
-            ? "No episode recorded yet: the first comes with the first evaluation of the policy."
-            : sentence(failure),
-        );
-      } else if (asked === this.asked && version !== 0) {
-        say(sentence(failure));
+      if (asked === this.asked) {
+        if (this.recording) say(sentence(failure));
+        else setText(this.empty, sentence(failure));
       }
-      return;
+      return false;
     }
-    if (asked !== this.asked) return;
+    if (asked !== this.asked) return false;
     const same = this.recording?.policyVersion === recording.policyVersion;
     this.recording = recording;
     if (!same) this.stageRecording(stage, recording);
     this.drawVersions(recording);
     this.drawCurve(recording);
     this.show();
+    return true;
   }
 
   private show(): void {
     const here = !!this.recording;
+    if (!here) setText(this.empty, noRecording);
     this.empty.hidden = here;
     this.content.hidden = !here;
     this.version.parentElement!.hidden = !here;

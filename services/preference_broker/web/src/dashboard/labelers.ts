@@ -250,6 +250,7 @@ export class Labelers {
       on: { click: () => this.change(labeler) },
     });
     const cells = columns.map(() => h("td"));
+    let drawn = "";
     const element = h(
       "tr",
       {},
@@ -269,9 +270,9 @@ export class Labelers {
         setText(button, verb);
         setAttribute(button, "aria-label", `${verb} ${now.name}`);
         button.hidden = now.state === "REVOKED";
-        const drawn = JSON.stringify(now);
-        if (element.dataset["drawn"] === drawn && now.lastAnswerMs === 0) return;
-        element.dataset["drawn"] = drawn;
+        const key = JSON.stringify({ ...now, lastAnswerMs: ago(now.lastAnswerMs) });
+        if (key === drawn) return;
+        drawn = key;
         columns.forEach((column, i) => column.draw(cells[i]!, now));
       },
     };

@@ -109,9 +109,9 @@ export class Player {
   }
 
   // Of the theatre: time has passed.
-  tick(elapsed: number, motion: boolean): void {
+  tick(elapsed: number): void {
     const visible = this.inSight.size > 0;
-    if (this.playing && motion && visible && this.moments > 0) {
+    if (this.playing && visible && this.moments > 0) {
       const before = this.moment;
       this.seconds += elapsed * this.speed;
       const length = this.moments / this.fps;
@@ -162,8 +162,8 @@ export class Player {
 export class Theatre {
   private readonly players = new Set<Player>();
   private last = 0;
-  // Whether pictures move at all: off at first for who asked the system for
-  // less motion.
+  // Whether new pictures move by themselves: not at first for who asked the
+  // system for less motion.
   motion = !matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   constructor(readonly painter: Painter) {
@@ -173,7 +173,7 @@ export class Theatre {
     const frame = (now: number) => {
       const elapsed = Math.min(0.1, (now - this.last) / 1000);
       this.last = now;
-      for (const player of this.players) player.tick(elapsed, this.motion);
+      for (const player of this.players) player.tick(elapsed);
       requestAnimationFrame(frame);
     };
     requestAnimationFrame(frame);
