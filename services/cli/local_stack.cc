@@ -1,17 +1,24 @@
 #include "services/cli/local_stack.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
@@ -26,6 +33,36 @@ namespace fs = std::filesystem;
 
 constexpr absl::Duration kDrain = absl::Seconds(20);
 constexpr absl::Duration kBrokerDrain = absl::Seconds(10);
+
+// The port of the pages, if it is free: links of yesterday then find them.
+constexpr int kPagesPort = 7480;
+
+// A free port of this machine: the wanted one, or any.
+absl::StatusOr<int> FreePort(int wanted) {
+  for (const int port : {wanted, 0}) {
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) break;
+    const int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_ANY);
+    address.sin_port = htons(port);
+    socklen_t size = sizeof(address);
+    auto* const generic = reinterpret_cast<sockaddr*>(&address);
+    const bool bound = bind(fd, generic, size) == 0 &&
+                       getsockname(fd, generic, &size) == 0;
+    close(fd);
+    if (bound) return ntohs(address.sin_port);
+  }
+  return absl::UnavailableError(
+      absl::StrCat("no TCP port is free for the pages: ", std::strerror(errno)));
+}
+
+std::string HostName() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
+}
 
 std::string TokenFile(const std::string& data, const std::string& role) {
   return absl::StrCat(data, "/tokens/", role, ".token");
@@ -108,16 +145,41 @@ void LocalStack::Add(const std::string& program, const std::string& token,
 
 absl::Status LocalStack::StartBroker(const std::function<bool()>& stop) {
   const std::string address = BrokerAddress(options_.data);
-  Add("preference-broker", "",
-      {"serve", absl::StrCat("--database=", options_.database),
-       absl::StrCat("--listen=", address)});
+  std::vector<std::string> arguments = {
+      "serve", absl::StrCat("--database=", options_.database),
+      absl::StrCat("--listen=", address)};
+  if (options_.pages.has_value()) {
+    const Pages& pages = *options_.pages;
+    ASSIGN_OR_RETURN(const int port, FreePort(kPagesPort));
+    const bool tls = !pages.tls_certificate.empty();
+    arguments.push_back(absl::StrCat(
+        "--http-listen=", pages.share ? "0.0.0.0" : "127.0.0.1", ":", port));
+    if (tls) {
+      arguments.push_back(
+          absl::StrCat("--tls-certificate=", pages.tls_certificate));
+      arguments.push_back(absl::StrCat("--tls-key=", pages.tls_key));
+    }
+    if (!pages.public_url.empty()) {
+      arguments.push_back(absl::StrCat("--public-url=", pages.public_url));
+      pages_url_ = std::string(absl::StripSuffix(pages.public_url, "/"));
+    } else {
+      pages_url_ = absl::StrCat(tls ? "https://" : "http://",
+                                pages.share ? HostName() : "127.0.0.1", ":", port);
+    }
+  }
+  Add("preference-broker", "", std::move(arguments));
   ASSIGN_OR_RETURN(std::string token,
                    rpc::ReadTokenFile(TokenFile(options_.data, "operator")));
   broker_ = std::make_unique<rpc::Client>(address, std::move(token));
   const absl::Time give_up = absl::Now() + absl::Minutes(1);
   while (true) {
     absl::Status healthy = rpc::WaitHealthy(address, absl::Seconds(1));
-    if (healthy.ok()) return healthy;
+    if (healthy.ok()) {
+      if (!pages_url_.empty()) {
+        std::ofstream(PagesUrlFile(options_.data)) << pages_url_ << "\n";
+      }
+      return healthy;
+    }
     RETURN_IF_ERROR(broker_process_->failure());
     if (stop != nullptr && stop()) return absl::CancelledError("interrupted");
     if (absl::Now() > give_up) {
@@ -201,6 +263,10 @@ void LocalStack::StopServing() {
 void LocalStack::Stop() {
   // who writes ends before what it writes to
   StopServing();
+  std::error_code ignored;
+  if (!pages_url_.empty()) fs::remove(PagesUrlFile(options_.data), ignored);
+  // a server waits for idle connections until the end of its grace
+  broker_.reset();
   if (broker_process_ != nullptr) broker_process_->Stop(kBrokerDrain);
   broker_process_.reset();
   {
@@ -211,7 +277,6 @@ void LocalStack::Stop() {
   if (database_watcher_.joinable()) database_watcher_.join();
   postgres_.reset();
   if (!sockets_.empty()) {
-    std::error_code ignored;
     fs::remove_all(sockets_, ignored);
   }
 }

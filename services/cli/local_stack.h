@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,11 +27,20 @@ namespace backflip::cli {
 // The methods are for one thread.
 class LocalStack {
  public:
+  // How people reach the broker.
+  struct Pages {
+    // Listens beyond this machine, too: behind a certificate of its own, or
+    // behind a proxy that browsers reach by `public_url`.
+    bool share = false;
+    std::string tls_certificate, tls_key, public_url;
+  };
   struct Options {
     // Data folder: database, tokens, logs. One stack at a time.
     std::string data;
     // libpq URL; empty: a private PostgreSQL in the data folder.
     std::string database;
+    // Set: pages for people are served, too.
+    std::optional<Pages> pages;
   };
   // What it takes to serve a run.
   struct Serving {
@@ -55,6 +65,10 @@ class LocalStack {
 
   // The database is this stack's alone, and so are all runs in it.
   bool private_database() const { return postgres_ != nullptr; }
+
+  // What browsers reach the pages by, without a / at its end; empty: there are
+  // none.
+  const std::string& pages_url() const { return pages_url_; }
 
   // The broker, as an operator.
   const rpc::Client& broker() const { return *broker_; }
@@ -84,6 +98,7 @@ class LocalStack {
 
   Options options_;
   std::string sockets_;
+  std::string pages_url_;
   int lock_fd_ = -1;
   std::unique_ptr<PrivatePostgres> postgres_;
   std::unique_ptr<rpc::Client> broker_;

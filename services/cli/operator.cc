@@ -3,66 +3,37 @@
 #include <utility>
 
 #include "common/base/random.h"
-#include "common/base/retry.h"
-#include "common/base/status_macros.h"
-#include "common/rpc/status.h"
 
 namespace backflip::cli {
-namespace {
 
-// `call` is the stub's method, bound to everything but context and answer.
-template <typename Response, typename Call>
-absl::StatusOr<Response> Ask(const rpc::Client& broker,
-                             const std::function<bool()>& stop,
-                             absl::Duration deadline, Call call) {
-  Response response;
-  RETURN_IF_ERROR(base::Retry({}, stop, [&] {
-    const auto context = broker.UnaryContext(deadline);
-    response.Clear();
-    return rpc::FromGrpc(call(context.get(), &response));
-  }));
-  return response;
-}
-
-constexpr absl::Duration kDeadline = absl::Seconds(10);
-
-}  // namespace
+using v1::RunService;
 
 Operator::Operator(rpc::Client broker, std::function<bool()> stop)
-    : broker_(std::move(broker)),
-      stop_(std::move(stop)),
-      runs_(v1::RunService::NewStub(broker_.channel())),
-      labels_(v1::LabelingService::NewStub(broker_.channel())) {}
+    : broker_(std::move(broker)), stop_(std::move(stop)) {}
 
 absl::StatusOr<v1::Run> Operator::Create(const v1::RunSpec& spec,
-                                         const v1::TaskInfo& task) const {
+                                         const v1::TaskInfo& task,
+                                         int64_t labels_from) const {
   v1::CreateRunRequest request;
   // once for all tries, so that an answer that was lost starts no second run
   request.set_request_id(base::RandomHex128());
   *request.mutable_spec() = spec;
   *request.mutable_task() = task;
-  return Ask<v1::Run>(broker_, stop_, kDeadline, [&](auto* context, auto* run) {
-    return runs_->Create(context, request, run);
-  });
+  request.set_labels_from_run(labels_from);
+  return Call<RunService>(&RunService::Stub::Create, request);
 }
 
 absl::StatusOr<v1::Run> Operator::Get(int64_t run_id) const {
   v1::GetRunRequest request;
   request.set_run_id(run_id);
-  return Ask<v1::Run>(broker_, stop_, kDeadline, [&](auto* context, auto* run) {
-    return runs_->Get(context, request, run);
-  });
+  return Call<RunService>(&RunService::Stub::Get, request);
 }
 
 absl::StatusOr<std::vector<v1::Run>> Operator::List(int limit) const {
   v1::ListRunsRequest request;
   request.set_limit(limit);
-  ASSIGN_OR_RETURN(
-      const v1::ListRunsResponse response,
-      Ask<v1::ListRunsResponse>(broker_, stop_, kDeadline,
-                                [&](auto* context, auto* answer) {
-                                  return runs_->List(context, request, answer);
-                                }));
+  ASSIGN_OR_RETURN(const v1::ListRunsResponse response,
+                   Call<RunService>(&RunService::Stub::List, request));
   return std::vector<v1::Run>(response.runs().begin(), response.runs().end());
 }
 
@@ -72,10 +43,8 @@ absl::StatusOr<v1::Run> Operator::Watch(int64_t run_id, int64_t revision,
   request.set_run_id(run_id);
   request.set_since_revision(revision);
   request.set_wait_ms(static_cast<int32_t>(absl::ToInt64Milliseconds(wait)));
-  return Ask<v1::Run>(broker_, stop_, wait + absl::Seconds(5),
-                      [&](auto* context, auto* run) {
-                        return runs_->Watch(context, request, run);
-                      });
+  return Call<RunService>(&RunService::Stub::Watch, request,
+                          wait + absl::Seconds(5));
 }
 
 absl::StatusOr<v1::Run> Operator::Continue(int64_t run_id, int32_t add_labels,
@@ -85,18 +54,14 @@ absl::StatusOr<v1::Run> Operator::Continue(int64_t run_id, int32_t add_labels,
   request.set_run_id(run_id);
   request.set_add_labels(add_labels);
   request.set_add_steps(add_steps);
-  return Ask<v1::Run>(broker_, stop_, kDeadline, [&](auto* context, auto* run) {
-    return runs_->Continue(context, request, run);
-  });
+  return Call<RunService>(&RunService::Stub::Continue, request);
 }
 
 absl::StatusOr<v1::Run> Operator::Cancel(int64_t run_id, bool pause) const {
   v1::CancelRunRequest request;
   request.set_run_id(run_id);
   request.set_pause(pause);
-  return Ask<v1::Run>(broker_, stop_, kDeadline, [&](auto* context, auto* run) {
-    return runs_->Cancel(context, request, run);
-  });
+  return Call<RunService>(&RunService::Stub::Cancel, request);
 }
 
 absl::StatusOr<std::vector<v1::MetricPoint>> Operator::Metrics(
@@ -104,11 +69,7 @@ absl::StatusOr<std::vector<v1::MetricPoint>> Operator::Metrics(
   v1::ListMetricsRequest request;
   request.set_run_id(run_id);
   ASSIGN_OR_RETURN(const v1::ListMetricsResponse response,
-                   Ask<v1::ListMetricsResponse>(
-                       broker_, stop_, kDeadline,
-                       [&](auto* context, auto* answer) {
-                         return runs_->ListMetrics(context, request, answer);
-                       }));
+                   Call<RunService>(&RunService::Stub::ListMetrics, request));
   return std::vector<v1::MetricPoint>(response.points().begin(),
                                       response.points().end());
 }
@@ -117,12 +78,9 @@ absl::StatusOr<std::vector<v1::Evaluation>> Operator::Evaluations(
     int64_t run_id) const {
   v1::ListEvaluationsRequest request;
   request.set_run_id(run_id);
-  ASSIGN_OR_RETURN(const v1::ListEvaluationsResponse response,
-                   Ask<v1::ListEvaluationsResponse>(
-                       broker_, stop_, kDeadline,
-                       [&](auto* context, auto* answer) {
-                         return runs_->ListEvaluations(context, request, answer);
-                       }));
+  ASSIGN_OR_RETURN(
+      const v1::ListEvaluationsResponse response,
+      Call<RunService>(&RunService::Stub::ListEvaluations, request));
   return std::vector<v1::Evaluation>(response.episodes().begin(),
                                      response.episodes().end());
 }
@@ -132,8 +90,9 @@ absl::Status Operator::Export(
     const std::function<void(const v1::ExportedLabel&)>& label) const {
   v1::ExportRequest request;
   request.set_run_id(run_id);
+  const auto labels = v1::LabelingService::NewStub(broker_.channel());
   const auto context = broker_.StreamContext();
-  const auto reader = labels_->Export(context.get(), request);
+  const auto reader = labels->Export(context.get(), request);
   v1::ExportedLabel exported;
   while (reader->Read(&exported)) label(exported);
   return rpc::FromGrpc(reader->Finish());

@@ -12,7 +12,10 @@
 #include "backflip/v1/label.grpc.pb.h"
 #include "backflip/v1/run.grpc.pb.h"
 #include "backflip/v1/snapshot.grpc.pb.h"
+#include "common/base/retry.h"
+#include "common/base/status_macros.h"
 #include "common/rpc/client.h"
+#include "common/rpc/status.h"
 
 namespace backflip::cli {
 
@@ -25,8 +28,28 @@ class Operator {
   const rpc::Client& broker() const { return broker_; }
   const std::function<bool()>& stop() const { return stop_; }
 
+  // A unary call: Call<v1::PeopleService>(&v1::PeopleService::Stub::Invite,
+  // request).
+  template <typename Service, typename Request, typename Response>
+  absl::StatusOr<Response> Call(
+      grpc::Status (Service::Stub::*method)(grpc::ClientContext*,
+                                            const Request&, Response*),
+      const Request& request,
+      absl::Duration deadline = absl::Seconds(10)) const {
+    const auto stub = Service::NewStub(broker_.channel());
+    Response response;
+    RETURN_IF_ERROR(base::Retry({}, stop_, [&] {
+      const auto context = broker_.UnaryContext(deadline);
+      response.Clear();
+      return rpc::FromGrpc(((*stub).*method)(context.get(), request, &response));
+    }));
+    return response;
+  }
+
+  // `labels_from`: a run whose labels the new one begins with; 0: none.
   absl::StatusOr<v1::Run> Create(const v1::RunSpec& spec,
-                                 const v1::TaskInfo& task) const;
+                                 const v1::TaskInfo& task,
+                                 int64_t labels_from) const;
   absl::StatusOr<v1::Run> Get(int64_t run_id) const;
   // Newest first.
   absl::StatusOr<std::vector<v1::Run>> List(int limit) const;
@@ -46,8 +69,6 @@ class Operator {
  private:
   rpc::Client broker_;
   std::function<bool()> stop_;
-  std::shared_ptr<v1::RunService::Stub> runs_;
-  std::shared_ptr<v1::LabelingService::Stub> labels_;
 };
 
 }  // namespace backflip::cli

@@ -100,6 +100,10 @@ absl::StatusOr<std::string> SocketFolder(const std::string& data) {
   return folder;
 }
 
+std::string PagesUrlFile(const std::string& data) {
+  return data + "/pages.url";
+}
+
 std::string BrokerAddress(const std::string& data) {
   return absl::StrCat("unix:", SocketFolderName(data), "/broker.sock");
 }

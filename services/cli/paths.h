@@ -25,6 +25,9 @@ absl::StatusOr<std::string> FindTask(const std::string& task);
 // have at most 107 bytes. FAILED_PRECONDITION when somebody else holds it.
 absl::StatusOr<std::string> SocketFolder(const std::string& data);
 
+// Where the stack on `data` says how browsers reach it, while it runs.
+std::string PagesUrlFile(const std::string& data);
+
 // Where the broker of the stack on `data` listens: unix:path.
 std::string BrokerAddress(const std::string& data);
 

@@ -38,6 +38,7 @@ absl::Status Film(std::shared_ptr<const sim::CompiledTask> task,
 v1::TaskInfo InfoOf(const sim::CompiledTask& task) {
   v1::TaskInfo info;
   info.set_name(task.name());
+  info.set_instructions(task.task().instructions());
   info.set_bundle_hash(task.bundle().hash);
   info.set_fingerprint(task.fingerprint());
   info.set_observation_size(task.observation_size());

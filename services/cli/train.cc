@@ -18,7 +18,10 @@
 #include "common/base/status_macros.h"
 #include "common/run/run_spec.h"
 #include "common/run/snapshot_client.h"
+#include "backflip/v1/work.grpc.pb.h"
 #include "common/sim/compiled_task.h"
+#include "common/sim/scene.h"
+#include "services/cli/links.h"
 #include "services/cli/paths.h"
 #include "services/cli/replay.h"
 #include "services/cli/report.h"
@@ -27,6 +30,10 @@ namespace backflip::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Of the questions of a person: answered before, and known.
+constexpr double kRepeatShare = 0.04;
+constexpr double kGoldShare = 0.05;
 
 const std::vector<std::string>& Teachers() {
   static const auto* teachers = new std::vector<std::string>{
@@ -82,6 +89,21 @@ absl::Status PauseLeftRuns(const Operator& broker, LiveStatus* live) {
     live->Say(absl::StrCat("run ", run.id(), " had been left unfinished and is "
                            "paused; go on with it by --continue ", run.id()));
   }
+  return absl::OkStatus();
+}
+
+// One link for the person at this machine, and a quieter one to the dashboard.
+absl::Status ShowLinks(const Operator& broker, const LocalStack& stack,
+                       int64_t run_id, LiveStatus* live) {
+  const std::string& url = stack.pages_url();
+  ASSIGN_OR_RETURN(const std::string label, LabelingLink(broker, url, run_id));
+  ASSIGN_OR_RETURN(const std::string dashboard,
+                   DashboardLink(broker, url, run_id));
+  live->Say(absl::StrCat(
+      "\nAnswer here, with the arrow keys (the link works once; `backflip label` "
+      "makes more):\n\n  ",
+      label, "\n\nHow it goes: ", dashboard, "\n"));
+  OpenInBrowser(label);
   return absl::OkStatus();
 }
 
@@ -153,7 +175,11 @@ absl::StatusOr<int64_t> ParseCount(const std::string& flag,
 absl::StatusOr<v1::RunSpec> ResolveSpec(const TrainOptions& options,
                                         const v1::Task& task) {
   v1::RunSpec spec = run::Overlay(run::DefaultRunSpec(), task.defaults());
-  if (options.teacher == kNoTeacher) spec.set_lockstep(false);
+  if (options.teacher == kNoTeacher || options.human) spec.set_lockstep(false);
+  if (options.human) {
+    spec.mutable_quality()->set_repeat_share(kRepeatShare);
+    spec.mutable_quality()->set_gold_share(kGoldShare);
+  }
   if (!options.spec.empty()) {
     ASSIGN_OR_RETURN(const v1::RunSpec layer,
                      run::ReadRunSpecFile(options.spec));
@@ -172,8 +198,40 @@ absl::StatusOr<v1::RunSpec> ResolveSpec(const TrainOptions& options,
     spec.set_steps(steps);
   }
   if (options.seed.has_value()) spec.set_seed(*options.seed);
+  if (options.human && spec.steps_per_label() == 0) {
+    spec.set_steps_per_label(
+        std::max<int64_t>(1, spec.steps() / std::max(1, spec.labels())));
+  }
   RETURN_IF_ERROR(run::ValidateRunSpec(spec));
   return spec;
+}
+
+absl::Status CheckPages(const TrainOptions& options) {
+  const LocalStack::Pages& pages = options.pages;
+  const bool any = pages.share || !pages.tls_certificate.empty() ||
+                   !pages.tls_key.empty() || !pages.public_url.empty();
+  if (!options.human) {
+    return any ? absl::InvalidArgumentError(
+                     "--share, --tls-certificate, --tls-key and --public-url "
+                     "are about the pages for people: give --human, too")
+               : absl::OkStatus();
+  }
+  if (!options.broker.empty()) {
+    return absl::InvalidArgumentError(
+        "--human starts pages on this machine; with --broker they are served "
+        "there: `backflip label RUN --broker ... --public-url ...` makes links");
+  }
+  if (pages.tls_certificate.empty() != pages.tls_key.empty()) {
+    return absl::InvalidArgumentError(
+        "--tls-certificate and --tls-key go together: PEM files");
+  }
+  if (pages.share && pages.tls_certificate.empty() && pages.public_url.empty()) {
+    return absl::InvalidArgumentError(
+        "--share opens the pages to other machines, so it takes TLS: "
+        "--tls-certificate FILE --tls-key FILE, or a proxy with TLS in front "
+        "and --public-url https://...");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckTeacher(const std::string& teacher, const v1::RunSpec& spec,
@@ -206,7 +264,14 @@ absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options,
   ASSIGN_OR_RETURN(const auto task, sim::CompiledTask::FromFolder(folder));
   ASSIGN_OR_RETURN(const v1::RunSpec spec, ResolveSpec(options, task->task()));
   RETURN_IF_ERROR(run::PutBundle(broker.broker(), task->bundle().bytes));
-  return broker.Create(spec, InfoOf(*task));
+  v1::PutSceneRequest scene;
+  ASSIGN_OR_RETURN(*scene.mutable_glb(), sim::SceneGlb(*task));
+  ASSIGN_OR_RETURN(const v1::PutSceneResponse stored,
+                   broker.Call<v1::BundleService>(
+                       &v1::BundleService::Stub::PutScene, scene));
+  v1::TaskInfo info = InfoOf(*task);
+  info.set_scene_hash(stored.scene_hash());
+  return broker.Create(spec, info, options.labels_from);
 }
 
 absl::StatusOr<v1::Run> Follow(const Operator& broker, int64_t run_id,
@@ -244,6 +309,7 @@ absl::Status Train(const TrainOptions& options,
   LiveStatus live(stdout);
 
   // what can be refused is refused before anything is started
+  RETURN_IF_ERROR(CheckPages(options));
   if (!options.continue_run.has_value()) {
     ASSIGN_OR_RETURN(const std::string folder, FindTask(options.task));
     ASSIGN_OR_RETURN(const auto task, sim::CompiledTask::FromFolder(folder));
@@ -256,10 +322,11 @@ absl::Status Train(const TrainOptions& options,
   std::string token;
   if (options.broker.empty()) {
     live.Say("starting the database and the broker");
-    ASSIGN_OR_RETURN(stack,
-                     LocalStack::Start({.data = options.data,
-                                        .database = options.database},
-                                       stop));
+    LocalStack::Options local = {.data = options.data,
+                                 .database = options.database,
+                                 .pages = std::nullopt};
+    if (options.human) local.pages = options.pages;
+    ASSIGN_OR_RETURN(stack, LocalStack::Start(local, stop));
   } else {
     ASSIGN_OR_RETURN(token, rpc::ReadTokenFile(options.token_file));
   }
@@ -281,8 +348,10 @@ absl::Status Train(const TrainOptions& options,
       run->spec().reward() == v1::TRUE
           ? "on its true reward"
           : absl::StrCat(run->spec().labels(), " labels from ",
-                         options.teacher == kNoTeacher ? "people"
-                                                       : options.teacher),
+                         options.teacher == kNoTeacher
+                             ? "people"
+                             : absl::StrCat(options.human ? "people and " : "",
+                                            options.teacher)),
       run->spec().steps(), run->spec().seed(),
       stack != nullptr ? options.data + "/logs" : options.broker));
 
@@ -298,6 +367,7 @@ absl::Status Train(const TrainOptions& options,
                   .teacher = options.teacher == kNoTeacher ? "" : options.teacher,
                   .seed = run->spec().seed()});
   }
+  if (options.human) RETURN_IF_ERROR(ShowLinks(broker, *stack, id, &live));
   run = Follow(broker, id, stack.get(), shutdown, &live);
   const absl::Time end = absl::Now();
   if (!run.ok()) {

@@ -41,6 +41,11 @@ struct TrainOptions {
   std::string token_file;
   // RunSpec text file over the task's defaults; empty: none.
   std::string spec;
+  // People answer on pages: links to them are made and shown.
+  bool human = false;
+  LocalStack::Pages pages;
+  // A run whose labels a new one begins with; 0: none.
+  int64_t labels_from = 0;
   // The run to go on with; 0: the newest.
   std::optional<int64_t> continue_run;
 };
@@ -50,18 +55,23 @@ struct TrainOptions {
 absl::StatusOr<int64_t> ParseCount(const std::string& flag,
                                    const std::string& text, bool added);
 
-// Defaults < the task's < the spec file < flags; checked. With the teacher
-// "none" the run does not wait for anybody in lockstep, unless the file says
-// so.
+// Defaults < the task's < the spec file < flags; checked. With people (`human`,
+// or the teacher "none") the run does not wait for anybody in lockstep, unless
+// the file says so; with `human` it learns no further than its labels allow,
+// and checks answers by repeats and known pairs.
 absl::StatusOr<v1::RunSpec> ResolveSpec(const TrainOptions& options,
                                         const v1::Task& task);
+
+// INVALID_ARGUMENT when the pages would be open beyond this machine without
+// TLS, or are not asked for.
+absl::Status CheckPages(const TrainOptions& options);
 
 // FAILED_PRECONDITION, with the way out, when `teacher` cannot answer for the
 // task; INVALID_ARGUMENT for a teacher that there is not.
 absl::Status CheckTeacher(const std::string& teacher, const v1::RunSpec& spec,
                           const v1::TaskInfo& task);
 
-// Puts the task's bundle to the broker and queues the run.
+// Puts the task's bundle and scene to the broker and queues the run.
 absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options,
                                   const Operator& broker);
 

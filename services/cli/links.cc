@@ -1,0 +1,107 @@
+#include "services/cli/links.h"
+
+#include <qrencode.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "backflip/v1/people.grpc.pb.h"
+#include "common/base/random.h"
+#include "common/base/status_macros.h"
+#include "services/cli/paths.h"
+#include "services/cli/subprocess.h"
+
+namespace backflip::cli {
+namespace {
+
+// Light around a QR code, in modules, as its standard wants it.
+constexpr int kQuietZone = 4;
+// The invites that the command line makes by itself are for now.
+constexpr absl::Duration kValid = absl::Hours(24);
+
+absl::StatusOr<std::string> RunLink(const Operator& broker,
+                                    const std::string& url, int64_t run_id,
+                                    v1::InviteRole role,
+                                    absl::string_view name) {
+  v1::InviteRequest request;
+  request.set_role(role);
+  // names are taken once, and nobody is known by this one
+  request.set_name(absl::StrCat(name, "-", base::RandomHex128().substr(0, 6)));
+  if (role == v1::INVITE_LABELER) request.add_run_ids(run_id);
+  request.set_expires_ms(absl::ToUnixMillis(absl::Now() + kValid));
+  ASSIGN_OR_RETURN(const std::string link,
+                   Invite(broker, url, std::move(request)));
+  return absl::StrCat(link, "&run=", run_id);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> Invite(const Operator& broker,
+                                   const std::string& url,
+                                   v1::InviteRequest request) {
+  request.set_request_id(base::RandomHex128());
+  ASSIGN_OR_RETURN(
+      const v1::InviteResponse response,
+      broker.Call<v1::PeopleService>(&v1::PeopleService::Stub::Invite, request));
+  const bool labels = request.role() == v1::INVITE_LABELER ||
+                      request.role() == v1::INVITE_TEACHER;
+  return absl::StrCat(url, labels ? "/" : "/dashboard", "#invite=",
+                      response.secret());
+}
+
+absl::StatusOr<std::string> LabelingLink(const Operator& broker,
+                                         const std::string& url,
+                                         int64_t run_id) {
+  return RunLink(broker, url, run_id, v1::INVITE_LABELER, "human");
+}
+
+absl::StatusOr<std::string> DashboardLink(const Operator& broker,
+                                          const std::string& url,
+                                          int64_t run_id) {
+  return RunLink(broker, url, run_id, v1::INVITE_OPERATOR, "operator");
+}
+
+absl::StatusOr<std::string> QrCode(const std::string& text) {
+  const std::unique_ptr<QRcode, decltype(&QRcode_free)> code(
+      QRcode_encodeString(text.c_str(), 0, QR_ECLEVEL_L, QR_MODE_8, 1),
+      QRcode_free);
+  if (code == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a link of ", text.size(), " bytes fits no QR code"));
+  }
+  const auto dark = [&](int x, int y) {
+    return x >= 0 && y >= 0 && x < code->width && y < code->width &&
+           (code->data[y * code->width + x] & 1) != 0;
+  };
+  // two modules a character: black on white, in colours of its own
+  std::string picture;
+  for (int y = -kQuietZone; y < code->width + kQuietZone; y += 2) {
+    absl::StrAppend(&picture, "\033[30;107m");
+    for (int x = -kQuietZone; x < code->width + kQuietZone; ++x) {
+      const bool top = dark(x, y), bottom = dark(x, y + 1);
+      absl::StrAppend(&picture, top ? (bottom ? "█" : "▀") : (bottom ? "▄" : " "));
+    }
+    absl::StrAppend(&picture, "\033[0m\n");
+  }
+  return picture;
+}
+
+bool OpenInBrowser(const std::string& link) {
+  if (std::getenv("DISPLAY") == nullptr &&
+      std::getenv("WAYLAND_DISPLAY") == nullptr) {
+    return false;
+  }
+  return Run({.argv = {"xdg-open", link}}).ok();
+}
+
+std::string PagesUrl(const std::string& data) {
+  std::string url;
+  std::ifstream(PagesUrlFile(data)) >> url;
+  return url;
+}
+
+}  // namespace backflip::cli
