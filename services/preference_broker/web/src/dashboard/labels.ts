@@ -204,7 +204,7 @@ export class Labels {
       ...(label.expected ? ([["Right answer", answerWords(label.expected)]] as [string, string][]) : []),
       ["When", time(label.answeredMs)],
       ["Decided in", `${seconds(label.decisionMs / 1000)}, ${plural(label.loops, "loop")}`],
-      ["Of it active", seconds(label.activeMs / 1000)],
+      ["Active for", seconds(label.activeMs / 1000)],
       ["Asked for", `${purposeWords[label.purpose] ?? label.purpose}, round ${label.round}, chosen by ${label.selector || "–"}`],
       ["Sides", label.turned ? "swapped" : "as asked"],
       ["Client", label.client || "–"],

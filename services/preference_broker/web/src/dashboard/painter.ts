@@ -5,8 +5,9 @@ import {
   CanvasTexture,
   Color,
   DirectionalLight,
+  Fog,
   Mesh,
-  MeshStandardMaterial,
+  MeshLambertMaterial,
   type Object3D,
   PerspectiveCamera,
   PlaneGeometry,
@@ -18,7 +19,7 @@ import {
 } from "three";
 import { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
 import type { Poses } from "./model";
-import type { Orbit, Painter } from "./player";
+import type { Orbit, Painter, Picture } from "./player";
 
 // As common/sim/scene.h writes it.
 interface Look {
@@ -47,6 +48,8 @@ const degrees = Math.PI / 180;
 // A square of the floor, metres.
 const tile = 1;
 const floorTiles = 80;
+// Of the buffer that all pictures are drawn into, pixels.
+const bufferWidth = 2048;
 
 export function makePainter(fetchScene: (hash: string) => Promise<ArrayBuffer>): Painter {
   try {
@@ -60,25 +63,41 @@ function css(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-function sizeOf(canvas: HTMLCanvasElement): [number, number] {
-  const ratio = Math.min(2, devicePixelRatio);
+// Gives the canvas as many pixels as it shows.
+function fit(canvas: HTMLCanvasElement, ratio: number): { width: number; height: number } {
   const width = Math.max(1, Math.round(canvas.clientWidth * ratio));
   const height = Math.max(1, Math.round(canvas.clientHeight * ratio));
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
-  return [width, height];
+  return { width, height };
 }
 
+// Whether a program draws instead of a graphics processor: then smooth edges
+// cost more than they give.
+function drawnBySoftware(): boolean {
+  const context = document.createElement("canvas").getContext("webgl2");
+  if (!context) throw new Error("no WebGL");
+  const name = context.getParameter(context.RENDERER) as string;
+  context.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|software/i.test(name);
+}
+
+// All pictures of a frame are drawn beside each other in one buffer and copied
+// out of it: every copy from a buffer that has been drawn into again would wait
+// for the graphics processor.
 class WebGlPainter implements Painter {
   onChange = () => {};
-  private readonly renderer = new WebGLRenderer({ antialias: true });
+  private readonly software = drawnBySoftware();
+  private readonly renderer = new WebGLRenderer({ antialias: !this.software });
   private readonly camera = new PerspectiveCamera(fieldOfView, 1, 0.02, 200);
   private readonly stages = new Map<string, Stage | "loading">();
   private readonly background = new Color();
+  private readonly floorColour = new Color();
 
   constructor(private readonly fetchScene: (hash: string) => Promise<ArrayBuffer>) {
     this.renderer.setPixelRatio(1);
     this.renderer.setSize(1, 1, false);
+    this.renderer.setScissorTest(true);
     this.takeColours();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
       this.takeColours();
@@ -87,27 +106,61 @@ class WebGlPainter implements Painter {
     this.renderer.domElement.addEventListener("webglcontextrestored", () => this.onChange());
   }
 
-  paint(canvas: HTMLCanvasElement, hash: string, poses: Poses, moment: number, orbit: Orbit): void {
-    const stage = this.stages.get(hash);
-    if (!stage) void this.load(hash);
-    if (!stage || stage === "loading" || this.renderer.getContext().isContextLost()) return;
-    const [width, height] = sizeOf(canvas);
-    const buffer = this.renderer.domElement;
-    if (buffer.width < width || buffer.height < height) {
-      this.renderer.setSize(Math.max(buffer.width, width), Math.max(buffer.height, height), false);
+  paint(pictures: readonly Picture[]): void {
+    if (this.renderer.getContext().isContextLost()) return;
+    const ready = pictures.flatMap((picture) => {
+      const stage = this.stages.get(picture.scene);
+      if (!stage) void this.load(picture.scene);
+      return stage && stage !== "loading" ? [{ ...picture, stage, ...this.sizeOf(picture.canvas) }] : [];
+    });
+    if (ready.length === 0) return;
+    // rows of pictures
+    const places: { x: number; y: number }[] = [];
+    let x = 0, y = 0, row = 0, widest = 0;
+    for (const { width, height } of ready) {
+      if (x > 0 && x + width > bufferWidth) {
+        y += row;
+        x = row = 0;
+      }
+      places.push({ x, y });
+      x += width;
+      row = Math.max(row, height);
+      widest = Math.max(widest, x);
     }
-    pose(stage, poses, moment);
-    this.aim(stage, poses, moment, orbit, width / height);
-    this.renderer.setViewport(0, 0, width, height);
-    this.renderer.setScissor(0, 0, width, height);
-    this.renderer.setScissorTest(true);
-    this.renderer.render(stage.scene, this.camera);
-    const context = canvas.getContext("2d")!;
-    context.drawImage(buffer, 0, buffer.height - height, width, height, 0, 0, width, height);
+    const buffer = this.renderer.domElement;
+    if (buffer.width < widest || buffer.height < y + row) {
+      this.renderer.setSize(Math.max(buffer.width, widest), Math.max(buffer.height, y + row), false);
+    }
+    ready.forEach(({ stage, poses, moment, orbit, width, height }, i) => {
+      pose(stage, poses, moment);
+      this.aim(stage, poses, moment, orbit, width / height);
+      const bottom = buffer.height - places[i]!.y - height;
+      this.renderer.setViewport(places[i]!.x, bottom, width, height);
+      this.renderer.setScissor(places[i]!.x, bottom, width, height);
+      this.renderer.render(stage.scene, this.camera);
+    });
+    ready.forEach(({ canvas, width, height }, i) => {
+      const { x, y } = places[i]!;
+      canvas.getContext("2d")!.drawImage(buffer, x, y, width, height, 0, 0, width, height);
+    });
+  }
+
+  private sizeOf(canvas: HTMLCanvasElement): { width: number; height: number } {
+    return fit(canvas, this.software ? 1 : Math.min(2, devicePixelRatio));
   }
 
   private takeColours(): void {
     this.background.set(css("--stage"));
+    this.floorColour.set(css("--floor"));
+    for (const stage of this.stages.values()) {
+      if (stage !== "loading") this.colour(stage);
+    }
+  }
+
+  private colour(stage: Stage): void {
+    stage.scene.background = this.background;
+    stage.scene.fog = new Fog(this.background, 8, 40);
+    (stage.floor?.material as MeshLambertMaterial | undefined)?.color.copy(this.floorColour);
   }
 
   private async load(hash: string): Promise<void> {
@@ -133,23 +186,28 @@ class WebGlPainter implements Painter {
     const tracked = bodies.findIndex(
       (body) => (body.userData["name"] ?? body.name) === look.camera.track,
     );
+    if (this.software) {
+      loaded.traverse((node) => {
+        if (node instanceof Mesh) node.material = new MeshLambertMaterial({ color: node.material.color });
+      });
+    }
     const scene = new Scene();
-    scene.background = this.background;
     scene.add(loaded, new AmbientLight(0xffffff, 1.1));
     const sun = new DirectionalLight(0xffffff, 2.2);
     sun.position.set(-2, 6, 3);
     scene.add(sun);
     const stage: Stage = { scene, bodies, tracked: Math.max(0, tracked), look };
     if (look.floor) {
-      stage.floor = makeFloor();
+      stage.floor = makeFloor(this.software ? 1 : 4);
       scene.add(stage.floor);
     }
+    this.colour(stage);
     return stage;
   }
 
   // MuJoCo's tracking camera: it looks along (cos e cos a, cos e sin a, sin e).
   private aim(stage: Stage, poses: Poses, moment: number, orbit: Orbit, aspect: number): void {
-    const { track: _, ...camera } = stage.look.camera;
+    const { camera } = stage.look;
     const at = (moment * poses.bodies + stage.tracked) * 7;
     const centre = toGl(poses.poses[at]!, poses.poses[at + 1]!, camera.height ?? poses.poses[at + 2]!);
     const azimuth = (camera.azimuth + orbit.azimuth) * degrees;
@@ -187,7 +245,7 @@ function pose(stage: Stage, poses: Poses, moment: number): void {
   });
 }
 
-function makeFloor(): Mesh {
+function makeFloor(anisotropy: number): Mesh {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 64;
   const context = canvas.getContext("2d")!;
@@ -199,10 +257,10 @@ function makeFloor(): Mesh {
   texture.colorSpace = SRGBColorSpace;
   texture.wrapS = texture.wrapT = RepeatWrapping;
   texture.repeat.set(floorTiles / 2, floorTiles / 2);
-  texture.anisotropy = 4;
+  texture.anisotropy = anisotropy;
   const floor = new Mesh(
     new PlaneGeometry(floorTiles * tile, floorTiles * tile),
-    new MeshStandardMaterial({ map: texture, roughness: 1 }),
+    new MeshLambertMaterial({ map: texture }),
   );
   floor.rotation.x = -Math.PI / 2;
   return floor;
@@ -212,16 +270,20 @@ function makeFloor(): Mesh {
 class StickPainter implements Painter {
   onChange = () => {};
 
-  paint(canvas: HTMLCanvasElement, _hash: string, poses: Poses, moment: number): void {
-    const [width, height] = sizeOf(canvas);
+  paint(pictures: readonly Picture[]): void {
+    for (const picture of pictures) this.draw(picture);
+  }
+
+  private draw({ canvas, poses, moment }: Picture): void {
+    const { width, height } = fit(canvas, Math.min(2, devicePixelRatio));
     const context = canvas.getContext("2d")!;
     const scale = height / 3.2;
     const ground = 0.92 * height;
+    const first = moment * poses.bodies * 7;
     const at = (body: number) => {
-      const p = (moment * poses.bodies + body) * 7;
-      const centre = moment * poses.bodies * 7;
+      const p = first + body * 7;
       return [
-        width / 2 + (poses.poses[p]! - poses.poses[centre]!) * scale,
+        width / 2 + (poses.poses[p]! - poses.poses[first]!) * scale,
         ground - poses.poses[p + 2]! * scale,
       ] as const;
     };

@@ -10,9 +10,18 @@ export interface Orbit {
   zoom: number;
 }
 
+// One moment of one scene, for a canvas of the page.
+export interface Picture {
+  canvas: HTMLCanvasElement;
+  scene: string;
+  poses: Poses;
+  moment: number;
+  orbit: Orbit;
+}
+
 export interface Painter {
-  // Draws one moment of one scene into a canvas of the page.
-  paint(canvas: HTMLCanvasElement, scene: string, poses: Poses, moment: number, orbit: Orbit): void;
+  // All pictures that changed since the last frame.
+  paint(pictures: readonly Picture[]): void;
   // The scene is here, or something else has changed: draw again.
   onChange: () => void;
 }
@@ -110,8 +119,7 @@ export class Player {
 
   // Of the theatre: time has passed.
   tick(elapsed: number): void {
-    const visible = this.inSight.size > 0;
-    if (this.playing && visible && this.moments > 0) {
+    if (this.playing && this.moments > 0 && this.visible()) {
       const before = this.moment;
       this.seconds += elapsed * this.speed;
       const length = this.moments / this.fps;
@@ -123,24 +131,32 @@ export class Player {
       }
       if (this.moment !== before || !this.playing) this.onMove();
     }
-    if (visible) this.draw();
+  }
+
+  // The pictures that are out of date.
+  pictures(): Picture[] {
+    if (!this.visible()) return [];
+    const moment = this.moment;
+    const sizes = this.views.map(({ canvas }) => `${canvas.clientWidth}x${canvas.clientHeight}`);
+    const key = [moment, JSON.stringify(this.orbit), ...sizes].join();
+    if (key === this.drawn) return [];
+    this.drawn = key;
+    return this.views.flatMap(({ canvas, scene, poses, moments }) =>
+      poses && moments > 0 && this.inSight.has(canvas)
+        ? [{ canvas, scene, poses, moment: Math.min(moment, moments - 1), orbit: this.orbit }]
+        : [],
+    );
   }
 
   redraw(): void {
     this.drawn = "";
   }
 
-  private draw(): void {
-    const moment = this.moment;
-    const sizes = this.views.map((view) => `${view.canvas.clientWidth}x${view.canvas.clientHeight}`);
-    const key = [moment, JSON.stringify(this.orbit), ...sizes].join();
-    if (key === this.drawn) return;
-    this.drawn = key;
-    for (const view of this.views) {
-      if (!view.poses || view.moments === 0 || !this.inSight.has(view.canvas)) continue;
-      const at = Math.min(moment, view.moments - 1);
-      this.theatre.painter.paint(view.canvas, view.scene, view.poses, at, this.orbit);
-    }
+  // In the window, and not behind a dialog.
+  private visible(): boolean {
+    if (this.inSight.size === 0) return false;
+    const dialog = document.querySelector("dialog[open]");
+    return !dialog || this.views.some(({ canvas }) => dialog.contains(canvas));
   }
 
   private turnByDragging(canvas: HTMLCanvasElement): void {
@@ -174,6 +190,8 @@ export class Theatre {
       const elapsed = Math.min(0.1, (now - this.last) / 1000);
       this.last = now;
       for (const player of this.players) player.tick(elapsed);
+      const pictures = [...this.players].flatMap((player) => player.pictures());
+      if (pictures.length > 0) painter.paint(pictures);
       requestAnimationFrame(frame);
     };
     requestAnimationFrame(frame);
