@@ -300,8 +300,8 @@ def measure_answers(args, database, broker):
         broker.stop()
         database.sql("CHECKPOINT")
         rates["pgbench"].append(run_pgbench(database, script, int(args.seconds)))
+        broker.start()
         for name in ("grpc", "json"):
-            broker.start()
             await_numbered(database)
             database.sql("VACUUM ANALYZE questions")
             database.sql("CHECKPOINT")

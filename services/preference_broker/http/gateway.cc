@@ -22,6 +22,7 @@
 #include "backflip/v1/run.pb.h"
 #include "common/rpc/status.h"
 #include "services/preference_broker/http/gzip.h"
+#include "services/preference_broker/http/json.h"
 
 namespace backflip::broker {
 namespace {
@@ -68,6 +69,10 @@ std::string OneLine(absl::string_view message) {
     }
   }
   return absl::StrReplaceAll(message, {{"\n", " "}});
+}
+
+std::unique_ptr<pb::Message> NewMessage(const pb::Descriptor* type) {
+  return std::unique_ptr<pb::Message>(pb::MessageFactory::generated_factory()->GetPrototype(type)->New());
 }
 
 absl::StatusOr<std::chrono::milliseconds> Timeout(const std::string& header) {
@@ -129,15 +134,10 @@ class ConnectCall final : public GatewayCall {
       answer.body = std::make_shared<std::string>(Response());
       return answer;
     }
-    std::string json;
-    const pb::util::Status converted =
-        pb::util::BinaryToJsonString(gateway_->types_.get(), absl::StrCat(kTypePrefix, "/", method_->output->full_name()),
-                                     Response(), &json);
-    if (!converted.ok()) {
-      return ErrorAnswer(absl::InternalError(absl::StrCat("the answer has no form in JSON: ", converted.ToString())));
-    }
+    const std::unique_ptr<pb::Message> message = NewMessage(method_->output);
+    if (!message->ParseFromString(Response())) return ErrorAnswer(absl::InternalError("the answer cannot be read"));
     answer.content_type = "application/json";
-    answer.body = std::make_shared<std::string>(std::move(json));
+    answer.body = std::make_shared<std::string>(ToJson(*message));
     return answer;
   }
 
@@ -278,9 +278,7 @@ Handled Gateway::HandleConnect(const HttpRequest& request, absl::string_view pat
     }
   }
   // what gRPC could not read it would report as a failure of its own
-  const std::unique_ptr<pb::Message> check(
-      pb::MessageFactory::generated_factory()->GetPrototype(method.input)->New());
-  if (!check->ParseFromString(message)) {
+  if (!NewMessage(method.input)->ParseFromString(message)) {
     return ErrorAnswer(absl::InvalidArgumentError(
         absl::StrCat("the body is not a ", method.input->full_name(),
                      format == Format::kProto ? ": it is cut off, something else, or" : ":",
