@@ -2,7 +2,7 @@
 // what a person without a mouse, without eyes or without colours gets of it.
 import { expect, test, type Page } from "@playwright/test";
 import { FakeReview } from "./dashboard_data";
-import { expectNoViolations, openDashboard } from "./dashboard_support";
+import { expectNoViolations, openDashboard, serveFake } from "./dashboard_support";
 
 const section = (page: Page, name: string) => page.getByRole("region", { name, exact: true });
 
@@ -292,6 +292,53 @@ test.describe("a run in the middle of its life", () => {
     await expect(episode).toContainText("step 0 of 300");
     await episode.getByRole("button", { name: "Play the episode" }).click();
     await expect(episode).not.toContainText("step 0 of 300");
+  });
+});
+
+test.describe("a link", () => {
+  test("opens nothing up before Start, then signs in and leaves the address bar", async ({ page }) => {
+    const fake = new FakeReview("rich");
+    await serveFake(page, fake);
+    for (let i = 0; i < 2; ++i) {
+      await page.goto(`/dashboard#invite=${fake.secret}`);
+      await page.reload();
+      await expect(page.getByText("You are invited as “rita”.")).toBeVisible();
+    }
+    expect(fake.count("AcceptInvite")).toBe(0);
+    await expectNoViolations(page);
+    await page.getByRole("button", { name: "Start" }).click();
+    await expect(section(page, "Overview")).toContainText("Waiting for labels");
+    expect(page.url()).not.toContain("invite");
+    await page.reload();
+    await expect(section(page, "Overview")).toContainText("Waiting for labels");
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await expect(page.getByRole("heading", { name: "You are signed out" })).toBeVisible();
+    expect(await page.evaluate(() => localStorage.getItem("backflip.token"))).toBeNull();
+  });
+
+  test("gives a reviewer no buttons of operators", async ({ page }) => {
+    const fake = new FakeReview("rich");
+    fake.role = "INVITE_REVIEWER";
+    await serveFake(page, fake);
+    await page.goto(`/dashboard#invite=${fake.secret}&run=11`);
+    await page.getByRole("button", { name: "Start" }).click();
+    await expect(section(page, "Overview")).toContainText("Waiting for labels");
+    await expect(page.getByRole("button", { name: "Pause run" })).toBeHidden();
+    expect(fake.requests("Watch")[0].runId).toBe(11);
+  });
+
+  test("that is used up says so", async ({ page }) => {
+    await serveFake(page, new FakeReview("rich"));
+    await page.goto("/dashboard#invite=other");
+    await expect(page.getByText("this invite was used up: ask for a new one")).toBeVisible();
+  });
+
+  test("is not needed while a token is good; a revoked one ends at the door", async ({ page }) => {
+    const fake = new FakeReview("rich");
+    await openDashboard(page, fake);
+    await expect(section(page, "Overview")).toContainText("Waiting for labels");
+    fake.move(() => (fake.revoked = true));
+    await expect(page.getByRole("heading", { name: "You are signed out" })).toBeVisible();
   });
 });
 

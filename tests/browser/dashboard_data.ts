@@ -84,6 +84,11 @@ export class FakeReview {
   labels: LabelRow[] = [];
   // Names and requests of the calls, in order.
   calls: { method: string; request: any }[] = [];
+  // Of the invite, until it is used up.
+  secret = "s".repeat(43);
+  role = "INVITE_OPERATOR";
+  // The token is.
+  revoked = false;
   // Nobody answers.
   offline = false;
   private waiting: (() => void)[] = [];
@@ -166,6 +171,15 @@ export class FakeReview {
           const labeler = this.labelers.find(({ id }) => id === String(labelerId));
           this.move(() => Object.assign(labeler, { state, reason: reason ?? "" }));
           return labeler;
+        },
+        DescribeInvite: ({ secret }) => {
+          if (secret !== this.secret) throw new Refusal("not_found", "this invite was used up: ask for a new one");
+          return { role: this.role, name: "rita", expiresMs: String(this.now + hour) };
+        },
+        AcceptInvite: ({ secret }) => {
+          if (secret !== this.secret) throw new Refusal("not_found", "this invite was used up: ask for a new one");
+          this.secret = "";
+          return { token: "n".repeat(43), role: this.role, name: "rita" };
         },
         SignOut: () => ({}),
       }),

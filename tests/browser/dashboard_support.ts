@@ -9,8 +9,6 @@ export interface Opened {
   errors: string[];
 }
 
-export const secret = "s".repeat(43);
-
 export async function serveFake(page: Page, fake: FakeReview): Promise<Opened> {
   const opened: Opened = { errors: [] };
   page.on("pageerror", (error) => opened.errors.push(error.message));
@@ -23,6 +21,7 @@ export async function serveFake(page: Page, fake: FakeReview): Promise<Opened> {
     const handler = fake.handlers[method];
     const refuse = (status: number, code: string, message: string) =>
       route.fulfill({ status, contentType: "application/json", body: JSON.stringify({ code, message }) });
+    if (fake.revoked) return refuse(401, "unauthenticated", "this token was revoked");
     if (!handler) return refuse(501, "unimplemented", `${method} is not part of this test`);
     try {
       const answer = await handler(route.request().postDataJSON());

@@ -38,6 +38,12 @@ export interface AppOptions {
 }
 
 export class App {
+  private stopped = false;
+  // Nobody looks: the poll rests.
+  private readonly onVisibility = () => {
+    if (document.hidden) this.watching?.abort();
+    else if (this.choice.value) this.watch();
+  };
   private dashboard?: Dashboard;
   private runs: Run[] = [];
   private watching?: AbortController;
@@ -146,20 +152,26 @@ export class App {
       ),
       h("main", {}, this.trouble, this.none, this.content),
     );
-    document.addEventListener("visibilitychange", () => {
-      if (document.hidden) this.watching?.abort();
-      else if (this.dashboard || this.choice.value) this.watch();
-    });
+    document.addEventListener("visibilitychange", this.onVisibility);
+  }
+
+  // Asks nothing any more.
+  stop(): void {
+    this.stopped = true;
+    this.watching?.abort();
+    clearTimeout(this.refreshTimer);
+    document.removeEventListener("visibilitychange", this.onVisibility);
   }
 
   async start(wanted: number): Promise<void> {
-    for (;;) {
+    while (!this.stopped) {
       const failure = await this.listRuns();
       if (!failure && this.runs.length > 0) break;
       this.none.hidden = !!failure;
       this.say(failure);
       await new Promise((resolve) => setTimeout(resolve, 3000));
     }
+    if (this.stopped) return;
     this.none.hidden = true;
     const run = this.runs.find((candidate) => candidate.id === wanted) ?? this.runs[0]!;
     this.select(run.id);

@@ -1,5 +1,6 @@
 // From the JSON of backflip.v1 (64-bit numbers as texts, unset fields left
 // out) to what the page shows.
+import { requestId } from "./dom";
 import type {
   Answer,
   Client,
@@ -234,8 +235,6 @@ function goldFrom(value: Json): GoldPair {
 
 export function makeClient(call: Call): Client {
   const kept = new Map<string, DrawnClip>();
-  // The question AskAbout opened belongs to one press of the button.
-  const requestId = () => crypto.randomUUID();
   const keep = (clips: DrawnClip[]) => {
     for (const clip of clips) kept.set(clip.clipId, clip);
     for (const id of kept.keys()) {
