@@ -285,6 +285,60 @@ test.describe("a run in the middle of its life", () => {
     await expectNoViolations(page);
   });
 
+  test("draws all clips with one WebGL context, and goes on when it was lost", async ({ page }) => {
+    await page.addInitScript(() => {
+      const contexts: WebGL2RenderingContext[] = ((window as any).contexts = []);
+      const getContext = HTMLCanvasElement.prototype.getContext as any;
+      (HTMLCanvasElement.prototype as any).getContext = function (kind: string, ...rest: unknown[]) {
+        const context = getContext.call(this, kind, ...rest);
+        if (kind.startsWith("webgl") && context && !contexts.includes(context)) contexts.push(context);
+        return context;
+      };
+    });
+    await openDashboard(page, new FakeReview("rich"));
+    const clips = section(page, "Newest clips of the policy");
+    await clips.scrollIntoViewIfNeeded();
+    const picture = () =>
+      clips.getByRole("img").first().evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
+    const moves = async () => {
+      const before = await picture();
+      await expect.poll(picture).not.toBe(before);
+    };
+    await moves();
+    const live = () =>
+      page.evaluate(() => (window as any).contexts.filter((context: WebGL2RenderingContext) => !context.isContextLost()).length);
+    expect(await live()).toBe(1);
+    await page.evaluate(async () => {
+      const context: WebGL2RenderingContext = (window as any).contexts.find((c: WebGL2RenderingContext) => !c.isContextLost());
+      const extension = context.getExtension("WEBGL_lose_context")!;
+      const event = (name: string) => new Promise((done) => context.canvas.addEventListener(name, done, { once: true }));
+      const lost = event("webglcontextlost");
+      extension.loseContext();
+      await lost;
+      await new Promise((done) => setTimeout(done));  // not within the event
+      const restored = event("webglcontextrestored");
+      extension.restoreContext();
+      await restored;
+    });
+    await moves();
+    expect(await live()).toBe(1);
+  });
+
+  test("draws with a canvas where there is no WebGL", async ({ page }) => {
+    await page.addInitScript(() => {
+      const getContext = HTMLCanvasElement.prototype.getContext as any;
+      (HTMLCanvasElement.prototype as any).getContext = function (kind: string, ...rest: unknown[]) {
+        return kind.startsWith("webgl") ? null : getContext.call(this, kind, ...rest);
+      };
+    });
+    await openDashboard(page, new FakeReview("rich"));
+    const canvas = section(page, "Newest clips of the policy").getByRole("img").first();
+    await canvas.scrollIntoViewIfNeeded();
+    const picture = () => canvas.evaluate((element: HTMLCanvasElement) => element.toDataURL());
+    const before = await picture();
+    await expect.poll(picture).not.toBe(before);
+  });
+
   test("moves nothing for who asked for less motion, until they press play", async ({ page }) => {
     await page.emulateMedia({ reducedMotion: "reduce" });
     await openDashboard(page, new FakeReview("rich"));

@@ -31,7 +31,6 @@ interface Look {
     elevation: number;
     height: number | null;
   };
-  radius: number;
 }
 
 interface Stage {
@@ -91,13 +90,13 @@ class WebGlPainter implements Painter {
   private readonly renderer = new WebGLRenderer({ antialias: !this.software });
   private readonly camera = new PerspectiveCamera(fieldOfView, 1, 0.02, 200);
   private readonly stages = new Map<string, Stage | "loading">();
+  private readonly sticks = new StickPainter();
   private readonly background = new Color();
   private readonly floorColour = new Color();
 
   constructor(private readonly fetchScene: (hash: string) => Promise<ArrayBuffer>) {
     this.renderer.setPixelRatio(1);
     this.renderer.setSize(1, 1, false);
-    this.renderer.setScissorTest(true);
     this.takeColours();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
       this.takeColours();
@@ -108,7 +107,10 @@ class WebGlPainter implements Painter {
 
   paint(pictures: readonly Picture[]): void {
     if (this.renderer.getContext().isContextLost()) return;
+    // a run from before there were scenes has none
+    this.sticks.paint(pictures.filter(({ scene }) => scene === ""));
     const ready = pictures.flatMap((picture) => {
+      if (picture.scene === "") return [];
       const stage = this.stages.get(picture.scene);
       if (!stage) void this.load(picture.scene);
       return stage && stage !== "loading" ? [{ ...picture, stage, ...this.sizeOf(picture.canvas) }] : [];
@@ -131,6 +133,7 @@ class WebGlPainter implements Painter {
     if (buffer.width < widest || buffer.height < y + row) {
       this.renderer.setSize(Math.max(buffer.width, widest), Math.max(buffer.height, y + row), false);
     }
+    this.renderer.setScissorTest(true); // a restored context has forgotten it
     ready.forEach(({ stage, poses, moment, orbit, width, height }, i) => {
       pose(stage, poses, moment);
       this.aim(stage, poses, moment, orbit, width / height);
