@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
@@ -355,6 +356,32 @@ nn::Snapshot Ppo::ToSnapshot() const {
   snapshot.SetNumbers("action_clip", {impl_->config.action_clip});
   snapshot.SetNumbers("noise_correlation", {impl_->config.noise_correlation});
   return snapshot;
+}
+
+absl::Status Ppo::BeginFrom(const nn::Snapshot& policy, int64_t steps) {
+  const int o = impl_->observation_size;
+  ASSIGN_OR_RETURN(const nn::Tensor* mean, policy.Find("observation_mean", {o}));
+  ASSIGN_OR_RETURN(const nn::Tensor* deviation,
+                   policy.Find("observation_std", {o}));
+  // a state without moments
+  nn::Snapshot state;
+  impl_->policy.Save("policy.", &state);
+  for (auto& [name, tensor] : state.tensors) {
+    const std::string own = name.substr(std::string("policy.").size());
+    if (absl::EndsWith(own, ".m") || absl::EndsWith(own, ".v")) {
+      std::fill(tensor.values.begin(), tensor.values.end(), 0.0f);
+      continue;
+    }
+    ASSIGN_OR_RETURN(const nn::Tensor* found, policy.Find(own, tensor.shape));
+    tensor = *found;
+  }
+  state.metadata["policy.steps"] = "0";
+  return Guard("PPO policy", [&]() -> absl::Status {
+    RETURN_IF_ERROR(impl_->policy.Load("policy.", state));
+    impl_->normalizer.Restore(mean->values, deviation->values,
+                              std::max<int64_t>(2, steps));
+    return absl::OkStatus();
+  });
 }
 
 nn::Snapshot Ppo::SaveState() const {

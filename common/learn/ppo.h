@@ -87,6 +87,12 @@ class Ppo {
   // The policy (common/nn/policy.h).
   nn::Snapshot ToSnapshot() const;
 
+  // Begins as a policy that was trained for `steps` steps elsewhere: with its
+  // parameters, exploration and observation normaliser (which weighs as those
+  // steps), a fresh value function, and no updates behind it. InvalidArgument,
+  // with nothing changed, when it has other sizes.
+  absl::Status BeginFrom(const nn::Snapshot& policy, int64_t steps);
+
   // Weights, moments, normaliser and counters. A learner that loads them (with
   // the same configuration) goes on exactly as the one that saved them.
   nn::Snapshot SaveState() const;

@@ -53,6 +53,15 @@ std::vector<float> Normalizer::StandardDeviation() const {
   return deviation;
 }
 
+void Normalizer::Restore(const std::vector<float>& mean,
+                         const std::vector<float>& deviation, int64_t count) {
+  count_ = static_cast<double>(count);
+  mean_.assign(mean.begin(), mean.end());
+  for (int i = 0; i < size(); ++i) {
+    squares_[i] = count_ * deviation[i] * deviation[i];
+  }
+}
+
 void Normalizer::Save(const std::string& name, Snapshot* snapshot) const {
   std::vector<double> values = {count_};
   values.insert(values.end(), mean_.begin(), mean_.end());

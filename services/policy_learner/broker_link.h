@@ -24,6 +24,15 @@ struct Reward {
   nn::RewardModel model;
 };
 
+struct Asking {
+  // Whether more labels can come of what stands: false when every question is
+  // answered. True when the broker cannot say.
+  bool answers_expected = true;
+  // The operator has stopped the asking.
+  bool stopped = false;
+  int64_t labels = 0;  // that count
+};
+
 // Calls block, are retried while the broker is away, and end with CANCELLED
 // when the learner lets go of the run. ABORTED: the claim was lost.
 class BrokerLink {
@@ -41,6 +50,9 @@ class BrokerLink {
       int64_t iteration, int64_t steps, bool kept,
       const std::string& bytes) = 0;
   virtual absl::StatusOr<std::string> LoadPolicy(int64_t version) = 0;
+  // A policy of another run.
+  virtual absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>> LoadPolicyOf(
+      int64_t run_id, int64_t version) = 0;
   virtual absl::Status SetBest(int64_t version) = 0;
 
   virtual absl::Status SaveCheckpoint(const v1::LearnerState& state,
@@ -58,9 +70,8 @@ class BrokerLink {
   virtual absl::StatusOr<std::shared_ptr<const Reward>> RewardAfter(
       int64_t version, absl::Duration timeout) = 0;
 
-  // Whether more labels can come of what stands: false when every question is
-  // answered. True when the broker cannot say.
-  virtual bool AnswersExpected() = 0;
+  // How the run's labels stand now.
+  virtual Asking LookAtAsking() = 0;
 
   // How many steps the run wants from workers now: decides who gets some.
   virtual void SetWantedSteps(int64_t steps) = 0;

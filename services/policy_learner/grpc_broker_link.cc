@@ -98,12 +98,17 @@ absl::StatusOr<v1::SnapshotInfo> GrpcBrokerLink::PublishPolicy(
 }
 
 absl::StatusOr<std::string> GrpcBrokerLink::LoadPolicy(int64_t version) {
+  ASSIGN_OR_RETURN(auto snapshot, LoadPolicyOf(run_id_, version));
+  return std::move(snapshot.second);
+}
+
+absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>>
+GrpcBrokerLink::LoadPolicyOf(int64_t run_id, int64_t version) {
   v1::GetSnapshotRequest request;
-  request.set_run_id(run_id_);
+  request.set_run_id(run_id);
   request.set_kind(v1::POLICY);
   request.set_version(version);
-  ASSIGN_OR_RETURN(auto snapshot, run::GetSnapshot(broker_, request, stop_));
-  return std::move(snapshot.second);
+  return run::GetSnapshot(broker_, request, stop_);
 }
 
 absl::Status GrpcBrokerLink::SetBest(int64_t version) {
@@ -197,13 +202,16 @@ absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardAfter(
   });
 }
 
-bool GrpcBrokerLink::AnswersExpected() {
+Asking GrpcBrokerLink::LookAtAsking() {
   v1::GetRunRequest request;
   request.set_run_id(run_id_);
   v1::Run run;
   const grpc::Status status =
       runs_->Get(broker_.UnaryContext().get(), request, &run);
-  return !status.ok() || run.limit() != v1::LIMIT_NONE;
+  if (!status.ok()) return {};
+  return {.answers_expected = run.limit() != v1::LIMIT_NONE,
+          .stopped = run.asking_stopped(),
+          .labels = run.labels()};
 }
 
 void GrpcBrokerLink::SetWantedSteps(int64_t steps) {

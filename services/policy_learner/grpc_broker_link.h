@@ -38,6 +38,8 @@ class GrpcBrokerLink final : public BrokerLink {
       int64_t iteration, int64_t steps, bool kept,
       const std::string& bytes) override;
   absl::StatusOr<std::string> LoadPolicy(int64_t version) override;
+  absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>> LoadPolicyOf(
+      int64_t run_id, int64_t version) override;
   absl::Status SetBest(int64_t version) override;
   absl::Status SaveCheckpoint(const v1::LearnerState& state,
                               const std::string& bytes) override;
@@ -47,7 +49,7 @@ class GrpcBrokerLink final : public BrokerLink {
       int64_t iteration, absl::Duration timeout) override;
   absl::StatusOr<std::shared_ptr<const Reward>> RewardAfter(
       int64_t version, absl::Duration timeout) override;
-  bool AnswersExpected() override;
+  Asking LookAtAsking() override;
   void SetWantedSteps(int64_t steps) override;
 
  private:

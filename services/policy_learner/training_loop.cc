@@ -38,6 +38,12 @@ std::vector<uint64_t> EpisodeSeeds(uint64_t seed, SeedPurpose purpose,
   return seeds;
 }
 
+// Whether steps wait for labels rather than labels for steps.
+bool PacedByLabels(const v1::RunSpec& spec) {
+  return spec.reward() == v1::PREFERENCES && !spec.lockstep() &&
+         spec.steps_per_label() > 0;
+}
+
 // Of a Gaussian with this mean logarithm of its deviations, nats.
 double Entropy(double log_std, int actions) {
   return actions * (0.5 * std::log(2 * M_PI * M_E) + log_std);
@@ -94,7 +100,8 @@ TrainingLoop::TrainingLoop(const v1::Run& run, BrokerLink* broker)
     : run_(run),
       spec_(run_.spec()),
       broker_(broker),
-      batches_(Collector::Batches(run.spec())) {}
+      batches_(Collector::Batches(run.spec())),
+      end_(batches_) {}
 
 absl::Status TrainingLoop::Restore() {
   std::vector<v1::EnvironmentState> environments;
@@ -115,6 +122,17 @@ absl::Status TrainingLoop::Restore() {
                   {{"run", run_.id()}, {"iteration", iteration_}});
   } else if (!absl::IsNotFound(checkpoint.status())) {
     return checkpoint.status();
+  } else if (run_.forked_from_run() != 0) {
+    ASSIGN_OR_RETURN(const auto policy,
+                     broker_->LoadPolicyOf(run_.forked_from_run(),
+                                           run_.forked_from_version()));
+    ASSIGN_OR_RETURN(const nn::Snapshot snapshot,
+                     nn::Snapshot::Decode(policy.second));
+    RETURN_IF_ERROR(ppo_->BeginFrom(snapshot, policy.first.steps()));
+    base::LogInfo("beginning as another run's policy",
+                  {{"run", run_.id()},
+                   {"of_run", run_.forked_from_run()},
+                   {"version", run_.forked_from_version()}});
   }
   const size_t wanted = spec_.collection().environments();
   if (!environments.empty() && environments.size() != wanted) {
@@ -144,7 +162,8 @@ absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
   broker_->SetWantedSteps(spec_.collection().batch_steps());
   RETURN_IF_ERROR(PublishPolicy());
   boundary_ = Boundary();
-  while (iteration_ < batches_) {
+  while (iteration_ < end_) {
+    if (PacedByLabels(spec_)) SetEnd(broker_->LookAtAsking());
     // while the workers simulate
     RETURN_IF_ERROR(Report());
     RETURN_IF_ERROR(TakeEvaluations());
@@ -180,12 +199,13 @@ bool TrainingLoop::Rewarded(int64_t iteration) const {
 
 absl::Status TrainingLoop::PublishPolicy() {
   std::string bytes = ppo_->ToSnapshot().Encode();
-  const bool kept = iteration_ > 0 &&
-                    IsKept(iteration_, batches_, spec_.kept_snapshots());
+  const bool kept =
+      iteration_ > 0 && (iteration_ == end_ ||
+                         IsKept(iteration_, batches_, spec_.kept_snapshots()));
   ASSIGN_OR_RETURN(
       const v1::SnapshotInfo info,
       broker_->PublishPolicy(iteration_, steps_, kept, bytes));
-  if (iteration_ < batches_) {
+  if (iteration_ < end_) {
     collector_->AddPolicy({.iteration = iteration_,
                            .version = info.version(),
                            .steps_trained = steps_,
@@ -255,18 +275,29 @@ absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::NewestReward() {
       newest = newer;
       continue;
     }
+    const Asking asking = broker_->LookAtAsking();
+    SetEnd(asking);
     // answers like "cannot tell" may leave too few labels, and nothing open: the
     // next batch is what brings new questions then
-    if (newest != nullptr && workers_gone_ && !broker_->AnswersExpected()) break;
-    LetWorkersGo();
+    if (newest != nullptr && workers_gone_ && !asking.answers_expected) break;
+    if (!asking_stopped_) LetWorkersGo();
   }
   return newest;
 }
 
 bool TrainingLoop::TooFarPastTheLabels(const Reward& reward) const {
-  return spec_.steps_per_label() > 0 &&
+  return PacedByLabels(spec_) && !asking_stopped_ &&
          reward.info.labels() < spec_.labels() &&
          steps_ > reward.info.labels() * spec_.steps_per_label();
+}
+
+void TrainingLoop::SetEnd(const Asking& asking) {
+  asking_stopped_ = asking.stopped;
+  end_ = batches_;
+  if (!asking_stopped_ || !PacedByLabels(spec_)) return;
+  const int64_t earned = asking.labels * spec_.steps_per_label() /
+                         spec_.collection().batch_steps();
+  end_ = std::min(batches_, std::max(iteration_ + 1, earned));
 }
 
 void TrainingLoop::LetWorkersGo() {
@@ -295,6 +326,10 @@ void TrainingLoop::ChartUpdate(const learn::PpoStats& stats) {
   metrics_["policy/value_loss"] = stats.value_loss;
   metrics_["policy/explained_variance"] = stats.explained_variance;
   metrics_["policy/reward_mean"] = stats.reward_mean;
+  if (reward_ != nullptr) {
+    metrics_["policy/reward_version"] =
+        static_cast<double>(reward_->info.version());
+  }
   metrics_["policy/reward_wait_seconds"] = absl::ToDoubleSeconds(reward_wait_);
 }
 

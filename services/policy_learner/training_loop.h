@@ -70,6 +70,9 @@ class TrainingLoop {
   // The newest there is, once there are labels enough for the steps so far.
   absl::StatusOr<std::shared_ptr<const Reward>> NewestReward();
   bool TooFarPastTheLabels(const Reward& reward) const;
+  // Where the run ends by now: once the asking was stopped, with the steps that
+  // its labels have earned, after the batch in hand at the soonest.
+  void SetEnd(const Asking& asking);
   // Workers serve other runs while this one waits for labels.
   void LetWorkersGo();
   void TakeWorkersBack();
@@ -83,6 +86,9 @@ class TrainingLoop {
   const v1::RunSpec& spec_;
   BrokerLink* const broker_;
   const int64_t batches_;
+  // Batches until the end; at most batches_.
+  int64_t end_;
+  bool asking_stopped_ = false;
   std::unique_ptr<learn::Ppo> ppo_;
   std::shared_ptr<Collector> collector_;
 

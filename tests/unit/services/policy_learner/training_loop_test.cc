@@ -121,7 +121,18 @@ class FakeBroker : public BrokerLink {
     info.set_labels((version + 1) * 100);
     return std::make_shared<const Reward>(Reward{info, Ensemble(version)});
   }
-  bool AnswersExpected() override { return false; }
+  absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>> LoadPolicyOf(
+      int64_t run_id, int64_t version) override {
+    base::MutexLock lock(&mutex_);
+    loaded = {run_id, version};
+    v1::SnapshotInfo info;
+    info.set_steps(640);
+    return std::make_pair(info, foreign_policy);
+  }
+  Asking LookAtAsking() override {
+    base::MutexLock lock(&mutex_);
+    return asking;
+  }
   void SetWantedSteps(int64_t steps) override {
     base::MutexLock lock(&mutex_);
     wanted.push_back(steps);
@@ -148,6 +159,10 @@ class FakeBroker : public BrokerLink {
   // no checkpoint is saved, as after a kill.
   int64_t stop_at = 1000;
   int64_t save_until = 1000;
+
+  Asking asking = {.answers_expected = false};
+  std::pair<int64_t, int64_t> loaded;
+  std::string foreign_policy;
 
   // No ensemble after this version ever comes.
   int64_t last_version = 1000;
@@ -372,6 +387,83 @@ TEST(TrainingLoop, LetsWorkersGoWhileItWaitsAndGoesOnWhenNothingIsOpen) {
   }
   ended = true;
   running.join();
+}
+
+TEST(TrainingLoop, EndsWithWhatItsLabelsHaveEarnedOnceTheAskingIsStopped) {
+  v1::Run run = SyntheticRun();  // 24 batches of 32 steps
+  run.mutable_spec()->set_lockstep(false);
+  run.mutable_spec()->set_steps_per_label(2);
+  FakeBroker broker;
+  broker.last_version = 1;  // of 100 labels
+  broker.asking = {.stopped = true, .labels = 100};
+  const auto loop = *TrainingLoop::Create(run, &broker);
+  SyntheticWorker worker(loop->collector(), false);
+  ASSERT_TRUE(loop->Run(Never).ok());
+  // 200 steps
+  EXPECT_EQ(broker.complete.rbegin()->first, 5);
+  EXPECT_EQ(broker.KeptIterations().back(), 6);
+  EXPECT_GT(broker.best, 0);
+  EXPECT_EQ(worker.finals, 20);
+}
+
+TEST(TrainingLoop, EndsAfterTheBatchInHandWhenItIsFurtherThanItsLabels) {
+  v1::Run run = SyntheticRun();
+  run.mutable_spec()->set_lockstep(false);
+  run.mutable_spec()->set_steps_per_label(2);
+  FakeBroker broker;
+  broker.last_version = 1;
+  broker.asking = {.stopped = true, .labels = 0};
+  const auto loop = *TrainingLoop::Create(run, &broker);
+  SyntheticWorker worker(loop->collector(), false);
+  ASSERT_TRUE(loop->Run(Never).ok());
+  EXPECT_EQ(broker.complete.size(), 1u);
+  EXPECT_THAT(broker.KeptIterations(), ElementsAre(1));
+}
+
+TEST(TrainingLoop, BeginsAForkAsThePolicyItWasForkedFrom) {
+  FakeBroker first;
+  {
+    const auto loop = *TrainingLoop::Create(SyntheticRun(), &first);
+    SyntheticWorker worker(loop->collector(), false);
+    ASSERT_TRUE(loop->Run(Never).ok());
+  }
+  v1::Run fork = SyntheticRun();
+  fork.set_forked_from_run(4);
+  fork.set_forked_from_version(20);
+  FakeBroker broker;
+  broker.foreign_policy = first.PolicyOf(20);
+  broker.stop_at = 1;
+  const auto loop = *TrainingLoop::Create(fork, &broker);
+  EXPECT_EQ(broker.loaded, std::make_pair(int64_t{4}, int64_t{20}));
+  SyntheticWorker worker(loop->collector(), false);
+  EXPECT_TRUE(absl::IsCancelled(loop->Run(Never)));
+  const auto begun = *nn::Snapshot::Decode(broker.PolicyOf(0));
+  const auto origin = *nn::Snapshot::Decode(broker.foreign_policy);
+  EXPECT_EQ(begun.metadata, origin.metadata);
+  for (const auto& [name, tensor] : origin.tensors) {
+    ASSERT_EQ(begun.tensors.at(name).shape, tensor.shape) << name;
+    for (size_t i = 0; i < tensor.values.size(); ++i) {
+      EXPECT_NEAR(begun.tensors.at(name).values[i], tensor.values[i], 1e-6) << name;
+    }
+  }
+}
+
+TEST(TrainingLoop, RefusesToBeginAsAPolicyOfAnotherShape) {
+  FakeBroker first;
+  v1::Run wide = SyntheticRun();
+  wide.mutable_spec()->mutable_ppo()->set_hidden(0, 16);
+  first.stop_at = 1;
+  {
+    const auto loop = *TrainingLoop::Create(wide, &first);
+    SyntheticWorker worker(loop->collector(), false);
+    EXPECT_TRUE(absl::IsCancelled(loop->Run(Never)));
+  }
+  v1::Run fork = SyntheticRun();
+  fork.set_forked_from_run(4);
+  fork.set_forked_from_version(1);
+  FakeBroker broker;
+  broker.foreign_policy = first.PolicyOf(0);
+  EXPECT_TRUE(absl::IsInvalidArgument(TrainingLoop::Create(fork, &broker).status()));
 }
 
 TEST(TrainingLoop, GoesOnWhenTheLabelBudgetIsSpent) {
