@@ -21,8 +21,11 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "backflip/v1/people.grpc.pb.h"
+#include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/server.h"
+#include "services/cli/operator.h"
 #include "services/cli/paths.h"
 #include "services/cli/subprocess.h"
 
@@ -122,9 +125,10 @@ LocalStack::~LocalStack() {
 }
 
 void LocalStack::Add(const std::string& program, const std::string& token,
-                     std::vector<std::string> arguments) {
+                     std::vector<std::string> arguments, std::string name) {
+  if (name.empty()) name = program;
   const std::string log =
-      absl::StrCat(options_.data, "/logs/", program, ".jsonl");
+      absl::StrCat(options_.data, "/logs/", name, ".jsonl");
   // one stack's log, and the one before it
   std::error_code ignored;
   fs::rename(log, log + ".1", ignored);
@@ -135,7 +139,7 @@ void LocalStack::Add(const std::string& program, const std::string& token,
         absl::StrCat("--token-file=", TokenFile(options_.data, token)));
   }
   auto process = std::make_unique<ServiceProcess>(
-      program, Command{.argv = std::move(arguments), .log_file = log});
+      name, Command{.argv = std::move(arguments), .log_file = log});
   if (token.empty()) {
     broker_process_ = std::move(process);
   } else {
@@ -191,19 +195,59 @@ absl::Status LocalStack::StartBroker(const std::function<bool()>& stop) {
   }
 }
 
-void LocalStack::Serve(const Serving& serving) {
+absl::Status LocalStack::MakeTeacherToken(const std::string& name) {
+  const std::string file = TokenFile(options_.data, name);
+  if (fs::exists(file)) return absl::OkStatus();
+  const Operator broker(*broker_, nullptr);
+  v1::InviteRequest invite;
+  invite.set_request_id(base::RandomHex128());
+  invite.set_role(v1::INVITE_TEACHER);
+  invite.set_name(name);
+  ASSIGN_OR_RETURN(
+      const v1::InviteResponse invited,
+      broker.Call<v1::PeopleService>(&v1::PeopleService::Stub::Invite, invite));
+  v1::AcceptInviteRequest accept;
+  accept.set_request_id(base::RandomHex128());
+  accept.set_secret(invited.secret());
+  ASSIGN_OR_RETURN(const v1::AcceptInviteResponse accepted,
+                   broker.Call<v1::PeopleService>(
+                       &v1::PeopleService::Stub::AcceptInvite, accept));
+  const int fd = open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  const std::string line = accepted.token() + "\n";
+  const bool written =
+      fd >= 0 && write(fd, line.data(), line.size()) ==
+                     static_cast<ssize_t>(line.size());
+  if (fd >= 0) close(fd);
+  if (written) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("cannot write the token of the teacher ", name, " to ", file));
+}
+
+absl::Status LocalStack::Serve(const Serving& serving) {
   Add("policy-learner", "learner",
       {absl::StrCat("--listen=unix:", sockets_, "/learner.sock")});
   Add("rollout-worker", "worker",
       {absl::StrCat("--threads=", serving.threads),
        absl::StrCat("--cache=", options_.data, "/cache")});
-  if (!serving.preferences) return;
+  if (!serving.preferences) return absl::OkStatus();
   Add("reward-trainer", "trainer", {});
-  if (serving.teacher.empty()) return;
-  Add("labeler", "teacher",
-      {absl::StrCat("--run=", serving.run_id),
-       absl::StrCat("--teacher=", serving.teacher),
-       absl::StrCat("--seed=", serving.seed)});
+  for (size_t i = 0; i < serving.teachers.size(); ++i) {
+    const std::string& teacher = serving.teachers[i];
+    std::vector<std::string> arguments = {
+        absl::StrCat("--run=", serving.run_id),
+        absl::StrCat("--teacher=", teacher),
+        absl::StrCat("--seed=", serving.seed + i)};
+    if (serving.teachers.size() == 1) {
+      Add("labeler", "teacher", std::move(arguments));
+      continue;
+    }
+    // one at a time, so that answers are spread over all of them
+    arguments.push_back("--count=1");
+    const std::string name = absl::StrCat("teacher-", i + 1, "-", teacher);
+    RETURN_IF_ERROR(MakeTeacherToken(name));
+    Add("labeler", name, std::move(arguments), name);
+  }
+  return absl::OkStatus();
 }
 
 void LocalStack::WatchDatabase() {

@@ -49,8 +49,9 @@ class LocalStack {
     int threads = 1;
     // Whether the run learns from comparisons, hence needs a trainer.
     bool preferences = true;
-    // One of the labeler's teachers; empty: none.
-    std::string teacher;
+    // Of the labeler's teachers. Several are several labelers, each with a name
+    // and a token of its own.
+    std::vector<std::string> teachers;
     uint64_t seed = 1;
   };
 
@@ -73,8 +74,8 @@ class LocalStack {
   // The broker, as an operator.
   const rpc::Client& broker() const { return *broker_; }
 
-  // Starts learner, trainer, worker and teacher.
-  void Serve(const Serving& serving);
+  // Starts learner, trainer, worker and teachers.
+  absl::Status Serve(const Serving& serving);
 
   // OK, or why the stack cannot go on.
   absl::Status Failure();
@@ -92,8 +93,11 @@ class LocalStack {
  private:
   LocalStack() = default;
   absl::Status StartBroker(const std::function<bool()>& stop);
+  // `name`: of the process and of its log.
   void Add(const std::string& program, const std::string& token,
-           std::vector<std::string> arguments);
+           std::vector<std::string> arguments, std::string name = "");
+  // Makes a teacher of this name, unless its token is there already.
+  absl::Status MakeTeacherToken(const std::string& name);
   void WatchDatabase();
 
   Options options_;

@@ -40,8 +40,9 @@ ABSL_FLAG(std::string, labels, "",
 ABSL_FLAG(std::string, steps, "",
           "train, run: control steps of training; with --continue, +N more. Default: the task's");
 ABSL_FLAG(std::string, teacher, "",
-          "train, run: simulated teacher: oracle, stochastic, mistake, skip, equal, myopic; or "
-          "none: people answer. Default: oracle, and none with --human");
+          "train, run: simulated teacher: oracle, stochastic, mistake, skip, equal, myopic; faulty ones: "
+          "random, half_random, inverted; several labelers apart by commas (oracle,oracle,inverted); "
+          "or none: people answer. Default: oracle, and none with --human");
 ABSL_FLAG(bool, human, false, "train: people answer, on a page; prints the link to it");
 ABSL_FLAG(bool, share, false,
           "train --human: the page is for other machines, too; takes TLS");

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
@@ -37,7 +38,8 @@ constexpr double kGoldShare = 0.05;
 
 const std::vector<std::string>& Teachers() {
   static const auto* teachers = new std::vector<std::string>{
-      "oracle", "stochastic", "mistake", "skip", "equal", "myopic"};
+      "oracle", "stochastic", "mistake",     "skip",    "equal",
+      "myopic", "random",     "half_random", "inverted"};
   return *teachers;
 }
 
@@ -234,14 +236,21 @@ absl::Status CheckPages(const TrainOptions& options) {
   return absl::OkStatus();
 }
 
+std::vector<std::string> TeachersOf(const std::string& teacher) {
+  if (teacher == kNoTeacher) return {};
+  return absl::StrSplit(teacher, ',');
+}
+
 absl::Status CheckTeacher(const std::string& teacher, const v1::RunSpec& spec,
                           const v1::TaskInfo& task) {
-  const bool known = std::find(Teachers().begin(), Teachers().end(), teacher) !=
-                     Teachers().end();
-  if (!known && teacher != kNoTeacher) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--teacher is '", teacher, "'; there are ",
-        absl::StrJoin(Teachers(), ", "), ", and none (people answer)"));
+  for (const std::string& name : TeachersOf(teacher)) {
+    if (std::find(Teachers().begin(), Teachers().end(), name) ==
+        Teachers().end()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--teacher is '", name, "'; there are ",
+          absl::StrJoin(Teachers(), ", "), ", several of them (oracle,inverted), "
+          "and none (people answer)"));
+    }
   }
   if (task.has_true_reward()) return absl::OkStatus();
   if (spec.reward() == v1::TRUE) {
@@ -361,11 +370,11 @@ absl::Status Train(const TrainOptions& options,
     RETURN_IF_ERROR(
         CheckTeacher(options.teacher, run->spec(), run->task()));
     const int cores = std::max(1u, std::thread::hardware_concurrency());
-    stack->Serve({.run_id = id,
+    RETURN_IF_ERROR(stack->Serve({.run_id = id,
                   .threads = options.workers > 0 ? options.workers : cores,
                   .preferences = run->spec().reward() != v1::TRUE,
-                  .teacher = options.teacher == kNoTeacher ? "" : options.teacher,
-                  .seed = run->spec().seed()});
+                  .teachers = TeachersOf(options.teacher),
+                  .seed = run->spec().seed()}));
   }
   if (options.human) RETURN_IF_ERROR(ShowLinks(broker, *stack, id, &live));
   run = Follow(broker, id, stack.get(), shutdown, &live);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -65,6 +66,9 @@ absl::StatusOr<v1::RunSpec> ResolveSpec(const TrainOptions& options,
 // INVALID_ARGUMENT when the pages would be open beyond this machine without
 // TLS, or are not asked for.
 absl::Status CheckPages(const TrainOptions& options);
+
+// The teachers that --teacher names, apart by commas; empty for "none".
+std::vector<std::string> TeachersOf(const std::string& teacher);
 
 // FAILED_PRECONDITION, with the way out, when `teacher` cannot answer for the
 // task; INVALID_ARGUMENT for a teacher that there is not.

@@ -13,7 +13,7 @@ namespace backflip::labeler {
 namespace {
 
 // Kinds of keyed draws, so that no two uses share one.
-enum : uint64_t { kChoiceDraw = 1, kMistakeDraw };
+enum : uint64_t { kChoiceDraw = 1, kMistakeDraw, kRandomDraw, kRandomSideDraw };
 
 uint64_t ContentOf(const std::vector<float>& rewards) {
   uint64_t content = rewards.size();
@@ -43,9 +43,13 @@ absl::StatusOr<TeacherTraits> TraitsOf(absl::string_view name) {
   if (name == "mistake") return TeacherTraits{.mistake = 0.1};
   if (name == "skip") return TeacherTraits{.skip = 0.1};
   if (name == "equal") return TeacherTraits{.equal = 0.1};
+  if (name == "random") return TeacherTraits{.random = 1};
+  if (name == "half_random") return TeacherTraits{.random = 0.5};
+  if (name == "inverted") return TeacherTraits{.mistake = 1};
   return absl::InvalidArgumentError(
       absl::StrCat("there is no teacher \"", name,
-                   "\"; there are oracle, stochastic, mistake, skip, equal and myopic"));
+                   "\"; there are oracle, stochastic, mistake, skip, equal, myopic, random, "
+                   "half_random and inverted"));
 }
 
 Teacher::Teacher(TeacherTraits traits, uint64_t seed) : traits_(traits), seed_(seed) {}
@@ -77,10 +81,13 @@ Verdict Teacher::Judge(const std::vector<float>& left, const std::vector<float>&
   const auto draw = [&, first = first, second = second](uint64_t kind) {
     return Uniform(base::SeedOf({seed_, kind, first, second}));
   };
+  // drawn for the clip whose content comes first, so that sides do not matter
+  const bool left_first = left_content <= right_content;
+  if (traits_.random > 0 && draw(kRandomDraw) < traits_.random) {
+    return (draw(kRandomSideDraw) < 0.5) == left_first ? Verdict::kLeft : Verdict::kRight;
+  }
   bool left_better;
   if (traits_.stochastic) {
-    // drawn for the clip whose content comes first, so that sides do not matter
-    const bool left_first = left_content <= right_content;
     const double first_better =
         1 / (1 + std::exp(left_first ? -difference : difference));
     left_better = (draw(kChoiceDraw) < first_better) == left_first;

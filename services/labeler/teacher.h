@@ -1,6 +1,6 @@
 // Simulated teachers: the six of B-Pref (Lee et al. 2021, "B-Pref: Benchmarking
 // Preference-Based Reinforcement Learning"), which judge clips by their true
-// rewards.
+// rewards; and faulty ones, for crowds.
 #ifndef BACKFLIP_SERVICES_LABELER_TEACHER_H_
 #define BACKFLIP_SERVICES_LABELER_TEACHER_H_
 
@@ -28,10 +28,12 @@ struct TeacherTraits {
   // Says "tie" when the returns differ by less than this share of what a clip
   // earns on average.
   double equal = 0;
+  // Share of answers that are left or right at random, whatever the clips show.
+  double random = 0;
 };
 
-// oracle, stochastic, mistake (0.1), skip (0.1), equal (0.1) or myopic (0.9).
-// INVALID_ARGUMENT lists the names.
+// oracle, stochastic, mistake (0.1), skip (0.1), equal (0.1), myopic (0.9); random
+// (1), half_random (0.5) or inverted (mistake 1). INVALID_ARGUMENT lists the names.
 absl::StatusOr<TeacherTraits> TraitsOf(absl::string_view name);
 
 enum class Verdict { kLeft, kRight, kTie, kCannotTell };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -17,6 +19,8 @@ namespace backflip::labeler {
 namespace {
 
 constexpr int kLeaseWaitMs = 25'000;
+// The most that a question has.
+constexpr int kMaxClips = 8;
 // A broker that says at once that there is nothing is asked again after this.
 constexpr absl::Duration kIdle = absl::Milliseconds(200);
 
@@ -118,6 +122,7 @@ absl::StatusOr<v1::LeaseResponse> TeacherClient::Lease() {
   request.set_run_id(config_.run_id);
   request.set_wait_ms(kLeaseWaitMs);
   request.set_count(config_.count);
+  request.set_max_clips(kMaxClips);
   v1::LeaseResponse response;
   const auto context =
       broker_.UnaryContext(absl::Milliseconds(kLeaseWaitMs) + absl::Seconds(5));
@@ -135,24 +140,47 @@ absl::StatusOr<v1::LeaseResponse> TeacherClient::Lease() {
   return response;
 }
 
-absl::Status TeacherClient::Answer(const v1::Question& question) {
-  if (question.clips_size() != 2) {
+absl::StatusOr<v1::Answer> TeacherClient::AnswerTo(const v1::Question& question) {
+  const int clips = question.clips_size();
+  if (clips < 2) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "a question has ", question.clips_size(), " clips; teachers compare two"));
+        "a question has ", clips, " clips; there is nothing to compare"));
   }
-  std::vector<float> rewards[2];
-  for (int side = 0; side < 2; ++side) {
-    const auto& given = question.clips(side).true_rewards();
-    rewards[side].assign(given.begin(), given.end());
+  std::vector<std::vector<float>> rewards;
+  for (const v1::ShownClip& clip : question.clips()) {
+    rewards.emplace_back(clip.true_rewards().begin(), clip.true_rewards().end());
+    if (rewards.back().empty() || rewards.back().size() != rewards[0].size()) {
+      return absl::FailedPreconditionError(
+          "a question came without true rewards: is the token that of a teacher?");
+    }
   }
-  if (rewards[0].empty() || rewards[0].size() != rewards[1].size()) {
-    return absl::FailedPreconditionError(
-        "a question came without true rewards: is the token that of a teacher?");
+  v1::Answer answer;
+  if (clips == 2) {
+    answer.set_choice(ChoiceOf(teacher_.Judge(rewards[0], rewards[1])));
+    return answer;
   }
+  // in the order of the pairs that each clip wins, a tie being half of one
+  std::vector<int> points(clips, 0);
+  for (int first = 0; first < clips; ++first) {
+    for (int second = first + 1; second < clips; ++second) {
+      const Verdict verdict = teacher_.Judge(rewards[first], rewards[second]);
+      points[first] += verdict == Verdict::kLeft ? 2 : verdict == Verdict::kRight ? 0 : 1;
+      points[second] += verdict == Verdict::kRight ? 2 : verdict == Verdict::kLeft ? 0 : 1;
+    }
+  }
+  std::map<int, v1::RankGroup, std::greater<int>> groups;
+  for (int position = 0; position < clips; ++position) {
+    groups[points[position]].add_positions(position);
+  }
+  for (auto& [score, group] : groups) *answer.mutable_ranking()->add_groups() = std::move(group);
+  return answer;
+}
+
+absl::Status TeacherClient::Answer(const v1::Question& question) {
   v1::SubmitRequest request;
   request.set_lease_id(question.lease_id());
   request.set_idempotency_key(base::RandomHex128());
-  request.mutable_answer()->set_choice(ChoiceOf(teacher_.Judge(rewards[0], rewards[1])));
+  ASSIGN_OR_RETURN(*request.mutable_answer(), AnswerTo(question));
   request.set_client("backflip-labeler 0.1.0");
   const int times = Drawn(config_.answer_twice) ? 2 : 1;
   for (int i = 0; i < times; ++i) {

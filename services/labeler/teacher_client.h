@@ -58,6 +58,8 @@ class TeacherClient {
   absl::Status Work();
   // Up to `count` questions; none after a while without.
   absl::StatusOr<v1::LeaseResponse> Lease();
+  // By the teacher's judgement: of two clips a choice, of more a ranking.
+  absl::StatusOr<v1::Answer> AnswerTo(const v1::Question& question);
   absl::Status Answer(const v1::Question& question);
   // Waits for the next turn at the wanted rate, keeping the leases alive.
   void WaitForTurn();

@@ -108,6 +108,44 @@ TEST(Equal, MeasuresTheUsualByTheLatestClips) {
   EXPECT_EQ(teacher.Judge({10, 0}, {8.5, 0}), Verdict::kLeft);
 }
 
+TEST(Random, PrefersEitherSideWhateverTheClipsShow) {
+  Teacher teacher = Named("random");
+  int left = 0, better = 0;
+  for (int i = 0; i < 4000; ++i) {
+    const bool left_better = i % 2 == 0;
+    const bool said_left = teacher.Judge(Clip(left_better ? 10 : 5, i),
+                                         Clip(left_better ? 5 : 10, i)) == Verdict::kLeft;
+    left += said_left;
+    better += said_left == left_better;
+  }
+  EXPECT_NEAR(left / 4000.0, 0.5, 0.03);
+  EXPECT_NEAR(better / 4000.0, 0.5, 0.03);
+}
+
+TEST(Random, AnswersTheSameQuestionTheSameOnEitherSide) {
+  Teacher teacher = Named("random");
+  for (int i = 0; i < 200; ++i) {
+    EXPECT_EQ(teacher.Judge(Clip(10, i), Clip(5, i)) == Verdict::kLeft,
+              teacher.Judge(Clip(5, i), Clip(10, i)) == Verdict::kRight);
+  }
+}
+
+TEST(HalfRandom, IsWrongInAQuarterOfTheAnswers) {
+  Teacher teacher = Named("half_random");
+  int wrong = 0;
+  for (int i = 0; i < 4000; ++i) {
+    wrong += teacher.Judge(Clip(10, i), Clip(5, i)) == Verdict::kRight;
+  }
+  EXPECT_NEAR(wrong / 4000.0, 0.25, 0.03);
+}
+
+TEST(Inverted, PrefersTheLesserReturn) {
+  Teacher teacher = Named("inverted");
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(teacher.Judge(Clip(10, i), Clip(5, i)), Verdict::kRight);
+  }
+}
+
 TEST(Traits, RefuseAnUnknownTeacherWithTheNames) {
   const auto traits = TraitsOf("sage");
   ASSERT_FALSE(traits.ok());
