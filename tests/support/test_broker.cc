@@ -19,7 +19,8 @@ Peer::Peer(rpc::Client c)
       snapshots(v1::SnapshotService::NewStub(client.channel())),
       bundles(v1::BundleService::NewStub(client.channel())),
       claims(v1::ClaimService::NewStub(client.channel())),
-      work(v1::WorkService::NewStub(client.channel())) {}
+      work(v1::WorkService::NewStub(client.channel())),
+      review(v1::ReviewService::NewStub(client.channel())) {}
 
 TestBroker::TestBroker(broker::BrokerOptions options) : options_(std::move(options)) {
   if (options_.database.empty()) options_.database = MigratedDatabase();

@@ -82,6 +82,18 @@ const std::initializer_list<Rule> kRules = {
     {"ClaimService/CompleteBatch", {kLearner}},
 
     {"WorkService/AssignWork", {kWorker}},
+
+    {"ReviewService/Watch", {kReviewer, kOperator}},
+    {"ReviewService/ListLabels", {kReviewer, kOperator}},
+    {"ReviewService/ListDisagreements", {kReviewer, kOperator}},
+    {"ReviewService/GetClips", {kReviewer, kOperator}},
+    {"ReviewService/GetEpisode", {kReviewer, kOperator}},
+    {"ReviewService/AskAbout", {kReviewer, kOperator}},
+    {"ReviewService/AddGold", {kReviewer, kOperator}},
+    {"ReviewService/ListGold", {kReviewer, kOperator}},
+    {"ReviewService/RemoveGold", {kReviewer, kOperator}},
+    {"ReviewService/ExportClips", {kReviewer, kOperator}},
+    {"ReviewService/ImportLabels", {kOperator}},
 };
 
 }  // namespace

@@ -118,6 +118,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
       for (int i = 0; i < request->episodes_size(); ++i) {
         RETURN_IF_ERROR(CheckEvaluation(absl::StrCat("episodes[", i, "]"), request->episodes(i), run.task));
       }
+      if (request->has_recording()) RETURN_IF_ERROR(CheckRecording(request->recording(), run.task));
       return broker::ReportEvaluation(connection, *request);
     });
   }

@@ -11,6 +11,7 @@
 #include "backflip/v1/clip.grpc.pb.h"
 #include "backflip/v1/label.grpc.pb.h"
 #include "backflip/v1/people.grpc.pb.h"
+#include "backflip/v1/review.grpc.pb.h"
 #include "backflip/v1/run.grpc.pb.h"
 #include "backflip/v1/snapshot.grpc.pb.h"
 #include "backflip/v1/work.grpc.pb.h"
@@ -54,6 +55,7 @@ std::unique_ptr<grpc::Service> MakeSnapshotService(Core core);
 std::unique_ptr<grpc::Service> MakeBundleService(Core core);
 std::unique_ptr<grpc::Service> MakeClaimService(Core core, Leases leases);
 std::unique_ptr<grpc::Service> MakeWorkService(Core core);
+std::unique_ptr<grpc::Service> MakeReviewService(Core core);
 
 }  // namespace backflip::broker
 

@@ -250,11 +250,10 @@ absl::Status CheckTask(const v1::TaskInfo& task) {
   return absl::OkStatus();
 }
 
-absl::Status CheckClip(absl::string_view name, const v1::Clip& clip, const v1::TaskInfo& task) {
-  if (clip.steps() != task.clip_steps()) {
-    return absl::InvalidArgumentError(absl::StrCat(name, ".steps is ", clip.steps(), ", but clips of task '",
-                                                   task.name(), "' have ", task.clip_steps(), " steps"));
-  }
+namespace {
+
+// Everything but how many steps and true rewards there are to be.
+absl::Status CheckClipParts(absl::string_view name, const v1::Clip& clip, const v1::TaskInfo& task) {
   const int64_t moments = clip.steps() + 1;
   RETURN_IF_ERROR(CheckNumbers(name, "observations", clip.observations(), moments * task.observation_size(),
                                "(steps + 1) x observation_size"));
@@ -271,12 +270,29 @@ absl::Status CheckClip(absl::string_view name, const v1::Clip& clip, const v1::T
                                                    " numbers, which is no multiple of the ", moments, " moments"));
   }
   RETURN_IF_ERROR(CheckNumbers(name, "states", clip.states(), clip.states_size(), "(steps + 1) x state_size"));
-  RETURN_IF_ERROR(CheckNumbers(name, "true_rewards", clip.true_rewards(), task.has_true_reward() ? clip.steps() : 0,
-                               task.has_true_reward() ? "steps" : "the task has no true reward"));
   RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".policy_version"), clip.policy_version(), 0, kMaxIteration));
   RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".iteration"), clip.iteration(), 0, kMaxIteration));
   RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".ticket"), clip.ticket(), 0, 1 << 30));
   return CheckRange(absl::StrCat(name, ".index"), clip.index(), 0, 1 << 30);
+}
+
+}  // namespace
+
+absl::Status CheckClip(absl::string_view name, const v1::Clip& clip, const v1::TaskInfo& task) {
+  if (clip.steps() != task.clip_steps()) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ".steps is ", clip.steps(), ", but clips of task '",
+                                                   task.name(), "' have ", task.clip_steps(), " steps"));
+  }
+  RETURN_IF_ERROR(CheckClipParts(name, clip, task));
+  return CheckNumbers(name, "true_rewards", clip.true_rewards(), task.has_true_reward() ? clip.steps() : 0,
+                      task.has_true_reward() ? "steps" : "the task has no true reward");
+}
+
+absl::Status CheckRecording(const v1::Clip& recording, const v1::TaskInfo& task) {
+  RETURN_IF_ERROR(CheckRange("recording.steps", recording.steps(), 1, 1000));
+  RETURN_IF_ERROR(CheckRange("recording.policy_version", recording.policy_version(), 1, kMaxIteration));
+  RETURN_IF_ERROR(CheckClipParts("recording", recording, task));
+  return CheckNumbers("recording", "true_rewards", recording.true_rewards(), 0, "those are never recorded");
 }
 
 absl::Status CheckNewQuestions(const v1::OpenQuestionsRequest& request) {

@@ -38,6 +38,8 @@ absl::Status CheckClipId(absl::string_view field, const std::string& id);
 absl::Status CheckTask(const v1::TaskInfo& task);
 // `name` is said in errors: "clips[3]".
 absl::Status CheckClip(absl::string_view name, const v1::Clip& clip, const v1::TaskInfo& task);
+// Of an evaluation: of any length up to the protocol's, without true rewards.
+absl::Status CheckRecording(const v1::Clip& recording, const v1::TaskInfo& task);
 absl::Status CheckNewQuestions(const v1::OpenQuestionsRequest& request);
 absl::Status CheckSubmit(const v1::SubmitRequest& request);
 absl::Status CheckInvite(const v1::InviteRequest& request);

@@ -9,7 +9,11 @@
 #include "common/base/status_macros.h"
 #include "common/run/run_spec.h"
 #include "services/preference_broker/store/claims.h"
+<<<<<<< HEAD
 #include "services/preference_broker/store/scenes.h"
+=======
+#include "services/preference_broker/store/recordings.h"
+>>>>>>> 0d15106 (ReviewService: dashboard, labels, disagreements, clips, episodes, gold, questions of a person)
 #include "services/preference_broker/store/topics.h"
 
 namespace backflip::broker {
@@ -337,6 +341,7 @@ absl::Status ReportEvaluation(Connection& connection, const v1::ReportEvaluation
                   sum.first / sum.second);
       }
     }
+    if (request.has_recording()) StoreRecording(t, request.run_id(), request.recording());
     TouchRun(t, request.run_id());
     return absl::OkStatus();
   });

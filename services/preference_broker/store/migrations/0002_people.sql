@@ -59,6 +59,28 @@ CREATE TABLE labeler_time (
 );
 CREATE INDEX labeler_time_run ON labeler_time (run_id);
 
+-- The same by day (UTC), for statements of a span.
+CREATE TABLE labeler_days (
+  caller_id bigint NOT NULL REFERENCES callers,
+  run_id bigint NOT NULL REFERENCES runs,
+  day date NOT NULL,
+  active_ms bigint NOT NULL,
+  waiting_ms bigint NOT NULL,
+  PRIMARY KEY (caller_id, run_id, day)
+);
+CREATE INDEX labeler_days_run ON labeler_days (run_id);
+CREATE FUNCTION count_labeler_day() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO labeler_days AS d (caller_id, run_id, day, active_ms, waiting_ms)
+    VALUES (NEW.caller_id, NEW.run_id, (now() AT TIME ZONE 'UTC')::date,
+            NEW.active_ms - coalesce(OLD.active_ms, 0), NEW.waiting_ms - coalesce(OLD.waiting_ms, 0))
+    ON CONFLICT (caller_id, run_id, day) DO UPDATE
+    SET active_ms = d.active_ms + excluded.active_ms, waiting_ms = d.waiting_ms + excluded.waiting_ms;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER labeler_time_by_day AFTER INSERT OR UPDATE OF active_ms, waiting_ms ON labeler_time
+  FOR EACH ROW EXECUTE FUNCTION count_labeler_day();
+
 ALTER TABLE runs
   ADD COLUMN asking_stopped boolean NOT NULL DEFAULT false,
   ADD COLUMN forked_from_run bigint REFERENCES runs,
@@ -120,6 +142,11 @@ ALTER TABLE labels
   ADD COLUMN source_key text;
 CREATE INDEX labels_caller ON labels (caller_id, id);
 CREATE UNIQUE INDEX labels_source ON labels (run_id, source_key) WHERE source_key IS NOT NULL;
+
+-- A choice on the other sides: as shown to the question's own order, and back.
+CREATE FUNCTION turned_choice(choice text, turned boolean) RETURNS text LANGUAGE sql IMMUTABLE
+  AS $$ SELECT CASE WHEN turned AND choice = 'LEFT' THEN 'RIGHT' WHEN turned AND choice = 'RIGHT' THEN 'LEFT'
+                    ELSE choice END $$;
 
 -- Clips that came with labels from elsewhere, or were cut for a question: a
 -- trainer does not choose among them.

@@ -1,5 +1,6 @@
 // Agreement, Dawid and Skene's model, intervals: against textbooks, and against
 // Crowd-Kit on the synthetic crowd of tests/support/crowd_reference.py.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -9,6 +10,7 @@
 #include "services/preference_broker/trust/agreement.h"
 #include "services/preference_broker/trust/dawid_skene.h"
 #include "services/preference_broker/trust/intervals.h"
+#include "services/preference_broker/trust/progress.h"
 
 namespace backflip::trust {
 namespace {
@@ -154,6 +156,63 @@ TEST(Wilson, IsTheTextbooks) {
   EXPECT_EQ(unknown.high, 1);
   const Interval tie = WilsonInterval(0.5, 1, 0.9);
   EXPECT_NEAR(tie.low + tie.high, 1, kArithmetic);
+}
+
+std::vector<ProgressAnswer> Answers(const std::vector<double>& rates, int each) {
+  std::vector<ProgressAnswer> answers;
+  for (size_t block = 0; block < rates.size(); ++block) {
+    for (int i = 0; i < each; ++i) {
+      answers.push_back({static_cast<int64_t>(10 * block + i), i < rates[block] * each ? 1.0 : 0.0});
+    }
+  }
+  return answers;
+}
+
+TEST(Progress, PointsHoldTenAnswersOrMore) {
+  EXPECT_TRUE(ProgressPoints({}).empty());
+  EXPECT_EQ(ProgressPoints(Answers({1}, 7)).size(), 1);
+  EXPECT_EQ(ProgressPoints(Answers({1}, 19)).size(), 1);
+  const auto three = ProgressPoints(Answers({1, 0.5, 0}, 11));
+  ASSERT_EQ(three.size(), 3);
+  EXPECT_EQ(three[0].answers, 11);
+  EXPECT_EQ(three[0].win_rate, 1);
+  EXPECT_EQ(three[2].iteration, 30);
+  EXPECT_EQ(three[2].win_rate, 0);
+  const auto many = ProgressPoints(Answers({0.5}, 1003));
+  ASSERT_EQ(many.size(), 20);
+  int64_t answers = 0;
+  for (const ProgressPoint& point : many) {
+    EXPECT_GE(point.answers, 50);
+    EXPECT_LE(point.answers, 51);
+    answers += point.answers;
+  }
+  EXPECT_EQ(answers, 1003);
+  const auto tie = ProgressPoints({{4, 0.5}});
+  EXPECT_EQ(tie[0].win_rate, 0.5);
+  EXPECT_NEAR(tie[0].interval.low + tie[0].interval.high, 1, kArithmetic);
+}
+
+TEST(Progress, WarnsWhenPredictionsRiseAndPeopleSeeNothing) {
+  const auto stalled = ProgressPoints(Answers({0.6, 0.5, 0.4}, 10));
+  const std::vector<SeriesPoint> rising = {{0, 1}, {10, 2}, {20, 5}, {29, 7.5}};
+  const auto warning = GamedReward(stalled, rising);
+  ASSERT_TRUE(warning.has_value());
+  EXPECT_THAT(*warning, ::testing::HasSubstr("from 1 (batch 0) to 7.5 (batch 29)"));
+  EXPECT_THAT(*warning, ::testing::HasSubstr("won 40 % of 10"));
+  EXPECT_THAT(*warning, ::testing::HasSubstr("60 % before"));
+}
+
+TEST(Progress, IsQuietWhileThingsGoWellOrNothingIsKnown) {
+  const auto stalled = ProgressPoints(Answers({0.6, 0.5, 0.4}, 10));
+  const std::vector<SeriesPoint> rising = {{0, 1}, {10, 2}, {20, 5}, {29, 7.5}};
+  const std::vector<SeriesPoint> level = {{0, 0}, {9, 7}, {20, 7.2}, {29, 7.1}};
+  EXPECT_FALSE(GamedReward(stalled, {}).has_value());
+  EXPECT_FALSE(GamedReward(stalled, level).has_value());
+  EXPECT_FALSE(GamedReward(ProgressPoints(Answers({0.4}, 12)), rising).has_value());
+  // people see it too
+  EXPECT_FALSE(GamedReward(ProgressPoints(Answers({0.4, 0.5, 0.6}, 10)), rising).has_value());
+  // no longer more, but clearly better than before each time
+  EXPECT_FALSE(GamedReward(ProgressPoints(Answers({1, 1, 1}, 10)), rising).has_value());
 }
 
 }  // namespace

@@ -1,0 +1,248 @@
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/nn/reward.h"
+#include "services/preference_broker/rpc/services.h"
+#include "services/preference_broker/rpc/validate.h"
+#include "services/preference_broker/store/exported_labels.h"
+#include "services/preference_broker/store/review.h"
+#include "services/preference_broker/store/review_clips.h"
+#include "services/preference_broker/store/topics.h"
+
+namespace backflip::broker {
+namespace {
+
+constexpr int64_t kMostDrawnClips = 16;
+constexpr int64_t kMostExportedIds = 1000;
+constexpr size_t kClipsPerPage = 16;
+// A busy run changes with every answer. Its dashboard is read again once it is
+// this old, whoever asks; and one of a run that has not changed once it is that old.
+constexpr std::chrono::seconds kBusyAge{1};
+constexpr std::chrono::seconds kQuietAge{5};
+
+// Dashboards that were read a moment ago. Thread-safe.
+class Dashboards {
+ public:
+  // nullptr: none that is younger than `age`.
+  std::shared_ptr<const v1::Dashboard> Find(int64_t run_id, Hub::Clock::duration age) {
+    base::MutexLock lock(&mutex_);
+    const auto kept = kept_.find(run_id);
+    if (kept == kept_.end() || Hub::Clock::now() - kept->second.read > age) return nullptr;
+    return kept->second.dashboard;
+  }
+
+  void Keep(int64_t run_id, std::shared_ptr<const v1::Dashboard> dashboard) {
+    base::MutexLock lock(&mutex_);
+    // of runs that nobody watches any more
+    for (auto kept = kept_.begin(); kept != kept_.end();) {
+      kept = Hub::Clock::now() - kept->second.read > kQuietAge ? kept_.erase(kept) : std::next(kept);
+    }
+    kept_[run_id] = {Hub::Clock::now(), std::move(dashboard)};
+  }
+
+ private:
+  struct Kept {
+    Hub::Clock::time_point read;
+    std::shared_ptr<const v1::Dashboard> dashboard;
+  };
+  base::Mutex mutex_;
+  std::unordered_map<int64_t, Kept> kept_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Each step's reward under an ensemble, and its deviation over the members.
+absl::Status AddPrediction(const std::string& snapshot_bytes, const v1::Clip& recording, v1::Episode* episode) {
+  ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(snapshot_bytes));
+  ASSIGN_OR_RETURN(const nn::RewardModel model, nn::RewardModel::FromSnapshot(snapshot));
+  const int64_t steps = recording.steps();
+  if (recording.observations_size() != (steps + 1) * model.observation_size() ||
+      recording.actions_size() != steps * model.action_size()) {
+    return absl::DataLossError("the newest ensemble is one of another task than the recorded episode");
+  }
+  std::vector<float> rewards(steps), by_member(steps * model.members());
+  model.Score(recording.observations().data(), recording.actions().data(), steps, rewards.data(), by_member.data());
+  for (int64_t step = 0; step < steps; ++step) {
+    double squares = 0;
+    for (int member = 0; member < model.members(); ++member) {
+      const double distance = by_member[member * steps + step] - rewards[step];
+      squares += distance * distance;
+    }
+    episode->add_predicted_reward(rewards[step]);
+    episode->add_deviation(static_cast<float>(std::sqrt(squares / model.members())));
+  }
+  return absl::OkStatus();
+}
+
+class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
+ public:
+  explicit ReviewServiceImpl(Core core) : core_(core) {}
+
+  grpc::ServerUnaryReactor* Watch(grpc::CallbackServerContext* context, const v1::WatchDashboardRequest* request,
+                                  v1::Dashboard* response) override {
+    return LongPoll::Start(
+        core_, "ReviewService/Watch", context, request->wait_ms(), RunTopic(request->run_id()),
+        [=, this](Connection& connection, const Caller&) -> absl::StatusOr<bool> {
+          ASSIGN_OR_RETURN(const int64_t revision, RunRevision(connection, request->run_id()));
+          auto dashboard = dashboards_.Find(request->run_id(), kQuietAge);
+          if (dashboard != nullptr && dashboard->run().revision() < revision) {
+            dashboard = dashboards_.Find(request->run_id(), kBusyAge);
+          }
+          if (dashboard == nullptr) {
+            ASSIGN_OR_RETURN(v1::Dashboard fresh, ReadDashboard(connection, request->run_id()));
+            dashboard = std::make_shared<const v1::Dashboard>(std::move(fresh));
+            dashboards_.Keep(request->run_id(), dashboard);
+          }
+          *response = *dashboard;
+          return response->run().revision() > request->since_revision();
+        });
+  }
+
+  grpc::ServerUnaryReactor* ListLabels(grpc::CallbackServerContext* context, const v1::ListLabelsRequest* request,
+                                       v1::ListLabelsResponse* response) override {
+    return Unary(core_, "ReviewService/ListLabels", context, [=](Connection& connection, const Caller&) -> absl::Status {
+      RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 200));
+      RETURN_IF_ERROR(CheckRange("before_label_id", request->before_label_id(), 0, int64_t{1} << 62));
+      RETURN_IF_ERROR(CheckText("labeler", request->labeler(), 256));
+      if (!v1::Purpose_IsValid(request->purpose())) {
+        return absl::InvalidArgumentError("purpose must be TRAIN, GOLD, REPEAT, QUALIFICATION or PROGRESS, or unset");
+      }
+      if (!v1::Choice_IsValid(request->choice())) {
+        return absl::InvalidArgumentError("choice must be LEFT, RIGHT, TIE, CANNOT_TELL or BROKEN, or unset");
+      }
+      ASSIGN_OR_RETURN(*response, broker::ListLabels(connection, *request));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* ListDisagreements(grpc::CallbackServerContext* context,
+                                              const v1::ListDisagreementsRequest* request,
+                                              v1::ListDisagreementsResponse* response) override {
+    return Unary(core_, "ReviewService/ListDisagreements", context,
+                 [=](Connection& connection, const Caller&) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 50));
+                   ASSIGN_OR_RETURN(*response, broker::ListDisagreements(connection, *request));
+                   return absl::OkStatus();
+                 });
+  }
+
+  grpc::ServerUnaryReactor* GetClips(grpc::CallbackServerContext* context, const v1::GetClipsRequest* request,
+                                     v1::GetClipsResponse* response) override {
+    return Unary(core_, "ReviewService/GetClips", context, [=](Connection& connection, const Caller&) -> absl::Status {
+      if ((request->clip_ids_size() > 0) == (request->newest() != 0)) {
+        return absl::InvalidArgumentError("give clip_ids, or how many of the newest clips: one of the two");
+      }
+      RETURN_IF_ERROR(CheckRange("the number of clip_ids", request->clip_ids_size(), 0, kMostDrawnClips));
+      RETURN_IF_ERROR(CheckRange("newest", request->newest(), 0, kMostDrawnClips));
+      for (int i = 0; i < request->clip_ids_size(); ++i) {
+        RETURN_IF_ERROR(CheckClipId(absl::StrCat("clip_ids[", i, "]"), request->clip_ids(i)));
+      }
+      ASSIGN_OR_RETURN(*response, DrawnClips(connection, *request));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* GetEpisode(grpc::CallbackServerContext* context, const v1::GetEpisodeRequest* request,
+                                       v1::Episode* response) override {
+    return Unary(core_, "ReviewService/GetEpisode", context, [=](Connection& connection, const Caller&) -> absl::Status {
+      RETURN_IF_ERROR(CheckRange("policy_version", request->policy_version(), 0, int64_t{1} << 40));
+      ASSIGN_OR_RETURN(RecordedEpisode episode, ReadEpisode(connection, *request));
+      response->set_policy_version(episode.recording.policy_version());
+      response->set_iteration(episode.recording.iteration());
+      response->set_steps(episode.recording.steps());
+      response->set_playback_fps(episode.playback_fps);
+      response->set_scene_hash(episode.scene_hash);
+      for (const int64_t version : episode.versions) response->add_recorded_versions(version);
+      if (!episode.reward.empty()) RETURN_IF_ERROR(AddPrediction(episode.reward, episode.recording, response));
+      *response->mutable_poses() = std::move(*episode.recording.mutable_poses());
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* AskAbout(grpc::CallbackServerContext* context, const v1::AskAboutRequest* request,
+                                     v1::AskAboutResponse* response) override {
+    return Unary(core_, "ReviewService/AskAbout", context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
+                   RETURN_IF_ERROR(CheckRange("policy_version", request->policy_version(), 0, int64_t{1} << 40));
+                   RETURN_IF_ERROR(CheckRange("step", request->step(), 0, 1'000'000));
+                   ASSIGN_OR_RETURN(*response, broker::AskAbout(connection, caller, *request));
+                   return absl::OkStatus();
+                 });
+  }
+
+  grpc::ServerUnaryReactor* AddGold(grpc::CallbackServerContext* context, const v1::AddGoldRequest* request,
+                                    v1::GoldPair* response) override {
+    return Unary(core_, "ReviewService/AddGold", context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   if (request->clip_ids_size() != 2 || request->clip_ids(0) == request->clip_ids(1)) {
+                     return absl::InvalidArgumentError("clip_ids must name two different clips");
+                   }
+                   RETURN_IF_ERROR(CheckClipId("clip_ids[0]", request->clip_ids(0)));
+                   RETURN_IF_ERROR(CheckClipId("clip_ids[1]", request->clip_ids(1)));
+                   if (request->answer() != v1::LEFT && request->answer() != v1::RIGHT && request->answer() != v1::TIE) {
+                     return absl::InvalidArgumentError(
+                         "answer must be LEFT (the first clip is better), RIGHT or TIE");
+                   }
+                   if (request->use() != v1::CHECK && request->use() != v1::QUALIFY && request->use() != v1::SHOW) {
+                     return absl::InvalidArgumentError("use must be CHECK, QUALIFY or SHOW");
+                   }
+                   RETURN_IF_ERROR(CheckText("explanation", request->explanation(), 2000));
+                   ASSIGN_OR_RETURN(*response, broker::AddGold(connection, caller, *request));
+                   return absl::OkStatus();
+                 });
+  }
+
+  grpc::ServerUnaryReactor* ListGold(grpc::CallbackServerContext* context, const v1::ListGoldRequest* request,
+                                     v1::ListGoldResponse* response) override {
+    return Unary(core_, "ReviewService/ListGold", context, [=](Connection& connection, const Caller&) -> absl::Status {
+      ASSIGN_OR_RETURN(*response, broker::ListGold(connection, request->run_id()));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* RemoveGold(grpc::CallbackServerContext* context, const v1::RemoveGoldRequest* request,
+                                       v1::RemoveGoldResponse*) override {
+    return Unary(core_, "ReviewService/RemoveGold", context, [=](Connection& connection, const Caller& caller) {
+      return broker::RemoveGold(connection, caller, request->gold_id());
+    });
+  }
+
+  grpc::ServerWriteReactor<v1::Candidate>* ExportClips(grpc::CallbackServerContext* context,
+                                                       const v1::ExportClipsRequest* request) override {
+    using Stream = PagedStream<v1::Candidate>;
+    return Stream::Start(
+        core_, "ReviewService/ExportClips", context, "",
+        [request, listed = false, ids = std::vector<int64_t>(), sent = size_t{0}](
+            Connection& connection, const Caller&, std::deque<v1::Candidate>* page) mutable -> absl::StatusOr<Stream::Next> {
+          if (!listed) {
+            RETURN_IF_ERROR(CheckRange("the number of clip_ids", request->clip_ids_size(), 0, kMostExportedIds));
+            for (int i = 0; i < request->clip_ids_size(); ++i) {
+              RETURN_IF_ERROR(CheckClipId(absl::StrCat("clip_ids[", i, "]"), request->clip_ids(i)));
+            }
+            ASSIGN_OR_RETURN(ids, ClipRows(connection, request->run_id(),
+                                           {request->clip_ids().begin(), request->clip_ids().end()}));
+            listed = true;
+          }
+          const size_t end = std::min(ids.size(), sent + kClipsPerPage);
+          ASSIGN_OR_RETURN(auto clips,
+                           ReadWholeClips(connection, std::vector<int64_t>(ids.begin() + sent, ids.begin() + end)));
+          for (v1::Candidate& clip : clips) page->push_back(std::move(clip));
+          sent = end;
+          return sent == ids.size() ? Stream::Next::kEnd : Stream::Next::kMore;
+        });
+  }
+
+ private:
+  const Core core_;
+  Dashboards dashboards_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeReviewService(Core core) { return std::make_unique<ReviewServiceImpl>(core); }
+
+}  // namespace backflip::broker
