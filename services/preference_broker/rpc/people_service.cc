@@ -3,6 +3,7 @@
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/people.h"
+#include "services/preference_broker/store/review.h"
 
 namespace backflip::broker {
 namespace {
@@ -55,8 +56,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                                          v1::ListLabelersResponse* response) override {
     return Unary(core_, "PeopleService/ListLabelers", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
       RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-      ASSIGN_OR_RETURN(auto labelers, broker::ListLabelers(connection, request->run_id()));
-      for (v1::Labeler& labeler : labelers) *response->add_labelers() = std::move(labeler);
+      ASSIGN_OR_RETURN(*response, LabelerStatistics(connection, request->run_id()));
       return absl::OkStatus();
     });
   }
@@ -83,6 +83,16 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
     return Unary(core_, "PeopleService/ForgetLabeler", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
       RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
       ASSIGN_OR_RETURN(*response, broker::ForgetLabeler(connection, caller, *request));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* Statement(grpc::CallbackServerContext* context, const v1::StatementRequest* request,
+                                      v1::StatementResponse* response) override {
+    return Unary(core_, "PeopleService/Statement", context, [=](Connection& connection, const Caller&) -> absl::Status {
+      RETURN_IF_ERROR(CheckRange("since_ms", request->since_ms(), 0, kMaxMillis - 1));
+      RETURN_IF_ERROR(CheckRange("until_ms", request->until_ms(), 0, kMaxMillis - 1));
+      ASSIGN_OR_RETURN(*response, broker::Statement(connection, *request));
       return absl::OkStatus();
     });
   }

@@ -1,6 +1,7 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
+#include <set>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -9,9 +10,12 @@
 #include "common/nn/reward.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
+#include "services/preference_broker/store/answers.h"
 #include "services/preference_broker/store/exported_labels.h"
 #include "services/preference_broker/store/review.h"
 #include "services/preference_broker/store/review_clips.h"
+#include "services/preference_broker/store/review_import.h"
+#include "services/preference_broker/store/runs.h"
 #include "services/preference_broker/store/topics.h"
 
 namespace backflip::broker {
@@ -20,6 +24,8 @@ namespace {
 constexpr int64_t kMostDrawnClips = 16;
 constexpr int64_t kMostExportedIds = 1000;
 constexpr size_t kClipsPerPage = 16;
+constexpr size_t kMostImportedBytes = size_t{512} << 20;
+constexpr size_t kMostImportedLabels = 100'000;
 // A busy run changes with every answer. Its dashboard is read again once it is
 // this old, whoever asks; and one of a run that has not changed once it is that old.
 constexpr std::chrono::seconds kBusyAge{1};
@@ -54,6 +60,69 @@ class Dashboards {
   std::unordered_map<int64_t, Kept> kept_ ABSL_GUARDED_BY(mutex_);
 };
 
+// One call's labels and clips, gathered before any is stored.
+struct Import {
+  int64_t run_id = 0;
+  size_t bytes = 0;
+  std::vector<v1::Candidate> clips;
+  std::vector<v1::ImportedLabel> labels;
+
+  absl::Status Take(v1::ImportLabelsRequest& request) {
+    if (run_id == 0) run_id = request.run_id();
+    if (request.run_id() != run_id) {
+      return absl::InvalidArgumentError(absl::StrCat("run_id is ", request.run_id(), " after ", run_id,
+                                                     ": one call is for one run"));
+    }
+    bytes += request.ByteSizeLong();
+    if (bytes > kMostImportedBytes || labels.size() >= kMostImportedLabels) {
+      return absl::InvalidArgumentError(absl::StrCat("one import has at most ", kMostImportedBytes >> 20, " MB and ",
+                                                     kMostImportedLabels, " labels: divide it, its labels are known"));
+    }
+    if (request.has_label()) {
+      labels.push_back(std::move(*request.mutable_label()));
+    } else if (!request.has_clip()) {
+      return absl::InvalidArgumentError("a message has neither a clip nor a label");
+    } else if (!labels.empty()) {
+      return absl::InvalidArgumentError("a clip came after a label: all clips come first");
+    } else {
+      clips.push_back(std::move(*request.mutable_clip()));
+    }
+    return absl::OkStatus();
+  }
+
+  // `task`: without its true reward, which is not imported.
+  absl::Status Check(const v1::TaskInfo& task) const {
+    std::set<std::string> named, sources;
+    for (size_t i = 0; i < labels.size(); ++i) {
+      const v1::ImportedLabel& label = labels[i];
+      const std::string name = absl::StrCat("labels[", i, "]");
+      RETURN_IF_ERROR(CheckRange(absl::StrCat("the number of clip_ids of ", name), label.clip_ids_size(), 2, 8));
+      for (const std::string& id : label.clip_ids()) {
+        RETURN_IF_ERROR(CheckClipId(absl::StrCat(name, ".clip_ids"), id));
+        named.insert(id);
+      }
+      RETURN_IF_ERROR(CheckAnswer(absl::StrCat(name, ".answer"), label.answer(), label.clip_ids_size()));
+      RETURN_IF_ERROR(CheckPseudonym(absl::StrCat(name, ".labeler"), label.labeler()));
+      RETURN_IF_ERROR(CheckRequestId(absl::StrCat(name, ".source_key"), label.source_key()));
+      if (!sources.insert(label.source_key()).second) {
+        return absl::InvalidArgumentError(absl::StrCat(name, ".source_key '", label.source_key(),
+                                                       "' came before: it tells each label from the others"));
+      }
+      RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".answered_ms"), label.answered_ms(), 0, kMaxMillis - 1));
+      RETURN_IF_ERROR(CheckTiming(absl::StrCat(name, ".timing"), label.timing()));
+    }
+    for (size_t i = 0; i < clips.size(); ++i) {
+      const std::string name = absl::StrCat("clips[", i, "]");
+      RETURN_IF_ERROR(CheckClipId(absl::StrCat(name, ".clip_id"), clips[i].clip_id()));
+      RETURN_IF_ERROR(CheckClip(name, clips[i].clip(), task));
+      if (named.count(clips[i].clip_id()) == 0) {
+        return absl::InvalidArgumentError(absl::StrCat(name, " is named by no label of the call"));
+      }
+    }
+    return absl::OkStatus();
+  }
+};
+
 // Each step's reward under an ensemble, and its deviation over the members.
 absl::Status AddPrediction(const std::string& snapshot_bytes, const v1::Clip& recording, v1::Episode* episode) {
   ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(snapshot_bytes));
@@ -79,13 +148,14 @@ absl::Status AddPrediction(const std::string& snapshot_bytes, const v1::Clip& re
 
 class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
  public:
-  explicit ReviewServiceImpl(Core core) : core_(core) {}
+  ReviewServiceImpl(Core core, FeedNumberer* numberer) : core_(core), numberer_(numberer) {}
 
   grpc::ServerUnaryReactor* Watch(grpc::CallbackServerContext* context, const v1::WatchDashboardRequest* request,
                                   v1::Dashboard* response) override {
     return LongPoll::Start(
         core_, "ReviewService/Watch", context, request->wait_ms(), RunTopic(request->run_id()),
-        [=, this](Connection& connection, const Caller&) -> absl::StatusOr<bool> {
+        [=, this](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           ASSIGN_OR_RETURN(const int64_t revision, RunRevision(connection, request->run_id()));
           auto dashboard = dashboards_.Find(request->run_id(), kQuietAge);
           if (dashboard != nullptr && dashboard->run().revision() < revision) {
@@ -103,7 +173,8 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
 
   grpc::ServerUnaryReactor* ListLabels(grpc::CallbackServerContext* context, const v1::ListLabelsRequest* request,
                                        v1::ListLabelsResponse* response) override {
-    return Unary(core_, "ReviewService/ListLabels", context, [=](Connection& connection, const Caller&) -> absl::Status {
+    return Unary(core_, "ReviewService/ListLabels", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
       RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 200));
       RETURN_IF_ERROR(CheckRange("before_label_id", request->before_label_id(), 0, int64_t{1} << 62));
       RETURN_IF_ERROR(CheckText("labeler", request->labeler(), 256));
@@ -122,7 +193,8 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
                                               const v1::ListDisagreementsRequest* request,
                                               v1::ListDisagreementsResponse* response) override {
     return Unary(core_, "ReviewService/ListDisagreements", context,
-                 [=](Connection& connection, const Caller&) -> absl::Status {
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 50));
                    ASSIGN_OR_RETURN(*response, broker::ListDisagreements(connection, *request));
                    return absl::OkStatus();
@@ -131,7 +203,8 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
 
   grpc::ServerUnaryReactor* GetClips(grpc::CallbackServerContext* context, const v1::GetClipsRequest* request,
                                      v1::GetClipsResponse* response) override {
-    return Unary(core_, "ReviewService/GetClips", context, [=](Connection& connection, const Caller&) -> absl::Status {
+    return Unary(core_, "ReviewService/GetClips", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
       if ((request->clip_ids_size() > 0) == (request->newest() != 0)) {
         return absl::InvalidArgumentError("give clip_ids, or how many of the newest clips: one of the two");
       }
@@ -147,7 +220,8 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
 
   grpc::ServerUnaryReactor* GetEpisode(grpc::CallbackServerContext* context, const v1::GetEpisodeRequest* request,
                                        v1::Episode* response) override {
-    return Unary(core_, "ReviewService/GetEpisode", context, [=](Connection& connection, const Caller&) -> absl::Status {
+    return Unary(core_, "ReviewService/GetEpisode", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
       RETURN_IF_ERROR(CheckRange("policy_version", request->policy_version(), 0, int64_t{1} << 40));
       ASSIGN_OR_RETURN(RecordedEpisode episode, ReadEpisode(connection, *request));
       response->set_policy_version(episode.recording.policy_version());
@@ -166,6 +240,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
                                      v1::AskAboutResponse* response) override {
     return Unary(core_, "ReviewService/AskAbout", context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
                    RETURN_IF_ERROR(CheckRange("policy_version", request->policy_version(), 0, int64_t{1} << 40));
                    RETURN_IF_ERROR(CheckRange("step", request->step(), 0, 1'000'000));
@@ -178,6 +253,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
                                     v1::GoldPair* response) override {
     return Unary(core_, "ReviewService/AddGold", context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    if (request->clip_ids_size() != 2 || request->clip_ids(0) == request->clip_ids(1)) {
                      return absl::InvalidArgumentError("clip_ids must name two different clips");
                    }
@@ -190,7 +266,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
                    if (request->use() != v1::CHECK && request->use() != v1::QUALIFY && request->use() != v1::SHOW) {
                      return absl::InvalidArgumentError("use must be CHECK, QUALIFY or SHOW");
                    }
-                   RETURN_IF_ERROR(CheckText("explanation", request->explanation(), 2000));
+                   RETURN_IF_ERROR(CheckPlainText("explanation", request->explanation(), 2000));
                    ASSIGN_OR_RETURN(*response, broker::AddGold(connection, caller, *request));
                    return absl::OkStatus();
                  });
@@ -198,7 +274,8 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
 
   grpc::ServerUnaryReactor* ListGold(grpc::CallbackServerContext* context, const v1::ListGoldRequest* request,
                                      v1::ListGoldResponse* response) override {
-    return Unary(core_, "ReviewService/ListGold", context, [=](Connection& connection, const Caller&) -> absl::Status {
+    return Unary(core_, "ReviewService/ListGold", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
       ASSIGN_OR_RETURN(*response, broker::ListGold(connection, request->run_id()));
       return absl::OkStatus();
     });
@@ -217,8 +294,9 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
     return Stream::Start(
         core_, "ReviewService/ExportClips", context, "",
         [request, listed = false, ids = std::vector<int64_t>(), sent = size_t{0}](
-            Connection& connection, const Caller&, std::deque<v1::Candidate>* page) mutable -> absl::StatusOr<Stream::Next> {
+            Connection& connection, const Caller& caller, std::deque<v1::Candidate>* page) mutable -> absl::StatusOr<Stream::Next> {
           if (!listed) {
+            RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
             RETURN_IF_ERROR(CheckRange("the number of clip_ids", request->clip_ids_size(), 0, kMostExportedIds));
             for (int i = 0; i < request->clip_ids_size(); ++i) {
               RETURN_IF_ERROR(CheckClipId(absl::StrCat("clip_ids[", i, "]"), request->clip_ids(i)));
@@ -236,13 +314,34 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
         });
   }
 
+  grpc::ServerReadReactor<v1::ImportLabelsRequest>* ImportLabels(grpc::CallbackServerContext* context,
+                                                                 v1::ImportLabelsResponse* response) override {
+    auto import = std::make_shared<Import>();
+    return Intake<v1::ImportLabelsRequest>::Start(
+        core_, "ReviewService/ImportLabels", context,
+        [import](v1::ImportLabelsRequest& request) { return import->Take(request); },
+        [this, import, response](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, import->run_id));
+          ASSIGN_OR_RETURN(RunDefinition run, GetRunDefinition(connection, import->run_id));
+          run.task.set_has_true_reward(false);
+          RETURN_IF_ERROR(import->Check(run.task));
+          ASSIGN_OR_RETURN(*response, broker::ImportLabels(connection, caller, import->run_id, import->clips,
+                                                           import->labels));
+          numberer_->Number(import->run_id);
+          return absl::OkStatus();
+        });
+  }
+
  private:
   const Core core_;
+  FeedNumberer* const numberer_;
   Dashboards dashboards_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeReviewService(Core core) { return std::make_unique<ReviewServiceImpl>(core); }
+std::unique_ptr<grpc::Service> MakeReviewService(Core core, FeedNumberer* numberer) {
+  return std::make_unique<ReviewServiceImpl>(core, numberer);
+}
 
 }  // namespace backflip::broker

@@ -35,6 +35,7 @@ const std::initializer_list<Rule> kRules = {
     {"RunService/Continue", {kOperator}},
     {"RunService/Cancel", {kOperator}},
     {"RunService/StopAsking", {kOperator}},
+    {"RunService/Fork", {kOperator}},
     {"RunService/ListMetrics", {kOperator, kReviewer}},
     {"RunService/ReportMetrics", {kLearner, kTrainer}},
     {"RunService/ReportEvaluation", {kWorker}},

@@ -91,6 +91,16 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
     });
   }
 
+  grpc::ServerUnaryReactor* Fork(grpc::CallbackServerContext* context, const v1::ForkRunRequest* request,
+                                 v1::Run* response) override {
+    return Unary(core_, "RunService/Fork", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
+      RETURN_IF_ERROR(CheckRange("version", request->version(), 1, int64_t{1} << 40));
+      ASSIGN_OR_RETURN(*response, ForkRun(connection, caller, *request));
+      return absl::OkStatus();
+    });
+  }
+
   grpc::ServerUnaryReactor* ListMetrics(grpc::CallbackServerContext* context, const v1::ListMetricsRequest* request,
                                         v1::ListMetricsResponse* response) override {
     return Unary(core_, "RunService/ListMetrics", context, [=](Connection& connection, const Caller&) -> absl::Status {

@@ -55,7 +55,7 @@ std::unique_ptr<grpc::Service> MakeSnapshotService(Core core);
 std::unique_ptr<grpc::Service> MakeBundleService(Core core);
 std::unique_ptr<grpc::Service> MakeClaimService(Core core, Leases leases);
 std::unique_ptr<grpc::Service> MakeWorkService(Core core);
-std::unique_ptr<grpc::Service> MakeReviewService(Core core);
+std::unique_ptr<grpc::Service> MakeReviewService(Core core, FeedNumberer* numberer);
 
 }  // namespace backflip::broker
 

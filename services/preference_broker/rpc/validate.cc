@@ -343,6 +343,14 @@ absl::Status CheckReliability(const v1::ReportReliabilityRequest& request) {
   return absl::OkStatus();
 }
 
+absl::Status CheckTiming(absl::string_view field, const v1::Timing& timing) {
+  constexpr int64_t kDayMs = 86'400'000;
+  RETURN_IF_ERROR(CheckRange(absl::StrCat(field, ".decision_ms"), timing.decision_ms(), 0, kDayMs));
+  RETURN_IF_ERROR(CheckRange(absl::StrCat(field, ".active_ms"), timing.active_ms(), 0, kDayMs));
+  RETURN_IF_ERROR(CheckRange(absl::StrCat(field, ".first_played_ms"), timing.first_played_ms(), 0, kDayMs));
+  return CheckRange(absl::StrCat(field, ".loops"), timing.loops(), 0, 1'000'000);
+}
+
 absl::Status CheckSubmit(const v1::SubmitRequest& request) {
   RETURN_IF_ERROR(CheckRequestId("idempotency_key", request.idempotency_key()));
   if (!request.answer().has_choice()) {
@@ -352,10 +360,7 @@ absl::Status CheckSubmit(const v1::SubmitRequest& request) {
   if (request.answer().choice() == v1::CHOICE_UNSPECIFIED || !v1::Choice_IsValid(request.answer().choice())) {
     return absl::InvalidArgumentError("answer.choice must be LEFT, RIGHT, TIE, CANNOT_TELL or BROKEN");
   }
-  constexpr int64_t kDayMs = 86'400'000;
-  RETURN_IF_ERROR(CheckRange("timing.decision_ms", request.timing().decision_ms(), 0, kDayMs));
-  RETURN_IF_ERROR(CheckRange("timing.active_ms", request.timing().active_ms(), 0, kDayMs));
-  RETURN_IF_ERROR(CheckRange("timing.loops", request.timing().loops(), 0, 1'000'000));
+  RETURN_IF_ERROR(CheckTiming("timing", request.timing()));
   return CheckText("client", request.client(), 200);
 }
 

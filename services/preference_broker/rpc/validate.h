@@ -41,6 +41,7 @@ absl::Status CheckClip(absl::string_view name, const v1::Clip& clip, const v1::T
 // Of an evaluation: of any length up to the protocol's, without true rewards.
 absl::Status CheckRecording(const v1::Clip& recording, const v1::TaskInfo& task);
 absl::Status CheckNewQuestions(const v1::OpenQuestionsRequest& request);
+absl::Status CheckTiming(absl::string_view field, const v1::Timing& timing);
 absl::Status CheckSubmit(const v1::SubmitRequest& request);
 absl::Status CheckInvite(const v1::InviteRequest& request);
 absl::Status CheckReliability(const v1::ReportReliabilityRequest& request);

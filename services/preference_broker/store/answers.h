@@ -14,6 +14,11 @@ v1::Purpose PurposeFromField(const pqxx::field& field);
 // Of labels.choice and labels.ranking (a Ranking's bytes); not set when both are NULL.
 v1::Answer AnswerFromFields(const pqxx::field& choice, const pqxx::field& ranking);
 
+// Whether `answer` is one to a question of so many clips: a choice for a pair,
+// every position once in a ranking's groups for more. INVALID_ARGUMENT, with
+// `field`'s name.
+absl::Status CheckAnswer(absl::string_view field, const v1::Answer& answer, int clips);
+
 // The same answer when the question's `clips` are shown in reverse. Its own inverse.
 v1::Choice Turned(v1::Choice choice);
 v1::Answer Turned(const v1::Answer& answer, int clips);

@@ -250,39 +250,6 @@ absl::StatusOr<v1::AcceptInviteResponse> AcceptInvite(Connection& connection,
   });
 }
 
-absl::StatusOr<std::vector<v1::Labeler>> ListLabelers(Connection& connection, int64_t run_id) {
-  return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<v1::Labeler>> {
-    if (run_id != 0) RETURN_IF_ERROR(CheckRunExists(t, run_id));
-    std::vector<v1::Labeler> labelers;
-    for (const auto& row :
-         t.Exec("WITH standing AS (SELECT l.caller_id, count(*) AS n, max(l.answered_at) AS newest FROM labels l "
-                "    WHERE ($1::bigint = 0 OR l.run_id = $1) AND NOT l.retraction "
-                "      AND NOT EXISTS (SELECT FROM labels o WHERE o.supersedes = l.id) GROUP BY l.caller_id), "
-                "  worked AS (SELECT caller_id, sum(active_ms)::bigint AS active, sum(waiting_ms)::bigint AS waiting "
-                "    FROM labeler_time WHERE $1::bigint = 0 OR run_id = $1 GROUP BY caller_id) "
-                "SELECT c.id, c.name, c.role, c.state, c.reason, coalesce(n.number, 0), coalesce(s.n, 0), "
-                "  extract(epoch FROM s.newest), coalesce(w.active, 0), coalesce(w.waiting, 0) "
-                "FROM callers c LEFT JOIN standing s ON s.caller_id = c.id LEFT JOIN worked w ON w.caller_id = c.id "
-                "LEFT JOIN run_labelers n ON n.caller_id = c.id AND n.run_id = $1 "
-                "WHERE c.role IN ('labeler', 'teacher') AND ($1::bigint = 0 OR s.n > 0 OR n.number IS NOT NULL "
-                "    OR cardinality(c.run_ids) = 0 OR $1 = ANY (c.run_ids)) ORDER BY c.id",
-                run_id)) {
-      v1::Labeler& labeler = labelers.emplace_back();
-      labeler.set_id(Int(row[0]));
-      labeler.set_name(Text(row[1]));
-      labeler.set_teacher(Text(row[2]) == "teacher");
-      labeler.set_state(StateOf(Text(row[3])));
-      labeler.set_reason(Text(row[4]));
-      labeler.set_number(Int(row[5]));
-      labeler.set_labels(Int(row[6]));
-      labeler.set_last_answer_ms(Millis(row[7]));
-      labeler.set_active_ms(Int(row[8]));
-      labeler.set_waiting_ms(Int(row[9]));
-    }
-    return labelers;
-  });
-}
-
 absl::StatusOr<v1::Labeler> SetLabelerState(Connection& connection, const Caller& caller,
                                             const v1::SetLabelerStateRequest& request) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Labeler> {

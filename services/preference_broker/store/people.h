@@ -19,8 +19,6 @@ absl::StatusOr<v1::InviteDescription> DescribeInvite(Connection& connection, con
 absl::StatusOr<v1::AcceptInviteResponse> AcceptInvite(Connection& connection,
                                                       const v1::AcceptInviteRequest& request);
 
-// Without the statistics of store/review.h. By id.
-absl::StatusOr<std::vector<v1::Labeler>> ListLabelers(Connection& connection, int64_t run_id);
 absl::StatusOr<v1::Labeler> SetLabelerState(Connection& connection, const Caller& caller,
                                             const v1::SetLabelerStateRequest& request);
 absl::StatusOr<v1::ForgetLabelerResponse> ForgetLabeler(Connection& connection, const Caller& caller,

@@ -290,6 +290,7 @@ absl::Status RemoveGold(Connection& connection, const Caller& caller, int64_t go
     const pqxx::result rows =
         t.Exec("SELECT run_id, removed_at IS NOT NULL FROM gold_pairs WHERE id = $1 FOR UPDATE", gold_id);
     if (rows.empty()) return absl::NotFoundError(absl::StrCat("there is no gold pair ", gold_id));
+    RETURN_IF_ERROR(CheckRunAllowed(caller, Int(rows[0][0])));
     if (Bool(rows[0][1])) return absl::OkStatus();
     t.Exec("UPDATE gold_pairs SET removed_at = now() WHERE id = $1", gold_id);
     Audit(t, caller.id, Int(rows[0][0]), "remove gold", absl::StrCat(gold_id));

@@ -9,11 +9,9 @@
 #include "common/base/status_macros.h"
 #include "common/run/run_spec.h"
 #include "services/preference_broker/store/claims.h"
-<<<<<<< HEAD
-#include "services/preference_broker/store/scenes.h"
-=======
 #include "services/preference_broker/store/recordings.h"
->>>>>>> 0d15106 (ReviewService: dashboard, labels, disagreements, clips, episodes, gold, questions of a person)
+#include "services/preference_broker/store/scenes.h"
+#include "services/preference_broker/store/seed_labels.h"
 #include "services/preference_broker/store/topics.h"
 
 namespace backflip::broker {
@@ -153,6 +151,8 @@ absl::StatusOr<v1::Run> CreateRun(Connection& connection, const Caller& caller,
                                               " is not stored here: put it with BundleService.Put first"));
     }
     if (!request.task().scene_hash().empty()) RETURN_IF_ERROR(CheckSceneExists(t, request.task().scene_hash()));
+    const int64_t from_run = request.labels_from_run();
+    if (from_run != 0) RETURN_IF_ERROR(CheckLabelsFit(t, from_run, request.spec(), request.task()));
     const int64_t id = Int(t.Exec(
         "INSERT INTO runs (reward, spec, task, has_true_reward, bundle) VALUES ($1, $2, $3, $4, $5) RETURNING id",
         v1::RewardSource_Name(request.spec().reward()), Bytes{spec}, Bytes{task},
@@ -160,6 +160,39 @@ absl::StatusOr<v1::Run> CreateRun(Connection& connection, const Caller& caller,
     t.Exec("INSERT INTO run_requests (request_id, run_id, body_sha256) VALUES ($1, $2, $3)",
            request.request_id(), id, Bytes{body});
     Audit(t, caller.id, id, "create run", request.task().name());
+    if (from_run != 0) {
+      CopyLabels(t, from_run, id, request.task().has_true_reward());
+      Audit(t, caller.id, id, "copy labels", absl::StrCat("of run ", from_run));
+    }
+    t.Signal(kClaimsTopic);
+    return GetRun(t, id, true);
+  });
+}
+
+absl::StatusOr<v1::Run> ForkRun(Connection& connection, const Caller& caller, const v1::ForkRunRequest& request) {
+  const std::string body = BodyHash(request);
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Run> {
+    ASSIGN_OR_RETURN(const int64_t earlier, EarlierRequest(t, request.request_id(), body));
+    if (earlier != 0) return GetRun(t, earlier, true);
+    const int64_t from_run = request.run_id();
+    const pqxx::result runs = t.Exec("SELECT has_true_reward, reward FROM runs WHERE id = $1", from_run);
+    if (runs.empty()) return UnknownRun(from_run);
+    // kept from now on: the new run's learner will ask for it
+    if (t.Exec("UPDATE snapshots SET kept = true WHERE run_id = $1 AND kind = 'POLICY' AND version = $2 RETURNING version",
+               from_run, request.version())
+            .empty()) {
+      return absl::NotFoundError(
+          absl::StrCat("run ", from_run, " has no policy snapshot of version ", request.version(),
+                       ": SnapshotService.List tells which it has"));
+    }
+    const int64_t id = Int(t.Exec(
+        "INSERT INTO runs (reward, spec, task, has_true_reward, bundle, forked_from_run, forked_from_version) "
+        "SELECT reward, spec, task, has_true_reward, bundle, id, $2 FROM runs WHERE id = $1 RETURNING id",
+        from_run, request.version())[0][0]);
+    t.Exec("INSERT INTO run_requests (request_id, run_id, body_sha256) VALUES ($1, $2, $3)",
+           request.request_id(), id, Bytes{body});
+    Audit(t, caller.id, id, "fork run", absl::StrCat(from_run, "@", request.version()));
+    if (Text(runs[0][1]) == "PREFERENCES") CopyLabels(t, from_run, id, Bool(runs[0][0]));
     t.Signal(kClaimsTopic);
     return GetRun(t, id, true);
   });

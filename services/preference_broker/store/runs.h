@@ -24,6 +24,8 @@ void Audit(Transaction& t, int64_t caller_id, int64_t run_id, absl::string_view 
 // `request.spec` merged and checked before. Idempotent by request_id.
 absl::StatusOr<v1::Run> CreateRun(Connection& connection, const Caller& caller,
                                   const v1::CreateRunRequest& request);
+// With the labels of the run it is a fork of. Idempotent by request_id.
+absl::StatusOr<v1::Run> ForkRun(Connection& connection, const Caller& caller, const v1::ForkRunRequest& request);
 // Metrics tell true returns: only for callers that may know them.
 absl::StatusOr<v1::Run> GetRun(Connection& connection, int64_t run_id, bool with_metrics);
 absl::StatusOr<v1::Run> GetRun(Transaction& t, int64_t run_id, bool with_metrics);

@@ -33,6 +33,11 @@ const std::map<std::string, std::set<Role>>& Promised() {
       {"RunService.StopAsking", {O}},
       {"RunService.ListMetrics", {O, R}}, {"RunService.ReportMetrics", {le, tr}},
       {"RunService.ReportEvaluation", {wo}}, {"RunService.ListEvaluations", {O, R}},
+      {"RunService.Fork", {O}}, {"RunService.StopAsking", {O}},
+      {"ReviewService.Watch", {O, R}}, {"ReviewService.ListLabels", {O, R}}, {"ReviewService.ListDisagreements", {O, R}},
+      {"ReviewService.GetClips", {O, R}}, {"ReviewService.GetEpisode", {O, R}}, {"ReviewService.AskAbout", {O, R}},
+      {"ReviewService.AddGold", {O, R}}, {"ReviewService.ListGold", {O, R}}, {"ReviewService.RemoveGold", {O, R}},
+      {"ReviewService.ExportClips", {O, R}}, {"ReviewService.ImportLabels", {O}},
       {"ClipService.Upload", {wo}}, {"ClipService.ListCandidates", {tr}},
       {"LabelingService.Lease", {L, T}}, {"LabelingService.Heartbeat", {L, T}}, {"LabelingService.Submit", {L, T}},
       {"LabelingService.Undo", {L, T}}, {"LabelingService.Export", {R, O}},
@@ -78,7 +83,7 @@ TEST(Roles, EveryMethodIsOpenToItsRolesAlone) {
   TestBroker broker;
   const auto* file_pool = google::protobuf::DescriptorPool::generated_pool();
   int methods = 0;
-  for (const char* file : {"run", "clip", "label", "snapshot", "work"}) {
+  for (const char* file : {"run", "clip", "label", "review", "snapshot", "work"}) {
     const auto* descriptor = file_pool->FindFileByName(absl::StrCat("backflip/v1/", file, ".proto"));
     ASSERT_NE(descriptor, nullptr) << file;
     for (int s = 0; s < descriptor->service_count(); ++s) {
