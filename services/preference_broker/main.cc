@@ -31,7 +31,7 @@ ABSL_FLAG(std::string, tls_certificate, "",
 ABSL_FLAG(std::string, tls_key, "", "serve: PEM file with the certificate's key.");
 ABSL_FLAG(std::string, public_url, "",
           "serve: what browsers reach this broker by when a proxy with TLS is in front, https://…");
-ABSL_FLAG(int, database_connections, 4, "serve: connections to the database.");
+ABSL_FLAG(int, database_connections, 8, "serve: connections to the database.");
 
 namespace backflip::broker {
 namespace {

@@ -36,7 +36,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = ROOT / "build" / "release" / "bin"
-CONNECTIONS = 4  # of the broker to the database: its default
+CONNECTIONS = 8  # of the broker to the database: its default
 
 
 class Database:
