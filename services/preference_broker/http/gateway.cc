@@ -118,12 +118,9 @@ std::string GatewayCall::Response() {
 
 class ConnectCall final : public GatewayCall {
  public:
-  ConnectCall(Gateway* gateway, const Gateway::Method* method, const HttpRequest& request,
+  ConnectCall(grpc::GenericStub* stub, const Gateway::Method* method, const HttpRequest& request,
               const std::string& message, Format format)
-      : GatewayCall(&gateway->stub_, &method->path, request, message),
-        gateway_(gateway),
-        method_(method),
-        format_(format) {}
+      : GatewayCall(stub, &method->path, request, message), method_(method), format_(format) {}
 
   Answer Finish() override {
     if (!status().ok()) return ErrorAnswer(rpc::FromGrpc(status()));
@@ -142,7 +139,6 @@ class ConnectCall final : public GatewayCall {
   }
 
  private:
-  Gateway* const gateway_;
   const Gateway::Method* const method_;
   const Format format_;
 };
@@ -284,7 +280,7 @@ Handled Gateway::HandleConnect(const HttpRequest& request, absl::string_view pat
                      format == Format::kProto ? ": it is cut off, something else, or" : ":",
                      " has text that is not UTF-8")));
   }
-  return std::make_unique<ConnectCall>(this, &method, request, message, format);
+  return std::make_unique<ConnectCall>(&stub_, &method, request, message, format);
 }
 
 Handled Gateway::HandleScene(const HttpRequest& request, absl::string_view file) {
