@@ -20,6 +20,7 @@ Peer::Peer(rpc::Client c)
       bundles(v1::BundleService::NewStub(client.channel())),
       claims(v1::ClaimService::NewStub(client.channel())),
       work(v1::WorkService::NewStub(client.channel())),
+      people(v1::PeopleService::NewStub(client.channel())),
       review(v1::ReviewService::NewStub(client.channel())) {}
 
 TestBroker::TestBroker(broker::BrokerOptions options) : options_(std::move(options)) {

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "backflip/v1/clip.grpc.pb.h"
 #include "backflip/v1/label.grpc.pb.h"
+#include "backflip/v1/people.grpc.pb.h"
 #include "backflip/v1/review.grpc.pb.h"
 #include "backflip/v1/run.grpc.pb.h"
 #include "backflip/v1/snapshot.grpc.pb.h"
@@ -74,6 +75,7 @@ struct Peer {
   std::unique_ptr<v1::BundleService::Stub> bundles;
   std::unique_ptr<v1::ClaimService::Stub> claims;
   std::unique_ptr<v1::WorkService::Stub> work;
+  std::unique_ptr<v1::PeopleService::Stub> people;
   std::unique_ptr<v1::ReviewService::Stub> review;
 };
 

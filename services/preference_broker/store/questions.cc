@@ -509,7 +509,8 @@ absl::StatusOr<std::vector<FeedEntry>> ReadFeed(Connection& connection, int64_t 
     RETURN_IF_ERROR(CheckRunExists(t, run_id));
     std::vector<FeedEntry> entries;
     for (const auto& row :
-         t.Exec("SELECT l.position, l.id, q.id, q.ordinal, q.round, q.purpose, coalesce(l.choice, ''), n.number, "
+         t.Exec("SELECT l.position, l.id, q.id, coalesce(q.ordinal, -1), coalesce(q.round, -1), q.purpose, "
+                "  coalesce(l.choice, ''), n.number, "
                 "  l.surplus, CASE WHEN NOT o.retraction THEN o.id END, l.retraction, s.turned, "
                 "  a.id, a.sha256, b.id, b.sha256 "
                 "FROM labels l JOIN questions q ON q.id = l.question_id JOIN leases s ON s.id = l.lease_id "

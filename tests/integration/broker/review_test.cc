@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -119,6 +120,41 @@ class ReviewTest : public ::testing::Test {
     request.set_newest(newest);
     return reviewer_.Call(reviewer_.review, &Review::GetClips, request);
   }
+  // The first entries of a run's feed.
+  std::vector<v1::LabelEntry> Feed(int64_t run_id, int count) {
+    const Peer& trainer = broker_.As(Role::kTrainer);
+    const auto context = trainer.client.UnaryContext(absl::Seconds(30));
+    v1::FollowLabelsRequest request;
+    request.set_run_id(run_id);
+    request.set_from_position(1);
+    const auto reader = trainer.training->FollowLabels(context.get(), request);
+    std::vector<v1::LabelEntry> entries;
+    std::set<std::string> clips;
+    v1::LabelFeedMessage message;
+    while (static_cast<int>(entries.size()) < count && reader->Read(&message)) {
+      if (message.has_clip()) {
+        clips.insert(message.clip().clip_id());
+        first_numbers_[message.clip().clip_id()] = message.clip().clip().observations(0);
+      }
+      if (!message.has_entry()) continue;
+      for (const std::string& clip : message.entry().clip_ids()) EXPECT_EQ(clips.count(clip), 1);
+      entries.push_back(message.entry());
+    }
+    context->TryCancel();
+    EXPECT_EQ(entries.size(), count);
+    return entries;
+  }
+  // What an honest labeler says of an entry that Feed has read.
+  v1::Choice Better(const v1::LabelEntry& entry) {
+    const float first = first_numbers_[entry.clip_ids(0)], second = first_numbers_[entry.clip_ids(1)];
+    return first > second ? v1::LEFT : first < second ? v1::RIGHT : v1::TIE;
+  }
+  // Slots that do not add up.
+  std::string BrokenSlots() {
+    return Sql(
+        "SELECT count(*) FROM questions q WHERE q.overlap <> q.open_slots + "
+        "(SELECT count(*) FROM leases l WHERE l.question_id = q.id AND l.holds_slot)");
+  }
   std::string Sql(const std::string& sql) { return Query(broker_.database(), sql); }
 
   TestBroker broker_;
@@ -128,6 +164,7 @@ class ReviewTest : public ::testing::Test {
   v1::Run run_;
   v1::ClaimResponse learner_claim_, trainer_claim_;
   std::vector<std::string> clips_;
+  std::map<std::string, float> first_numbers_;
 };
 
 TEST_F(ReviewTest, TheDashboardCountsQuestionsAndAgreementTurnedToClips) {
@@ -343,6 +380,773 @@ TEST_F(ReviewTest, GetClipsRefusesWhatIsNotThereAndTooMuch) {
   EXPECT_EQ(Code(Clips({"../../etc"})), absl::StatusCode::kInvalidArgument);
   run_.set_id(0);
   EXPECT_EQ(Code(Clips({}, 1)), absl::StatusCode::kNotFound);
+}
+
+// A recorded episode of `steps` steps whose observations count them.
+v1::Clip Recording(int64_t version, int32_t steps) {
+  v1::Clip clip;
+  clip.set_steps(steps);
+  for (int i = 0; i <= steps; ++i) {
+    for (int k = 0; k < 2; ++k) clip.add_observations(i);
+    for (int k = 0; k < 2 * 7; ++k) clip.mutable_poses()->add_poses(100 * i + k);
+    for (int k = 0; k < 5; ++k) clip.add_states(0.5 * i);
+  }
+  for (int i = 0; i < steps; ++i) clip.add_actions(0.5f);
+  clip.mutable_poses()->set_bodies(2);
+  clip.set_policy_version(version);
+  clip.set_iteration(3);
+  return clip;
+}
+
+class EpisodeTest : public ReviewTest {
+ protected:
+  absl::StatusOr<v1::ReportEvaluationResponse> Record(const v1::Clip& recording) {
+    v1::ReportEvaluationRequest request;
+    request.set_run_id(run_.id());
+    *request.mutable_recording() = recording;
+    return worker_.Call(worker_.runs, &Runs::ReportEvaluation, request);
+  }
+  absl::StatusOr<v1::Episode> Get(int64_t version = 0) {
+    v1::GetEpisodeRequest request;
+    request.set_run_id(run_.id());
+    request.set_policy_version(version);
+    return reviewer_.Call(reviewer_.review, &Review::GetEpisode, request);
+  }
+  v1::AskAboutRequest Ask(int32_t step) {
+    v1::AskAboutRequest request;
+    request.set_request_id(NewId());
+    request.set_run_id(run_.id());
+    request.set_step(step);
+    return request;
+  }
+  absl::StatusOr<v1::AskAboutResponse> AskAbout(const v1::AskAboutRequest& request) {
+    return reviewer_.Call(reviewer_.review, &Review::AskAbout, request);
+  }
+};
+
+TEST_F(EpisodeTest, AnEpisodeComesWithWhatTheNewestEnsembleThinksOfIt) {
+  Start(1);
+  EXPECT_EQ(Code(Get()), absl::StatusCode::kNotFound);
+  ASSERT_TRUE(Record(Recording(7, 12)).ok());
+  ASSERT_TRUE(Record(Recording(4, 10)).ok());
+  ASSERT_TRUE(Record(Recording(7, 11)).ok());  // a repeated call changes nothing
+  auto episode = Get();
+  ASSERT_TRUE(episode.ok()) << episode.status();
+  EXPECT_EQ(episode->policy_version(), 7);
+  EXPECT_EQ(episode->steps(), 12);
+  EXPECT_EQ(episode->poses().poses_size(), 13 * 2 * 7);
+  EXPECT_EQ(episode->playback_fps(), 40);
+  EXPECT_THAT(episode->recorded_versions(), ElementsAre(4, 7));
+  EXPECT_EQ(episode->predicted_reward_size(), 0);
+  const auto other = Get(5);
+  EXPECT_EQ(Code(other), absl::StatusCode::kNotFound);
+  EXPECT_THAT(Message(other), HasSubstr("4, 7"));
+
+  // two members: the sum of the observations, and twice that
+  nn::Snapshot snapshot;
+  snapshot.metadata = {{"kind", "reward"},     {"members", "2"},           {"observations", "2"}, {"layers", "3,1"},
+                       {"activation", "leaky_relu"}, {"observation_clip", "1000"}, {"action_clip", "1"}};
+  snapshot.tensors["observation_mean"] = {{2}, {0, 0}};
+  snapshot.tensors["observation_std"] = {{2}, {1, 1}};
+  snapshot.tensors["member_mean"] = {{2}, {0, 0}};
+  snapshot.tensors["member_std"] = {{2}, {1, 1}};
+  snapshot.tensors["layer0.weight"] = {{2, 3, 1}, {1, 1, 0, 2, 2, 0}};
+  snapshot.tensors["layer0.bias"] = {{2, 1}, {0, 0}};
+  v1::SnapshotInfo info;
+  info.set_run_id(run_.id());
+  info.set_kind(v1::REWARD);
+  info.set_iteration(1);
+  const Peer& trainer = broker_.As(Role::kTrainer);
+  ASSERT_TRUE(run::PublishSnapshot(trainer.client, trainer_claim_.epoch(), info, snapshot.Encode(), nullptr).ok());
+  episode = Get(4);
+  ASSERT_TRUE(episode.ok()) << episode.status();
+  ASSERT_EQ(episode->predicted_reward_size(), 10);
+  ASSERT_EQ(episode->deviation_size(), 10);
+  for (int step = 0; step < 10; ++step) {
+    EXPECT_NEAR(episode->predicted_reward(step), 3 * step, 1e-4);
+    EXPECT_NEAR(episode->deviation(step), step, 1e-4);
+  }
+}
+
+TEST_F(EpisodeTest, ARecordingIsCheckedBeforeItIsStored) {
+  Start(1);
+  v1::Clip recording = Recording(1, 10);
+  recording.set_observations(3, std::numeric_limits<float>::quiet_NaN());
+  const auto nan = Record(recording);
+  EXPECT_EQ(Code(nan), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Message(nan), HasSubstr("recording.observations[3]"));
+  EXPECT_EQ(Code(Record(Recording(1, 1001))), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(Record(Recording(0, 10))), absl::StatusCode::kInvalidArgument);
+  recording = Recording(1, 10);
+  recording.add_true_rewards(1);
+  EXPECT_EQ(Code(Record(recording)), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(Get()), absl::StatusCode::kNotFound);
+}
+
+TEST_F(EpisodeTest, AMomentOfAnEpisodeBecomesAQuestionOnce) {
+  Start(1);
+  ASSERT_TRUE(Record(Recording(7, 12)).ok());
+  broker_.Upload(run_.id(), 2, 4, /*has_true_reward=*/false);
+  const v1::AskAboutRequest request = Ask(6);
+  const auto asked = AskAbout(request);
+  const auto again = AskAbout(request);
+  ASSERT_TRUE(asked.ok() && again.ok()) << asked.status() << again.status();
+  EXPECT_EQ(asked->question_id(), again->question_id());
+  v1::AskAboutRequest other = request;
+  other.set_step(7);
+  EXPECT_EQ(Code(AskAbout(other)), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(Sql("SELECT count(*) FROM questions WHERE selector = 'person' AND round IS NULL AND purpose = 'TRAIN'"), "1");
+  EXPECT_EQ(Sql("SELECT count(*) FROM audit WHERE action = 'ask about'"), "1");
+
+  // steps 5 to 7, which the labeler sees as poses
+  const Peer& anna = broker_.As(Role::kLabeler, "anna");
+  v1::LeaseRequest lease;
+  lease.set_count(2);
+  const auto leased = anna.Call(anna.labeling, &Labeling::Lease, lease);
+  ASSERT_TRUE(leased.ok() && leased->questions_size() == 2);
+  const v1::Question& question = leased->questions(1);
+  std::set<float> firsts = {question.clips(0).poses().poses(0), question.clips(1).poses().poses(0)};
+  EXPECT_EQ(firsts.count(500), 1);
+  EXPECT_EQ(question.clips(0).steps(), 3);
+  for (const v1::Question& each : leased->questions()) {
+    v1::SubmitRequest submit;
+    submit.set_lease_id(each.lease_id());
+    submit.set_idempotency_key(NewId());
+    submit.mutable_answer()->set_choice(v1::LEFT);
+    ASSERT_TRUE(anna.Call(anna.labeling, &Labeling::Submit, submit).ok());
+  }
+
+  // the trainer gets it with its clips, outside of its rounds, which go on
+  const auto feed = Feed(run_.id(), 2);
+  ASSERT_EQ(feed.size(), 2);
+  EXPECT_EQ(feed[1].question_id(), asked->question_id());
+  EXPECT_EQ(feed[1].round(), -1);
+  EXPECT_EQ(feed[1].ordinal(), 1);
+  EXPECT_EQ(feed[1].purpose(), v1::TRAIN);
+  EXPECT_TRUE(broker_.Open(run_.id(), trainer_claim_.epoch(), 1, {clips_[2], clips_[3]}).ok());
+  WatchUntilLabels(2);
+  const auto exported = List("");
+  EXPECT_EQ(exported->labels(0).selector(), "person");
+  EXPECT_EQ(exported->labels(0).round(), -1);
+
+  // nobody chooses among what was cut
+  v1::ListCandidatesRequest candidates;
+  candidates.set_run_id(run_.id());
+  candidates.set_max_iteration(100);
+  candidates.set_after_iteration(-1);
+  candidates.set_limit(1000);
+  const Peer& trainer = broker_.As(Role::kTrainer);
+  const auto listed = trainer.ReadAll<v1::Candidate>(trainer.clips, &v1::ClipService::Stub::ListCandidates, candidates);
+  ASSERT_TRUE(listed.ok());
+  EXPECT_EQ(listed->size(), 8);
+}
+
+TEST_F(EpisodeTest, AClipIsCutInsideTheEpisodeHoweverNearItsEndTheMomentIs) {
+  Start(1);
+  ASSERT_TRUE(Record(Recording(7, 12)).ok());
+  ASSERT_TRUE(AskAbout(Ask(0)).ok());
+  ASSERT_TRUE(AskAbout(Ask(11)).ok());
+  const auto cut = Sql("SELECT string_agg(index::text, ' ' ORDER BY id) FROM clips WHERE NOT candidate");
+  EXPECT_EQ(cut, "0 9");
+}
+
+TEST_F(EpisodeTest, AskAboutRefusesWhatCannotBeAsked) {
+  Start(1);
+  EXPECT_EQ(Code(AskAbout(Ask(0))), absl::StatusCode::kNotFound);  // nothing recorded
+  ASSERT_TRUE(Record(Recording(7, 12)).ok());
+  EXPECT_EQ(Code(AskAbout(Ask(12))), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(AskAbout(Ask(-1))), absl::StatusCode::kInvalidArgument);
+  v1::AskAboutRequest request = Ask(0);
+  request.set_policy_version(6);
+  EXPECT_EQ(Code(AskAbout(request)), absl::StatusCode::kNotFound);
+  request = Ask(0);
+  request.set_run_id(99);
+  EXPECT_EQ(Code(AskAbout(request)), absl::StatusCode::kNotFound);
+  request = Ask(0);
+  request.set_request_id("x");
+  EXPECT_EQ(Code(AskAbout(request)), absl::StatusCode::kInvalidArgument);
+  v1::StopAskingRequest stop;
+  stop.set_run_id(run_.id());
+  ASSERT_TRUE(operator_.Call(operator_.runs, &Runs::StopAsking, stop).ok());
+  EXPECT_EQ(Code(AskAbout(Ask(0))), absl::StatusCode::kFailedPrecondition);
+  v1::CancelRunRequest cancel;
+  cancel.set_run_id(run_.id());
+  ASSERT_TRUE(operator_.Call(operator_.runs, &Runs::Cancel, cancel).ok());
+  const auto over = AskAbout(Ask(0));
+  EXPECT_EQ(Code(over), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(Message(over), HasSubstr("CANCELLED"));
+  Start(1, 1, "lockstep: true");
+  ASSERT_TRUE(Record(Recording(7, 12)).ok());
+  const auto lockstep = AskAbout(Ask(0));
+  EXPECT_EQ(Code(lockstep), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(Message(lockstep), HasSubstr("lockstep"));
+  EXPECT_EQ(Sql("SELECT count(*) FROM questions WHERE selector = 'person'"), "0");
+}
+
+class GoldTest : public ReviewTest {
+ protected:
+  v1::AddGoldRequest Gold(int first, int second, v1::Choice answer = v1::RIGHT, v1::GoldUse use = v1::CHECK) {
+    v1::AddGoldRequest request;
+    request.set_run_id(run_.id());
+    request.add_clip_ids(clips_[first]);
+    request.add_clip_ids(clips_[second]);
+    request.set_answer(answer);
+    request.set_explanation("It turns once.");
+    request.set_use(use);
+    return request;
+  }
+  absl::StatusOr<v1::GoldPair> Add(const v1::AddGoldRequest& request) {
+    return reviewer_.Call(reviewer_.review, &Review::AddGold, request);
+  }
+  absl::StatusOr<v1::RemoveGoldResponse> Remove(int64_t id) {
+    v1::RemoveGoldRequest request;
+    request.set_gold_id(id);
+    return reviewer_.Call(reviewer_.review, &Review::RemoveGold, request);
+  }
+  v1::ListGoldResponse ListGold() {
+    v1::ListGoldRequest request;
+    request.set_run_id(run_.id());
+    const auto pairs = reviewer_.Call(reviewer_.review, &Review::ListGold, request);
+    EXPECT_TRUE(pairs.ok()) << pairs.status();
+    return pairs.ok() ? *pairs : v1::ListGoldResponse();
+  }
+};
+
+TEST_F(GoldTest, APairIsMadeOnceHoweverItsClipsAreOrdered) {
+  Start(2);
+  const auto pair = Add(Gold(0, 1));
+  ASSERT_TRUE(pair.ok()) << pair.status();
+  EXPECT_THAT(pair->clip_ids(), ElementsAre(clips_[0], clips_[1]));
+  EXPECT_EQ(pair->answer(), v1::RIGHT);
+  EXPECT_EQ(Add(Gold(0, 1))->gold_id(), pair->gold_id());
+  EXPECT_EQ(Add(Gold(1, 0, v1::LEFT))->gold_id(), pair->gold_id());
+  EXPECT_NE(Add(Gold(0, 1, v1::RIGHT, v1::SHOW))->gold_id(), pair->gold_id());
+  EXPECT_EQ(Code(Add(Gold(0, 1, v1::LEFT))), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(ListGold().pairs_size(), 2);
+}
+
+TEST_F(GoldTest, ARemovedPairComesBackWithAnotherAnswerUnlessItWasAsked) {
+  Start(2);
+  const int64_t id = Add(Gold(0, 1))->gold_id();
+  ASSERT_TRUE(Remove(id).ok());
+  ASSERT_TRUE(Remove(id).ok());
+  EXPECT_EQ(ListGold().pairs_size(), 0);
+  const auto back = Add(Gold(1, 0, v1::RIGHT));
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->gold_id(), id);
+  EXPECT_EQ(back->answer(), v1::LEFT);
+  EXPECT_EQ(ListGold().pairs_size(), 1);
+}
+
+TEST_F(GoldTest, RefusesWhatIsNoPair) {
+  Start(2);
+  EXPECT_EQ(Code(Add(Gold(0, 0))), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(Add(Gold(0, 1, v1::CANNOT_TELL))), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(Add(Gold(0, 1, v1::LEFT, v1::GOLD_USE_UNSPECIFIED))), absl::StatusCode::kInvalidArgument);
+  v1::AddGoldRequest request = Gold(0, 1);
+  request.set_clip_ids(1, std::string(64, 'b'));
+  EXPECT_EQ(Code(Add(request)), absl::StatusCode::kNotFound);
+  request = Gold(0, 1);
+  request.set_run_id(99);
+  EXPECT_EQ(Code(Add(request)), absl::StatusCode::kNotFound);
+  request = Gold(0, 1);
+  request.add_clip_ids(clips_[2]);
+  EXPECT_EQ(Code(Add(request)), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(Remove(4711)), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ListGold().pairs_size(), 0);
+}
+
+// Labels and clips that leave a run and enter another.
+class ExchangeTest : public ReviewTest {
+ protected:
+  struct Taken {
+    std::vector<v1::Candidate> clips;
+    std::vector<v1::ExportedLabel> labels;
+  };
+  Taken TakeOut(int64_t run_id) {
+    Taken taken;
+    v1::ExportClipsRequest clips;
+    clips.set_run_id(run_id);
+    auto exported = operator_.ReadAll<v1::Candidate>(operator_.review, &Review::ExportClips, clips);
+    EXPECT_TRUE(exported.ok()) << exported.status();
+    if (exported.ok()) taken.clips = *exported;
+    v1::ExportRequest request;
+    request.set_run_id(run_id);
+    auto labels = operator_.ReadAll<v1::ExportedLabel>(operator_.labeling, &Labeling::Export, request);
+    EXPECT_TRUE(labels.ok()) << labels.status();
+    if (labels.ok()) taken.labels = *labels;
+    return taken;
+  }
+  static v1::ImportLabelsRequest ClipItem(int64_t run_id, const v1::Candidate& clip) {
+    v1::ImportLabelsRequest request;
+    request.set_run_id(run_id);
+    *request.mutable_clip() = clip;
+    return request;
+  }
+  static v1::ImportLabelsRequest LabelItem(int64_t run_id, const v1::ExportedLabel& label) {
+    v1::ImportLabelsRequest request;
+    request.set_run_id(run_id);
+    *request.mutable_label()->mutable_clip_ids() = label.clip_ids();
+    *request.mutable_label()->mutable_answer() = label.answer();
+    request.mutable_label()->set_labeler(label.labeler());
+    request.mutable_label()->set_source_key(absl::StrCat("a run's label ", 100000 + label.label_id()));
+    request.mutable_label()->set_answered_ms(label.answered_ms());
+    *request.mutable_label()->mutable_timing() = label.timing();
+    return request;
+  }
+  std::vector<v1::ImportLabelsRequest> Items(int64_t run_id, const Taken& taken) {
+    std::vector<v1::ImportLabelsRequest> items;
+    for (const auto& clip : taken.clips) items.push_back(ClipItem(run_id, clip));
+    for (const auto& label : taken.labels) items.push_back(LabelItem(run_id, label));
+    return items;
+  }
+  absl::StatusOr<v1::ImportLabelsResponse> Import(const std::vector<v1::ImportLabelsRequest>& items) {
+    const auto context = operator_.client.UnaryContext(absl::Seconds(40));
+    v1::ImportLabelsResponse response;
+    const auto writer = operator_.review->ImportLabels(context.get(), &response);
+    for (const auto& item : items) {
+      if (!writer->Write(item)) break;
+    }
+    writer->WritesDone();
+    const absl::Status status = rpc::FromGrpc(writer->Finish());
+    if (!status.ok()) return status;
+    return response;
+  }
+  std::string Counts() {
+    return Sql("SELECT (SELECT count(*) FROM clips) || ' ' || (SELECT count(*) FROM questions) || ' ' || "
+               "(SELECT count(*) FROM labels) || ' ' || (SELECT count(*) FROM callers)");
+  }
+};
+
+TEST_F(ExchangeTest, ClipsAreExportedWholeWithoutTrueRewardsInTheOrderAsked) {
+  Start(2, 1, kWithPeople, /*has_true_reward=*/true);
+  v1::ExportClipsRequest request;
+  request.set_run_id(run_.id());
+  request.add_clip_ids(clips_[3]);
+  request.add_clip_ids(clips_[0]);
+  const auto clips = reviewer_.ReadAll<v1::Candidate>(reviewer_.review, &Review::ExportClips, request);
+  ASSERT_TRUE(clips.ok()) << clips.status();
+  ASSERT_EQ(clips->size(), 2);
+  EXPECT_EQ((*clips)[0].clip_id(), clips_[3]);
+  v1::Clip expected = TestClip(3, 0, 0, 3);
+  expected.clear_true_rewards();
+  EXPECT_EQ((*clips)[0].clip().SerializeAsString(), expected.SerializeAsString());
+  request.clear_clip_ids();
+  const auto none = reviewer_.ReadAll<v1::Candidate>(reviewer_.review, &Review::ExportClips, request);
+  ASSERT_TRUE(none.ok());
+  EXPECT_TRUE(none->empty());  // nothing is labeled
+  request.add_clip_ids(std::string(64, 'c'));
+  EXPECT_EQ(Code(reviewer_.ReadAll<v1::Candidate>(reviewer_.review, &Review::ExportClips, request)),
+            absl::StatusCode::kNotFound);
+  request.clear_clip_ids();
+  for (int i = 0; i < 1001; ++i) request.add_clip_ids(clips_[0]);
+  EXPECT_EQ(Code(reviewer_.ReadAll<v1::Candidate>(reviewer_.review, &Review::ExportClips, request)),
+            absl::StatusCode::kInvalidArgument);
+  request.Clear();
+  request.set_run_id(99);
+  EXPECT_EQ(Code(reviewer_.ReadAll<v1::Candidate>(reviewer_.review, &Review::ExportClips, request)),
+            absl::StatusCode::kNotFound);
+}
+
+TEST_F(ExchangeTest, WhatWasExportedIsImportedOnceAndTrainedOn) {
+  Start(3, /*overlap=*/2, kWithPeople, /*has_true_reward=*/true);
+  Answer("anna", 3, Honest);
+  Answer("berta", 3, Honest);
+  WatchUntilLabels(6);
+  const Taken taken = TakeOut(run_.id());
+  ASSERT_EQ(taken.labels.size(), 6);
+  ASSERT_EQ(taken.clips.size(), 6);
+  run_ = broker_.CreateRun(kWithPeople, true);
+  const auto items = Items(run_.id(), taken);
+  const auto imported = Import(items);
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  EXPECT_EQ(imported->labels(), 6);
+  EXPECT_EQ(imported->clips(), 6);
+  EXPECT_EQ(imported->known(), 0);
+  WatchUntilLabels(6);
+  // two labelers' answers to the same clips, on whichever sides, are to one question
+  EXPECT_EQ(Sql(absl::StrCat("SELECT count(*) FROM questions WHERE run_id = ", run_.id())), "3");
+  const Taken back = TakeOut(run_.id());
+  ASSERT_EQ(back.labels.size(), 6);
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_EQ(back.labels[i].labeler(), taken.labels[i].labeler());
+    EXPECT_EQ(back.labels[i].answer().choice(), taken.labels[i].answer().choice());
+    EXPECT_EQ(back.labels[i].answered_ms(), taken.labels[i].answered_ms());
+    EXPECT_EQ(back.labels[i].timing().decision_ms(), 3000);
+    EXPECT_EQ(back.labels[i].round(), -1);
+  }
+  for (const v1::LabelEntry& entry : Feed(run_.id(), 6)) {
+    // the second of each pair was made the better one
+    EXPECT_EQ(entry.purpose(), v1::TRAIN);
+    EXPECT_EQ(entry.answer().choice(), Better(entry));
+  }
+  const std::string counts = Counts();
+  const auto again = Import(items);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->labels(), 0);
+  EXPECT_EQ(again->clips(), 0);
+  EXPECT_EQ(again->known(), 6);
+  EXPECT_EQ(Counts(), counts);
+  // nobody is asked what was answered elsewhere
+  EXPECT_TRUE(Answer("carla", 1, Honest).empty());
+}
+
+TEST_F(ExchangeTest, ABadImportChangesNothing) {
+  Start(2);
+  Answer("anna", 2, Honest);
+  WatchUntilLabels(2);
+  const Taken taken = TakeOut(run_.id());
+  run_ = broker_.CreateRun(kWithPeople, false);
+  const std::string counts = Counts();
+  const std::vector<v1::ImportLabelsRequest> good = Items(run_.id(), taken);
+  const auto refused = [&](absl::StatusCode code, const std::string& says,
+                           const std::function<void(std::vector<v1::ImportLabelsRequest>&)>& spoil) {
+    std::vector<v1::ImportLabelsRequest> items = good;
+    spoil(items);
+    const auto result = Import(items);
+    EXPECT_EQ(Code(result), code) << says << ": " << result.status();
+    EXPECT_THAT(Message(result), HasSubstr(says));
+    EXPECT_EQ(Counts(), counts) << says;
+  };
+  const auto invalid = absl::StatusCode::kInvalidArgument;
+  refused(invalid, "clips[3].observations[2]", [](auto& items) {
+    items[3].mutable_clip()->mutable_clip()->set_observations(2, std::numeric_limits<float>::quiet_NaN());
+  });
+  refused(invalid, "steps", [](auto& items) { items[0].mutable_clip()->mutable_clip()->set_steps(4); });
+  refused(invalid, "true_rewards", [](auto& items) {
+    for (int i = 0; i < 3; ++i) items[0].mutable_clip()->mutable_clip()->add_true_rewards(1);
+  });
+  refused(invalid, "source_key", [](auto& items) { items.back().mutable_label()->set_source_key("short"); });
+  refused(invalid, "came before", [](auto& items) {
+    items.back().mutable_label()->set_source_key(items[4].label().source_key());
+  });
+  refused(invalid, "answer", [](auto& items) { items.back().mutable_label()->clear_answer(); });
+  refused(invalid, "labeler", [](auto& items) { items.back().mutable_label()->set_labeler("\x1b[31m"); });
+  refused(invalid, "all clips come first", [](auto& items) { std::swap(items.front(), items.back()); });
+  refused(invalid, "one call is for one run", [](auto& items) { items.back().set_run_id(12); });
+  refused(invalid, "is named by no label", [](auto& items) { items.pop_back(); });
+  refused(invalid, "names clips that are the same", [](auto& items) {
+    const std::string other = items.back().label().clip_ids(0);
+    items.back().mutable_label()->set_clip_ids(0, items.back().label().clip_ids(1));
+    items.erase(std::find_if(items.begin(), items.end(), [&](auto& item) { return item.clip().clip_id() == other; }));
+  });
+  refused(absl::StatusCode::kNotFound, "names the clip", [](auto& items) { items.erase(items.begin() + 1); });
+  refused(absl::StatusCode::kFailedPrecondition, "'operator' is the name of a operator", [](auto& items) {
+    items.back().mutable_label()->set_labeler("operator");
+  });
+  refused(absl::StatusCode::kNotFound, "run 99", [](auto& items) {
+    for (auto& item : items) item.set_run_id(99);
+  });
+  refused(absl::StatusCode::kNotFound, "run 0", [](auto& items) { items.clear(); });
+  EXPECT_TRUE(Import(good).ok());
+}
+
+TEST_F(ExchangeTest, ALockstepRunTakesNoLabelsWhileItRuns) {
+  Start(1);
+  Answer("anna", 1, Honest);
+  WatchUntilLabels(1);
+  const Taken taken = TakeOut(run_.id());
+  Start(1, 1, "lockstep: true");
+  EXPECT_EQ(Code(Import(Items(run_.id(), taken))), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ExchangeTest, AForkBeginsWithPolicyAndLabelsOfItsRun) {
+  Start(4, /*overlap=*/2, kWithPeople, /*has_true_reward=*/true);
+  Answer("anna", 4, Honest);
+  Answer("berta", 2, Inverted);
+  // one is taken back: it does not go along
+  const Peer& carla = broker_.As(Role::kLabeler, "carla");
+  const auto leased = carla.Call(carla.labeling, &Labeling::Lease, v1::LeaseRequest());
+  ASSERT_TRUE(leased.ok() && leased->questions_size() == 1);
+  v1::SubmitRequest submit;
+  submit.set_lease_id(leased->questions(0).lease_id());
+  submit.set_idempotency_key(NewId());
+  submit.mutable_answer()->set_choice(v1::TIE);
+  ASSERT_TRUE(carla.Call(carla.labeling, &Labeling::Submit, submit).ok());
+  v1::UndoRequest undo;
+  undo.set_lease_id(submit.lease_id());
+  undo.set_idempotency_key(NewId());
+  ASSERT_TRUE(carla.Call(carla.labeling, &Labeling::Undo, undo).ok());
+  WatchUntil([](const v1::Dashboard& d) { return d.run().labels() == 6 && d.labels_last_hour() == 6; });
+  const int64_t old = run_.id();
+  v1::AddGoldRequest gold;
+  gold.set_run_id(old);
+  gold.add_clip_ids(clips_[8]);
+  gold.add_clip_ids(clips_[9]);
+  gold.set_answer(v1::RIGHT);
+  gold.set_use(v1::CHECK);
+  ASSERT_TRUE(reviewer_.Call(reviewer_.review, &Review::AddGold, gold).ok());
+
+  v1::SnapshotInfo info;
+  info.set_run_id(old);
+  info.set_kind(v1::POLICY);
+  info.set_iteration(1);
+  const Peer& learner = broker_.As(Role::kLearner);
+  const auto policy = run::PublishSnapshot(learner.client, learner_claim_.epoch(), info, "a policy", nullptr);
+  ASSERT_TRUE(policy.ok()) << policy.status();
+  v1::ForkRunRequest fork;
+  fork.set_request_id(NewId());
+  fork.set_run_id(old);
+  fork.set_version(policy->version());
+  const auto forked = operator_.Call(operator_.runs, &Runs::Fork, fork);
+  ASSERT_TRUE(forked.ok()) << forked.status();
+  EXPECT_EQ(forked->forked_from_run(), old);
+  EXPECT_EQ(forked->forked_from_version(), policy->version());
+  EXPECT_EQ(forked->state(), v1::QUEUED);
+  EXPECT_EQ(forked->labels(), 6);
+  EXPECT_EQ(forked->questions(), 4);
+  EXPECT_EQ(forked->spec().SerializeAsString(), run_.spec().SerializeAsString());
+  const std::string counts = Counts();
+  EXPECT_EQ(operator_.Call(operator_.runs, &Runs::Fork, fork)->id(), forked->id());
+  EXPECT_EQ(Counts(), counts);
+  EXPECT_EQ(Sql(absl::StrCat("SELECT kept FROM snapshots WHERE run_id = ", old)), "t");
+
+  const std::vector<v1::LabelEntry> feed = Feed(forked->id(), 6), source = Feed(old, 6);
+  ASSERT_TRUE(feed.size() == 6 && source.size() == 6);
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_EQ(feed[i].position(), i + 1);
+    EXPECT_EQ(feed[i].round(), -1);
+    EXPECT_EQ(feed[i].ordinal(), source[i].ordinal());
+    EXPECT_THAT(feed[i].clip_ids(), ElementsAre(source[i].clip_ids(0), source[i].clip_ids(1)));
+    EXPECT_EQ(feed[i].answer().choice(), source[i].answer().choice());
+    EXPECT_EQ(feed[i].labeler(), source[i].labeler());
+  }
+  const Taken there = TakeOut(old), here = TakeOut(forked->id());
+  ASSERT_EQ(here.labels.size(), 6);
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_EQ(here.labels[i].labeler(), there.labels[i].labeler());
+    EXPECT_EQ(here.labels[i].turned(), there.labels[i].turned());
+    EXPECT_EQ(here.labels[i].answered_ms(), there.labels[i].answered_ms());
+    EXPECT_EQ(here.labels[i].timing().decision_ms(), 3000);
+    EXPECT_EQ(here.labels[i].selector(), there.labels[i].selector());
+  }
+  v1::ListGoldRequest list;
+  list.set_run_id(forked->id());
+  EXPECT_EQ(reviewer_.Call(reviewer_.review, &Review::ListGold, list)->pairs_size(), 1);
+  EXPECT_EQ(BrokenSlots(), "0");
+
+  // the copied questions are nobody's to answer, and the trainer's rounds begin at 0
+  run_ = *forked;
+  EXPECT_EQ(Sql(absl::StrCat("SELECT count(*) FROM questions WHERE open_slots > 0 AND run_id = ", forked->id())), "0");
+  (void)broker_.Claim(Role::kLearner);
+  trainer_claim_ = broker_.Claim(Role::kTrainer);
+  ASSERT_EQ(trainer_claim_.run().id(), forked->id());
+  clips_ = broker_.Upload(run_.id(), 0, 2, true);
+  const auto opened = broker_.Open(run_.id(), trainer_claim_.epoch(), 0, clips_);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_TRUE(opened->opened());
+  ASSERT_EQ(opened->questions_size(), 1);
+  EXPECT_EQ(opened->questions(0).ordinal(), 4);
+}
+
+TEST_F(ExchangeTest, ForkRefusesWhatIsNotThere) {
+  Start(1);
+  v1::ForkRunRequest fork;
+  fork.set_request_id(NewId());
+  fork.set_run_id(run_.id());
+  fork.set_version(3);
+  const auto version = operator_.Call(operator_.runs, &Runs::Fork, fork);
+  EXPECT_EQ(Code(version), absl::StatusCode::kNotFound);
+  EXPECT_THAT(Message(version), HasSubstr("version 3"));
+  fork.set_run_id(99);
+  EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Fork, fork)), absl::StatusCode::kNotFound);
+  fork.set_version(0);
+  EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Fork, fork)), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Sql("SELECT count(*) FROM runs"), "1");
+}
+
+TEST_F(ExchangeTest, ARunMayBeginWithTheLabelsOfAnother) {
+  Start(3);
+  Answer("anna", 3, Honest);
+  WatchUntilLabels(3);
+  ASSERT_TRUE(run::PutBundle(operator_.client, "another bundle").ok());
+  v1::CreateRunRequest create;
+  create.set_request_id(NewId());
+  *create.mutable_spec() = Parse<v1::RunSpec>(kWithPeople);
+  *create.mutable_task() = TestTask(base::Sha256Hex("another bundle"), false);
+  create.set_labels_from_run(run_.id());
+  const auto seeded = operator_.Call(operator_.runs, &Runs::Create, create);
+  ASSERT_TRUE(seeded.ok()) << seeded.status();
+  EXPECT_EQ(seeded->labels(), 3);
+  EXPECT_EQ(seeded->forked_from_run(), 0);
+  const std::string counts = Counts();
+  EXPECT_EQ(operator_.Call(operator_.runs, &Runs::Create, create)->id(), seeded->id());
+  EXPECT_EQ(Counts(), counts);
+  EXPECT_EQ(Feed(seeded->id(), 3).size(), 3);
+
+  create.set_request_id(NewId());
+  create.set_labels_from_run(99);
+  EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Create, create)), absl::StatusCode::kNotFound);
+  create.set_labels_from_run(run_.id());
+  create.mutable_task()->set_clip_steps(4);
+  const auto shape = operator_.Call(operator_.runs, &Runs::Create, create);
+  EXPECT_EQ(Code(shape), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(Message(shape), HasSubstr("clip_steps is 3"));
+  EXPECT_EQ(Counts(), counts);
+}
+
+class StatisticsTest : public ReviewTest {
+ protected:
+  v1::Labeler Find(int64_t run_id, const std::string& name) {
+    v1::ListLabelersRequest request;
+    request.set_run_id(run_id);
+    const auto labelers = reviewer_.Call(reviewer_.people, &v1::PeopleService::Stub::ListLabelers, request);
+    EXPECT_TRUE(labelers.ok()) << labelers.status();
+    if (!labelers.ok()) return {};
+    for (const v1::Labeler& labeler : labelers->labelers()) {
+      if (labeler.name() == name) return labeler;
+    }
+    ADD_FAILURE() << "no labeler " << name;
+    return {};
+  }
+};
+
+TEST_F(StatisticsTest, ALabelerIsKnownByTheirAnswers) {
+  Start(8, /*overlap=*/4);
+  for (const char* name : {"anna", "berta", "carla"}) Answer(name, 8, Honest);
+  Answer("doris", 7, Inverted);
+  Answer("doris", 1, [](const v1::Question&) { return v1::CANNOT_TELL; });
+  WatchUntil([](const v1::Dashboard& d) { return d.labels_last_hour() == 32; });
+  const v1::Labeler anna = Find(run_.id(), "anna"), doris = Find(run_.id(), "doris");
+  EXPECT_EQ(anna.labels(), 8);
+  EXPECT_EQ(anna.median_seconds(), 3);
+  EXPECT_EQ(anna.state(), v1::ACTIVE);
+  EXPECT_EQ(anna.cannot_tell_share(), 0);
+  EXPECT_GT(anna.last_answer_ms(), 0);
+  EXPECT_GT(anna.number(), 0);
+  EXPECT_FALSE(anna.has_gold_score());
+  EXPECT_FALSE(anna.has_self_consistency());
+  EXPECT_FALSE(anna.has_reliability());
+  EXPECT_EQ(doris.cannot_tell_share(), 1.0 / 8);
+  EXPECT_GT(anna.dawid_skene(), 0.6);
+  EXPECT_LT(doris.dawid_skene(), 0.3);
+  const std::string lefts = Sql("SELECT count(*) FROM labels l JOIN callers c ON c.id = l.caller_id "
+                                "WHERE c.name = 'anna' AND l.choice = 'LEFT'");
+  EXPECT_NEAR(anna.left_share(), std::stoi(lefts) / 8.0, 1e-9);
+  EXPECT_EQ(Find(0, "anna").labels(), 8);
+  v1::ListLabelersRequest unknown;
+  unknown.set_run_id(99);
+  EXPECT_EQ(Code(reviewer_.Call(reviewer_.people, &v1::PeopleService::Stub::ListLabelers, unknown)),
+            absl::StatusCode::kNotFound);
+}
+
+TEST_F(StatisticsTest, GoldAndRepeatsAreJudgedByTheClipsAndNotBySides) {
+  Start(4);
+  const auto labels = Answer("anna", 4, Honest);
+  v1::AddGoldRequest gold;
+  gold.set_run_id(run_.id());
+  gold.add_clip_ids(clips_[9]);
+  gold.add_clip_ids(clips_[8]);
+  gold.set_answer(v1::LEFT);
+  gold.set_use(v1::CHECK);
+  const auto pair = reviewer_.Call(reviewer_.review, &Review::AddGold, gold);
+  ASSERT_TRUE(pair.ok()) << pair.status();
+  // what a labeler was asked besides, as the broker stores it: gold with its
+  // clips the other way round, and repeats on either side
+  const auto ask = [&](const std::string& purpose, const std::string& first, const std::string& second, bool turned,
+                       const std::string& choice, const std::string& columns) {
+    const std::string id = NewId();
+    const std::string question = Sql(absl::StrCat(
+        "INSERT INTO questions (run_id, purpose, overlap, open_slots, made_for, gold_id, repeat_of) SELECT ", run_.id(), ", '",
+        purpose, "', 1, 0, id, ", columns, " FROM callers WHERE name = 'anna' RETURNING id"));
+    for (const auto& [position, clip] : {std::pair(0, first), std::pair(1, second)}) {
+      Sql(absl::StrCat("INSERT INTO question_clips SELECT ", question, ", ", position, ", id FROM clips WHERE run_id = ",
+                       run_.id(), " AND sha256 = decode('", clip, "', 'hex')"));
+    }
+    Sql(absl::StrCat("INSERT INTO leases (id, question_id, caller_id, state, turned, lease_ms, expires_at) SELECT '", id, "', ",
+                     question, ", id, 'ANSWERED', ", turned ? "true" : "false", ", 1, now() FROM callers WHERE name = 'anna'"));
+    Sql(absl::StrCat("INSERT INTO labels (run_id, question_id, lease_id, caller_id, idempotency_key, body_sha256, retraction, "
+                     "choice, surplus, counts) SELECT ", run_.id(), ", ", question, ", '", id, "', id, '", id,
+                     "', '', false, '", choice, "', false, false FROM callers WHERE name = 'anna'"));
+  };
+  const std::string is_gold = absl::StrCat(pair->gold_id(), ", NULL::bigint");
+  ask("GOLD", clips_[8], clips_[9], false, "RIGHT", is_gold);  // right
+  ask("GOLD", clips_[8], clips_[9], true, "LEFT", is_gold);    // right
+  ask("GOLD", clips_[9], clips_[8], false, "RIGHT", is_gold);  // wrong
+  ask("GOLD", clips_[9], clips_[8], true, "TIE", is_gold);     // wrong
+  const std::string first = Sql(absl::StrCat("SELECT question_id FROM labels WHERE id = ", labels[0]));
+  const std::string repeats = absl::StrCat("NULL::bigint, ", first);
+  ask("REPEAT", clips_[0], clips_[1], true, "LEFT", repeats);   // the same: clip 1
+  ask("REPEAT", clips_[1], clips_[0], true, "LEFT", repeats);   // another
+  const v1::Labeler anna = Find(run_.id(), "anna");
+  EXPECT_EQ(anna.gold_answers(), 4);
+  EXPECT_EQ(anna.gold_score(), 0.5);
+  EXPECT_EQ(anna.repeats(), 2);
+  EXPECT_EQ(anna.self_consistency(), 0.5);
+  v1::ListGoldRequest list;
+  list.set_run_id(run_.id());
+  const auto listed = reviewer_.Call(reviewer_.review, &Review::ListGold, list);
+  EXPECT_EQ(listed->pairs(0).asked(), 4);
+  EXPECT_EQ(listed->pairs(0).answered_right(), 2);
+  // a pair that was asked keeps its answer
+  gold.set_answer(v1::TIE);
+  EXPECT_EQ(Code(reviewer_.Call(reviewer_.review, &Review::AddGold, gold)), absl::StatusCode::kAlreadyExists);
+  const auto exported = List("purpose: GOLD");
+  ASSERT_EQ(exported->labels_size(), 4);
+  for (const v1::ExportedLabel& label : exported->labels()) {
+    EXPECT_EQ(label.expected().choice(), label.clip_ids(0) == clips_[9] ? v1::LEFT : v1::RIGHT);
+  }
+}
+
+TEST_F(StatisticsTest, AStatementCountsWhatWasWorkedInItsSpanAndNothingThatWasCopied) {
+  Start(3);
+  Answer("anna", 3, Honest);
+  WatchUntilLabels(3);
+  Sql(absl::StrCat("INSERT INTO labeler_time (caller_id, run_id) SELECT id, ", run_.id(),
+                   " FROM callers WHERE name = 'anna' ON CONFLICT DO NOTHING"));
+  Sql("UPDATE labeler_time SET active_ms = 90000, waiting_ms = 30000");
+  Sql("UPDATE labeler_time SET active_ms = active_ms + 30000");
+  v1::CreateRunRequest create;
+  create.set_request_id(NewId());
+  *create.mutable_spec() = Parse<v1::RunSpec>(kWithPeople);
+  *create.mutable_task() = run_.task();
+  create.set_labels_from_run(run_.id());
+  ASSERT_TRUE(operator_.Call(operator_.runs, &Runs::Create, create).ok());
+
+  v1::StatementRequest request;
+  const auto all = operator_.Call(operator_.people, &v1::PeopleService::Stub::Statement, request);
+  ASSERT_TRUE(all.ok()) << all.status();
+  ASSERT_EQ(all->rows_size(), 1);
+  EXPECT_EQ(all->rows(0).name(), "anna");
+  EXPECT_EQ(all->rows(0).labels(), 3);
+  EXPECT_NEAR(all->rows(0).active_minutes(), 2, 1e-9);
+  EXPECT_NEAR(all->rows(0).waiting_minutes(), 0.5, 1e-9);
+  request.set_until_ms(1000);
+  EXPECT_EQ(operator_.Call(operator_.people, &v1::PeopleService::Stub::Statement, request)->rows_size(), 0);
+  request.set_until_ms(0);
+  request.set_since_ms(4'000'000'000'000);
+  EXPECT_EQ(operator_.Call(operator_.people, &v1::PeopleService::Stub::Statement, request)->rows_size(), 0);
+  request.set_since_ms(-1);
+  EXPECT_EQ(Code(operator_.Call(operator_.people, &v1::PeopleService::Stub::Statement, request)),
+            absl::StatusCode::kInvalidArgument);
+  request.set_since_ms(0);
+  request.set_run_id(99);
+  EXPECT_EQ(Code(operator_.Call(operator_.people, &v1::PeopleService::Stub::Statement, request)), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ReviewTest, AReviewerOfOtherRunsSeesNothingOfThisOne) {
+  Start(1);
+  Sql(absl::StrCat("UPDATE callers SET run_ids = ARRAY[", run_.id() + 1, "]::bigint[] WHERE name = 'reviewer'"));
+  TestBroker fresh([&] {
+    broker::BrokerOptions options;
+    options.database = broker_.database();
+    return options;
+  }());
+  const Peer& reviewer = fresh.As(Role::kReviewer);
+  v1::WatchDashboardRequest watch;
+  watch.set_run_id(run_.id());
+  EXPECT_EQ(Code(reviewer.Call(reviewer.review, &Review::Watch, watch)), absl::StatusCode::kPermissionDenied);
+  v1::ListLabelsRequest list;
+  list.set_run_id(run_.id());
+  EXPECT_EQ(Code(reviewer.Call(reviewer.review, &Review::ListLabels, list)), absl::StatusCode::kPermissionDenied);
+  v1::GetClipsRequest clips;
+  clips.set_run_id(run_.id());
+  clips.set_newest(1);
+  EXPECT_EQ(Code(reviewer.Call(reviewer.review, &Review::GetClips, clips)), absl::StatusCode::kPermissionDenied);
+  v1::ExportClipsRequest whole;
+  whole.set_run_id(run_.id());
+  EXPECT_EQ(Code(reviewer.ReadAll<v1::Candidate>(reviewer.review, &Review::ExportClips, whole)),
+            absl::StatusCode::kPermissionDenied);
 }
 
 }  // namespace
