@@ -142,7 +142,7 @@ absl::StatusOr<v1::Run> Stack::Create(const std::string& name, const v1::RunSpec
   RETURN_IF_ERROR(run::PutBundle(operator_->broker(), task->bundle().bytes));
   const v1::RunSpec spec =
       run::Overlay(run::Overlay(run::DefaultRunSpec(), task->task().defaults()), layer);
-  return operator_->Create(spec, cli::InfoOf(*task));
+  return operator_->Create(spec, cli::InfoOf(*task), /*labels_from=*/0);
 }
 
 absl::StatusOr<v1::Run> Stack::Await(int64_t run_id,
