@@ -467,25 +467,28 @@ absl::StatusOr<int64_t> ExpireLeases(Connection& connection) {
 absl::Status NumberLabels(Connection& connection, int64_t run_id) {
   return connection.Transact([&](Transaction& t) -> absl::Status {
     t.Exec("SELECT pg_advisory_xact_lock($1)", kFeedLock | run_id);
-    // under the lock, whatever has committed is seen by the statements below
-    t.Exec(
-        "INSERT INTO run_labelers (run_id, caller_id, number) "
-        "SELECT $1, f.caller_id, (SELECT coalesce(max(number), 0) FROM run_labelers WHERE run_id = $1) "
-        "    + row_number() OVER (ORDER BY f.first) "
-        "FROM (SELECT l.caller_id, min(l.id) AS first FROM labels l WHERE l.run_id = $1 AND l.position IS NULL "
-        "  AND NOT EXISTS (SELECT FROM run_labelers n WHERE n.run_id = $1 AND n.caller_id = l.caller_id) "
-        "  GROUP BY l.caller_id) f",
-        run_id);
+    // under the lock, whatever has committed is seen by the statement below
     const pqxx::result counted = t.Exec(
         "WITH fresh AS (SELECT id, (SELECT coalesce(max(position), 0) FROM labels WHERE run_id = $1) "
         "      + row_number() OVER (ORDER BY id) AS place "
         "    FROM labels WHERE run_id = $1 AND position IS NULL), "
         "  numbered AS (UPDATE labels l SET position = fresh.place FROM fresh WHERE l.id = fresh.id "
-        "    RETURNING l.counts, l.supersedes) "
-        "SELECT count(*), coalesce(sum(n.counts::integer - coalesce(o.counts, false)::integer), 0) "
+        "    RETURNING l.counts, l.supersedes, l.position) "
+        "SELECT count(*), coalesce(sum(n.counts::integer - coalesce(o.counts, false)::integer), 0), "
+        "  coalesce(min(n.position), 0) "
         "FROM numbered n LEFT JOIN labels o ON o.id = n.supersedes",
         run_id);
     if (Int(counted[0][0]) == 0) return absl::OkStatus();
+    // Of those that were numbered, not of those without a number before: more may
+    // have been committed in between, and would be in the feed without a labeler.
+    t.Exec(
+        "INSERT INTO run_labelers (run_id, caller_id, number) "
+        "SELECT $1, f.caller_id, (SELECT coalesce(max(number), 0) FROM run_labelers WHERE run_id = $1) "
+        "    + row_number() OVER (ORDER BY f.first) "
+        "FROM (SELECT l.caller_id, min(l.id) AS first FROM labels l WHERE l.run_id = $1 AND l.position >= $2 "
+        "  AND NOT EXISTS (SELECT FROM run_labelers n WHERE n.run_id = $1 AND n.caller_id = l.caller_id) "
+        "  GROUP BY l.caller_id) f",
+        run_id, Int(counted[0][2]));
     t.Exec("UPDATE runs SET labels = labels + $2 WHERE id = $1", run_id, Int(counted[0][1]));
     TouchRun(t, run_id);
     t.Signal(FeedTopic(run_id));
