@@ -327,8 +327,8 @@ void TrainingLoop::ChartUpdate(const learn::PpoStats& stats) {
   metrics_["policy/explained_variance"] = stats.explained_variance;
   metrics_["policy/reward_mean"] = stats.reward_mean;
   if (reward_ != nullptr) {
-    metrics_["policy/reward_version"] =
-        static_cast<double>(reward_->info.version());
+    metrics_["policy/reward_labels"] =
+        static_cast<double>(reward_->info.labels());
   }
   metrics_["policy/reward_wait_seconds"] = absl::ToDoubleSeconds(reward_wait_);
 }

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""How long an answer takes to reach the policy, with lockstep off.
+
+    tests/benchmarks/measure_label_latency.py --labelers 5 --labels 200
+
+Starts `./backflip train --human` on a fresh data folder, with oracles in the place of people: each answers one
+question at a time, --labels-per-minute of them, by the public labeling interface. For each answer that counts, the
+latency is from when the broker had committed it to the end of the first policy update whose batch was rewarded by an
+ensemble that had trained on it (the learner reports how many labels that was: policy/reward_labels; labels are fitted
+in the order of the feed). The update itself is part of it, so the figure is an upper bound.
+
+Those labels that the first ensemble waited for (queries.first_labels) are told apart. With steps_per_label, as people
+have it, a batch waits for batch_steps / steps_per_label labels: at the pace of a single person that wait is most of
+the latency. Prints JSON.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = ROOT / "build" / "release" / "bin"
+
+
+def broker_address(parent):
+    """The Unix socket of the broker that a process has started."""
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            stat = pathlib.Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()
+            arguments = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().decode().split("\0")
+        except OSError:
+            continue
+        if int(stat[1]) == parent and "preference-broker" in arguments[0]:
+            for argument in arguments:
+                if argument.startswith("--listen="):
+                    return argument.removeprefix("--listen=")
+    return None
+
+
+def call(url, token, method, body):
+    request = urllib.request.Request(f"{url}/backflip.v1.{method}", json.dumps(body).encode(), {
+        "Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+def percentile(values, share):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", default="hopper_backflip")
+    parser.add_argument("--labels", type=int, default=200)
+    parser.add_argument("--labelers", type=int, default=5)
+    parser.add_argument("--labels-per-minute", type=float, default=20, help="of each labeler; 0: as fast as they can")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", help="JSON file to write")
+    args = parser.parse_args()
+
+    data = tempfile.mkdtemp(prefix="backflip-latency-")
+    os.chmod(data, 0o755)
+    command = [str(BIN / "backflip"), "train", "--task", args.task, "--human", "--teacher", "none", "--seed",
+               str(args.seed), "--data", data, "--labels", "900"]
+    output = open(os.path.join(data, "output.txt"), "w")
+    train = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    teachers = []
+    try:
+        pages = pathlib.Path(data) / "pages.url"
+        while not pages.exists() or not broker_address(train.pid):
+            if train.poll() is not None:
+                sys.exit(f"`{' '.join(command)}` ended; its output is {data}/output.txt")
+            time.sleep(0.1)
+        url = pages.read_text().strip()
+        operator = (pathlib.Path(data) / "tokens" / "operator.token").read_text().strip()
+        for i in range(args.labelers):
+            # invited like anybody else, but as a teacher, who sees true rewards
+            name = f"teacher-{i + 1}"
+            invited = call(url, operator, "PeopleService/Invite", {
+                "requestId": f"measure-label-latency-{i}", "role": "INVITE_TEACHER", "name": name})
+            accepted = call(url, operator, "PeopleService/AcceptInvite", {
+                "requestId": f"measure-label-latency-{i}-go", "secret": invited["secret"]})
+            token = pathlib.Path(data) / f"{name}.token"
+            token.write_text(accepted["token"] + "\n")
+            token.chmod(0o600)
+            teachers.append(subprocess.Popen(
+                [str(BIN / "labeler"), f"--broker={broker_address(train.pid)}", f"--token-file={token}", "--count=1",
+                 f"--labels-per-minute={args.labels_per_minute}", f"--seed={i + 1}"], stdout=output, stderr=output))
+            time.sleep(0.3)  # people do not begin at the same instant
+        while True:
+            points = call(url, operator, "RunService/ListMetrics", {"runId": "1", "names": ["policy/reward_labels"]})
+            updates = [(float(p["value"]), int(p["atMs"])) for p in points.get("points", [])]
+            if train.poll() is not None or (updates and updates[-1][0] >= args.labels):
+                break
+            time.sleep(1)
+        exported = subprocess.run([BIN / "backflip", "labels", "export", "1", "--data", data], check=True,
+                                  capture_output=True, text=True).stdout
+    finally:
+        for process in [*teachers, train]:
+            process.send_signal(signal.SIGINT)
+        for process in [*teachers, train]:
+            process.wait()
+
+    labels = [json.loads(line) for line in exported.splitlines()]
+    answered = [int(l["answered_ms"]) for l in labels if l["answer"].get("choice") in ("LEFT", "RIGHT", "TIE")]
+    first = updates[0][0]
+    latencies, waited = [], []
+    for number, at in enumerate(answered, start=1):
+        used = [ended for trained_on, ended in updates if trained_on >= number]
+        if used:
+            (waited if number <= first else latencies).append((min(used) - at) / 1000)
+    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    result = {
+        "commit": commit, "machine": f"{os.cpu_count()} cores", "task": args.task, "labelers": args.labelers,
+        "labels_per_minute": args.labels_per_minute, "labels": len(latencies), "updates": len(updates),
+        "p50_s": percentile(latencies, 0.5), "p90_s": percentile(latencies, 0.9), "p99_s": percentile(latencies, 0.99),
+        "mean_s": statistics.mean(latencies) if latencies else None,
+        "before_the_first_ensemble": {"labels": len(waited), "p50_s": percentile(waited, 0.5)},
+    }
+    print(json.dumps(result, indent=1))
+    if args.out:
+        pathlib.Path(args.out).write_text(json.dumps(result, indent=1) + "\n")
+    shutil.rmtree(data)
+
+
+main()
