@@ -29,6 +29,8 @@ absl::Status CheckLabelsFit(Transaction& t, int64_t from_run, const v1::RunSpec&
 }
 
 void CopyLabels(Transaction& t, int64_t from_run, int64_t to_run, bool with_truth) {
+  // clips may be gigabytes
+  t.ExecScript("SET LOCAL statement_timeout = '5min'");
   // Gold pairs and clips first: what follows finds them by what they are. A
   // clip is the same one under the same key.
   t.Exec(

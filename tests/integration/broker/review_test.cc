@@ -791,6 +791,58 @@ TEST_F(ExchangeTest, WhatWasExportedIsImportedOnceAndTrainedOn) {
   EXPECT_TRUE(Answer("carla", 1, Honest).empty());
 }
 
+TEST_F(ExchangeTest, RankingsAreImportedListedAndAgreedOnAsTheirPairs) {
+  Start(2);
+  Answer("anna", 2, Honest);
+  WatchUntilLabels(2);
+  Taken taken = TakeOut(run_.id());
+  run_ = broker_.CreateRun(kWithPeople, false);
+  const auto ranking = [&](const std::string& labeler, bool turned, const std::string& answer) {
+    v1::ImportLabelsRequest request;
+    request.set_run_id(run_.id());
+    v1::ImportedLabel* label = request.mutable_label();
+    for (int i = 0; i < 3; ++i) label->add_clip_ids(taken.clips[turned ? 2 - i : i].clip_id());
+    *label->mutable_answer() = Parse<v1::Answer>(answer);
+    label->set_labeler(labeler);
+    label->set_source_key(absl::StrCat("ranking of ", labeler, " number 1"));
+    return request;
+  };
+  std::vector<v1::ImportLabelsRequest> items;
+  for (int i = 0; i < 3; ++i) items.push_back(ClipItem(run_.id(), taken.clips[i]));
+  const std::vector<v1::ImportLabelsRequest> clips = items;
+  // 0 best, then 1 and 2 alike; the other labeler saw them in reverse and put 1 before 2
+  items.push_back(ranking("anna", false, "ranking { groups { positions: 0 } groups { positions: 1 positions: 2 } }"));
+  items.push_back(ranking(
+      "berta", true, "ranking { groups { positions: 2 } groups { positions: 1 } groups { positions: 0 } }"));
+  const auto imported = Import(items);
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  EXPECT_EQ(imported->labels(), 2);
+  const v1::Dashboard dashboard = WatchUntilLabels(2);
+  EXPECT_EQ(dashboard.agreement().questions(), 1);
+  EXPECT_EQ(dashboard.agreement().answers(), 2);
+  // of three pairs two are agreed on, and first-better is all that was said but for one tie
+  EXPECT_NEAR(dashboard.agreement().nominal(), 1 - (6 - 1) * 1.0 / (5 * 1), 1e-9);
+  v1::ListDisagreementsRequest request;
+  request.set_run_id(run_.id());
+  const auto disputed = reviewer_.Call(reviewer_.review, &Review::ListDisagreements, request);
+  ASSERT_TRUE(disputed.ok() && disputed->questions_size() == 1) << disputed.status();
+  EXPECT_NEAR(disputed->questions(0).disagreement(), std::log(2.0) / std::log(3.0) / 3, 1e-9);
+  EXPECT_EQ(disputed->questions(0).clip_ids_size(), 3);
+  EXPECT_EQ(disputed->questions(0).answers(1).answer().ranking().groups(0).positions(0), 0);
+  const auto listed = List("labeler: 'berta'");
+  ASSERT_EQ(listed->labels_size(), 1);
+  EXPECT_THAT(listed->labels(0).clip_ids(),
+              ElementsAre(taken.clips[2].clip_id(), taken.clips[1].clip_id(), taken.clips[0].clip_id()));
+  EXPECT_EQ(listed->labels(0).answer().ranking().groups(0).positions(0), 2);
+  for (const char* bad : {"ranking { groups { positions: 0 } groups { positions: 1 } }",
+                          "ranking { groups { positions: 0 positions: 1 } groups { positions: 1 positions: 2 } }",
+                          "ranking { groups { positions: 0 positions: 1 positions: 3 } }", "choice: LEFT"}) {
+    items = clips;
+    items.push_back(ranking("carla", false, bad));
+    EXPECT_EQ(Code(Import(items)), absl::StatusCode::kInvalidArgument) << bad;
+  }
+}
+
 TEST_F(ExchangeTest, ABadImportChangesNothing) {
   Start(2);
   Answer("anna", 2, Honest);
