@@ -198,6 +198,11 @@ Gateway::Gateway(const std::shared_ptr<grpc::Channel>& channel, Pages pages)
 
 Handled Gateway::Handle(const HttpRequest& request) {
   const absl::string_view path = absl::string_view(request.target).substr(0, request.target.find('?'));
+  // gRPC ends the whole process over metadata with other characters
+  if (!std::all_of(request.authorization.begin(), request.authorization.end(), absl::ascii_isprint)) {
+    return ErrorAnswer(absl::UnauthenticatedError(
+        "the header Authorization has characters that no token has: send `authorization: Bearer TOKEN`"));
+  }
   if (absl::StartsWith(path, kMethodPrefix)) return HandleConnect(request, path);
   const bool scene = absl::StartsWith(path, kScenePrefix) && absl::EndsWith(path, ".glb");
   const bool health = path == "/healthz";

@@ -273,6 +273,24 @@ TEST_F(Http, TokensAndRolesAreCheckedAsOnGrpc) {
               "belongs to another labeler");
 }
 
+TEST_F(Http, ForgedTokensOfAnyBytesAreRefusedAndHarmNobody) {
+  Start();
+  for (const std::string& token :
+       {std::string("Bearer \xff\xfe"), std::string("Bearer a\tb"), std::string("Bearer"),
+        std::string("Bearer "), std::string("bearer x"), "Bearer " + std::string(4000, 'x'), std::string("\xc3\xa9")}) {
+    SCOPED_TRACE(token.substr(0, 20));
+    ExpectError(Call("POST", kLease, {{"Content-Type", kJson}, {"Authorization", token}}, "{}"), 401, "unauthenticated",
+                "authorization: Bearer TOKEN");
+    EXPECT_EQ(Call("GET", absl::StrCat("/scenes/", std::string(64, 'a'), ".glb"), {{"Authorization", token}}).result_int(),
+              401u);
+  }
+  // as long as headers may be
+  const Response response =
+      Call("POST", kLease, {{"Content-Type", kJson}, {"Authorization", "Bearer " + std::string(15'000, 'x')}}, "{}");
+  EXPECT_GE(response.result_int(), 400u);
+  EXPECT_EQ(Call("GET", "/healthz").result_int(), 200u);
+}
+
 TEST_F(Http, OnlyUnaryMethodsOfPeoplesServicesAreReached) {
   Start();
   const Headers headers = As(Role::kOperator);
