@@ -62,5 +62,41 @@ TEST(SelectByDisagreement, PrefersPairsTheMembersDisagreeAbout) {
   }
 }
 
+TEST(CompleteToRankings, KeepsThePairAndAddsClipsThatAreDisputed) {
+  auto ensemble = RewardEnsemble::Create({}, 2, 1);
+  ASSERT_TRUE(ensemble.ok());
+  std::vector<Clip> clips(40);
+  std::vector<const Clip*> candidates;
+  KeyedRandom random(4, 4);
+  for (size_t i = 0; i < clips.size(); ++i) {
+    const float size = i < 20 ? 0 : 5;  // the first half are all the same clip
+    for (int t = 0; t < 20; ++t) {
+      clips[i].observations.push_back(
+          static_cast<float>(size * (random.Uniform() - 0.5)));
+      clips[i].observations.push_back(0);
+      clips[i].actions.push_back(0);
+    }
+    candidates.push_back(&clips[i]);
+  }
+  const std::vector<SelectedPair> pairs = {{0, 25, 0.1}, {30, 1, 0.2}};
+  for (RewardEnsemble* judge : {ensemble->get(), static_cast<RewardEnsemble*>(nullptr)}) {
+    const auto rankings = CompleteToRankings(judge, candidates, pairs, 5, 1, 1);
+    ASSERT_TRUE(rankings.ok()) << rankings.status();
+    ASSERT_EQ(rankings->size(), 2u);
+    int disputed = 0;
+    for (size_t i = 0; i < 2; ++i) {
+      const std::vector<int>& ranking = (*rankings)[i];
+      EXPECT_EQ(ranking[0], pairs[i].left);
+      EXPECT_EQ(ranking[1], pairs[i].right);
+      EXPECT_EQ(std::set<int>(ranking.begin(), ranking.end()).size(), 5u);
+      for (const int clip : ranking) disputed += clip >= 20;
+    }
+    if (judge != nullptr) EXPECT_EQ(disputed, 2 + 6);
+  }
+  // pairs stay what they are, and there are no more clips than candidates
+  EXPECT_EQ((*CompleteToRankings(nullptr, candidates, pairs, 2, 1, 1))[0].size(), 2u);
+  EXPECT_EQ((*CompleteToRankings(nullptr, {candidates[0], candidates[1]}, {{0, 1, 0}}, 5, 1, 1))[0].size(), 2u);
+}
+
 }  // namespace
 }  // namespace backflip::learn
