@@ -25,6 +25,7 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/status.h"
 #include "services/cli/people.h"
+#include "services/cli/report.h"
 
 namespace backflip::cli {
 namespace {
@@ -245,9 +246,8 @@ absl::Status WriteTrajectories(const std::vector<Pair>& pairs, const std::string
       path,
       {{"obs", Npy("<f4", {steps + trajectories, o}, observations)},
        {"acts", Npy("<f4", {steps, a}, actions)},
-       // not known: rewards are what is to be learned
-       {"rews", Npy("<f4", {steps}, std::vector<float>(steps))},
-       {"infos", Npy("<f4", {steps}, std::vector<float>(steps))},
+       // nothing, for each step
+       {"infos", Npy("<f4", {steps, 0}, std::vector<float>())},
        {"terminal", Npy("|b1", {trajectories}, std::vector<char>(trajectories))},
        {"indices", Npy("<i8", {ends.size()}, ends)},
        {"preferences", Npy("<f4", {pairs.size()}, preferences)}});
@@ -260,10 +260,7 @@ absl::Status WriteText(const std::string& text, const std::string& path) {
                ? absl::OkStatus()
                : CannotWrite("to standard output");
   }
-  std::ofstream file(path, std::ios::binary);
-  file << text;
-  file.close();
-  return file ? absl::OkStatus() : CannotWrite(path);
+  return WriteFile(path, text);
 }
 
 // A line as what is imported of it: a clip, a label to train on, or (neither is

@@ -1,13 +1,17 @@
 #include "services/cli/links.h"
 
 #include <qrencode.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "backflip/v1/people.grpc.pb.h"
 #include "common/base/random.h"
@@ -95,7 +99,19 @@ bool OpenInBrowser(const std::string& link) {
       std::getenv("WAYLAND_DISPLAY") == nullptr) {
     return false;
   }
-  return Run({.argv = {"xdg-open", link}}).ok();
+  const char* path = std::getenv("PATH");
+  bool found = false;
+  for (const absl::string_view folder :
+       absl::StrSplit(path == nullptr ? "" : path, ':')) {
+    found = found || access(absl::StrCat(folder, "/xdg-open").c_str(), X_OK) == 0;
+  }
+  if (!found) return false;
+  const absl::StatusOr<pid_t> opener =
+      Spawn({.argv = {"xdg-open", link}, .log_file = "/dev/null"});
+  if (!opener.ok()) return false;
+  // it may be the browser itself, and live as long
+  std::thread([pid = *opener] { waitpid(pid, nullptr, 0); }).detach();
+  return true;
 }
 
 std::string PagesUrl(const std::string& data) {

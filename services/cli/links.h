@@ -32,7 +32,8 @@ absl::StatusOr<std::string> DashboardLink(const Operator& broker,
 // terminal's colours.
 absl::StatusOr<std::string> QrCode(const std::string& text);
 
-// Opens the link in the desktop's browser. False where there is no desktop.
+// Opens the link in the desktop's browser, and does not wait for it. False where
+// there is no desktop.
 bool OpenInBrowser(const std::string& link);
 
 // Where the pages of the stack on `data` are: written by whoever serves them,

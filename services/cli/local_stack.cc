@@ -1,11 +1,8 @@
 #include "services/cli/local_stack.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,7 +15,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "backflip/v1/people.grpc.pb.h"
@@ -36,36 +32,6 @@ namespace fs = std::filesystem;
 
 constexpr absl::Duration kDrain = absl::Seconds(20);
 constexpr absl::Duration kBrokerDrain = absl::Seconds(10);
-
-// The port of the pages, if it is free: links of yesterday then find them.
-constexpr int kPagesPort = 7480;
-
-// A free port of this machine: the wanted one, or any.
-absl::StatusOr<int> FreePort(int wanted) {
-  for (const int port : {wanted, 0}) {
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) break;
-    const int on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_ANY);
-    address.sin_port = htons(port);
-    socklen_t size = sizeof(address);
-    auto* const generic = reinterpret_cast<sockaddr*>(&address);
-    const bool bound = bind(fd, generic, size) == 0 &&
-                       getsockname(fd, generic, &size) == 0;
-    close(fd);
-    if (bound) return ntohs(address.sin_port);
-  }
-  return absl::UnavailableError(
-      absl::StrCat("no TCP port is free for the pages: ", std::strerror(errno)));
-}
-
-std::string HostName() {
-  char name[256] = {};
-  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
-}
 
 std::string TokenFile(const std::string& data, const std::string& role) {
   return absl::StrCat(data, "/tokens/", role, ".token");
@@ -153,22 +119,17 @@ absl::Status LocalStack::StartBroker(const std::function<bool()>& stop) {
       "serve", absl::StrCat("--database=", options_.database),
       absl::StrCat("--listen=", address)};
   if (options_.pages.has_value()) {
-    const Pages& pages = *options_.pages;
-    ASSIGN_OR_RETURN(const int port, FreePort(kPagesPort));
-    const bool tls = !pages.tls_certificate.empty();
-    arguments.push_back(absl::StrCat(
-        "--http-listen=", pages.share ? "0.0.0.0" : "127.0.0.1", ":", port));
-    if (tls) {
+    const PagesOptions& pages = *options_.pages;
+    ASSIGN_OR_RETURN(const PagesAddress chosen, ChoosePagesAddress(pages));
+    pages_url_ = chosen.url;
+    arguments.push_back(absl::StrCat("--http-listen=", chosen.listen));
+    if (!pages.tls_certificate.empty()) {
       arguments.push_back(
           absl::StrCat("--tls-certificate=", pages.tls_certificate));
       arguments.push_back(absl::StrCat("--tls-key=", pages.tls_key));
     }
     if (!pages.public_url.empty()) {
-      arguments.push_back(absl::StrCat("--public-url=", pages.public_url));
-      pages_url_ = std::string(absl::StripSuffix(pages.public_url, "/"));
-    } else {
-      pages_url_ = absl::StrCat(tls ? "https://" : "http://",
-                                pages.share ? HostName() : "127.0.0.1", ":", port);
+      arguments.push_back(absl::StrCat("--public-url=", pages_url_));
     }
   }
   Add("preference-broker", "", std::move(arguments));

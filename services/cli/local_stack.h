@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/mutex.h"
 #include "common/rpc/client.h"
+#include "services/cli/pages.h"
 #include "services/cli/private_postgres.h"
 #include "services/cli/service_process.h"
 
@@ -27,20 +28,13 @@ namespace backflip::cli {
 // The methods are for one thread.
 class LocalStack {
  public:
-  // How people reach the broker.
-  struct Pages {
-    // Listens beyond this machine, too: behind a certificate of its own, or
-    // behind a proxy that browsers reach by `public_url`.
-    bool share = false;
-    std::string tls_certificate, tls_key, public_url;
-  };
   struct Options {
     // Data folder: database, tokens, logs. One stack at a time.
     std::string data;
     // libpq URL; empty: a private PostgreSQL in the data folder.
     std::string database;
     // Set: pages for people are served, too.
-    std::optional<Pages> pages;
+    std::optional<PagesOptions> pages;
   };
   // What it takes to serve a run.
   struct Serving {

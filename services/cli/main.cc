@@ -15,7 +15,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "backflip/v1/review.grpc.pb.h"
@@ -28,6 +27,7 @@
 #include "services/cli/links.h"
 #include "services/cli/local_stack.h"
 #include "services/cli/operator.h"
+#include "services/cli/pages.h"
 #include "services/cli/paths.h"
 #include "services/cli/people.h"
 #include "services/cli/replay.h"
@@ -41,11 +41,17 @@ ABSL_FLAG(std::string, steps, "",
           "train, run: control steps of training; with --continue, +N more. Default: the task's");
 ABSL_FLAG(std::string, teacher, "",
           "train, run: simulated teacher: oracle, stochastic, mistake, skip, equal, myopic; faulty ones: "
-          "random, half_random, inverted; several labelers apart by commas (oracle,oracle,inverted); "
-          "or none: people answer. Default: oracle, and none with --human");
-ABSL_FLAG(bool, human, false, "train: people answer, on a page; prints the link to it");
+          "random, half_random, inverted; several labelers apart by commas (oracle,oracle,inverted). "
+          "Default: oracle, and none with --human");
+ABSL_FLAG(bool, human, false,
+          "train: people answer, on a page, and the link to it is printed; with --teacher, both answer. "
+          "run: the run waits for people");
 ABSL_FLAG(bool, share, false,
-          "train --human: the page is for other machines, too; takes TLS");
+          "train --human: the pages are for other machines, too; takes --tls_certificate and --tls_key, "
+          "or --public_url");
+ABSL_FLAG(std::string, http_listen, "",
+          "train --human: where the pages are served, host:port. Default: 127.0.0.1:7480, or with a "
+          "certificate 0.0.0.0:7480; a free port where that is taken");
 ABSL_FLAG(std::string, tls_certificate, "", "train --human: PEM file of the page's certificate");
 ABSL_FLAG(std::string, tls_key, "", "train --human: PEM file of its key");
 ABSL_FLAG(std::string, public_url, "",
@@ -171,14 +177,18 @@ absl::StatusOr<Session> OpenSession(base::ShutdownSignal* shutdown) {
 }
 
 // How browsers reach the pages of the broker that a command talks to.
-absl::StatusOr<std::string> PagesOf(const Session& session) {
-  std::string url = absl::GetFlag(FLAGS_public_url);
-  if (!url.empty()) return std::string(absl::StripSuffix(url, "/"));
+absl::StatusOr<std::string> PagesOf() {
+  if (const std::string url = absl::GetFlag(FLAGS_public_url); !url.empty()) {
+    return CheckPublicUrl(url);
+  }
   if (!absl::GetFlag(FLAGS_broker).empty()) {
     return absl::InvalidArgumentError(
         "say how browsers reach that broker's pages: --public-url https://...");
   }
-  if (session.stack == nullptr) url = PagesUrl(DataFolder());
+  std::string url;
+  if (rpc::WaitHealthy(BrokerAddress(DataFolder()), absl::Milliseconds(200)).ok()) {
+    url = PagesUrl(DataFolder());
+  }
   if (url.empty()) {
     return absl::FailedPreconditionError(
         "no stack with pages runs here: start one by `./backflip train --human` "
@@ -210,6 +220,7 @@ absl::StatusOr<TrainOptions> TrainFlags() {
                    .tls_certificate = AbsolutePath(absl::GetFlag(FLAGS_tls_certificate)),
                    .tls_key = AbsolutePath(absl::GetFlag(FLAGS_tls_key)),
                    .public_url = absl::GetFlag(FLAGS_public_url)};
+  options.pages.listen = absl::GetFlag(FLAGS_http_listen);
   options.labels_from = absl::GetFlag(FLAGS_labels_from);
   options.teacher = absl::GetFlag(FLAGS_teacher);
   if (options.teacher.empty()) options.teacher = options.human ? kNoTeacher : "oracle";
@@ -334,7 +345,7 @@ absl::Status MakeTask(const std::string& model) {
       "wrote %s/task.textproto, which says what to change in it\n"
       "      %s/preview.gif: %s\n"
       "Put your question into the task, then let people answer:\n"
-      "  ./backflip train --task ./%s --teacher none\n"
+      "  ./backflip train --task ./%s --human\n"
       "or give it a true_reward, by which simulated teachers answer "
       "(docs/tasks.md).\n",
       folder.c_str(), folder.c_str(),
@@ -352,8 +363,9 @@ absl::StatusOr<int64_t> RunOrNewest(const Operator& broker, absl::string_view te
   return runs.front().id();
 }
 
-absl::Status ShowLink(const Session& session, absl::string_view run, bool dashboard) {
-  ASSIGN_OR_RETURN(const std::string url, PagesOf(session));
+absl::Status ShowLink(absl::string_view run, bool dashboard, base::ShutdownSignal* shutdown) {
+  ASSIGN_OR_RETURN(const std::string url, PagesOf());
+  ASSIGN_OR_RETURN(const Session session, OpenSession(shutdown));
   ASSIGN_OR_RETURN(const int64_t run_id, RunOrNewest(*session.broker, run));
   ASSIGN_OR_RETURN(const std::string link,
                    dashboard ? DashboardLink(*session.broker, url, run_id)
@@ -363,6 +375,10 @@ absl::Status ShowLink(const Session& session, absl::string_view run, bool dashbo
     std::printf("%s\n", code.c_str());
   }
   std::printf("%s\n", link.c_str());
+  std::fflush(stdout);
+  if (OnThisMachineAlone(url)) {
+    std::fputs("It opens on this machine alone; `train --human --share` lets others in.\n", stderr);
+  }
   return absl::OkStatus();
 }
 
@@ -386,10 +402,13 @@ absl::Status RunCommand(const Session& session, absl::string_view verb,
   ASSIGN_OR_RETURN(const v1::Run run,
                    broker.Call<v1::RunService>(&v1::RunService::Stub::Fork, request));
   std::printf("%d\n", static_cast<int>(run.id()));
+  std::fflush(stdout);
+  std::fputs(absl::StrCat("run ", run.id(), " begins as ", what, " and waits for whoever serves it: "
+                          "`backflip train --continue ", run.id(), "` does\n").c_str(), stderr);
   return absl::OkStatus();
 }
 
-absl::Status InviteLabeler(const Session& session) {
+absl::Status InviteLabeler(base::ShutdownSignal* shutdown) {
   v1::InviteRequest request;
   request.set_name(absl::GetFlag(FLAGS_name));
   if (request.name().empty()) {
@@ -417,7 +436,8 @@ absl::Status InviteLabeler(const Session& session) {
     group->set_price(absl::GetFlag(FLAGS_price));
     group->set_completion_code(absl::GetFlag(FLAGS_completion_code));
   }
-  ASSIGN_OR_RETURN(const std::string url, PagesOf(session));
+  ASSIGN_OR_RETURN(const std::string url, PagesOf());
+  ASSIGN_OR_RETURN(const Session session, OpenSession(shutdown));
   ASSIGN_OR_RETURN(const std::string link, Invite(*session.broker, url, request));
   std::printf("%s\n", link.c_str());
   return absl::OkStatus();
@@ -441,7 +461,6 @@ absl::Status LabelerCommand(const Session& session, absl::string_view verb,
                             const std::string& name) {
   const Operator& broker = *session.broker;
   const std::string reason = absl::GetFlag(FLAGS_reason);
-  if (verb == "invite") return InviteLabeler(session);
   if (verb == "pause") return SetLabelerState(broker, name, v1::LABELER_PAUSED, reason);
   if (verb == "resume") return SetLabelerState(broker, name, v1::ACTIVE, "");
   if (verb == "revoke") return SetLabelerState(broker, name, v1::REVOKED, reason);
@@ -577,8 +596,7 @@ absl::Status Main(const std::vector<absl::string_view>& arguments) {
   }
   if (command == "label" || command == "dashboard") {
     if (arguments.size() > 2) RETURN_IF_ERROR(wants(2, command == "label" ? "label [RUN]" : "dashboard [RUN]"));
-    ASSIGN_OR_RETURN(const Session session, OpenSession(&shutdown));
-    return ShowLink(session, argument(1), command == "dashboard");
+    return ShowLink(argument(1), command == "dashboard", &shutdown);
   }
   if (command == "labels") {
     const absl::string_view verb = argument(1);
@@ -601,6 +619,7 @@ absl::Status Main(const std::vector<absl::string_view>& arguments) {
           "say: backflip labeler invite, list, statement, or pause, resume, revoke, forget NAME");
     }
     RETURN_IF_ERROR(wants(named ? 3 : 2, absl::StrCat("labeler ", verb, named ? " NAME" : "").c_str()));
+    if (verb == "invite") return InviteLabeler(&shutdown);
     ASSIGN_OR_RETURN(const Session session, OpenSession(&shutdown));
     return LabelerCommand(session, verb, std::string(argument(2)));
   }

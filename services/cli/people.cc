@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -212,10 +213,12 @@ absl::StatusOr<std::string> GoldTable(const Operator& broker, int64_t run_id) {
 }
 
 std::string CsvField(absl::string_view text) {
-  if (text.find_first_of(",\"\r\n") == absl::string_view::npos) {
-    return std::string(text);
-  }
-  return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\"", "\"\""}}), "\"");
+  // a name or a note that somebody sent must not become a spreadsheet's formula
+  const bool formula =
+      !text.empty() && absl::StrContains("=+-@\t\r", text.substr(0, 1));
+  const std::string field = absl::StrCat(formula ? "'" : "", text);
+  if (field.find_first_of(",\"\r\n") == std::string::npos) return field;
+  return absl::StrCat("\"", absl::StrReplaceAll(field, {{"\"", "\"\""}}), "\"");
 }
 
 }  // namespace backflip::cli

@@ -49,7 +49,8 @@ absl::StatusOr<v1::Choice> ParseAnswer(const std::string& text);
 absl::StatusOr<v1::GoldUse> ParseGoldUse(const std::string& text);
 absl::StatusOr<std::string> GoldTable(const Operator& broker, int64_t run_id);
 
-// A field of a CSV file, quoted where RFC 4180 wants it.
+// A field of a CSV file, quoted where RFC 4180 wants it; what a spreadsheet would
+// take for a formula gets an apostrophe before it.
 std::string CsvField(absl::string_view text);
 
 }  // namespace backflip::cli

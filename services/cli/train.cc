@@ -1,5 +1,7 @@
 #include "services/cli/train.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -35,6 +37,9 @@ namespace fs = std::filesystem;
 // Of the questions of a person: answered before, and known.
 constexpr double kRepeatShare = 0.04;
 constexpr double kGoldShare = 0.05;
+// Questions beside those to train on that compare the newest policy with earlier
+// ones: what shows that a reward is gamed.
+constexpr double kProgressShare = 0.05;
 
 const std::vector<std::string>& Teachers() {
   static const auto* teachers = new std::vector<std::string>{
@@ -101,10 +106,12 @@ absl::Status ShowLinks(const Operator& broker, const LocalStack& stack,
   ASSIGN_OR_RETURN(const std::string label, LabelingLink(broker, url, run_id));
   ASSIGN_OR_RETURN(const std::string dashboard,
                    DashboardLink(broker, url, run_id));
+  const bool quiet = isatty(STDOUT_FILENO) != 0;
   live->Say(absl::StrCat(
       "\nAnswer here, with the arrow keys (the link works once; `backflip label` "
       "makes more):\n\n  ",
-      label, "\n\nHow it goes: ", dashboard, "\n"));
+      label, "\n\n", quiet ? "\033[2m" : "", "How it goes: ", dashboard,
+      quiet ? "\033[0m" : "", "\n"));
   OpenInBrowser(label);
   return absl::OkStatus();
 }
@@ -181,6 +188,7 @@ absl::StatusOr<v1::RunSpec> ResolveSpec(const TrainOptions& options,
   if (options.human) {
     spec.mutable_quality()->set_repeat_share(kRepeatShare);
     spec.mutable_quality()->set_gold_share(kGoldShare);
+    spec.mutable_queries()->set_progress_share(kProgressShare);
   }
   if (!options.spec.empty()) {
     ASSIGN_OR_RETURN(const v1::RunSpec layer,
@@ -209,31 +217,24 @@ absl::StatusOr<v1::RunSpec> ResolveSpec(const TrainOptions& options,
 }
 
 absl::Status CheckPages(const TrainOptions& options) {
-  const LocalStack::Pages& pages = options.pages;
-  const bool any = pages.share || !pages.tls_certificate.empty() ||
-                   !pages.tls_key.empty() || !pages.public_url.empty();
+  const PagesOptions& pages = options.pages;
   if (!options.human) {
+    const bool any = pages.share || !pages.tls_certificate.empty() ||
+                     !pages.tls_key.empty() || !pages.public_url.empty() ||
+                     !pages.listen.empty();
     return any ? absl::InvalidArgumentError(
-                     "--share, --tls-certificate, --tls-key and --public-url "
-                     "are about the pages for people: give --human, too")
+                     "--share, --http-listen, --tls-certificate, --tls-key and "
+                     "--public-url are about the pages for people: give --human, "
+                     "too")
                : absl::OkStatus();
   }
   if (!options.broker.empty()) {
     return absl::InvalidArgumentError(
         "--human starts pages on this machine; with --broker they are served "
-        "there: `backflip label RUN --broker ... --public-url ...` makes links");
+        "there. Queue the run by `backflip run FILE --human --broker ...`, and "
+        "make links by `backflip label RUN --broker ... --public-url ...`");
   }
-  if (pages.tls_certificate.empty() != pages.tls_key.empty()) {
-    return absl::InvalidArgumentError(
-        "--tls-certificate and --tls-key go together: PEM files");
-  }
-  if (pages.share && pages.tls_certificate.empty() && pages.public_url.empty()) {
-    return absl::InvalidArgumentError(
-        "--share opens the pages to other machines, so it takes TLS: "
-        "--tls-certificate FILE --tls-key FILE, or a proxy with TLS in front "
-        "and --public-url https://...");
-  }
-  return absl::OkStatus();
+  return ChoosePagesAddress(pages).status();
 }
 
 std::vector<std::string> TeachersOf(const std::string& teacher) {
@@ -248,8 +249,8 @@ absl::Status CheckTeacher(const std::string& teacher, const v1::RunSpec& spec,
         Teachers().end()) {
       return absl::InvalidArgumentError(absl::StrCat(
           "--teacher is '", name, "'; there are ",
-          absl::StrJoin(Teachers(), ", "), ", several of them (oracle,inverted), "
-          "and none (people answer)"));
+          absl::StrJoin(Teachers(), ", "), ", and several of them "
+          "(oracle,inverted); with --human people answer"));
     }
   }
   if (task.has_true_reward()) return absl::OkStatus();
@@ -263,7 +264,7 @@ absl::Status CheckTeacher(const std::string& teacher, const v1::RunSpec& spec,
   return absl::FailedPreconditionError(absl::StrCat(
       "the task ", task.name(), " has no true reward, by which the simulated "
       "teacher ", teacher, " would answer. Let people answer instead "
-      "(--teacher none), or give the task a true_reward in its task.textproto "
+      "(--human), or give the task a true_reward in its task.textproto "
       "(docs/tasks.md)"));
 }
 
@@ -299,7 +300,8 @@ absl::StatusOr<v1::Run> Follow(const Operator& broker, int64_t run_id,
       RETURN_IF_ERROR(stack->Failure());
     }
     RETURN_IF_ERROR(run.status());
-    if (run->revision() != revision) pace.Add(absl::Now(), run->steps());
+    // also while nothing moves: what waits for people has no speed
+    pace.Add(absl::Now(), run->steps());
     revision = run->revision();
     live->Show(*run, pace, absl::Now() - start);
     if (Ended(run->state())) {

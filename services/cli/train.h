@@ -44,7 +44,7 @@ struct TrainOptions {
   std::string spec;
   // People answer on pages: links to them are made and shown.
   bool human = false;
-  LocalStack::Pages pages;
+  PagesOptions pages;
   // A run whose labels a new one begins with; 0: none.
   int64_t labels_from = 0;
   // The run to go on with; 0: the newest.
