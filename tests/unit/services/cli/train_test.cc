@@ -46,6 +46,37 @@ TEST(TrainOptions, LetPeopleTakeTheirTime) {
   EXPECT_FALSE(spec->lockstep());
 }
 
+TEST(TrainOptions, CheckPeopleAndLearnNoFurtherThanTheirAnswersAllow) {
+  TrainOptions options;
+  options.human = true;
+  options.teacher = kNoTeacher;
+  options.labels = "100";
+  options.steps = "1000000";
+  auto spec = ResolveSpec(options, v1::Task());
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_FALSE(spec->lockstep());
+  EXPECT_EQ(spec->steps_per_label(), 10'000);
+  EXPECT_EQ(spec->queries().overlap(), 1);
+  EXPECT_EQ(spec->queries().first_labels(), 30);
+  EXPECT_DOUBLE_EQ(spec->quality().repeat_share(), 0.04);
+  EXPECT_DOUBLE_EQ(spec->quality().gold_share(), 0.05);
+  EXPECT_TRUE(spec->quality().must_play_once());
+
+  // beside a teacher, people are checked as without one
+  options.teacher = "oracle";
+  spec = ResolveSpec(options, v1::Task());
+  ASSERT_TRUE(spec.ok());
+  EXPECT_FALSE(spec->lockstep());
+
+  // and nothing of it where nobody but teachers answers
+  options.human = false;
+  spec = ResolveSpec(options, v1::Task());
+  ASSERT_TRUE(spec.ok());
+  EXPECT_TRUE(spec->lockstep());
+  EXPECT_EQ(spec->quality().repeat_share(), 0);
+  EXPECT_EQ(spec->queries().progress_share(), 0);
+}
+
 TEST(TrainOptions, NameTheFieldThatIsOutOfRange) {
   TrainOptions options;
   options.labels = "5000000";
@@ -72,7 +103,7 @@ TEST(CheckTeacher, RefusesOneWithoutATrueRewardAndNamesTheWay) {
   task.set_name("robot");
   const absl::Status refused = CheckTeacher("oracle", spec, task);
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(refused.message(), HasSubstr("--teacher none"));
+  EXPECT_THAT(refused.message(), HasSubstr("--human"));
   EXPECT_THAT(refused.message(), HasSubstr("true_reward"));
   EXPECT_TRUE(CheckTeacher(kNoTeacher, spec, task).ok());
   spec.set_reward(v1::TRUE);
@@ -86,6 +117,8 @@ TEST(CheckTeacher, ListsTheTeachersThatThereAre) {
   task.set_has_true_reward(true);
   EXPECT_THAT(CheckTeacher("wizard", v1::RunSpec(), task).message(),
               HasSubstr("myopic"));
+  EXPECT_THAT(CheckTeacher("oracle,wizard", v1::RunSpec(), task).message(),
+              HasSubstr("--teacher is 'wizard'"));
 }
 
 TEST(FindTask, ListsTheTasksThatThereAre) {
