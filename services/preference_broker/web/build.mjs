@@ -39,19 +39,7 @@ execFileSync(flags.protoc, [
 ], { stdio: "inherit" });
 
 // "backflip/v1/…" is generated code, which finds its libraries where ours does.
-const generatedCode = {
-  name: "generated code",
-  setup(build) {
-    build.onResolve({ filter: /^backflip\// }, ({ path: wanted }) => ({
-      path: path.join(generated, `${wanted}.ts`),
-    }));
-    build.onResolve({ filter: /^@bufbuild\// }, ({ path: wanted, kind, pluginData }) =>
-      pluginData === "again"
-        ? undefined
-        : build.resolve(wanted, { kind, resolveDir: here, pluginData: "again" }),
-    );
-  },
-};
+fs.symlinkSync(path.join(here, "node_modules"), path.join(generated, "node_modules"));
 
 const staging = `${out}.new`;
 fs.rmSync(staging, { recursive: true, force: true });
@@ -72,7 +60,7 @@ const { metafile } = await esbuild.build({
   legalComments: "none",
   loader: { ".svg": "file" },
   metafile: true,
-  plugins: [generatedCode],
+  alias: { backflip: path.join(generated, "backflip") },
   logLevel: "warning",
 });
 

@@ -1,0 +1,159 @@
+// Answers on their way to the broker. Each is kept in the browser until the
+// broker has acknowledged it, over reloads and lost connections, and is sent
+// under one key however often, so that it is stored once.
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type SubmitRequest, SubmitRequestSchema, type SubmitResponse } from "backflip/v1/label_pb";
+import { Backoff, isFinal, isSignedOut, labeling, within } from "../common/api";
+import { randomId } from "../common/dom";
+
+interface Entry {
+  // Their order; unique.
+  at: number;
+  tab: string;
+  kind: "submit" | "undo";
+  lease: string;
+  key: string;
+  // A SubmitRequest in base64.
+  body?: string;
+}
+
+const prefix = "backflip.unsent.";
+// After so long another tab's answer is sent by this one: that tab is gone.
+const orphanMs = 10_000;
+
+export function toBase64(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text);
+}
+
+export function fromBase64(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}
+
+export interface OutboxEvents {
+  // A lost connection, or its return.
+  connection(online: boolean): void;
+  // The broker will never take it: why.
+  refused(failure: unknown): void;
+  signedOut(): void;
+  changed(): void;
+}
+
+export class Outbox {
+  private readonly tab = randomId();
+  private readonly waiting = new Map<string, (response: SubmitResponse | undefined) => void>();
+  private readonly backoff = new Backoff();
+  private sending?: string;
+  private running = false;
+  private lastAt = 0;
+
+  constructor(private readonly events: OutboxEvents) {
+    addEventListener("online", () => this.send());
+    setInterval(() => this.send(), orphanMs);
+  }
+
+  private entries(): Entry[] {
+    const entries: Entry[] = [];
+    for (let i = 0; i < localStorage.length; ++i) {
+      const name = localStorage.key(i)!;
+      if (!name.startsWith(prefix)) continue;
+      try {
+        entries.push(JSON.parse(localStorage.getItem(name)!) as Entry);
+      } catch {
+        localStorage.removeItem(name);
+      }
+    }
+    return entries.sort((a, b) => a.at - b.at);
+  }
+
+  // Answers that the broker has not acknowledged yet.
+  get unsent(): number {
+    return this.entries().filter(({ kind }) => kind === "submit").length;
+  }
+
+  private add(entry: Omit<Entry, "at" | "tab">): void {
+    this.lastAt = Math.max(Date.now(), this.lastAt + 0.001);
+    const full: Entry = { ...entry, at: this.lastAt, tab: this.tab };
+    localStorage.setItem(prefix + full.key, JSON.stringify(full));
+    this.events.changed();
+    this.send();
+  }
+
+  // Resolves with the broker's answer; undefined: refused or taken back.
+  submit(request: SubmitRequest): Promise<SubmitResponse | undefined> {
+    return new Promise((resolve) => {
+      this.waiting.set(request.idempotencyKey, resolve);
+      this.add({
+        kind: "submit",
+        lease: request.leaseId,
+        key: request.idempotencyKey,
+        body: toBase64(toBinary(SubmitRequestSchema, request)),
+      });
+    });
+  }
+
+  // Takes an answer back that was given under this key, sent or not.
+  undo(lease: string, key: string): void {
+    if (this.sending !== key && localStorage.getItem(prefix + key) !== null) {
+      this.drop(key);
+      return;
+    }
+    this.add({ kind: "undo", lease, key: randomId() });
+  }
+
+  private drop(key: string, response?: SubmitResponse): void {
+    localStorage.removeItem(prefix + key);
+    this.waiting.get(key)?.(response);
+    this.waiting.delete(key);
+    this.events.changed();
+  }
+
+  // One after the other, in the order given.
+  send(): void {
+    if (!this.running) void this.run();
+  }
+
+  private async run(): Promise<void> {
+    this.running = true;
+    for (;;) {
+      const next = this.entries().find(({ tab, at }) => tab === this.tab || Date.now() - at > orphanMs);
+      if (!next) break;
+      this.sending = next.key;
+      try {
+        const response = await this.deliver(next);
+        this.backoff.reset();
+        this.events.connection(true);
+        this.drop(next.key, response);
+      } catch (failure) {
+        if (isSignedOut(failure)) {
+          this.events.signedOut();
+          break;
+        }
+        if (isFinal(failure)) {
+          this.events.connection(true);
+          this.drop(next.key);
+          this.events.refused(failure);
+        } else {
+          this.events.connection(false);
+          await this.backoff.wait();
+        }
+      }
+      this.sending = undefined;
+    }
+    this.sending = undefined;
+    this.running = false;
+  }
+
+  private async deliver(entry: Entry): Promise<SubmitResponse | undefined> {
+    if (entry.kind === "submit") {
+      return labeling.submit(fromBinary(SubmitRequestSchema, fromBase64(entry.body!)), within());
+    }
+    await labeling.undo({ leaseId: entry.lease, idempotencyKey: entry.key }, within());
+    return undefined;
+  }
+}
+
+export function newSubmit(fields: Omit<SubmitRequest, "$typeName" | "$unknown" | "idempotencyKey">): SubmitRequest {
+  return create(SubmitRequestSchema, { ...fields, idempotencyKey: randomId() });
+}

@@ -1,0 +1,212 @@
+// Questions held for the person: the one on the screen, and the next three. They
+// outlive a reload of the tab.
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type LeaseResponse, type Question, QuestionSchema } from "backflip/v1/label_pb";
+import { Backoff, isSignedOut, labeling, sentence, isFinal, within } from "../common/api";
+import { fromBase64, toBase64 } from "./outbox";
+import { sleep } from "../common/dom";
+
+export interface Held {
+  question: Question;
+  // When it was received, by Date.now().
+  received: number;
+}
+
+const ahead = 3;
+const waitMs = 20_000;
+const storeKey = "backflip.held";
+// Somebody who has not touched anything for so long has left.
+const awayMs = 5 * 60_000;
+
+export interface QuestionEvents {
+  arrived(): void;
+  // Nothing to label, and why; again whenever the broker says so.
+  none(response: LeaseResponse): void;
+  connection(online: boolean): void;
+  // The broker will not answer this person.
+  refused(message: string): void;
+  signedOut(): void;
+}
+
+export class Questions {
+  private queue: Held[] = [];
+  // Left the queue and not answered yet, or answered so that undo brings it back.
+  private shown?: Held;
+  private readonly backoff = new Backoff();
+  private alive = Date.now();
+  private leaseMs = 60_000;
+  private ended = false;
+  private wake: () => void = () => {};
+  lastActive = Date.now();
+
+  constructor(
+    private readonly run: bigint,
+    private readonly events: QuestionEvents,
+  ) {}
+
+  async start(): Promise<void> {
+    await this.restore();
+    void this.fill();
+    void this.beat();
+  }
+
+  stop(): void {
+    this.ended = true;
+    sessionStorage.removeItem(storeKey);
+  }
+
+  get waiting(): number {
+    return this.queue.length;
+  }
+
+  peek(): readonly Held[] {
+    return this.queue;
+  }
+
+  next(): Held | undefined {
+    this.shown = this.queue.shift();
+    this.save();
+    this.wake();
+    return this.shown;
+  }
+
+  // An answer was taken back: its question is the next one, before the one on
+  // the screen.
+  putBack(held: Held): void {
+    if (this.shown && this.shown !== held) this.queue.unshift(this.shown);
+    this.queue.unshift(held);
+    this.shown = undefined;
+    this.save();
+  }
+
+  answered(): void {
+    this.shown = undefined;
+    this.save();
+  }
+
+  private save(): void {
+    const held = [...(this.shown ? [this.shown] : []), ...this.queue].map(({ question, received }) => ({
+      question: toBase64(toBinary(QuestionSchema, question)),
+      received,
+    }));
+    try {
+      sessionStorage.setItem(storeKey, JSON.stringify({ held, alive: this.alive, leaseMs: this.leaseMs }));
+    } catch {
+      // too much to keep: a reload leases anew
+    }
+  }
+
+  private async restore(): Promise<void> {
+    const only = await onlyTab();
+    const text = sessionStorage.getItem(storeKey);
+    sessionStorage.removeItem(storeKey);
+    // a copy of a tab must not hold the same questions
+    if (!text || !only) return;
+    try {
+      const { held, alive, leaseMs } = JSON.parse(text);
+      if (Date.now() - alive > leaseMs) return;
+      this.queue = held.map(({ question, received }: { question: string; received: number }) => ({
+        question: fromBinary(QuestionSchema, fromBase64(question)),
+        received,
+      }));
+      this.leaseMs = leaseMs;
+      this.save();
+      if (this.queue.length > 0) this.events.arrived();
+    } catch {
+      // written by another version of the page
+    }
+  }
+
+  private async fill(): Promise<void> {
+    while (!this.ended) {
+      const wanted = ahead - this.queue.length + (this.shown || this.queue.length === 0 ? 0 : 1);
+      if (wanted <= 0 || this.away) {
+        await new Promise<void>((resolve) => {
+          this.wake = resolve;
+          setTimeout(resolve, 2_000);
+        });
+        continue;
+      }
+      try {
+        const hungry = this.queue.length === 0;
+        const response = await labeling.lease(
+          { runId: this.run, waitMs, count: Math.max(1, Math.min(4, wanted)), maxClips: innerWidth >= 1024 ? 8 : 2 },
+          within(waitMs + 15_000),
+        );
+        this.backoff.reset();
+        this.events.connection(true);
+        this.take(response);
+        // with a reason at once there is no sense in asking without a pause
+        if (response.questions.length === 0) await this.pause(hungry ? 1_500 : 4_000);
+      } catch (failure) {
+        if (isSignedOut(failure)) return this.events.signedOut();
+        if (isFinal(failure)) {
+          this.events.refused(sentence(failure));
+          await this.pause(5_000);
+        } else {
+          this.events.connection(false);
+          await this.backoff.wait();
+        }
+      }
+    }
+  }
+
+  private take(response: LeaseResponse): void {
+    const received = Date.now();
+    const known = new Set([this.shown, ...this.queue].map((held) => held?.question.leaseId));
+    for (const question of response.questions) {
+      if (known.has(question.leaseId)) continue;
+      this.queue.push({ question, received });
+      this.leaseMs = question.leaseMs || this.leaseMs;
+      this.alive = received;
+    }
+    this.save();
+    if (response.questions.length > 0) this.events.arrived();
+    if (response.questions.length === 0 || response.message) this.events.none(response);
+  }
+
+  private pause(ms: number): Promise<void> {
+    return Promise.race([sleep(ms), new Promise<void>((resolve) => (this.wake = resolve))]);
+  }
+
+  private get away(): boolean {
+    return Date.now() - this.lastActive > awayMs;
+  }
+
+  // Keeps what is held, while somebody is there.
+  private async beat(): Promise<void> {
+    while (!this.ended) {
+      await sleep(Math.min(20_000, Math.max(1_000, this.leaseMs / 3)));
+      if (this.ended || this.away || (!this.shown && this.queue.length === 0)) continue;
+      try {
+        await labeling.heartbeat({}, within());
+        this.alive = Date.now();
+        this.save();
+        this.events.connection(true);
+      } catch (failure) {
+        if (isSignedOut(failure)) return this.events.signedOut();
+        if (!isFinal(failure)) this.events.connection(false);
+      }
+    }
+  }
+}
+
+// Whether no other tab has this tab's storage: browsers copy it with a tab.
+async function onlyTab(): Promise<boolean> {
+  const nameKey = "backflip.tab";
+  const name = sessionStorage.getItem(nameKey) ?? Math.random().toString(36).slice(2);
+  sessionStorage.setItem(nameKey, name);
+  if (!navigator.locks) return true; // a page without encryption
+  const take = () => new Promise<boolean>((resolve) => {
+    void navigator.locks.request(`backflip.tab.${name}`, { ifAvailable: true }, (lock) => {
+      resolve(lock !== null);
+      return lock ? new Promise(() => {}) : undefined; // until the tab closes
+    });
+  });
+  if (await take()) return true;
+  await sleep(300); // a reload may be faster than the end of the page before
+  if (await take()) return true;
+  sessionStorage.removeItem(nameKey);
+  return false;
+}
+

@@ -1,0 +1,63 @@
+// How long a decision took, and how much of that somebody was there.
+import { type Timing, TimingSchema } from "backflip/v1/label_pb";
+import { create } from "@bufbuild/protobuf";
+
+// Without a key, a touch or a move of the pointer for so long nobody is there.
+const idleMs = 30_000;
+const sampleMs = 250;
+
+export class Stopwatch {
+  private movedAt?: number;
+  private active = 0;
+  private lastInput = performance.now();
+  private sampled = performance.now();
+
+  constructor(onInput: () => void) {
+    const input = () => {
+      this.sample();
+      this.lastInput = performance.now();
+      onInput();
+    };
+    for (const kind of ["keydown", "pointerdown", "pointermove", "touchstart", "wheel"]) {
+      addEventListener(kind, input, { passive: true, capture: true });
+    }
+    document.addEventListener("visibilitychange", () => this.sample());
+    setInterval(() => this.sample(), sampleMs);
+  }
+
+  private wasThere = true;
+  private sample(): void {
+    const now = performance.now();
+    // a page in the background is not asked often: what passed there is lost
+    if (this.wasThere && this.movedAt !== undefined) {
+      this.active += Math.min(now - this.sampled, 4 * sampleMs);
+    }
+    this.sampled = now;
+    this.wasThere = document.visibilityState === "visible" && document.hasFocus() && now - this.lastInput < idleMs;
+  }
+
+  // A new question; its clips have not moved.
+  reset(): void {
+    this.movedAt = undefined;
+    this.active = 0;
+  }
+
+  moved(): void {
+    this.sample();
+    this.movedAt = performance.now();
+    this.active = 0;
+  }
+
+  // Milliseconds, as label.proto says. `received` by Date.now().
+  read(received: number, loops: number): Timing {
+    this.sample();
+    const since = this.movedAt === undefined ? 0 : performance.now() - this.movedAt;
+    const limit = (ms: number) => Math.max(0, Math.min(2 ** 31 - 1, Math.round(ms)));
+    return create(TimingSchema, {
+      decisionMs: limit(since),
+      activeMs: limit(Math.min(since, this.active)),
+      loops,
+      firstPlayedMs: limit(Date.now() - received - since),
+    });
+  }
+}
