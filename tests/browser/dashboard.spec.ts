@@ -2,7 +2,7 @@
 // what a person without a mouse, without eyes or without colours gets of it.
 import { expect, test, type Page } from "@playwright/test";
 import { FakeReview } from "./dashboard_data";
-import { expectNoViolations, openDashboard, serveFake } from "./dashboard_support";
+import { address, expectNoViolations, openDashboard, serveFake } from "./dashboard_support";
 
 const section = (page: Page, name: string) => page.getByRole("region", { name, exact: true });
 
@@ -354,7 +354,7 @@ test.describe("a link", () => {
     const fake = new FakeReview("rich");
     await serveFake(page, fake);
     for (let i = 0; i < 2; ++i) {
-      await page.goto(`/dashboard#invite=${fake.secret}`);
+      await page.goto(`${address}/dashboard#invite=${fake.secret}`);
       await page.reload();
       await expect(page.getByText("You are invited as “rita”.")).toBeVisible();
     }
@@ -374,7 +374,7 @@ test.describe("a link", () => {
     const fake = new FakeReview("rich");
     fake.role = "INVITE_REVIEWER";
     await serveFake(page, fake);
-    await page.goto(`/dashboard#invite=${fake.secret}&run=11`);
+    await page.goto(`${address}/dashboard#invite=${fake.secret}&run=11`);
     await page.getByRole("button", { name: "Start" }).click();
     await expect(section(page, "Overview")).toContainText("Waiting for labels");
     await expect(page.getByRole("button", { name: "Pause run" })).toBeHidden();
@@ -383,7 +383,7 @@ test.describe("a link", () => {
 
   test("that is used up says so", async ({ page }) => {
     await serveFake(page, new FakeReview("rich"));
-    await page.goto("/dashboard#invite=other");
+    await page.goto(`${address}/dashboard#invite=other`);
     await expect(page.getByText("this invite was used up: ask for a new one")).toBeVisible();
   });
 

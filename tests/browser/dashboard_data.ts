@@ -59,6 +59,71 @@ export function hopperPoses(moments: number, turns: number, height: number, phas
   return poses.map((value) => Math.round(value * 1e5) / 1e5);
 }
 
+// The hopper's scene, of boxes, as common/sim/scene.h says.
+export function hopperScene(): Buffer {
+  const sizes: [string, number, number, number][] = [
+    ["torso", 0.1, 0.5, 0],
+    ["thigh", 0.1, 0.5, -0.225],
+    ["leg", 0.08, 0.5, 0],
+    ["foot", 0.4, 0.12, 0.1],
+  ];
+  const corners = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => [i & 1, (i >> 1) & 1, (i >> 2) & 1].map((bit) => bit - 0.5));
+  const faces = [0, 2, 1, 1, 2, 3, 4, 5, 6, 5, 7, 6, 0, 1, 4, 1, 5, 4, 2, 6, 3, 3, 6, 7, 0, 4, 2, 2, 4, 6, 1, 3, 5, 3, 7, 5];
+  const positions = Buffer.from(Float32Array.from(corners.flat()).buffer);
+  const indices = Buffer.from(Uint16Array.from(faces).buffer);
+  const json = {
+    asset: { version: "2.0" },
+    scene: 0,
+    scenes: [
+      {
+        nodes: [0],
+        extras: {
+          floor: true,
+          camera: { track: "torso", distance: 4, azimuth: 90, elevation: -8, height: 0.9 },
+          radius: 2,
+        },
+      },
+    ],
+    nodes: [
+      { name: "root", rotation: [-Math.SQRT1_2, 0, 0, Math.SQRT1_2], children: [1, 2, 3, 4, 9] },
+      ...sizes.map(([name], i) => ({ name, children: [5 + i] })),
+      ...sizes.map(([, width, length, z]) => ({ mesh: 0, scale: [width, 0.1, length], translation: [0, 0, z] })),
+      { name: "world" },
+    ],
+    meshes: [{ primitives: [{ attributes: { POSITION: 0 }, indices: 1, material: 0 }] }],
+    materials: [{ pbrMetallicRoughness: { baseColorFactor: [0.16, 0.38, 0.62, 1], metallicFactor: 0 } }],
+    accessors: [
+      { bufferView: 0, componentType: 5126, count: 8, type: "VEC3", min: [-0.5, -0.5, -0.5], max: [0.5, 0.5, 0.5] },
+      { bufferView: 1, componentType: 5123, count: faces.length, type: "SCALAR" },
+    ],
+    bufferViews: [
+      { buffer: 0, byteOffset: 0, byteLength: positions.length },
+      { buffer: 0, byteOffset: positions.length, byteLength: indices.length },
+    ],
+    buffers: [{ byteLength: positions.length + indices.length }],
+  };
+  const text = Buffer.from(JSON.stringify(json));
+  const padded = Buffer.concat([text, Buffer.alloc((4 - (text.length % 4)) % 4, " ")]);
+  const head = (length: number, kind: string) => {
+    const bytes = Buffer.alloc(8);
+    bytes.writeUInt32LE(length, 0);
+    bytes.write(kind, 4, "latin1");
+    return bytes;
+  };
+  const body = Buffer.concat([
+    head(padded.length, "JSON"),
+    padded,
+    head(positions.length + indices.length, "BIN\0"),
+    positions,
+    indices,
+  ]);
+  const start = Buffer.alloc(12);
+  start.write("glTF", 0, "latin1");
+  start.writeUInt32LE(2, 4);
+  start.writeUInt32LE(12 + body.length, 8);
+  return Buffer.concat([start, body]);
+}
+
 function hash(n: number): string {
   return Array.from({ length: 8 }, (_, i) => ((Math.imul(n + 1, 2654435761) ^ (i * 40503)) >>> 0).toString(16).padStart(8, "0")).join("");
 }

@@ -1,8 +1,21 @@
-// Serves a FakeReview to a page: every call to the broker is answered in the
+// Serves the built pages and a FakeReview: every request is answered in the
 // test's own process, so that a test sees each call and can move the run.
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect, type Page } from "@playwright/test";
-import { FakeReview, Refusal } from "./dashboard_data";
+import { existsSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { FakeReview, Refusal, hopperScene } from "./dashboard_data";
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+const web = join(root, process.env.BACKFLIP_BUILD ?? "build/release", "web");
+
+// Browsers take a name below localhost for a secure origin, and nothing listens there.
+export const address = "http://dashboard.localhost";
+// As the broker sends it.
+const policy =
+  "default-src 'self'; img-src 'self' data: blob:; connect-src 'self'; object-src 'none'; base-uri 'none'; " +
+  "form-action 'none'; frame-ancestors 'none'";
 
 export interface Opened {
   // What the page complained of: empty in a good run.
@@ -14,6 +27,13 @@ export async function serveFake(page: Page, fake: FakeReview): Promise<Opened> {
   page.on("pageerror", (error) => opened.errors.push(error.message));
   page.on("console", (message) => {
     if (message.type() === "error") opened.errors.push(message.text());
+  });
+  await page.route(`${address}/**`, (route) => {
+    const { pathname } = new URL(route.request().url());
+    const headers = { "Content-Security-Policy": policy };
+    if (pathname.startsWith("/scenes/")) return route.fulfill({ headers, body: hopperScene() });
+    const path = join(web, pathname === "/dashboard" ? "dashboard.html" : pathname);
+    return existsSync(path) ? route.fulfill({ headers, path }) : route.fulfill({ status: 404 });
   });
   await page.route(/\/backflip\.v1\.\w+\/\w+$/, async (route) => {
     const method = new URL(route.request().url()).pathname.slice(1);
@@ -38,7 +58,7 @@ export async function serveFake(page: Page, fake: FakeReview): Promise<Opened> {
 export async function openDashboard(page: Page, fake: FakeReview): Promise<Opened> {
   const opened = await serveFake(page, fake);
   await page.addInitScript(() => localStorage.setItem("backflip.token", "t".repeat(43)));
-  await page.goto("/dashboard");
+  await page.goto(`${address}/dashboard`);
   return opened;
 }
 

@@ -47,6 +47,12 @@ function cssColor(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+// A little more than the values take; a constant lies in its middle.
+function fitRange(low: number, high: number): [number, number] {
+  const margin = high > low ? 0.06 * (high - low) : Math.abs(high) / 2 || 1;
+  return [low - margin, high + margin];
+}
+
 export class Chart {
   readonly element: HTMLElement;
   private readonly plotBox: HTMLElement;
@@ -184,7 +190,10 @@ export class Chart {
       height: this.height(),
       legend: { show: false },
       padding: [10, 12, 0, 0],
-      scales: { x: { time: false }, y: this.options.range ? { range: this.options.range } : {} },
+      scales: {
+        x: { time: false },
+        y: { range: this.options.range ?? ((_plot, low, high) => fitRange(low, high)) },
+      },
       cursor: {
         drag: { x: false, y: false },
         points: { size: 7 },
@@ -249,6 +258,25 @@ export class Chart {
       ctx.textAlign = "left";
       ctx.textBaseline = "bottom";
       ctx.fillText(reference.label, bbox.left + 6 * devicePixelRatio, y - 2 * devicePixelRatio);
+    }
+    const { x: at, low, high } = this.data!;
+    if (this.options.points && low && high) {
+      // intervals of single points, where a band has no width
+      ctx.setLineDash([]);
+      ctx.strokeStyle = cssColor(this.options.color);
+      ctx.lineWidth = devicePixelRatio;
+      at.forEach((position, i) => {
+        const x = Math.round(plot.valToPos(position, "x", true));
+        ctx.beginPath();
+        for (const end of [low[i], high[i]]) {
+          const y = Math.round(plot.valToPos(end ?? NaN, "y", true));
+          ctx.moveTo(x - 4 * devicePixelRatio, y);
+          ctx.lineTo(x + 4 * devicePixelRatio, y);
+        }
+        ctx.moveTo(x, plot.valToPos(low[i] ?? NaN, "y", true));
+        ctx.lineTo(x, plot.valToPos(high[i] ?? NaN, "y", true));
+        ctx.stroke();
+      });
     }
     if (this.marker !== undefined) {
       const x = Math.round(plot.valToPos(this.marker, "x", true));
