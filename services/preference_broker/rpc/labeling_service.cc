@@ -79,8 +79,9 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
     using Stream = PagedStream<v1::ExportedLabel>;
     return Stream::Start(core_, "LabelingService/Export", context, "",
                          [request, position = int64_t{1}](
-                             Connection& connection, const Caller&,
+                             Connection& connection, const Caller& caller,
                              std::deque<v1::ExportedLabel>* page) mutable -> absl::StatusOr<Stream::Next> {
+                           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                            ASSIGN_OR_RETURN(auto labels, ReadStandingLabels(connection, request->run_id(), position,
                                                                             kLabelsPerPage));
                            if (labels.empty()) return Stream::Next::kEnd;

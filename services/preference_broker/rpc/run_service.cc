@@ -40,6 +40,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context, const v1::GetRunRequest* request,
                                 v1::Run* response) override {
     return Unary(core_, "RunService/Get", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
       ASSIGN_OR_RETURN(*response, GetRun(connection, request->run_id(), MaySeeMetrics(caller)));
       return absl::OkStatus();
     });
@@ -47,10 +48,12 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
 
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context, const v1::ListRunsRequest* request,
                                  v1::ListRunsResponse* response) override {
-    return Unary(core_, "RunService/List", context, [=](Connection& connection, const Caller&) -> absl::Status {
+    return Unary(core_, "RunService/List", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
       RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 1000));
       ASSIGN_OR_RETURN(auto runs, ListRuns(connection, request->limit() == 0 ? 100 : request->limit()));
-      for (v1::Run& run : runs) *response->add_runs() = std::move(run);
+      for (v1::Run& run : runs) {
+        if (CheckRunAllowed(caller, run.id()).ok()) *response->add_runs() = std::move(run);
+      }
       return absl::OkStatus();
     });
   }
@@ -59,6 +62,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
                                   v1::Run* response) override {
     return LongPoll::Start(core_, "RunService/Watch", context, request->wait_ms(), RunTopic(request->run_id()),
                            [=](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
+                             RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                              ASSIGN_OR_RETURN(*response, GetRun(connection, request->run_id(), MaySeeMetrics(caller)));
                              return response->revision() > request->since_revision();
                            });
@@ -67,6 +71,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* Continue(grpc::CallbackServerContext* context, const v1::ContinueRunRequest* request,
                                      v1::Run* response) override {
     return Unary(core_, "RunService/Continue", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
       RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
       RETURN_IF_ERROR(CheckRange("add_labels", request->add_labels(), 0, 1'000'000));
       RETURN_IF_ERROR(CheckRange("add_steps", request->add_steps(), 0, 1'000'000'000'000));
@@ -78,6 +83,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* Cancel(grpc::CallbackServerContext* context, const v1::CancelRunRequest* request,
                                    v1::Run* response) override {
     return Unary(core_, "RunService/Cancel", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
       ASSIGN_OR_RETURN(*response, CancelRun(connection, caller, *request));
       return absl::OkStatus();
     });
@@ -86,6 +92,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* StopAsking(grpc::CallbackServerContext* context, const v1::StopAskingRequest* request,
                                        v1::Run* response) override {
     return Unary(core_, "RunService/StopAsking", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
       ASSIGN_OR_RETURN(*response, broker::StopAsking(connection, caller, request->run_id()));
       return absl::OkStatus();
     });
@@ -94,6 +101,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* Fork(grpc::CallbackServerContext* context, const v1::ForkRunRequest* request,
                                  v1::Run* response) override {
     return Unary(core_, "RunService/Fork", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
       RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
       RETURN_IF_ERROR(CheckRange("version", request->version(), 1, int64_t{1} << 40));
       ASSIGN_OR_RETURN(*response, ForkRun(connection, caller, *request));
@@ -103,7 +111,8 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
 
   grpc::ServerUnaryReactor* ListMetrics(grpc::CallbackServerContext* context, const v1::ListMetricsRequest* request,
                                         v1::ListMetricsResponse* response) override {
-    return Unary(core_, "RunService/ListMetrics", context, [=](Connection& connection, const Caller&) -> absl::Status {
+    return Unary(core_, "RunService/ListMetrics", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
       RETURN_IF_ERROR(CheckRange("the number of names", request->names_size(), 0, 1000));
       for (const std::string& name : request->names()) RETURN_IF_ERROR(CheckText("names", name, 64));
       ASSIGN_OR_RETURN(auto points, broker::ListMetrics(connection, *request));
@@ -136,7 +145,8 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* ListEvaluations(grpc::CallbackServerContext* context,
                                             const v1::ListEvaluationsRequest* request,
                                             v1::ListEvaluationsResponse* response) override {
-    return Unary(core_, "RunService/ListEvaluations", context, [=](Connection& connection, const Caller&) -> absl::Status {
+    return Unary(core_, "RunService/ListEvaluations", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
       ASSIGN_OR_RETURN(auto episodes, broker::ListEvaluations(connection, request->run_id()));
       for (v1::Evaluation& episode : episodes) *response->add_episodes() = std::move(episode);
       return absl::OkStatus();

@@ -78,8 +78,9 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
                                                    const v1::GetSnapshotRequest* request) override {
     using Stream = PagedStream<v1::SnapshotChunk>;
     return Stream::Start(core_, "SnapshotService/Get", context, "",
-                         [request](Connection& connection, const Caller&,
+                         [request](Connection& connection, const Caller& caller,
                                    std::deque<v1::SnapshotChunk>* page) -> absl::StatusOr<Stream::Next> {
+                           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                            RETURN_IF_ERROR(CheckKind(request->kind()));
                            ASSIGN_OR_RETURN(const Snapshot snapshot, GetSnapshot(connection, *request));
                            AppendChunks(snapshot.info, snapshot.data, page);
@@ -93,8 +94,9 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
     return Stream::Start(
         core_, "SnapshotService/Watch", context, SnapshotTopic(request->run_id(), request->kind()),
         [request, version = request->after_version()](
-            Connection& connection, const Caller&,
+            Connection& connection, const Caller& caller,
             std::deque<v1::SnapshotChunk>* page) mutable -> absl::StatusOr<Stream::Next> {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           RETURN_IF_ERROR(CheckKind(request->kind()));
           ASSIGN_OR_RETURN(const auto snapshot,
                            GetSnapshotAfter(connection, request->run_id(), request->kind(), version));
@@ -108,7 +110,8 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
 
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context, const v1::ListSnapshotsRequest* request,
                                  v1::ListSnapshotsResponse* response) override {
-    return Unary(core_, "SnapshotService/List", context, [=](Connection& connection, const Caller&) -> absl::Status {
+    return Unary(core_, "SnapshotService/List", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
       RETURN_IF_ERROR(CheckKind(request->kind()));
       ASSIGN_OR_RETURN(auto infos, ListSnapshots(connection, *request));
       for (v1::SnapshotInfo& info : infos) *response->add_snapshots() = std::move(info);
