@@ -30,30 +30,39 @@ constexpr size_t kMostImportedLabels = 100'000;
 // this old, whoever asks; and one of a run that has not changed once it is that old.
 constexpr std::chrono::seconds kBusyAge{1};
 constexpr std::chrono::seconds kQuietAge{5};
+// Nor is it read again before so many times as long as reading it took: with a
+// hundred thousand labels that is a second.
+constexpr int kRest = 10;
 
 // Dashboards that were read a moment ago. Thread-safe.
 class Dashboards {
  public:
-  // nullptr: none that is younger than `age`.
+  // nullptr: none, or it is older than `age` and has rested.
   std::shared_ptr<const v1::Dashboard> Find(int64_t run_id, Hub::Clock::duration age) {
     base::MutexLock lock(&mutex_);
     const auto kept = kept_.find(run_id);
-    if (kept == kept_.end() || Hub::Clock::now() - kept->second.read > age) return nullptr;
-    return kept->second.dashboard;
+    if (kept == kept_.end()) return nullptr;
+    const Hub::Clock::time_point now = Hub::Clock::now();
+    const bool old = now - kept->second.read > age && now > kept->second.rests_until;
+    return old ? nullptr : kept->second.dashboard;
   }
 
-  void Keep(int64_t run_id, std::shared_ptr<const v1::Dashboard> dashboard) {
+  // `took`: to read it.
+  void Keep(int64_t run_id, std::shared_ptr<const v1::Dashboard> dashboard, Hub::Clock::duration took) {
     base::MutexLock lock(&mutex_);
+    const Hub::Clock::time_point now = Hub::Clock::now();
     // of runs that nobody watches any more
     for (auto kept = kept_.begin(); kept != kept_.end();) {
-      kept = Hub::Clock::now() - kept->second.read > kQuietAge ? kept_.erase(kept) : std::next(kept);
+      const bool old = now - kept->second.read > kQuietAge && now > kept->second.rests_until;
+      kept = old ? kept_.erase(kept) : std::next(kept);
     }
-    kept_[run_id] = {Hub::Clock::now(), std::move(dashboard)};
+    kept_[run_id] = {now, now + kRest * took, std::move(dashboard)};
   }
 
  private:
   struct Kept {
     Hub::Clock::time_point read;
+    Hub::Clock::time_point rests_until;
     std::shared_ptr<const v1::Dashboard> dashboard;
   };
   base::Mutex mutex_;
@@ -162,9 +171,10 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
             dashboard = dashboards_.Find(request->run_id(), kBusyAge);
           }
           if (dashboard == nullptr) {
+            const Hub::Clock::time_point begun = Hub::Clock::now();
             ASSIGN_OR_RETURN(v1::Dashboard fresh, ReadDashboard(connection, request->run_id()));
             dashboard = std::make_shared<const v1::Dashboard>(std::move(fresh));
-            dashboards_.Keep(request->run_id(), dashboard);
+            dashboards_.Keep(request->run_id(), dashboard, Hub::Clock::now() - begun);
           }
           *response = *dashboard;
           return response->run().revision() > request->since_revision();
