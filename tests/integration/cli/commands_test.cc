@@ -1,0 +1,320 @@
+// The commands for a crowd, as the real program gives them to a real broker.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "backflip/v1/people.grpc.pb.h"
+#include "backflip/v1/review.grpc.pb.h"
+#include "services/cli/subprocess.h"
+#include "tests/support/test_broker.h"
+
+namespace backflip::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using broker::Role;
+using nlohmann::json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+
+constexpr int kQuestions = 6;
+
+std::string Text(const fs::path& path) {
+  std::stringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+std::vector<std::string> Lines(const std::string& text) {
+  return absl::StrSplit(text, '\n', absl::SkipEmpty());
+}
+
+class Commands : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/backflip-test-XXXXXX";
+    folder_ = mkdtemp(name);
+    broker::BrokerOptions options;
+    options.http.listen = "127.0.0.1:0";
+    broker_ = std::make_unique<TestBroker>(std::move(options));
+    std::ofstream(folder_ / "operator.token") << broker_->Token(Role::kOperator) << "\n";
+    const v1::Run run = broker_->CreateRun("lockstep: false labels: 100");
+    run_id_ = run.id();
+    broker_->Claim(Role::kLearner);
+    const auto trainer = broker_->Claim(Role::kTrainer);
+    clips_ = broker_->Upload(run_id_, 0, 2 * kQuestions);
+    const auto opened = broker_->Open(run_id_, trainer.epoch(), 0, clips_);
+    ASSERT_TRUE(opened.ok()) << opened.status();
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  // What the program prints; its error where it fails.
+  absl::StatusOr<std::string> Backflip(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), BACKFLIP);
+    for (const std::string& flag :
+         {absl::StrCat("--broker=", broker_->address()),
+          absl::StrCat("--token-file=", (folder_ / "operator.token").string()),
+          absl::StrCat("--public-url=", broker_->broker().http_url()), absl::StrCat("--data=", folder_.string())}) {
+      arguments.push_back(flag);
+    }
+    return cli::Run({.argv = arguments});
+  }
+  std::string Ok(const std::vector<std::string>& arguments) {
+    const auto output = Backflip(arguments);
+    EXPECT_TRUE(output.ok()) << output.status();
+    return output.value_or("");
+  }
+  std::string Refused(const std::vector<std::string>& arguments) {
+    const auto output = Backflip(arguments);
+    EXPECT_FALSE(output.ok()) << *output;
+    return std::string(output.status().message());
+  }
+
+  // Presses Start behind a link that a command printed.
+  std::unique_ptr<Peer> Accept(const std::string& output) {
+    const std::string link = Lines(output).front();
+    EXPECT_THAT(link, StartsWith(absl::StrCat(broker_->broker().http_url(), "/#invite=")));
+    const std::string after = link.substr(link.find("#invite=") + 8);
+    v1::AcceptInviteRequest request;
+    request.set_request_id(NewId());
+    request.set_secret(after.substr(0, after.find('&')));
+    const Peer nobody(rpc::Client(broker_->address(), ""));
+    const auto accepted = nobody.Call(v1::PeopleService::NewStub(nobody.client.channel()),
+                                      &v1::PeopleService::Stub::AcceptInvite, request);
+    EXPECT_TRUE(accepted.ok()) << accepted.status();
+    return std::make_unique<Peer>(rpc::Client(broker_->address(), accepted.ok() ? accepted->token() : ""));
+  }
+
+  // Answers so many questions, left, right, left, …
+  void Answer(const Peer& labeler, int count) {
+    for (int i = 0; i < count; ++i) {
+      const auto lease = labeler.Call(labeler.labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
+      ASSERT_TRUE(lease.ok()) << lease.status();
+      ASSERT_THAT(lease->questions(), SizeIs(1)) << lease->DebugString();
+      v1::SubmitRequest request;
+      request.set_lease_id(lease->questions(0).lease_id());
+      request.set_idempotency_key(NewId());
+      request.mutable_answer()->set_choice(i % 2 == 0 ? v1::LEFT : v1::RIGHT);
+      request.mutable_timing()->set_decision_ms(4000);
+      request.set_note(i == 0 ? "=1+1, \"quoted\"" : "");
+      const auto label = labeler.Call(labeler.labeling, &v1::LabelingService::Stub::Submit, request);
+      ASSERT_TRUE(label.ok()) << label.status();
+    }
+    // acknowledged labels are numbered a moment later
+    const size_t wanted = labels_ += count;
+  XX  }
+
+  std::string Run() const { return absl::StrCat(run_id_); }
+  v1::Run Get(int64_t id) {
+    const Peer& peer = broker_->As(Role::kOperator);
+    v1::GetRunRequest request;
+    request.set_run_id(id);
+    return peer.Call(peer.runs, &v1::RunService::Stub::Get, request).value_or(v1::Run());
+  }
+  json Python(const std::string& environment, const std::string& how, const fs::path& file) {
+    const auto output =
+        cli::Run({.argv = {absl::StrCat(DEPENDENCIES "/", environment, "/bin/python3"), SCRIPT, how, file.string()}});
+    EXPECT_TRUE(output.ok()) << output.status();
+    const size_t begin = output.ok() ? output->find("RESULT ") : std::string::npos;
+    return begin == std::string::npos ? json() : json::parse(output->substr(begin + 7));
+  }
+
+  fs::path folder_;
+  std::unique_ptr<TestBroker> broker_;
+  int64_t run_id_ = 0;
+  size_t labels_ = 0;
+  std::vector<std::string> clips_;
+};
+
+TEST_F(Commands, InviteListPauseResumeAndRevokeALabeler) {
+  const auto ada = Accept(Ok({"labeler", "invite", "--name=ada", absl::StrCat("--runs=", run_id_), "--expires=2d"}));
+  EXPECT_THAT(Refused({"labeler", "invite", "--name=ada"}), HasSubstr("ada"));
+  Answer(*ada, 2);
+  std::string table = Ok({"labeler", "list", "--run", Run()});
+  EXPECT_THAT(table, HasSubstr("ada"));
+  EXPECT_THAT(table, HasSubstr("active         2"));
+
+  Ok({"labeler", "pause", "ada", "--reason=a break for all"});
+  const auto paused = ada->Call(ada->labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
+  ASSERT_TRUE(paused.ok()) << paused.status();
+  EXPECT_EQ(paused->none(), v1::YOU_ARE_PAUSED);
+  EXPECT_THAT(paused->message(), HasSubstr("a break for all"));
+  EXPECT_THAT(Ok({"labeler", "list"}), HasSubstr("paused"));
+
+  Ok({"labeler", "resume", "ada"});
+  Answer(*ada, 1);
+  Ok({"labeler", "revoke", "ada"});
+  // soon: a broker remembers for some seconds whom it knows
+  absl::Status refused;
+  for (int i = 0; i < 1000 && !absl::IsUnauthenticated(refused); ++i) {
+    refused = ada->Call(ada->labeling, &v1::LabelingService::Stub::Heartbeat, v1::HeartbeatRequest()).status();
+    if (refused.ok()) absl::SleepFor(absl::Milliseconds(20));
+  }
+  EXPECT_TRUE(absl::IsUnauthenticated(refused)) << refused;
+  EXPECT_THAT(Refused({"labeler", "pause", "nobody"}), HasSubstr("nobody"));
+
+  // paid by the statement, then forgotten; the labels stay
+  const std::vector<std::string> statement = Lines(Ok({"labeler", "statement", "--since=1d"}));
+  EXPECT_THAT(statement.front(), StartsWith("name,outside_id,labels,active_minutes"));
+  EXPECT_THAT(statement, ::testing::Contains(StartsWith("ada,,3,")));
+  EXPECT_THAT(Ok({"labeler", "forget", "ada"}), HasSubstr("the labels stay"));
+  const std::string exported = Ok({"labels", "export", Run()});
+  EXPECT_THAT(Lines(exported), SizeIs(3));
+  EXPECT_THAT(exported, Not(HasSubstr("ada")));
+}
+
+TEST_F(Commands, ShowALinkWithItsQrCode) {
+  const std::string output = Ok({"label", Run()});
+  EXPECT_THAT(output, HasSubstr("█"));
+  EXPECT_THAT(output, HasSubstr(absl::StrCat(broker_->broker().http_url(), "/#invite=")));
+  EXPECT_THAT(output, HasSubstr("on this machine alone"));
+  EXPECT_THAT(Ok({"dashboard"}), StartsWith(absl::StrCat(broker_->broker().http_url(), "/dashboard#invite=")));
+}
+
+TEST_F(Commands, TakeAnswersBackAndReopenTheirQuestions) {
+  const auto ada = Accept(Ok({"labeler", "invite", "--name=ada"}));
+  const auto bob = Accept(Ok({"labeler", "invite", "--name=bob"}));
+  Answer(*ada, 3);
+  Answer(*bob, 2);
+  EXPECT_THAT(Refused({"labels", "retract"}), HasSubstr("--labeler NAME is missing"));
+  EXPECT_THAT(Refused({"labels", "retract", "--labeler=ada", "--since=noon"}), HasSubstr("--since is 'noon'"));
+  EXPECT_THAT(Ok({"labels", "retract", "--labeler=ada", "--since=2h"}),
+              HasSubstr("3 answers of ada are taken back; 3 questions are open again"));
+  EXPECT_EQ(Get(run_id_).labels(), 2);
+  // somebody else may answer them now
+  const auto lease = bob->Call(bob->labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
+  ASSERT_TRUE(lease.ok()) << lease.status();
+  EXPECT_THAT(lease->questions(), SizeIs(1));
+}
+
+TEST_F(Commands, ExportLabelsForPeopleAndPrograms) {
+  const auto ada = Accept(Ok({"labeler", "invite", "--name=ada"}));
+  EXPECT_THAT(Refused({"labels", "export", Run(), "--format=npz", (absl::StrCat("--out=", (folder_ / "x").string()))}),
+              HasSubstr("no labels that could be trained on yet"));
+  Answer(*ada, 2);
+
+  const std::vector<std::string> lines = Lines(Ok({"labels", "export", Run()}));
+  ASSERT_THAT(lines, SizeIs(2));
+  const json label = json::parse(lines[0]);
+  EXPECT_EQ(label["schema"], 1);
+  EXPECT_EQ(label["labeler"], "ada");
+  EXPECT_EQ(label["answer"]["choice"], "LEFT");
+  EXPECT_EQ(label["timing"]["decision_ms"], 4000);
+  EXPECT_THAT(label["clip_ids"], SizeIs(2));
+
+  const std::string csv = Ok({"labels", "export", Run(), "--format=csv"});
+  EXPECT_THAT(csv, StartsWith("schema,label_id,question_id,purpose,clips,answer,labeler"));
+  EXPECT_THAT(csv, HasSubstr(",left,ada,"));
+  EXPECT_THAT(csv, HasSubstr("\"'=1+1, \"\"quoted\"\"\""));
+
+  EXPECT_THAT(Refused({"labels", "export", Run(), "--format=npz"}), HasSubstr("--out FILE.npz"));
+  const fs::path npz = folder_ / "labels.npz";
+  Ok({"labels", "export", Run(), "--format=npz", absl::StrCat("--out=", npz.string())});
+  const json bpref = Python("python", "bpref", npz);
+  // 3 steps of 2 observations and 1 action
+  EXPECT_EQ(bpref["shape"], json({2, 3, 3}));
+  EXPECT_EQ(bpref["same"], true);
+  EXPECT_EQ(bpref["label"], json({{0.0}, {1.0}}));
+
+  const fs::path file = folder_ / "trajectories.npz";
+  Ok({"labels", "export", Run(), "--format=trajectories", absl::StrCat("--out=", file.string())});
+  const json pairs = Python("python", "numpy", file);
+  EXPECT_EQ(pairs["pairs"], 2);
+  EXPECT_EQ(pairs["preferences"], json({1.0, 0.0}));
+  EXPECT_EQ(pairs["steps"], json({3, 3, 3, 3}));
+  EXPECT_EQ(pairs["moments"], json({4, 4, 4, 4}));
+  // the first moment of both, the action after the observation
+  const auto observation = [](const json& row) { return json({row[0], row[1]}); };
+  EXPECT_EQ(observation(bpref["first"]), pairs["first"]);
+  EXPECT_EQ(observation(bpref["second"]), pairs["second"]);
+}
+
+TEST_F(Commands, ExportPairsThatImitationLoads) {
+  if (!fs::exists(DEPENDENCIES "/imitation")) {
+    GTEST_SKIP() << "imitation is not installed: deploy/install-dependencies imitation";
+  }
+  const auto ada = Accept(Ok({"labeler", "invite", "--name=ada"}));
+  Answer(*ada, 4);
+  const fs::path file = folder_ / "trajectories.npz";
+  Ok({"labels", "export", Run(), "--format=trajectories", absl::StrCat("--out=", file.string())});
+  const json pairs = Python("imitation", "imitation", file);
+  EXPECT_EQ(pairs["pairs"], 4);
+  EXPECT_EQ(pairs["preferences"], json({1.0, 0.0, 1.0, 0.0}));
+  EXPECT_EQ(pairs["first"], Python("python", "numpy", file)["first"]);
+}
+
+TEST_F(Commands, ImportWhatAnotherRunExportedOnce) {
+  const auto ada = Accept(Ok({"labeler", "invite", "--name=ada"}));
+  Answer(*ada, 3);
+  const fs::path file = folder_ / "labels.jsonl";
+  Ok({"labels", "export", Run(), "--clips", absl::StrCat("--out=", file.string())});
+  EXPECT_THAT(Lines(Text(file)), SizeIs(3 + 6));
+
+  const v1::Run other = broker_->CreateRun("lockstep: false labels: 100");
+  const std::string target = absl::StrCat("--run=", other.id());
+  EXPECT_THAT(Refused({"labels", "import", file.string()}), HasSubstr("--run RUN is missing"));
+  EXPECT_THAT(Ok({"labels", "import", file.string(), target}), HasSubstr("3 labels and 6 clips are new, 0 labels"));
+  EXPECT_THAT(Ok({"labels", "import", file.string(), target}), HasSubstr("0 labels and 0 clips are new, 3 labels"));
+  EXPECT_THAT(Lines(Ok({"labels", "export", absl::StrCat(other.id())})), SizeIs(3));
+
+  // a line that is neither names itself, and nothing is taken
+  std::ofstream(file, std::ios::app) << "{\"clip_ids\": [\"x\"], \"answer\": {\"choice\": \"UP\"}}\n";
+  EXPECT_THAT(Refused({"labels", "import", file.string(), target}), HasSubstr("labels.jsonl:10: "));
+  EXPECT_THAT(Refused({"labels", "import", (folder_ / "none").string(), target}), HasSubstr("cannot read"));
+}
+
+TEST_F(Commands, StopAsking) {
+  Ok({"run", "stop-asking", Run()});
+  EXPECT_TRUE(Get(run_id_).asking_stopped());
+  EXPECT_THAT(Refused({"run", "stop-asking", "99"}), HasSubstr("99"));
+}
+
+TEST_F(Commands, RefuseAForkOfWhatThereIsNot) {
+  EXPECT_THAT(Refused({"run", "fork", Run()}), HasSubstr("RUN@VERSION"));
+  EXPECT_THAT(Refused({"run", "fork", absl::StrCat(run_id_, "@12")}), HasSubstr("12"));
+}
+
+TEST_F(Commands, KeepPairsWhoseAnswerIsKnown) {
+  EXPECT_THAT(Refused({"gold", "add", Run(), clips_[0], clips_[1]}), HasSubstr("--answer is ''"));
+  const std::string gold = Lines(Ok({"gold", "add", Run(), clips_[0], clips_[1], "--answer=right", "--use=qualify",
+                                     "--why=it turns further"})).front();
+  const std::string table = Ok({"gold", "list", Run()});
+  EXPECT_THAT(table, HasSubstr("qualify"));
+  EXPECT_THAT(table, HasSubstr("it turns further"));
+  Ok({"gold", "remove", gold});
+  EXPECT_THAT(Lines(Ok({"gold", "list", Run()})), SizeIs(1));
+}
+
+TEST_F(Commands, InviteAGroupAndSayWhatIsMissing) {
+  const std::string link = Ok({"labeler", "invite", "--name=prolific", "--group", "--cap=2", "--consent=Clips only.",
+                               "--price=12 EUR an hour", "--completion-code=C0DE", "--answers=50"});
+  v1::DescribeInviteRequest request;
+  request.set_secret(Lines(link).front().substr(link.find("#invite=") + 8));
+  const Peer nobody(rpc::Client(broker_->address(), ""));
+  const auto described = nobody.Call(v1::PeopleService::NewStub(nobody.client.channel()),
+                                     &v1::PeopleService::Stub::DescribeInvite, request);
+  ASSERT_TRUE(described.ok()) << described.status();
+  EXPECT_TRUE(described->needs_outside_id());
+  EXPECT_EQ(described->consent(), "Clips only.");
+  EXPECT_EQ(described->answers_wanted(), 50);
+  EXPECT_THAT(Refused({"labeler", "invite"}), HasSubstr("--name is missing"));
+  EXPECT_THAT(Refused({"labeler", "invite", "--name=eve", "--role=king"}), HasSubstr("--role is 'king'"));
+  EXPECT_THAT(Refused({"labeler", "invite", "--name=eve", "--expires=soon"}), HasSubstr("--expires is 'soon'"));
+  EXPECT_THAT(Refused({"labeler"}), HasSubstr("labeler invite, list"));
+}
+
+}  // namespace
+}  // namespace backflip::testing
