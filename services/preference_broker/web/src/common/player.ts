@@ -32,7 +32,7 @@ export class Player {
     if (kept >= 0) this.speedAt = kept;
     stage.onStale = () => (this.drawn = NaN);
     const frame = (now: number) => {
-      this.tick(Math.min(0.1, (now - this.last) / 1000));
+      this.tick(Math.min(0.25, (now - this.last) / 1000));
       this.last = now;
       requestAnimationFrame(frame);
     };

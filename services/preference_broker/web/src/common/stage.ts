@@ -43,12 +43,13 @@ interface Theme {
   sky: string;
   light: string;
   dark: string;
+  shadow: number;
 }
 
 function theme(): Theme {
   const style = getComputedStyle(document.documentElement);
   const read = (name: string, otherwise: string) => style.getPropertyValue(name).trim() || otherwise;
-  return { sky: read("--sky", "#e8edf3"), light: read("--floor-1", "#d6dee7"), dark: read("--floor-2", "#c6d0dc") };
+  return { sky: read("--sky", "#e8edf3"), light: read("--floor-1", "#d6dee7"), dark: read("--floor-2", "#c6d0dc"), shadow: Number(read("--shadow", "0.3")) };
 }
 
 const floorSize = 120;
@@ -65,11 +66,13 @@ class WebGlPainter implements Painter {
   private meshes: { part: Part; mesh: Mesh; shadow?: Mesh }[] = [];
   private readonly flat = new Matrix4().set(1, -sun.x, 0, 0, 0, 0, 0, 0.004, 0, -sun.z, 1, 0, 0, 0, 0, 1);
   private readonly poses: Matrix4[] = [];
+  private readonly shadow: number;
 
   constructor(software: boolean) {
-    this.renderer = new WebGLRenderer({ canvas: this.canvas, antialias: !software, stencil: true, powerPreference: "low-power" });
+    this.renderer = new WebGLRenderer({ canvas: this.canvas, alpha: true, antialias: !software, stencil: true, powerPreference: "low-power" });
     this.renderer.autoClear = false;
-    const { sky, light, dark } = theme();
+    const { sky, light, dark, shadow } = theme();
+    this.shadow = shadow;
     this.graph.background = new Color(sky);
     this.graph.fog = new Fog(sky, 7, 26);
     this.graph.add(new HemisphereLight(0xffffff, 0xaab4c0, 2.1));
@@ -125,9 +128,9 @@ class WebGlPainter implements Painter {
       const shadow = new Mesh(
         part.geometry,
         new MeshBasicMaterial({
-          color: 0x1c2733,
+          color: 0x0c1218,
           transparent: true,
-          opacity: 0.3,
+          opacity: this.shadow,
           depthWrite: false,
           stencilWrite: true,
           stencilRef: 1,
@@ -216,6 +219,7 @@ class OutlinePainter implements Painter {
   paint(scene: Scene, clips: readonly Clip[], panels: readonly Panel[], moment: number, orbit: Orbit): void {
     const { context } = this;
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    context.clearRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
     panels.forEach((panel, i) => {
       const clip = clips[i];
       if (!clip || panel.width < 2) return;
@@ -355,6 +359,9 @@ export class Stage {
   private readonly software: boolean | undefined;
   // Lowered while drawing takes too long.
   private quality = 1;
+  // Pictures that came in time, and how many of them it takes to draw finer.
+  private calm = 0;
+  private patience = 150;
   private stale = true;
   private readonly observer = new ResizeObserver(() => this.invalidate());
 
@@ -449,11 +456,18 @@ export class Stage {
     ++this.pictures;
   }
 
-  // Seconds between pictures lately: drawing gets coarser rather than slow.
-  // Whether it now does.
+  // Seconds between pictures lately: drawing gets coarser rather than slow, and
+  // fine again when there was time for long enough. Whether it has changed.
   adapt(seconds: number): boolean {
-    if (seconds <= 1 / 36 || this.quality < 0.5) return false;
-    this.quality *= 0.8;
+    if (seconds > 1 / 36 && this.quality > 0.5) {
+      this.quality *= 0.8;
+      this.patience = Math.min(2 * this.patience, 100_000);
+    } else if (this.quality < 1 && seconds > 0 && seconds < 1 / 50 && ++this.calm > this.patience) {
+      this.quality = Math.min(1, this.quality / 0.8);
+    } else {
+      return false;
+    }
+    this.calm = 0;
     this.stale = true;
     return true;
   }

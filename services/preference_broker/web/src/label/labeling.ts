@@ -200,6 +200,7 @@ export class Labeling {
     addEventListener("online", () => this.setConnection(true));
     this.updateSession();
     this.showWaiting("Fetching the next pair …");
+    this.update();
     this.outbox.send();
     void this.questions.start();
     void this.follow();
@@ -294,7 +295,7 @@ export class Labeling {
       this.commit();
       return;
     }
-    if (state.kind !== "asking" && state.kind !== "marked") return;
+    if ((state.kind !== "asking" && state.kind !== "marked") || this.resting) return;
     if (choice === Choice.BROKEN) {
       if (state.kind === "marked") this.unmark();
       this.note.showModal();
@@ -582,13 +583,16 @@ export class Labeling {
     this.updateHint();
   }
 
+  private resting = false;
   private rest(): void {
     this.banner.hidden = true;
     if (this.clips.player.playing) this.clips.player.toggle();
     const go = h("button", { type: "button", class: "primary", click: () => {
+      this.resting = false;
       this.clips.overlay.hidden = true;
       if (!this.clips.player.playing) this.clips.player.toggle();
     } }, "Go on");
+    this.resting = true;
     this.clips.cover(h("h2", {}, "Have a break"), h("p", {}, "Look at something far away. Go on whenever you like."), go);
     go.focus();
   }
@@ -622,6 +626,7 @@ export class Labeling {
       this.choices.hidden = state.kind === "feedback";
     }
     this.others.classList.toggle("away", state.kind === "feedback");
+    this.others.parentElement?.classList.toggle("idle", state.kind === "waiting");
     this.submitRanking.disabled = !this.ranking?.complete || state.kind !== "asking";
     this.submitRanking.classList.toggle("marked", state.kind === "marked");
     this.updateHint();

@@ -1,6 +1,7 @@
 // The labeling page.
 import "./label.css";
-import { fetchScene, isSignedOut, labeling, people, sentence, within, Backoff, isFinal } from "../common/api";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { fetchScene, isSignedOut, labeling, people, sentence, within, Backoff } from "../common/api";
 import { h, setText } from "../common/dom";
 import { Scenes } from "../common/scene";
 import { forget, readLink, token } from "../common/session";
@@ -49,7 +50,10 @@ async function begin(): Promise<void> {
         return;
       }
       setText(status, sentence(failure));
-      if (isFinal(failure)) console.warn(failure);
+      if (failure instanceof ConnectError && failure.code === Code.PermissionDenied) {
+        status.after(h("p", {}, h("a", { href: "/dashboard" }, "To the dashboard")));
+        return;
+      }
       await backoff.wait();
     }
   }
