@@ -11,6 +11,16 @@ export function signIn(secret: string, role: string, name: string): void {
   localStorage.setItem(visitorKey, JSON.stringify({ role, name }));
 }
 
+// What was told when this browser signed in; empty where nothing is known.
+export function visitor(): { role: string; name: string } {
+  try {
+    const { role = "", name = "" } = JSON.parse(localStorage.getItem(visitorKey) ?? "{}");
+    return { role: String(role), name: String(name) };
+  } catch {
+    return { role: "", name: "" }; // written by something else
+  }
+}
+
 export function forget(): void {
   localStorage.removeItem(tokenKey);
   localStorage.removeItem(visitorKey);

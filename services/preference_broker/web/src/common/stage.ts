@@ -23,14 +23,14 @@ import {
 } from "three";
 import { bodyMatrix, type Clip, type Orbit, outlinePoints, type Part, type Scene, viewOf } from "./scene";
 
-interface Panel {
+export interface Panel {
   x: number;
   y: number;
   width: number;
   height: number;
 }
 
-interface Painter {
+export interface Painter {
   readonly canvas: HTMLCanvasElement;
   resize(width: number, height: number, ratio: number): void;
   setScene(scene: Scene): void;
@@ -57,7 +57,7 @@ const floorSize = 120;
 const sun = new Vector3(0.35, 1, 0.25);
 const near = 0.05;
 
-class WebGlPainter implements Painter {
+export class WebGlPainter implements Painter {
   readonly canvas = document.createElement("canvas");
   private readonly renderer: WebGLRenderer;
   private readonly graph = new Graph();
@@ -148,7 +148,7 @@ class WebGlPainter implements Painter {
 
   paint(scene: Scene, clips: readonly Clip[], panels: readonly Panel[], moment: number, orbit: Orbit): void {
     if (this.renderer.getContext().isContextLost()) return;
-    const height = this.canvas.clientHeight;
+    const height = this.canvas.height / this.renderer.getPixelRatio();
     this.renderer.setScissorTest(true);
     panels.forEach((panel, i) => {
       const clip = clips[i];
@@ -190,7 +190,7 @@ class WebGlPainter implements Painter {
 const rootMatrix = new Matrix4().makeRotationX(-Math.PI / 2);
 
 // Each geom as the outline of its convex hull, as collisions see it.
-class OutlinePainter implements Painter {
+export class OutlinePainter implements Painter {
   readonly canvas = document.createElement("canvas");
   private readonly context = this.canvas.getContext("2d")!;
   private parts: { part: Part; points: Vector3[]; fill: string; line: string }[] = [];
@@ -335,7 +335,7 @@ function hull(points: [number, number][]): [number, number][] {
 }
 
 // Whether a program draws instead of a graphics processor. Undefined: no WebGL.
-function drawnBySoftware(): boolean | undefined {
+export function drawnBySoftware(): boolean | undefined {
   const context = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: false });
   if (!context) return undefined;
   const extension = context.getExtension("WEBGL_debug_renderer_info");
@@ -345,7 +345,7 @@ function drawnBySoftware(): boolean | undefined {
 }
 
 // How long a lost context may take to come back before outlines are drawn.
-const restoreMs = 4_000;
+export const restoreMs = 4_000;
 
 export class Stage {
   // Called when what was drawn is gone: a new size, colours, or context.

@@ -1,39 +1,8 @@
 // Before the dashboard: from an invite to a token, or what to do without one.
-import { h, requestId, setText } from "./dom";
-import { sentence } from "./dialog";
+import { hideInvite, signIn, token } from "../common/session";
 import type { Call } from "./client";
-
-export interface Visitor {
-  token: string;
-  role: string;
-  name: string;
-}
-
-// The token is also the labeling page's; what it is for is not secret.
-const tokenKey = "backflip.token";
-const visitorKey = "backflip.visitor";
-
-export function remembered(): Visitor | undefined {
-  const token = localStorage.getItem(tokenKey);
-  if (!token) return undefined;
-  let known: Partial<Visitor> = {};
-  try {
-    known = JSON.parse(localStorage.getItem(visitorKey) ?? "{}");
-  } catch {
-    // written by something else: as if nothing was
-  }
-  return { token, role: known.role ?? "", name: known.name ?? "" };
-}
-
-export function forget(): void {
-  localStorage.removeItem(tokenKey);
-  localStorage.removeItem(visitorKey);
-}
-
-function remember(visitor: Visitor): void {
-  localStorage.setItem(tokenKey, visitor.token);
-  localStorage.setItem(visitorKey, JSON.stringify({ role: visitor.role, name: visitor.name }));
-}
+import { sentence } from "./dialog";
+import { h, requestId, setText } from "./dom";
 
 export function notice(root: HTMLElement, title: string, ...texts: (string | Node)[]): void {
   root.replaceChildren(
@@ -43,12 +12,20 @@ export function notice(root: HTMLElement, title: string, ...texts: (string | Nod
 
 // Shows what the invite is; resolves when the Start button has been pressed and
 // the broker has given a token. Nothing is used up before.
-export async function accept(root: HTMLElement, secret: string, call: Call): Promise<Visitor> {
+export async function accept(root: HTMLElement, secret: string, call: Call): Promise<void> {
   for (;;) {
     try {
       const invite = await call("PeopleService/DescribeInvite", { secret });
+      if (invite["role"] === "INVITE_LABELER") {
+        location.replace(`/${location.hash}`);
+        return await new Promise(() => {});
+      }
       return await start(root, secret, call, String(invite["name"] ?? ""));
     } catch (failure) {
+      if (token() && (failure as { code?: string }).code === "not_found") {
+        hideInvite(); // used up by this very browser
+        return;
+      }
       await new Promise<void>((resolve) => {
         notice(root, "This link does not work", sentence(failure), "Ask whoever sent it for a new one.");
         root.firstElementChild!.append(
@@ -59,7 +36,7 @@ export async function accept(root: HTMLElement, secret: string, call: Call): Pro
   }
 }
 
-function start(root: HTMLElement, secret: string, call: Call, name: string): Promise<Visitor> {
+function start(root: HTMLElement, secret: string, call: Call, name: string): Promise<void> {
   // one press, however often it has to be sent
   const request = requestId();
   return new Promise((resolve) => {
@@ -75,13 +52,9 @@ function start(root: HTMLElement, secret: string, call: Call, name: string): Pro
             setText(error, "");
             try {
               const answer = await call("PeopleService/AcceptInvite", { secret, requestId: request });
-              const visitor = {
-                token: String(answer["token"]),
-                role: String(answer["role"] ?? ""),
-                name: String(answer["name"] ?? name),
-              };
-              remember(visitor);
-              resolve(visitor);
+              signIn(String(answer["token"]), String(answer["role"] ?? ""), String(answer["name"] ?? name));
+              hideInvite();
+              resolve();
             } catch (failure) {
               setText(error, sentence(failure));
               button.disabled = false;

@@ -1,10 +1,11 @@
 import "uplot/dist/uPlot.min.css";
 import "./dashboard.css";
+import { forget, readLink, token, visitor } from "../common/session";
 import { App } from "./app";
 import { type Call, type Json, makeClient } from "./client";
-import { accept, forget, notice, remembered, type Visitor } from "./gate";
+import { accept, notice } from "./gate";
 import { h } from "./dom";
-import { makePainter } from "./painter";
+import { SharedPainter } from "./painter";
 import { Theatre } from "./player";
 
 // What the broker refused, and its code of the Connect protocol.
@@ -18,12 +19,12 @@ class Refused extends Error {
 }
 
 const root = document.getElementById("app")!;
-let visitor: Visitor | undefined;
 let app: App | undefined;
 
 async function ask(path: string, options: RequestInit): Promise<Response> {
   const headers = new Headers(options.headers);
-  if (visitor) headers.set("Authorization", `Bearer ${visitor.token}`);
+  const secret = token();
+  if (secret) headers.set("Authorization", `Bearer ${secret}`);
   let answer: Response;
   try {
     answer = await fetch(path, { ...options, headers });
@@ -34,7 +35,7 @@ async function ask(path: string, options: RequestInit): Promise<Response> {
   if (!answer.ok) {
     const refusal: Json = await answer.json().catch(() => ({}));
     const code = String(refusal["code"] ?? "unknown");
-    if (code === "unauthenticated" && visitor) signedOut();
+    if (code === "unauthenticated" && secret) signedOut();
     throw new Refused(code, String(refusal["message"] ?? `the broker answered ${answer.status}`));
   }
   return answer;
@@ -51,7 +52,6 @@ const call: Call = async (method, request, signal) =>
   ).json();
 
 function signedOut(): void {
-  visitor = undefined;
   app?.stop();
   forget();
   notice(
@@ -62,32 +62,35 @@ function signedOut(): void {
 }
 
 async function main(): Promise<void> {
-  const fragment = new URLSearchParams(location.hash.slice(1));
-  const secret = fragment.get("invite");
-  const run = Number(fragment.get("run")) || 0;
-  visitor = secret ? await accept(root, secret, call) : remembered();
-  if (secret) history.replaceState(null, "", run ? `#run=${run}` : location.pathname);
-  if (!visitor) {
+  const { invite, run } = readLink();
+  if (invite) await accept(root, invite, call);
+  if (!token()) {
     signedOut();
     return;
   }
-  if (visitor.role === "INVITE_LABELER" || visitor.role === "INVITE_TEACHER") {
-    notice(root, "This page is for reviewers", "Your link is for labeling: ", h("a", { href: "/" }, "go to the labeling page"));
+  const { role, name } = visitor();
+  if (role === "INVITE_LABELER" || role === "INVITE_TEACHER") {
+    notice(
+      root,
+      "This page is for reviewers",
+      "Your link is for labeling: ",
+      h("a", { href: "/" }, "go to the labeling page"),
+    );
     return;
   }
   const client = makeClient(call);
   const theatre = new Theatre(
-    makePainter(async (hash) => (await ask(`/scenes/${hash}.glb`, {})).arrayBuffer()),
+    new SharedPainter(async (hash) => (await ask(`/scenes/${hash}.glb`, {})).arrayBuffer()),
   );
   app = new App(root, {
     client,
     theatre,
     // of a token whose role is not known the broker decides
-    operator: visitor.role !== "INVITE_REVIEWER",
-    name: visitor.name,
+    operator: role !== "INVITE_REVIEWER",
+    name,
     signOut: () => void call("PeopleService/SignOut", {}).finally(signedOut),
   });
-  await app.start(run);
+  await app.start(Number(run));
 }
 
 void main();

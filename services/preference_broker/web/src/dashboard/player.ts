@@ -1,14 +1,8 @@
 // Moving pictures on the page: every clip is a small canvas, all of them are
 // drawn by one painter (one WebGL context), and only those in sight move.
 import { h, setAttribute, setText } from "./dom";
+import type { Orbit } from "../common/scene";
 import type { Poses } from "./model";
-
-// Turned by dragging, in degrees and as a factor on the distance.
-export interface Orbit {
-  azimuth: number;
-  elevation: number;
-  zoom: number;
-}
 
 // One moment of one scene, for a canvas of the page.
 export interface Picture {
