@@ -157,7 +157,8 @@ class LabelingStack {
     v1::CreateRunRequest create;
     create.set_request_id(NewId());
     *create.mutable_spec() = Parse<v1::RunSpec>(
-        absl::StrCat("labels: 900 quality { gold_share: 0 repeat_share: 0 qualification: 0 must_play_once: false }"));
+        "labels: 900 quality { gold_share: 0 repeat_share: 0 qualification: 0 must_play_once: false "
+        "max_fast_answers: 0 max_cannot_tells: 0 max_one_sided: 0 }");
     create.mutable_spec()->MergeFrom(Parse<v1::RunSpec>(layer));
     if (width > 2) create.mutable_spec()->mutable_queries()->set_clips_per_question(width);
     *create.mutable_task() = TestTask(base::Sha256Hex(bundle_), /*has_true_reward=*/false);
@@ -169,9 +170,13 @@ class LabelingStack {
     create.mutable_task()->set_question("Which clip comes closer to a backflip?");
     create.mutable_task()->set_instructions(kInstructions);
     const v1::Run run = Need(peer.Call(peer.runs, &v1::RunService::Stub::Create, create));
-    const v1::ClaimResponse claim = broker_->Claim(Role::kTrainer);
     RunState& state = runs_[run.id()];
-    state.epoch = claim.epoch();
+    // older runs, whose claims have ended, come first
+    while (state.epoch == 0) {
+      const v1::ClaimResponse claim = broker_->Claim(Role::kTrainer);
+      if (!claim.has_run()) std::exit(1);
+      runs_[claim.run().id()].epoch = claim.epoch();
+    }
     const Peer& worker = broker_->As(Role::kWorker);
     for (int begin = 0; begin < 48; begin += 16) {
       v1::UploadClipsRequest upload;
@@ -179,10 +184,8 @@ class LabelingStack {
       for (int i = begin; i < begin + 16; ++i) {
         *upload.add_clips() = HopperClip(0.1 + 0.02 * (i * 29 % 48), 0.05 + 0.01 * (i * 7 % 48), 1, i);
       }
-      for (const std::string& id :
-           Need(worker.Call(worker.clips, &v1::ClipService::Stub::Upload, upload)).clip_ids()) {
-        state.clips.push_back(id);
-      }
+      const auto uploaded = Need(worker.Call(worker.clips, &v1::ClipService::Stub::Upload, upload));
+      state.clips.insert(state.clips.end(), uploaded.clip_ids().begin(), uploaded.clip_ids().end());
     }
     Open(run.id(), pairs, width);
     return {{"run", run.id()}, {"clips", state.clips}};

@@ -2,6 +2,8 @@ import { defineConfig } from "@playwright/test";
 
 export default defineConfig({
   testDir: ".",
+  // for the dashboard, whose tests make the answers up; labeling has a broker
+  globalSetup: "./pages.ts",
   outputDir: "../../build/browser/results",
   timeout: 60_000,
   expect: { timeout: 15_000 },

@@ -28,8 +28,13 @@ export class Stack {
     }
   }
 
-  // One at a time.
-  async command(line) {
+  // One after the other.
+  command(line) {
+    this.last = (this.last ?? Promise.resolve()).catch(() => {}).then(() => this.tell(line));
+    return this.last;
+  }
+
+  async tell(line) {
     this.process.stdin.write(`${line.replaceAll("\n", " ")}\n`);
     const answer = await this.answer();
     if (answer.error) throw new Error(answer.error);

@@ -1,0 +1,504 @@
+// The labeling page on the real broker: what a person does at it, and what may
+// happen to them meanwhile.
+import { AxeBuilder } from "@axe-core/playwright";
+import type { Page } from "@playwright/test";
+import { choicesOf, expect, expectChoices, LabelingPage, test } from "./labeling_support";
+
+const submit = "**/backflip.v1.LabelingService/Submit";
+
+async function expectNoViolations(page: Page): Promise<void> {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join("; ")}`)).toEqual([]);
+}
+
+// The canvas as drawn: a sum that changes when the picture does.
+async function picture(page: Page): Promise<string> {
+  return (await page.locator(".panels").first().screenshot()).toString("base64");
+}
+
+test.describe("the way in", () => {
+  test("a link says what it is, and opening it uses nothing up", async ({ page, stack }) => {
+    const person = await stack.people({ invite: { answersWanted: 5 } });
+    for (let i = 0; i < 2; ++i) {
+      await page.goto(`/#invite=${person.secret}`);
+      await expect(page.getByText("Which clip comes closer to a backflip?")).toBeVisible();
+      await expect(page.getByText("5 answers")).toBeVisible();
+      await page.goto("about:blank");
+    }
+    const label = new LabelingPage(page);
+    await label.open(person);
+    expect(new URL(page.url()).hash).toBe("");
+  });
+
+  test("a used link and one that never was are told apart from a lost connection", async ({ page, context, stack }) => {
+    const person = await stack.people();
+    await new LabelingPage(page).open(person);
+    const other = await (await context.browser()!.newContext()).newPage();
+    await other.goto(`${stack.url}/#invite=${person.secret}`);
+    await expect(other.getByRole("heading", { name: "This link does not work" })).toBeVisible();
+    await other.goto("about:blank");
+    await other.goto(`${stack.url}/#invite=${"x".repeat(43)}`);
+    await expect(other.getByRole("heading", { name: "This link does not work" })).toBeVisible();
+    await other.context().close();
+  });
+
+  test("a group link shows consent and pay, and makes one labeler for each id", async ({ page, stack }) => {
+    const { run } = await stack.people();
+    const { secret } = await stack.invite({
+      name: `crowd-${run}`,
+      runIds: [run],
+      answersWanted: 2,
+      group: { cap: 5, consent: "You may stop at any time.\n\n<b>No data</b> about you is kept.", price: "12 EUR an hour, waiting counts", completionCode: "C0DE-42" },
+    });
+    await page.goto(`/?PROLIFIC_PID=abc123#invite=${secret}`);
+    await expect(page.getByText("12 EUR an hour, waiting counts")).toBeVisible();
+    await expect(page.getByText("<b>No data</b> about you is kept.")).toBeVisible();
+    await expect(page.getByRole("textbox")).toHaveValue("abc123");
+    await page.getByRole("button", { name: "Start" }).click();
+    const label = new LabelingPage(page);
+    await label.press("ArrowLeft");
+    await label.pair();
+    await page.keyboard.press("ArrowRight");
+    await expect(page.getByRole("heading", { name: "Your session is complete" })).toBeVisible();
+    await expect(page.getByText("C0DE-42", { exact: true })).toBeVisible();
+  });
+
+  test("without a link there is a sentence, and no question", async ({ page }) => {
+    await page.goto("/");
+    await expect(page.getByText(/Open the link that you were sent/)).toBeVisible();
+  });
+});
+
+test.describe("answers", () => {
+  test("every key gives its answer", async ({ page, stack }) => {
+    const person = await stack.people({ pairs: 12 });
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await label.press("ArrowLeft", "1", "ArrowRight", "2", "ArrowUp", "0", "ArrowDown", "s");
+    await expectChoices(stack, person.run, ["LEFT", "LEFT", "RIGHT", "RIGHT", "TIE", "TIE", "CANNOT_TELL", "CANNOT_TELL"]);
+    await label.answers(8);
+  });
+
+  test("every answer is a button, too, and says so", async ({ page, stack }) => {
+    const person = await stack.people();
+    const label = new LabelingPage(page);
+    await label.open(person);
+    for (const name of ["Left", "Right", "Same", "tell"] as const) {
+      await label.choice(name).click();
+      await expect(label.choice(name)).toHaveAttribute("aria-pressed", "true");
+      await expect(label.choice(name)).toHaveAttribute("aria-pressed", "false");
+      await label.pair();
+    }
+    await expectChoices(stack, person.run, ["LEFT", "RIGHT", "TIE", "CANNOT_TELL"]);
+  });
+
+  test("a broken pair takes a remark, which stays text", async ({ page, stack }) => {
+    const person = await stack.people();
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await page.keyboard.press("b");
+    await page.getByRole("textbox").fill('<img src=x onerror="alert(1)"> the floor is gone');
+    await page.keyboard.press("Enter");
+    await expectChoices(stack, person.run, ["BROKEN"]);
+    expect((await stack.labels(person.run))[0].note).toBe('<img src=x onerror="alert(1)"> the floor is gone');
+  });
+
+  test("a choice stays marked for a moment, and a second press skips that", async ({ page, stack }) => {
+    const person = await stack.people();
+    const label = new LabelingPage(page);
+    await label.open(person);
+    const marked = () =>
+      page.evaluate(
+        () =>
+          new Promise<number>((resolve) => {
+            let since = 0;
+            new MutationObserver((_, observer) => {
+              const pressed = document.querySelector('[aria-pressed="true"]');
+              if (pressed && !since) since = performance.now();
+              if (!pressed && since) {
+                observer.disconnect();
+                resolve(performance.now() - since);
+              }
+            }).observe(document.body, { subtree: true, attributes: true, attributeFilter: ["aria-pressed"] });
+          }),
+      );
+    const slow = marked();
+    await page.keyboard.press("ArrowLeft");
+    expect(await slow).toBeGreaterThan(330);
+    await label.pair();
+    const fast = marked();
+    await page.keyboard.press("ArrowLeft");
+    await page.keyboard.press("ArrowLeft");
+    expect(await fast).toBeLessThan(330);
+    await expectChoices(stack, person.run, ["LEFT", "LEFT"]);
+  });
+
+  test("another key while a choice is marked corrects it", async ({ page, stack }) => {
+    const person = await stack.people();
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await page.keyboard.press("ArrowLeft");
+    await page.keyboard.press("ArrowRight");
+    await expectChoices(stack, person.run, ["RIGHT"]);
+  });
+
+  test("undo takes back what is marked, and what was sent", async ({ page, stack }) => {
+    const person = await stack.people();
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await page.keyboard.press("ArrowLeft");
+    await page.keyboard.press("z");
+    await expect(label.choice("Left")).toHaveAttribute("aria-pressed", "false");
+    expect(await choicesOf(stack, person.run)).toEqual([]);
+    await label.press("ArrowLeft", "ArrowLeft");
+    await expectChoices(stack, person.run, ["LEFT", "LEFT"]);
+    await page.keyboard.press("z");
+    await expectChoices(stack, person.run, ["LEFT"]);
+    await label.press("ArrowUp");
+    await expectChoices(stack, person.run, ["LEFT", "TIE"]);
+    expect((await stack.labels(person.run))[1].undoCount).toBe(1);
+    await label.answers(2);
+  });
+
+  test("a pair that must be seen takes no answer before, and says why", async ({ page, stack }) => {
+    const person = await stack.people({ spec: "quality { must_play_once: true }" });
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await page.keyboard.press("ArrowLeft");
+    await expect(page.getByText(/Watch each clip to its end first/)).toBeVisible();
+    await expect(label.choice("Left")).toHaveAttribute("aria-pressed", "false");
+    await expect(page.getByText(/Watch each clip to its end/)).toHaveCount(0);
+    await page.keyboard.press("ArrowLeft");
+    await expectChoices(stack, person.run, ["LEFT"]);
+    const { timing } = (await stack.labels(person.run))[0];
+    expect(timing.decisionMs).toBeGreaterThan(1200);
+    expect(timing.activeMs).toBeGreaterThan(0);
+    expect(timing.activeMs).toBeLessThanOrEqual(timing.decisionMs);
+    expect(timing.firstPlayedMs).toBeGreaterThanOrEqual(0);
+  });
+
+  test("the player's keys pause, step and change the speed; help lists them", async ({ page, stack }) => {
+    const person = await stack.people();
+    await new LabelingPage(page).open(person);
+    await page.keyboard.press("Space");
+    await expect(page.getByRole("button", { name: "Play", exact: true })).toBeVisible();
+    const still = await picture(page);
+    expect(await picture(page)).toBe(still);
+    await page.keyboard.press(".");
+    await expect.poll(() => picture(page)).not.toBe(still);
+    await page.keyboard.press("[");
+    await expect(page.getByText("0.75×")).toBeVisible();
+    await page.keyboard.press("]");
+    await expect(page.getByText("1×", { exact: true })).toBeVisible();
+    await page.keyboard.press("Shift+/");
+    await expect(page.getByRole("dialog")).toBeVisible();
+    await page.keyboard.press("Escape");
+    await expect(page.getByRole("dialog")).toHaveCount(0);
+    expect(await choicesOf(stack, person.run)).toEqual([]);
+  });
+
+  test("dragging turns both clips, and answers nothing", async ({ page, stack }) => {
+    const person = await stack.people();
+    await new LabelingPage(page).open(person);
+    await page.keyboard.press("Space");
+    const before = await picture(page);
+    const box = (await page.getByRole("img", { name: /Left clip/ }).boundingBox())!;
+    await page.mouse.move(box.x + 100, box.y + 100);
+    await page.mouse.down();
+    await page.mouse.move(box.x + 220, box.y + 130, { steps: 4 });
+    await page.mouse.up();
+    await expect.poll(() => picture(page)).not.toBe(before);
+    await page.getByRole("button", { name: "Reset view" }).click();
+    await expect.poll(() => picture(page)).toBe(before);
+  });
+});
+
+test.describe("what may happen meanwhile", () => {
+  test("a reload in the middle goes on with the same pairs and loses nothing", async ({ page, stack }) => {
+    const person = await stack.people({ pairs: 4 });
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await label.press("ArrowLeft");
+    await page.reload();
+    await label.press("ArrowRight", "ArrowRight", "ArrowRight");
+    await expectChoices(stack, person.run, ["LEFT", "RIGHT", "RIGHT", "RIGHT"]);
+    await expect(page.getByRole("heading", { level: 2 })).toBeVisible();
+  });
+
+  test("answers without a connection are kept over a reload and sent once", async ({ page, context, stack }) => {
+    const person = await stack.people({ pairs: 8 });
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await label.press("ArrowLeft");
+    await expectChoices(stack, person.run, ["LEFT"]);
+    await page.route("**/backflip.v1.*/*", (route) => route.abort());
+    await label.press("ArrowRight", "ArrowUp");
+    await expect(page.getByText(/2 answers are kept and will be sent/)).toBeVisible();
+    expect(await choicesOf(stack, person.run)).toEqual(["LEFT"]);
+    await page.reload();
+    await page.unroute("**/backflip.v1.*/*");
+    await expectChoices(stack, person.run, ["LEFT", "RIGHT", "TIE"]);
+    await label.pair();
+    await context.setOffline(true);
+    await expect(page.getByText(/No connection/)).toBeVisible();
+    await context.setOffline(false);
+    await expect(page.getByText(/No connection/)).toHaveCount(0);
+  });
+
+  test("an answer that was stored but not acknowledged is stored once", async ({ page, stack }) => {
+    const person = await stack.people();
+    const label = new LabelingPage(page);
+    await label.open(person);
+    let lost = 0;
+    await page.route(submit, async (route) => {
+      if (lost++ > 1) return route.continue();
+      await route.fetch();
+      await route.abort();
+    });
+    await label.press("ArrowLeft");
+    await expect.poll(() => lost).toBeGreaterThan(2);
+    await expect(page.getByText(/No connection/)).toHaveCount(0);
+    await expectChoices(stack, person.run, ["LEFT"]);
+  });
+
+  test("a broker that goes and comes back loses no answer", async ({ page, stack }) => {
+    const person = await stack.people({ pairs: 8 });
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await stack.command("stop");
+    await label.press("ArrowRight", "ArrowLeft");
+    await expect(page.getByText(/No connection/)).toBeVisible();
+    await stack.command("start");
+    await expectChoices(stack, person.run, ["RIGHT", "LEFT"]);
+    await expect(page.getByText(/No connection/)).toHaveCount(0);
+  });
+
+  test("two tabs of one person never show the same pair", async ({ page, context, stack }) => {
+    const person = await stack.people({ pairs: 10 });
+    const label = new LabelingPage(page);
+    await label.open(person);
+    const second = await context.newPage();
+    await second.goto("/");
+    const other = new LabelingPage(second);
+    await other.press("ArrowRight", "ArrowRight");
+    await label.press("ArrowLeft", "ArrowLeft");
+    await expect.poll(async () => (await choicesOf(stack, person.run)).sort()).toEqual(["LEFT", "LEFT", "RIGHT", "RIGHT"]);
+    const labels = await stack.labels(person.run);
+    expect(new Set(labels.map(({ questionId }) => questionId)).size).toBe(4);
+  });
+
+  test("an answer under an expired lease counts", async ({ page, stack }) => {
+    const person = await stack.people();
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await page.route("**/backflip.v1.LabelingService/Heartbeat", (route) => route.abort());
+    await stack.value("UPDATE leases SET state = 'EXPIRED', expires_at = now() - interval '1 hour' WHERE state = 'LIVE' RETURNING 1");
+    await label.press("ArrowLeft");
+    await expectChoices(stack, person.run, ["LEFT"]);
+    await expect(page.getByText(/was not stored/)).toHaveCount(0);
+  });
+
+  test("who is revoked is told, and stored answers stay", async ({ page, stack }) => {
+    const person = await stack.people();
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await label.press("ArrowLeft");
+    await expectChoices(stack, person.run, ["LEFT"]);
+    await stack.call("PeopleService/SetLabelerState", { name: person.name, state: "REVOKED", reason: "the study is over" });
+    await page.keyboard.press("ArrowRight");
+    await expect(page.getByRole("heading", { name: "Your access has ended" })).toBeVisible();
+    await page.reload();
+    await expect(page.getByText(/Open the link that you were sent/)).toBeVisible();
+    expect(await choicesOf(stack, person.run)).toEqual(["LEFT"]);
+  });
+
+  test("who is paused sees why, and goes on by itself when resumed", async ({ page, stack }) => {
+    const person = await stack.people({ pairs: 2 });
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await stack.call("PeopleService/SetLabelerState", { name: person.name, state: "LABELER_PAUSED", reason: "Please read the instructions again." });
+    await label.press("ArrowLeft");
+    await page.keyboard.press("ArrowLeft");
+    await expect(page.getByText(/Please read the instructions again/)).toBeVisible();
+    await stack.command(`open ${person.run} 2`);
+    await stack.call("PeopleService/SetLabelerState", { name: person.name, state: "ACTIVE" });
+    await label.pair();
+  });
+
+  test("when there is nothing to label the page says why, and goes on by itself", async ({ page, stack }) => {
+    const person = await stack.people({ pairs: 1 });
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await page.keyboard.press("ArrowLeft");
+    await expect(page.getByRole("heading", { level: 2 })).toBeVisible();
+    await expect(page.getByText(/goes on by itself/)).toBeVisible();
+    await expectNoViolations(page);
+    await stack.command(`open ${person.run} 3`);
+    await label.pair();
+  });
+
+  test("a lost WebGL context comes back", async ({ page, stack }) => {
+    const person = await stack.people();
+    await new LabelingPage(page).open(person);
+    await page.keyboard.press("Space");
+    const before = await picture(page);
+    await page.evaluate(() => {
+      const canvas = document.querySelector("canvas")!;
+      const context = (canvas.getContext("webgl2") as WebGL2RenderingContext).getExtension("WEBGL_lose_context")!;
+      context.loseContext();
+      setTimeout(() => context.restoreContext(), 50);
+    });
+    await expect.poll(() => picture(page)).toBe(before);
+  });
+
+  test("without WebGL the shapes are drawn on a plain canvas", async ({ page, stack }) => {
+    const person = await stack.people();
+    await page.addInitScript(() => {
+      const get = HTMLCanvasElement.prototype.getContext as any;
+      HTMLCanvasElement.prototype.getContext = function (this: HTMLCanvasElement, kind: string, ...rest: unknown[]) {
+        return kind.startsWith("webgl") ? null : get.call(this, kind, ...rest);
+      } as any;
+    });
+    const label = new LabelingPage(page);
+    await label.open(person);
+    const first = await picture(page);
+    await expect.poll(() => picture(page)).not.toBe(first);
+    await label.press("ArrowLeft");
+    await expectChoices(stack, person.run, ["LEFT"]);
+  });
+});
+
+test.describe("learning to label", () => {
+  test("instructions and examples come first, once; then practice with feedback", async ({ page, stack }) => {
+    const person = await stack.people({ spec: "quality { qualification: 2 }" });
+    for (const [i, use] of ["SHOW", "QUALIFY", "QUALIFY"].entries()) {
+      await stack.call("ReviewService/AddGold", {
+        runId: person.run,
+        clipIds: person.clips.slice(2 * i, 2 * i + 2),
+        answer: "LEFT",
+        explanation: `Because it turns further (${i}).`,
+        use,
+      });
+    }
+    await page.goto(`/#invite=${person.secret}`);
+    await page.getByRole("button", { name: "Start" }).click();
+    await expect(page.getByRole("heading", { name: "What to look for" })).toBeVisible();
+    await expectNoViolations(page);
+    await page.keyboard.press("ArrowRight");
+    await expect(page.getByText("Because it turns further (0).")).toBeVisible();
+    await expectNoViolations(page);
+    await page.keyboard.press("ArrowRight");
+    const label = new LabelingPage(page);
+    for (let i = 0; i < 2; ++i) {
+      await label.pair();
+      await expect(page.getByText(/Practice/).first()).toBeVisible();
+      await page.keyboard.press("ArrowUp");
+      await expect(page.getByText(/Not quite\./)).toBeVisible();
+      await expect(page.getByText(/Because it turns further/)).toBeVisible();
+      await expectNoViolations(page);
+      await page.keyboard.press("Enter");
+    }
+    await label.pair();
+    await page.reload();
+    await label.pair();
+    await expect(page.getByText(/Practice/)).toHaveCount(0);
+  });
+});
+
+test.describe("the ranking page", () => {
+  test("four clips are put in order by keys, ties allowed, and stored as that", async ({ page, stack }) => {
+    const person = await stack.people({ pairs: 4, width: 4 });
+    await page.goto(`/#invite=${person.secret}`);
+    await page.getByRole("button", { name: "Start" }).click();
+    await expect(page.getByRole("img", { name: /Clip 4/ })).toBeVisible();
+    const send = page.getByRole("button", { name: /Send this order/ });
+    await expect(send).toBeDisabled();
+    for (const key of ["3", "1", "t", "4", "2"]) await page.keyboard.press(key);
+    await expect(send).toBeEnabled();
+    await expectNoViolations(page);
+    await page.keyboard.press("Enter");
+    await expect.poll(async () => (await stack.labels(person.run))[0]?.answer.ranking?.groups).toEqual([
+      { positions: [2, 0] },
+      { positions: [3] },
+      { positions: [1] },
+    ]);
+  });
+
+  test("chips are dragged into order", async ({ page, stack }) => {
+    const person = await stack.people({ pairs: 2, width: 4 });
+    await page.goto(`/#invite=${person.secret}`);
+    await page.getByRole("button", { name: "Start" }).click();
+    const places = page.getByRole("list", { name: /Your order/ });
+    for (const clip of [2, 4, 1, 3]) {
+      const chip = (await page.getByRole("button", { name: new RegExp(`^Clip ${clip}`) }).boundingBox())!;
+      const target = (await places.boundingBox())!;
+      await page.mouse.move(chip.x + chip.width / 2, chip.y + chip.height / 2);
+      await page.mouse.down();
+      await page.mouse.move(target.x + target.width - 4, target.y + target.height / 2, { steps: 6 });
+      await page.mouse.up();
+    }
+    await page.getByRole("button", { name: /Send this order/ }).click();
+    await expect.poll(async () => (await stack.labels(person.run))[0]?.answer.ranking?.groups.map((group: any) => group.positions[0])).toEqual([1, 3, 0, 2]);
+  });
+
+  test("a window that is too narrow says so", async ({ page, stack }) => {
+    const person = await stack.people({ pairs: 2, width: 4 });
+    await page.setViewportSize({ width: 900, height: 700 });
+    await page.goto(`/#invite=${person.secret}`);
+    await page.getByRole("button", { name: "Start" }).click();
+    await expect(page.getByRole("heading", { name: "This needs a wider window" })).toBeVisible();
+  });
+});
+
+test.describe("everybody", () => {
+  for (const scheme of ["light", "dark"] as const) {
+    test(`nothing stands in the way of a screen reader, ${scheme}`, async ({ page, stack }) => {
+      await page.emulateMedia({ colorScheme: scheme });
+      const person = await stack.people();
+      await page.goto(`/#invite=${person.secret}`);
+      await expect(page.getByRole("button", { name: "Start" })).toBeVisible();
+      await expectNoViolations(page);
+      const label = new LabelingPage(page);
+      await label.open(person);
+      await expectNoViolations(page);
+      await page.keyboard.press("Shift+/");
+      await expectNoViolations(page);
+    });
+  }
+
+  for (const [name, size] of Object.entries({
+    "a phone held sideways": { width: 740, height: 360 },
+    "a phone held upright": { width: 390, height: 780 },
+    "a small laptop": { width: 1280, height: 640 },
+  })) {
+    test(`${name} shows clips, question and answers without scrolling`, async ({ page, stack }) => {
+      await page.setViewportSize(size);
+      const person = await stack.people();
+      const label = new LabelingPage(page);
+      await label.open(person);
+      const boxes = await Promise.all(
+        [label.choice("Left"), label.choice("Right"), label.choice("Same"), label.choice("tell"), label.undo, page.getByRole("img").first(), page.getByRole("img").nth(1)].map((part) => part.boundingBox()),
+      );
+      for (const box of boxes) {
+        expect(box!.x).toBeGreaterThanOrEqual(0);
+        expect(box!.x + box!.width).toBeLessThanOrEqual(size.width);
+        expect(box!.y + box!.height).toBeLessThanOrEqual(size.height);
+      }
+      const [left, right] = boxes.slice(-2);
+      if (size.width < size.height) expect(right!.y).toBeGreaterThan(left!.y + left!.height - 2);
+      else expect(right!.x).toBeGreaterThan(left!.x + left!.width - 2);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+      await label.choice("Right").click();
+      await expectChoices(stack, person.run, ["RIGHT"]);
+    });
+  }
+
+  test("nothing on the page tells reward, iteration or what others answered", async ({ page, stack }) => {
+    const person = await stack.people();
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await label.press("ArrowLeft");
+    const text = await page.evaluate(() => document.body.innerText);
+    expect(text).not.toMatch(/reward|iteration|policy|agree|others|gold/i);
+  });
+});
