@@ -47,6 +47,7 @@ export async function showGuide(root: HTMLElement, clips: Clips, guide: Guide): 
     next.replaceChildren(last ? (guide.qualificationLeft > 0 ? "Try it yourself " : "Begin ") : "Next ", h("kbd", {}, "→"));
     back.hidden = page === 0;
     setText(count, `${page + 1} of ${pages}`);
+    card.classList.toggle("reading", page < first);
     if (page < first) {
       clips.player.clear();
       setText(title, "What to look for");

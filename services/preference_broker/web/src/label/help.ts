@@ -32,7 +32,7 @@ export function helpDialog(): HTMLDialogElement {
     h(
       "p",
       { class: "quiet" },
-      "A choice stays marked for a moment before it is sent: press another key to change it, z to drop it, the same key to send it at once. Drop or tie clips by dragging their numbers.",
+      "A choice stays marked for a moment before it is sent: press another key to change it, z to drop it, the same key to send it at once. Clips are put in order, too, by dragging their numbers; one on another makes them equal.",
     ),
     h("form", { method: "dialog", class: "dialog-buttons" }, h("button", { class: "primary" }, "Close ", h("kbd", {}, "esc"))),
   );

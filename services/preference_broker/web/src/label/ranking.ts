@@ -213,7 +213,7 @@ export class Ranking {
       ...this.groups.map((group) =>
         h("li", { class: "group" }, ...group.map((position) => this.chips[position]!)),
       ),
-      ...(this.groups.length === 0 ? [h("li", { class: "nothing" }, "Press the numbers in order, best first, or drag them here")] : []),
+      ...(this.groups.length === 0 ? [h("li", { class: "nothing" }, "Press the numbers, best first, or drag them here")] : []),
     );
     const free = this.chips.filter((_, position) => this.rankOf(position) === 0);
     this.pool.hidden = free.length === 0;
