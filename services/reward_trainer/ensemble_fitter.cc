@@ -67,11 +67,11 @@ absl::StatusOr<learn::RewardTrainingStats> EnsembleFitter::Fit(
     const std::vector<Comparison>& comparisons, const std::vector<ClipPointer>& candidates,
     const std::function<bool()>& stop) {
   const std::set<int64_t> standing = LabelsOf(comparisons);
-  int64_t wanted = updates_ + (fitted() ? config_.updates_per_round : config_.initial_updates);
+  const int64_t labels = static_cast<int64_t>(standing.size());
+  const int64_t for_labels =
+      config_.initial_updates * std::max<int64_t>(1, labels / config_.initial_labels);
+  int64_t wanted = fitted() ? updates_ + config_.updates_per_round : for_labels;
   if (!std::includes(standing.begin(), standing.end(), label_ids_.begin(), label_ids_.end())) {
-    const int64_t labels = static_cast<int64_t>(standing.size());
-    const int64_t for_labels =
-        config_.initial_updates * std::max<int64_t>(1, labels / config_.initial_labels);
     wanted = std::min(wanted, for_labels);
     RETURN_IF_ERROR(Begin());
     RETURN_IF_ERROR(AddCandidates(candidates));
@@ -79,13 +79,14 @@ absl::StatusOr<learn::RewardTrainingStats> EnsembleFitter::Fit(
   RETURN_IF_ERROR(AddNewLabels(comparisons));
   for (const auto& [labeler, score] : gold_) ensemble_->SetGold(labeler, score.right, score.wrong);
   absl::StatusOr<learn::RewardTrainingStats> stats;
+  int updates;
   do {
     if (stop && stop()) return absl::CancelledError("stopped while fitting the ensemble");
-    const int updates = fitted() ? config_.updates_per_round : config_.initial_updates;
+    updates = fitted() ? config_.updates_per_round : config_.initial_updates;
     stats = ensemble_->Train(updates);
     if (!stats.ok()) break;
     updates_ += updates;
-  } while (updates_ < wanted);
+  } while (updates_ < wanted && updates > 0);
   RETURN_IF_ERROR(NormalizeMembers(candidates));
   return stats;
 }

@@ -38,11 +38,12 @@ class EnsembleFitter {
   // looked at; for the fits that follow.
   void SetGold(std::map<int, GoldScore> gold) { gold_ = std::move(gold); }
 
-  // One round of training on `comparisons`: `initial_updates` the first time,
-  // `updates_per_round` afterwards. What was fitted before and is not among
-  // them was taken back: then the ensemble begins anew, with `candidates` for
-  // its normaliser, and is fitted to what stands: as many updates for each
-  // label as the first round gives, at most as many as there were before.
+  // One round of training on `comparisons`: the first time `initial_updates`, and
+  // as many again for every `initial_labels` more than the first round is meant
+  // for (a run may begin with another's labels); `updates_per_round` afterwards.
+  // What was fitted before and is not among them was taken back: then the ensemble
+  // begins anew, with `candidates` for its normaliser, and is fitted to what stands
+  // like the first time, with at most as many updates as there were before.
   // Afterwards the members are normalised on the newest of `candidates`, which come in order.
   //
   // FAILED_PRECONDITION: too few labels to train every member, which has

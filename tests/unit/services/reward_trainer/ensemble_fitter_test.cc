@@ -86,6 +86,25 @@ TEST_F(EnsembleFitterTest, TrainsLongInTheFirstRoundAndShortAfterwards) {
   EXPECT_EQ(fitter->labels(), 50);
 }
 
+TEST_F(EnsembleFitterTest, TrainsLongerWhereTheFirstRoundHasMoreLabels) {
+  const auto fitter = Fitter();  // as a run does that begins with another's labels
+  ASSERT_TRUE(fitter->Fit(Labels(80), candidates_, nullptr).ok());
+  EXPECT_EQ(fitter->updates(), 120);
+}
+
+TEST_F(EnsembleFitterTest, TakesARankingForOneLabel) {
+  std::vector<Comparison> ranking = Labels(40);
+  for (int i = 0; i < 3; ++i) {
+    ranking.push_back(comparisons_[40 + i]);
+    ranking.back().label_id = 999;
+  }
+  const auto fitter = Fitter();
+  ASSERT_TRUE(fitter->Fit(ranking, candidates_, nullptr).ok());
+  EXPECT_EQ(fitter->labels(), 41);
+  EXPECT_EQ(fitter->ensemble().labels(), 43);
+  EXPECT_TRUE(fitter->FittedTo(ranking));
+}
+
 TEST_F(EnsembleFitterTest, GoesOnFromACheckpointAsIfNothingHadHappened) {
   const auto whole = Fitter();
   ASSERT_TRUE(whole->Fit(Labels(40), candidates_, nullptr).ok());
