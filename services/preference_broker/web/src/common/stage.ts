@@ -348,7 +348,8 @@ export function drawnBySoftware(): boolean | undefined {
 export const restoreMs = 4_000;
 
 export class Stage {
-  // Called when what was drawn is gone: a new size, colours, or context.
+  // Called when what was drawn is out of date: other clips, a new size, colours
+  // or context.
   onStale: () => void = () => {};
   // Pictures drawn, for measurements.
   pictures = 0;
@@ -396,6 +397,7 @@ export class Stage {
     let timer = 0;
     canvas.addEventListener("webglcontextlost", (event) => {
       event.preventDefault();
+      if (canvas !== this.painter.canvas) return; // replaced
       timer = window.setTimeout(() => {
         this.painter.canvas.remove();
         this.painter = new OutlinePainter();
@@ -437,7 +439,7 @@ export class Stage {
     if (scene !== this.scene) this.painter.setScene(scene);
     this.scene = scene;
     this.clips = clips;
-    this.invalidate();
+    this.onStale();
   }
 
   draw(moment: number, orbit: Orbit): void {

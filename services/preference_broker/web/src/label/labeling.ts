@@ -60,6 +60,7 @@ export class Labeling {
   private readonly outbox: Outbox;
   private readonly questions: Questions;
   private readonly watch: Stopwatch;
+  private shown?: Held;
   private ranking?: Ranking;
   // Answers given here that the last session did not count yet.
   private uncounted = 0;
@@ -208,6 +209,11 @@ export class Labeling {
 
   // --- questions ---
 
+  // The clips of the question are on the screen, and nothing covers them.
+  private get seen(): boolean {
+    return this.shown !== undefined && this.state.kind !== "waiting" && this.shown === this.state.held && this.clips.overlay.hidden;
+  }
+
   private get mayUndo(): boolean {
     return this.state.kind === "marked" || (this.given.length > 0 && this.state.kind !== "feedback");
   }
@@ -237,7 +243,7 @@ export class Labeling {
       try {
         await this.clips.prepare(question);
         break;
-      } catch (failure) {
+      } catch {
         this.showWaiting("The picture cannot be fetched yet; trying again …");
         await sleep(Math.min(10_000, 500 * 2 ** tries));
       }
@@ -250,6 +256,7 @@ export class Labeling {
     this.choices.hidden = count > 2;
     this.clips.element.parentElement?.classList.toggle("many", count > 2);
     await this.clips.show(question);
+    this.shown = held;
     this.announce(question.practice ? "Practice. " : "", count > 2 ? `${count} clips to put in order.` : "Next pair.");
     this.update();
   }
@@ -295,7 +302,7 @@ export class Labeling {
       this.commit();
       return;
     }
-    if ((state.kind !== "asking" && state.kind !== "marked") || this.resting) return;
+    if ((state.kind !== "asking" && state.kind !== "marked") || !this.seen) return;
     if (choice === Choice.BROKEN) {
       if (state.kind === "marked") this.unmark();
       this.note.showModal();
@@ -307,7 +314,7 @@ export class Labeling {
 
   private mark(given: { choice: Choice } | { ranking: number[][] }, note = ""): void {
     if (this.state.kind === "marked") this.unmark();
-    if (this.state.kind !== "asking") return;
+    if (this.state.kind !== "asking" || !this.seen) return;
     const { held } = this.state;
     const { player } = this.clips;
     const broken = "choice" in given && given.choice === Choice.BROKEN;
@@ -461,7 +468,7 @@ export class Labeling {
   }
 
   private tell(text: string, ...buttons: HTMLButtonElement[]): void {
-    if (text === this.dismissed) return;
+    if (text === this.dismissed || (!this.banner.hidden && this.banner.firstElementChild?.textContent === text)) return;
     const close = h("button", { type: "button", class: "control", click: () => {
       this.dismissed = text;
       this.banner.hidden = true;
@@ -583,17 +590,16 @@ export class Labeling {
     this.updateHint();
   }
 
-  private resting = false;
   private rest(): void {
     this.banner.hidden = true;
     if (this.clips.player.playing) this.clips.player.toggle();
     const go = h("button", { type: "button", class: "primary", click: () => {
-      this.resting = false;
       this.clips.overlay.hidden = true;
+      this.update();
       if (!this.clips.player.playing) this.clips.player.toggle();
     } }, "Go on");
-    this.resting = true;
     this.clips.cover(h("h2", {}, "Have a break"), h("p", {}, "Look at something far away. Go on whenever you like."), go);
+    this.update();
     go.focus();
   }
 
@@ -615,7 +621,8 @@ export class Labeling {
 
   private update(): void {
     const { state } = this;
-    const open = state.kind === "asking" || state.kind === "marked";
+    const open = (state.kind === "asking" || state.kind === "marked") && this.seen;
+    document.title = state.kind === "waiting" ? "Waiting · Backflip" : "Backflip";
     const chosen = state.kind === "marked" && state.answer.answer.case === "choice" ? state.answer.answer.value : undefined;
     for (const [choice, button] of this.buttons) {
       button.disabled = !open;
