@@ -100,9 +100,8 @@ absl::Status PauseLeftRuns(const Operator& broker, LiveStatus* live) {
 }
 
 // One link for the person at this machine, and a quieter one to the dashboard.
-absl::Status ShowLinks(const Operator& broker, const LocalStack& stack,
+absl::Status ShowLinks(const Operator& broker, const std::string& url,
                        int64_t run_id, LiveStatus* live) {
-  const std::string& url = stack.pages_url();
   ASSIGN_OR_RETURN(const std::string label, LabelingLink(broker, url, run_id));
   ASSIGN_OR_RETURN(const std::string dashboard,
                    DashboardLink(broker, url, run_id));
@@ -220,8 +219,9 @@ absl::Status CheckPages(const TrainOptions& options) {
   const PagesOptions& pages = options.pages;
   if (!options.human) {
     const bool any = pages.share || !pages.tls_certificate.empty() ||
-                     !pages.tls_key.empty() || !pages.public_url.empty() ||
-                     !pages.listen.empty();
+                     !pages.tls_key.empty() || !pages.listen.empty() ||
+                     // beside --broker it is for whatever makes links
+                     (!pages.public_url.empty() && options.broker.empty());
     return any ? absl::InvalidArgumentError(
                      "--share, --http-listen, --tls-certificate, --tls-key and "
                      "--public-url are about the pages for people: give --human, "
@@ -229,10 +229,18 @@ absl::Status CheckPages(const TrainOptions& options) {
                : absl::OkStatus();
   }
   if (!options.broker.empty()) {
-    return absl::InvalidArgumentError(
-        "--human starts pages on this machine; with --broker they are served "
-        "there. Queue the run by `backflip run FILE --human --broker ...`, and "
-        "make links by `backflip label RUN --broker ... --public-url ...`");
+    if (pages.share || !pages.tls_certificate.empty() ||
+        !pages.tls_key.empty() || !pages.listen.empty()) {
+      return absl::InvalidArgumentError(
+          "with --broker the pages are served there: --share, --http-listen, "
+          "--tls-certificate and --tls-key have no meaning here");
+    }
+    if (pages.public_url.empty()) {
+      return absl::InvalidArgumentError(
+          "with --broker, --human needs to know how browsers reach the pages "
+          "there: --public-url https://...");
+    }
+    return CheckPublicUrl(pages.public_url).status();
   }
   return ChoosePagesAddress(pages).status();
 }
@@ -378,7 +386,15 @@ absl::Status Train(const TrainOptions& options,
                   .teachers = TeachersOf(options.teacher),
                   .seed = run->spec().seed()}));
   }
-  if (options.human) RETURN_IF_ERROR(ShowLinks(broker, *stack, id, &live));
+  if (options.human) {
+    std::string url;
+    if (stack != nullptr) {
+      url = stack->pages_url();
+    } else {
+      ASSIGN_OR_RETURN(url, CheckPublicUrl(options.pages.public_url));
+    }
+    RETURN_IF_ERROR(ShowLinks(broker, url, id, &live));
+  }
   run = Follow(broker, id, stack.get(), shutdown, &live);
   const absl::Time end = absl::Now();
   if (!run.ok()) {

@@ -111,7 +111,14 @@ TEST(CheckPages, AsksForHumanWherePagesAreMeant) {
   EXPECT_THAT(CheckPages(options).message(), HasSubstr("give --human, too"));
   options.human = true;
   options.broker = "broker:7400";
-  EXPECT_THAT(CheckPages(options).message(), HasSubstr("backflip label RUN --broker"));
+  EXPECT_THAT(CheckPages(options).message(), HasSubstr("the pages are served there"));
+  options.pages.share = false;
+  EXPECT_THAT(CheckPages(options).message(), HasSubstr("--public-url https://"));
+  options.pages.public_url = "https://labels.example.org";
+  EXPECT_TRUE(CheckPages(options).ok());
+  // where links are made at a broker elsewhere, other commands may have it too
+  options.human = false;
+  EXPECT_TRUE(CheckPages(options).ok());
 }
 
 TEST(QrCode, IsASquareWithLightAroundIt) {
