@@ -115,7 +115,9 @@ class Commands : public ::testing::Test {
     }
     // acknowledged labels are numbered a moment later
     const size_t wanted = labels_ += count;
-  XX  }
+    for (int i = 0; i < 50 && Lines(Ok({"labels", "export", Run()})).size() < wanted; ++i) {
+    }
+  }
 
   std::string Run() const { return absl::StrCat(run_id_); }
   v1::Run Get(int64_t id) {
