@@ -1,0 +1,146 @@
+// The dashboard on the real broker and database.
+import { expect, test, type Page } from "@playwright/test";
+import { expectNoViolations } from "./dashboard_support";
+import { Stack } from "./stack.mjs";
+
+let stack: any;
+
+test.beforeAll(async () => {
+  stack = await Stack.start();
+});
+
+test.afterAll(async () => {
+  await stack?.end();
+});
+
+const section = (page: Page, name: string) => page.getByRole("region", { name, exact: true });
+
+async function call(token: string, method: string, request: object): Promise<any> {
+  const response = await fetch(`${stack.url}/backflip.v1.${method}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...(token ? { Authorization: `Bearer ${token}` } : {}) },
+    body: JSON.stringify(request),
+  });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(`${method}: ${answer.message}`);
+  return answer;
+}
+
+const id = () => crypto.randomUUID().replaceAll("-", "");
+
+// Somebody who labels, as a program.
+async function labeler(run: number, name: string): Promise<(count: number, choice: string, note?: string) => Promise<void>> {
+  const { secret } = await stack.invite({ name, runIds: [run] });
+  const { token } = await call("", "PeopleService/AcceptInvite", { secret, requestId: id() });
+  return async (count, choice, note = "") => {
+    for (let i = 0; i < count; ++i) {
+      const { questions } = await call(token, "LabelingService/Lease", { runId: run, waitMs: 5000 });
+      await call(token, "LabelingService/Submit", {
+        leaseId: questions[0].leaseId,
+        idempotencyKey: id(),
+        answer: { choice },
+        timing: { decisionMs: 3000, activeMs: 2900, loops: 1, firstPlayedMs: 20 },
+        client: "test 1",
+        note,
+      });
+    }
+  };
+}
+
+async function open(page: Page, run: number, role = "INVITE_OPERATOR"): Promise<string[]> {
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(error.message));
+  page.on("console", (message) => {
+    if (message.type() === "error") errors.push(message.text());
+  });
+  const { secret } = await stack.invite({ name: `rita-${id().slice(0, 8)}`, role });
+  await page.goto(`${stack.url}/dashboard#invite=${secret}&run=${run}`);
+  await page.getByRole("button", { name: "Start" }).click();
+  await expect(section(page, "Overview")).toContainText(`Which clip comes closer to a backflip?`);
+  return errors;
+}
+
+test("a fresh run is shown without a complaint", async ({ page }) => {
+  const { run } = await stack.command("run 12 2");
+  const errors = await open(page, run);
+  await expect(page.getByLabel("Run", { exact: true })).toHaveValue(String(run));
+  await expect(section(page, "Newest clips of the policy").getByRole("img")).toHaveCount(8);
+  await expect(section(page, "All labels")).toContainText("No labels yet");
+  await expectNoViolations(page);
+  expect(errors).toEqual([]);
+});
+
+test("answers appear as they are given, with who disagrees, and become gold", async ({ page }) => {
+  const { run } = await stack.command("run 8 2 queries { overlap: 2 overlap_share: 1 }");
+  const ann = await labeler(run, `ann-${run}`);
+  const eve = await labeler(run, `eve-${run} <b>`);
+  const errors = await open(page, run);
+  await ann(4, "LEFT");
+  const labels = section(page, "All labels");
+  await expect(labels.locator("tbody tr")).toHaveCount(4);
+  await expect(page.getByRole("row", { name: new RegExp(`^ann-${run}`) }).first()).toContainText("3.0");
+  await eve(4, "LEFT", "<i>slow</i>");
+  await expect(labels.locator("tbody tr")).toHaveCount(8);
+  await labels.getByLabel("with a note").check();
+  await expect(labels.locator("tbody tr")).toHaveCount(4);
+  await expect(labels).toContainText("<i>slow</i>");
+  await labels.getByRole("button", { name: "Clear" }).click();
+  // sides are drawn by lot: some of the pairs are disputed
+  const questions = (await stack.call("ReviewService/ListDisagreements", { runId: run })).questions ?? [];
+  const expected = questions.filter(({ disagreement = 0 }) => disagreement > 0).length;
+  const cards = section(page, "Most disputed pairs").locator(".card");
+  await expect(cards).toHaveCount(expected);
+  await labels.getByRole("button", { name: /^Show the clips/ }).first().click();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog.getByRole("img")).toHaveCount(2);
+  await dialog.getByRole("button", { name: "Make gold" }).click();
+  await page.getByRole("dialog").getByLabel(/Why this is right/).fill("It turns further.");
+  await page.getByRole("dialog").getByRole("button", { name: "Make it gold" }).click();
+  const gold = section(page, "Gold pairs");
+  await expect(gold.locator(".card")).toHaveCount(1);
+  await expect(gold).toContainText("It turns further.");
+  await gold.getByRole("button", { name: /^Remove/ }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
+  await expect(gold.locator(".card")).toHaveCount(0);
+  expect(errors).toEqual([]);
+});
+
+test("a labeler is paused and resumed, asking stops, the run pauses", async ({ page }) => {
+  const { run } = await stack.command("run 8 2");
+  const name = `bob-${run}`;
+  const bob = await labeler(run, name);
+  await bob(1, "TIE");
+  await open(page, run);
+  await page.getByRole("button", { name: `Pause ${name}` }).click();
+  await page.getByRole("dialog").getByLabel("Why").fill("Too fast.");
+  await page.getByRole("dialog").getByRole("button", { name: "Pause" }).click();
+  await expect(page.getByRole("row", { name: new RegExp(`^${name}`) }).first()).toContainText("Too fast.");
+  await page.getByRole("button", { name: `Resume ${name}` }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Resume" }).click();
+  await expect(page.getByRole("button", { name: `Pause ${name}` })).toBeVisible();
+  await page.getByRole("button", { name: "Stop asking" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Stop asking" }).click();
+  await expect(page.getByRole("button", { name: "Asking stopped" })).toBeDisabled();
+  await page.getByRole("button", { name: "Pause run" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Pause run" }).click();
+  await expect(section(page, "Overview")).toContainText("Paused");
+});
+
+test("a broker that goes and comes back, and a token that is revoked", async ({ page }) => {
+  const { run } = await stack.command("run 4 2");
+  await open(page, run);
+  await stack.command("stop");
+  await expect(page.getByText(/Trying again/)).toBeVisible();
+  await stack.command("start");
+  await expect(page.getByText(/Trying again/)).toBeHidden({ timeout: 40_000 });
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await expect(page.getByRole("heading", { name: "You are signed out" })).toBeVisible();
+});
+
+test("a labeler's link leads to the labeling page", async ({ page }) => {
+  const { run } = await stack.command("run 4 2");
+  const { secret } = await stack.invite({ name: `zoe-${run}`, runIds: [run] });
+  await page.goto(`${stack.url}/dashboard#invite=${secret}`);
+  await page.waitForURL(`${stack.url}/#invite=${secret}`);
+  await expect(page.getByRole("button", { name: "Start" })).toBeVisible();
+});
