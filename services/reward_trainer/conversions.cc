@@ -88,6 +88,9 @@ FitterConfig FitterConfigOf(const v1::Run& run) {
   config.initial_updates = model.initial_updates();
   config.updates_per_round = model.updates_per_round();
   config.initial_labels = run::LabelsWantedAt(spec, 0);
+  // asked after the first batch; the last question may give some more
+  config.first_round_labels =
+      run::LabelsWantedAt(spec, spec.collection().batch_steps()) + spec.queries().overlap();
   return config;
 }
 

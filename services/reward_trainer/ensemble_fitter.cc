@@ -70,7 +70,9 @@ absl::StatusOr<learn::RewardTrainingStats> EnsembleFitter::Fit(
   const int64_t labels = static_cast<int64_t>(standing.size());
   const int64_t for_labels =
       config_.initial_updates * std::max<int64_t>(1, labels / config_.initial_labels);
-  int64_t wanted = fitted() ? updates_ + config_.updates_per_round : for_labels;
+  const int64_t first =
+      labels > config_.first_round_labels ? for_labels : config_.initial_updates;
+  int64_t wanted = fitted() ? updates_ + config_.updates_per_round : first;
   if (!std::includes(standing.begin(), standing.end(), label_ids_.begin(), label_ids_.end())) {
     wanted = std::min(wanted, for_labels);
     RETURN_IF_ERROR(Begin());

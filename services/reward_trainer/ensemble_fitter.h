@@ -22,7 +22,9 @@ struct FitterConfig {
   int action_size = 0;
   int initial_updates = 150;
   int updates_per_round = 8;
-  int64_t initial_labels = 225;  // how many labels the first round is meant for
+  int64_t initial_labels = 225;  // how many labels initial_updates are meant for
+  // The most labels that the first round has, unless the run began with others.
+  int64_t first_round_labels = 225;
 };
 
 // Not thread-safe. Calls block for as long as they compute.
@@ -38,12 +40,12 @@ class EnsembleFitter {
   // looked at; for the fits that follow.
   void SetGold(std::map<int, GoldScore> gold) { gold_ = std::move(gold); }
 
-  // One round of training on `comparisons`: the first time `initial_updates`, and
-  // as many again for every `initial_labels` more than the first round is meant
-  // for (a run may begin with another's labels); `updates_per_round` afterwards.
+  // One round of training on `comparisons`: the first time `initial_updates`, or
+  // as many for every `initial_labels` where a run began with another's labels;
+  // `updates_per_round` afterwards.
   // What was fitted before and is not among them was taken back: then the ensemble
   // begins anew, with `candidates` for its normaliser, and is fitted to what stands
-  // like the first time, with at most as many updates as there were before.
+  // as if it had begun with it, with at most as many updates as there were before.
   // Afterwards the members are normalised on the newest of `candidates`, which come in order.
   //
   // FAILED_PRECONDITION: too few labels to train every member, which has

@@ -21,6 +21,7 @@ FitterConfig Config() {
   config.initial_updates = 60;
   config.updates_per_round = 10;
   config.initial_labels = 40;
+  config.first_round_labels = 45;
   return config;
 }
 
