@@ -384,7 +384,7 @@ absl::StatusOr<v1::StatementResponse> Statement(Connection& connection, const v1
              "    FROM span, labels l JOIN leases s ON s.id = l.lease_id JOIN questions q ON q.id = l.question_id "
              "    LEFT JOIN gold_pairs g ON g.id = q.gold_id "
              "    LEFT JOIN question_clips f ON f.question_id = q.id AND f.position = 0 "
-             "    WHERE ($1::bigint = 0 OR l.run_id = $1) AND l.source_key IS NULL AND NOT l.retraction "
+             "    WHERE ($1::bigint = 0 OR l.run_id = $1) AND NOT s.copied AND NOT l.retraction "
              "      AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id) "
              "      AND l.answered_at >= span.since AND l.answered_at < span.until GROUP BY l.caller_id), "
              "  times AS (SELECT d.caller_id, sum(d.active_ms) AS active, sum(d.waiting_ms) AS waiting "

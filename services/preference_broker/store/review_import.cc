@@ -170,9 +170,11 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(Connection& connection, co
       const double answered = label.answered_ms() / 1000.0;  // 0: now
       const bool counts = answer.has_ranking() || answer.choice() == v1::LEFT || answer.choice() == v1::RIGHT ||
                           answer.choice() == v1::TIE;
-      t.Exec("INSERT INTO leases (id, question_id, caller_id, state, holds_slot, turned, lease_ms, leased_at, expires_at) "
-             "VALUES ($1, $2, $3, 'ANSWERED', true, $4, $5, coalesce(to_timestamp(nullif($6::float8, 0)), now()), now())",
-             lease, question_ids[item.question], item.labeler, item.turned, kLeaseMs, answered);
+      t.Exec("INSERT INTO leases (id, question_id, caller_id, state, holds_slot, turned, lease_ms, leased_at, expires_at, "
+             "  copied) VALUES ($1, $2, $3, 'ANSWERED', true, $4, $5, "
+             "  coalesce(to_timestamp(nullif($6::float8, 0)), now()) - $7::integer * interval '1 ms', now(), true)",
+             lease, question_ids[item.question], item.labeler, item.turned, kLeaseMs, answered,
+             label.timing().decision_ms());
       t.Exec(
           "INSERT INTO labels (run_id, question_id, lease_id, caller_id, idempotency_key, body_sha256, retraction, "
           "  choice, ranking, surplus, counts, decision_ms, active_ms, loops, first_played_ms, client, answered_at, "

@@ -133,6 +133,8 @@ CREATE INDEX questions_made_for ON questions (made_for, run_id) WHERE made_for I
 DROP INDEX questions_open;
 CREATE INDEX questions_open ON questions (run_id, ordinal) WHERE open_slots > 0 AND made_for IS NULL;
 
+-- Of an answer that was given elsewhere and imported or copied: nobody's work here.
+ALTER TABLE leases ADD COLUMN copied boolean NOT NULL DEFAULT false;
 CREATE INDEX leases_held ON leases (caller_id) WHERE state = 'LIVE';
 
 ALTER TABLE labels
