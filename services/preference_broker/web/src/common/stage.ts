@@ -461,7 +461,7 @@ export class Stage {
   // Seconds between pictures lately: drawing gets coarser rather than slow, and
   // fine again when there was time for long enough. Whether it has changed.
   adapt(seconds: number): boolean {
-    if (seconds > 1 / 36 && this.quality > 0.5) {
+    if (seconds > 1 / 36 && this.quality > 0.7) {
       this.quality *= 0.8;
       this.patience = Math.min(2 * this.patience, 100_000);
     } else if (this.quality < 1 && seconds > 0 && seconds < 1 / 50 && ++this.calm > this.patience) {

@@ -107,7 +107,12 @@ export class Ranking {
   }
 
   private remove(position: number): void {
-    this.groups = this.groups.map((group) => group.filter((p) => p !== position)).filter((group) => group.length > 0);
+    // in place: who moves a clip holds on to the group that it moves to
+    for (const group of this.groups) {
+      const at = group.indexOf(position);
+      if (at >= 0) group.splice(at, 1);
+    }
+    this.groups = this.groups.filter((group) => group.length > 0);
   }
 
   private take(position: number): void {
@@ -141,6 +146,7 @@ export class Ranking {
       chip.style.translate = "";
       if (!drag?.moved) return;
       event.preventDefault();
+      chip.blur(); // the keys are for the clips again
       this.dragged = performance.now();
       if (event.type === "pointerup") this.drop(position, event.clientX, event.clientY);
       else this.render();
