@@ -16,8 +16,8 @@ latency: 1,000 labelers who answer every 3 s, as JSON over HTTP and by gRPC. `ne
 due until the next pair was there, `lease` the call for it alone; the whole sample, nothing left out.
 
 faults: 200 labelers who answer every 3 s, of whom 10 % never answer and 5 % answer twice, while the broker is killed
-(SIGKILL) every 30 s and PostgreSQL restarted twice. Then SQL says whether an acknowledged label is lost or doubled, or a question
-has more answers than it wants. Exits with 1 if so.
+(SIGKILL) every 30 s and PostgreSQL restarted twice. Then SQL says whether an acknowledged label is lost or doubled,
+or a question has more answers than it wants. Exits with 1 if so.
 """
 import argparse
 import json

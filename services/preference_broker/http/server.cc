@@ -589,8 +589,8 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions&
   if (!loopback && options.tls_certificate.empty() && options.public_url.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--http_listen ", options.listen,
-        " can be reached from other machines, and without TLS whoever is on the way could read tokens and answers: give "
-        "--tls_certificate and --tls_key, or --public_url if a proxy with TLS is in front, or listen on 127.0.0.1"));
+        " can be reached from other machines, and without TLS whoever is on the way could read "
+        "tokens and answers: give --tls_certificate and --tls_key, or --public_url if a proxy with TLS is in front, or listen on 127.0.0.1"));
   }
   std::unique_ptr<Tls> tls;
   if (!options.tls_certificate.empty()) {

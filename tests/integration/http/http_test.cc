@@ -282,8 +282,8 @@ TEST_F(Http, ForgedTokensOfAnyBytesAreRefusedAndHarmNobody) {
     SCOPED_TRACE(token.substr(0, 20));
     ExpectError(Call("POST", kLease, {{"Content-Type", kJson}, {"Authorization", token}}, "{}"), 401, "unauthenticated",
                 "authorization: Bearer TOKEN");
-    EXPECT_EQ(Call("GET", absl::StrCat("/scenes/", std::string(64, 'a'), ".glb"), {{"Authorization", token}}).result_int(),
-              401u);
+    const std::string scene = absl::StrCat("/scenes/", std::string(64, 'a'), ".glb");
+    EXPECT_EQ(Call("GET", scene, {{"Authorization", token}}).result_int(), 401u);
   }
   // as long as headers may be
   const Response response =
@@ -345,7 +345,8 @@ TEST_F(Http, MarkupAndControlCharactersInErrorsStayText) {
 TEST_F(Http, WhatIsNoConnectCallIsRefused) {
   Start();
   Headers headers = As(Role::kLabeler);
-  for (const char* type : {"", "text/plain", "application/x-www-form-urlencoded", "application/grpc", "application/jsonp"}) {
+  for (const char* type :
+       {"", "text/plain", "application/x-www-form-urlencoded", "application/grpc", "application/jsonp"}) {
     SCOPED_TRACE(type);
     headers[1].second = type;
     const Response response = Call("POST", kLease, headers, "{}");
@@ -447,7 +448,8 @@ TEST_F(Http, HeadersAreBounded) {
 
 TEST_F(Http, WhatIsNotHttpIsToldSo) {
   Start();
-  for (const char* text : {"\x16\x03\x01\x02\x00\x01", "hello\r\n\r\n", "GET / HTTP/3.0\r\n\r\n", "GET  / HTTP/1.1\r\n\r\n",
+  for (const char* text : {"\x16\x03\x01\x02\x00\x01", "hello\r\n\r\n", "GET / HTTP/3.0\r\n\r\n",
+                           "GET  / HTTP/1.1\r\n\r\n",
                            "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
                            "POST / HTTP/1.1\r\nContent-Length: five\r\n\r\n"}) {
     SCOPED_TRACE(text);
@@ -526,7 +528,9 @@ TEST_F(Http, AClientThatGoesAwayFreesItsLongPoll) {
     ASSERT_TRUE(leased.has_value());
     if (json::parse(leased->body()).contains("questions")) {
       EXPECT_EQ(Query(broker_->database(),
-                      "SELECT count(*) FROM leases l JOIN callers c ON c.id = l.caller_id WHERE c.name = 'first'"), "0");
+                      "SELECT count(*) FROM leases l JOIN callers c ON c.id = l.caller_id "
+                      "WHERE c.name = 'first'"),
+                "0");
       return;
     }
   }
@@ -576,7 +580,8 @@ TEST_F(Http, RequestsWithRandomDamageHarmNobody) {
   std::mt19937_64 random(3);
   const std::vector<std::string> good = {
       RequestText("POST", kLease, As(Role::kLabeler), R"({"count": 1, "waitMs": 10})"),
-      RequestText("POST", kSubmit, As(Role::kLabeler), R"({"leaseId": "0", "answer": {"ranking": {"groups": [{"positions": [0]}]}}})"),
+      RequestText("POST", kSubmit, As(Role::kLabeler), 
+                  R"({"leaseId": "0", "answer": {"ranking": {"groups": [{"positions": [0]}]}}})"),
       RequestText("GET", "/", {{"Accept-Encoding", "gzip"}, {"If-None-Match", "\"a\""}}, ""),
       RequestText("GET", absl::StrCat("/scenes/", std::string(64, '0'), ".glb"), As(Role::kLabeler), "")};
   for (int i = 0; i < 1000; ++i) {
@@ -726,7 +731,8 @@ TEST_F(HttpPages, NoPathReachesTheFileSystem) {
 TEST_F(HttpPages, ScenesAreForWhoMayLabelAndNeverChange) {
   const std::string hash(64, 'a');
   const std::string glb = absl::StrCat("glTF", std::string(5000, 'x'));
-  Query(broker_->database(), absl::StrCat("INSERT INTO scenes (sha256, glb) VALUES (decode('", hash, "', 'hex'), '", glb, "')"));
+  Query(broker_->database(),
+        absl::StrCat("INSERT INTO scenes (sha256, glb) VALUES (decode('", hash, "', 'hex'), '", glb, "')"));
   const std::string path = absl::StrCat("/scenes/", hash, ".glb");
   ExpectError(Call("GET", path), 401, "unauthenticated", "no token");
   Headers labeler = {As(Role::kLabeler)[0]};
@@ -794,7 +800,8 @@ TEST(HttpStart, OptionsThatCannotBeMeantAreToldSo) {
 
 // A self-signed certificate for localhost, in certificate.pem and key.pem.
 void MakeCertificate(const Folder& folder, const std::string& name) {
-  const std::string key = absl::StrCat(folder.path(), "/new.key"), certificate = absl::StrCat(folder.path(), "/new.crt");
+  const std::string key = absl::StrCat(folder.path(), "/new.key");
+  const std::string certificate = absl::StrCat(folder.path(), "/new.crt");
   const auto made = cli::Run({.argv = {"/usr/bin/openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
                                        "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
                                        absl::StrCat("/CN=", name), "-addext", "subjectAltName=DNS:localhost",
@@ -890,7 +897,8 @@ TEST(HttpLoad, TenThousandConnectionsAreOpenAtOnce) {
     std::ifstream file(log);
     std::string line;
     while (std::getline(file, line)) {
-      if (absl::StrContains(line, "\"serving\"") && !file.eof()) port = PortOf(json::parse(line)["http"].get<std::string>());
+      if (!absl::StrContains(line, "\"serving\"") || file.eof()) continue;
+      port = PortOf(json::parse(line)["http"].get<std::string>());
     }
     absl::SleepFor(absl::Milliseconds(20));
   }
@@ -903,7 +911,8 @@ TEST(HttpLoad, TenThousandConnectionsAreOpenAtOnce) {
     for (const auto& client : clients) served += client->Read().has_value();
     EXPECT_EQ(served, kConnections);
     // all are still open, and somebody new is served too
-    const auto forged = Client(port).Call("POST", kLease, {{"Authorization", "Bearer x"}, {"Content-Type", kJson}}, "{}");
+    const Headers headers = {{"Authorization", "Bearer x"}, {"Content-Type", kJson}};
+    const auto forged = Client(port).Call("POST", kLease, headers, "{}");
     ASSERT_TRUE(forged.has_value());
     EXPECT_EQ(forged->result_int(), 401u);
     std::ifstream status(absl::StrCat("/proc/", *pid, "/status"));
