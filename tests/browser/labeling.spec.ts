@@ -84,10 +84,7 @@ test.describe("answers", () => {
     const label = new LabelingPage(page);
     await label.open(person);
     for (const name of ["Left", "Right", "Same", "tell"] as const) {
-      await label.choice(name).click();
-      await expect(label.choice(name)).toHaveAttribute("aria-pressed", "true");
-      await expect(label.choice(name)).toHaveAttribute("aria-pressed", "false");
-      await label.pair();
+      await label.marking(() => label.choice(name).click());
     }
     await expectChoices(stack, person.run, ["LEFT", "RIGHT", "TIE", "CANNOT_TELL"]);
   });
@@ -107,38 +104,20 @@ test.describe("answers", () => {
     const person = await stack.people();
     const label = new LabelingPage(page);
     await label.open(person);
-    const marked = () =>
-      page.evaluate(
-        () =>
-          new Promise<number>((resolve) => {
-            let since = 0;
-            new MutationObserver((_, observer) => {
-              const pressed = document.querySelector('[aria-pressed="true"]');
-              if (pressed && !since) since = performance.now();
-              if (!pressed && since) {
-                observer.disconnect();
-                resolve(performance.now() - since);
-              }
-            }).observe(document.body, { subtree: true, attributes: true, attributeFilter: ["aria-pressed"] });
-          }),
-      );
-    const slow = marked();
-    await page.keyboard.press("ArrowLeft");
-    expect(await slow).toBeGreaterThan(330);
+    await label.press("ArrowLeft");
     await label.pair();
-    const fast = marked();
-    await page.keyboard.press("ArrowLeft");
-    await page.keyboard.press("ArrowLeft");
-    expect(await fast).toBeLessThan(330);
-    await expectChoices(stack, person.run, ["LEFT", "LEFT"]);
+    await label.pressAtOnce("ArrowRight", "ArrowRight");
+    const [slow, fast] = await page.evaluate(() => window.marks);
+    expect(slow!.ms).toBeGreaterThan(330);
+    expect(fast!.ms).toBeLessThan(330);
+    await expectChoices(stack, person.run, ["LEFT", "RIGHT"]);
   });
 
   test("another key while a choice is marked corrects it", async ({ page, stack }) => {
     const person = await stack.people();
     const label = new LabelingPage(page);
     await label.open(person);
-    await page.keyboard.press("ArrowLeft");
-    await page.keyboard.press("ArrowRight");
+    await label.pressAtOnce("ArrowLeft", "ArrowRight");
     await expectChoices(stack, person.run, ["RIGHT"]);
   });
 
@@ -146,9 +125,7 @@ test.describe("answers", () => {
     const person = await stack.people();
     const label = new LabelingPage(page);
     await label.open(person);
-    await page.keyboard.press("ArrowLeft");
-    await page.keyboard.press("z");
-    await expect(label.choice("Left")).toHaveAttribute("aria-pressed", "false");
+    await label.pressAtOnce("ArrowLeft", "z");
     expect(await choicesOf(stack, person.run)).toEqual([]);
     await label.press("ArrowLeft", "ArrowLeft");
     await expectChoices(stack, person.run, ["LEFT", "LEFT"]);

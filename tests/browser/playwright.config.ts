@@ -4,10 +4,10 @@ import { launchOptions } from "./browser.mjs";
 export default defineConfig({
   testDir: ".",
   outputDir: "../../build/browser/results",
-  timeout: 60_000,
+  timeout: 90_000,
   expect: { timeout: 15_000 },
   // all tests share one broker, and two cores
   workers: 1,
   reporter: [["list"], ["junit", { outputFile: "../../build/browser/junit.xml" }]],
-  use: { viewport: { width: 1280, height: 800 }, trace: "retain-on-failure", launchOptions },
+  use: { screenshot: "only-on-failure", viewport: { width: 1280, height: 800 }, launchOptions },
 });
