@@ -21,6 +21,7 @@
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/server.h"
+#include "nlohmann/json.hpp"
 #include "services/cli/operator.h"
 #include "services/cli/paths.h"
 #include "services/cli/subprocess.h"
@@ -47,9 +48,20 @@ std::string DatabaseUrl(const std::string& flag) {
 
 absl::StatusOr<std::string> Migrate(const std::string& database,
                                     const std::string& data) {
-  return Run({.argv = {ProgramPath("preference-broker"), "migrate",
-                       absl::StrCat("--database=", database),
-                       absl::StrCat("--tokens=", data, "/tokens")}});
+  absl::StatusOr<std::string> output =
+      Run({.argv = {ProgramPath("preference-broker"), "migrate",
+                    absl::StrCat("--database=", database),
+                    absl::StrCat("--tokens=", data, "/tokens")}});
+  if (output.ok()) return output;
+  // the sentence in what it logged last
+  const std::string text(output.status().message());
+  const size_t line = text.rfind("\n{");
+  if (line == std::string::npos) return output;
+  const auto log = nlohmann::json::parse(text.substr(line + 1), nullptr,
+                                         /*allow_exceptions=*/false);
+  if (!log.is_object() || !log.contains("error")) return output;
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the database cannot be used: ", log.value("error", "")));
 }
 
 absl::StatusOr<std::unique_ptr<LocalStack>> LocalStack::Start(

@@ -12,6 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -176,6 +177,14 @@ TEST_F(Human, AnswersGoesOnAnotherDayAndStopsWhenItIsEnough) {
   ASSERT_TRUE(stopped.ok()) << stopped.status();
   EXPECT_EQ(Wait(), 0) << Printed();
   EXPECT_THAT(Printed(), HasSubstr("learned behaviour"));
+
+  // and what was learned is where another run begins
+  const auto best =
+      cli::Run({.argv = {"psql", "-XAtc", "SELECT best_version FROM runs WHERE id = 1", postgres_->url()}});
+  ASSERT_TRUE(best.ok()) << best.status();
+  const auto fork = cli::Run({.argv = Command({"run", "fork", absl::StrCat("1@", absl::StripAsciiWhitespace(*best))})});
+  ASSERT_TRUE(fork.ok()) << fork.status();
+  EXPECT_THAT(*fork, HasSubstr("train --continue 2"));
 }
 
 }  // namespace
