@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "services/preference_broker/store/leases.h"
 #include "services/preference_broker/store/migrate.h"
 #include "services/preference_broker/store/questions.h"
 

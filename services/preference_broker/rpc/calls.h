@@ -100,7 +100,8 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
 
   static grpc::ServerUnaryReactor* Start(const Core& core, absl::string_view method,
                                          grpc::CallbackServerContext* context, int32_t wait_ms,
-                                         std::string topic, Attempt attempt) {
+                                         std::string topic, Attempt attempt,
+                                         std::chrono::milliseconds look_again = kLookAgain) {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
     if (wait_ms < 0 || wait_ms > kMaxWaitMs) {
       reactor->Finish(rpc::ToGrpc(absl::InvalidArgumentError(
@@ -108,14 +109,15 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
       return reactor;
     }
     auto poll = std::shared_ptr<LongPoll>(new LongPoll(core, method, context, reactor, wait_ms,
-                                                       std::move(topic), std::move(attempt)));
+                                                       std::move(topic), std::move(attempt), look_again));
     if (!poll->Submit()) reactor->Finish(rpc::ToGrpc(PoolFull()));
     return reactor;
   }
 
  private:
   LongPoll(const Core& core, absl::string_view method, grpc::CallbackServerContext* context,
-           grpc::ServerUnaryReactor* reactor, int32_t wait_ms, std::string topic, Attempt attempt)
+           grpc::ServerUnaryReactor* reactor, int32_t wait_ms, std::string topic, Attempt attempt,
+           std::chrono::milliseconds look_again)
       : core_(core),
         method_(method),
         context_(context),
@@ -123,7 +125,8 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
         token_(rpc::BearerToken(*context)),
         until_(Hub::Clock::now() + std::chrono::milliseconds(wait_ms)),
         topic_(std::move(topic)),
-        attempt_(std::move(attempt)) {}
+        attempt_(std::move(attempt)),
+        look_again_(look_again) {}
 
   bool Submit() {
     return core_.pool->Submit([self = shared_from_this()](Connection& connection) { self->Try(connection); });
@@ -139,12 +142,13 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
     }();
     if (!done.ok()) return Finish(done.status());
     if (*done || last) return Finish(absl::OkStatus());
-    core_.hub->Wait(topic_, since, std::min(until_, Hub::Clock::now() + kLookAgain),
+    core_.hub->Wait(topic_, since, std::min(until_, Hub::Clock::now() + look_again_),
                     [self = shared_from_this()] { self->Wake(); });
   }
 
   void Wake() {
-    if (Submit()) return;
+    // many may wake at once: calls that begin come before them
+    if (core_.pool->SubmitPatient([self = shared_from_this()](Connection& connection) { self->Try(connection); })) return;
     if (core_.hub->draining()) return Finish(Draining());
     // the pool is full: look again when it may have emptied
     core_.hub->Wait("", 0, Hub::Clock::now() + std::chrono::milliseconds(50),
@@ -161,6 +165,7 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
   const Hub::Clock::time_point until_;
   const std::string topic_;
   const Attempt attempt_;
+  const std::chrono::milliseconds look_again_;
 };
 
 // A stream to the caller that is fetched page by page. One thing happens at a

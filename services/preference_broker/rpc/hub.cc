@@ -38,6 +38,12 @@ void Hub::Signal(const std::string& topic) {
   for (const auto& wake : wakes) wake();
 }
 
+bool Hub::SignalledSince(const std::string& topic, uint64_t since) {
+  base::MutexLock lock(&mutex_);
+  const auto signalled = signalled_.find(topic);
+  return signalled != signalled_.end() && signalled->second > since;
+}
+
 void Hub::Wait(const std::string& topic, uint64_t since, Clock::time_point until,
                std::function<void()> wake) {
   {

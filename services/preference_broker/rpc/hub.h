@@ -29,6 +29,7 @@ class Hub {
   // A moment to give to Wait: what is signalled after it wakes.
   uint64_t Now();
   void Signal(const std::string& topic);
+  bool SignalledSince(const std::string& topic, uint64_t since);
 
   // Calls `wake` when `topic` (may be empty: none) was signalled after `since`,
   // at `until`, or when draining; possibly at once, in this thread.

@@ -1,18 +1,99 @@
 #include <algorithm>
+#include <memory>
+#include <string>
+#include <unordered_map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/log.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/exported_labels.h"
+#include "services/preference_broker/store/leases.h"
 #include "services/preference_broker/store/questions.h"
+#include "services/preference_broker/store/rules.h"
+#include "services/preference_broker/store/run_cache.h"
 #include "services/preference_broker/store/scenes.h"
+#include "services/preference_broker/store/sessions.h"
 #include "services/preference_broker/store/topics.h"
 
 namespace backflip::broker {
 namespace {
 
 constexpr int32_t kLabelsPerPage = 1000;
+
+// That nobody has anything to answer in some runs, from when that was seen until
+// questions are signalled, or for a second. Many who wait are woken at once, and most of
+// them need not look themselves. Thread-safe.
+class NothingOpen {
+ public:
+  explicit NothingOpen(Hub* hub) : hub_(hub) {}
+  bool Holds(const std::string& asked) {
+    base::MutexLock lock(&mutex_);
+    const auto seen = seen_.find(asked);
+    return seen != seen_.end() && seen->second.until > Hub::Clock::now() &&
+           !hub_->SignalledSince(kQuestionsTopic, seen->second.since);
+  }
+  void Remember(const std::string& asked, uint64_t since) {
+    base::MutexLock lock(&mutex_);
+    if (seen_.size() > 1000) seen_.clear();
+    seen_[asked] = {since, Hub::Clock::now() + kLookAgain};
+  }
+
+ private:
+  struct Seen {
+    uint64_t since;
+    Hub::Clock::time_point until;
+  };
+  Hub* const hub_;
+  base::Mutex mutex_;
+  std::unordered_map<std::string, Seen> seen_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Whether an answer may break a rule, by what this broker has seen of the labeler: the
+// database, which knows, is asked only then. A streak need not be whole here, since other
+// brokers may have seen parts of it. Thread-safe.
+class Streaks {
+ public:
+  bool MayMatter(int64_t caller_id, const v1::SubmitRequest& request, v1::Purpose purpose) {
+    // what is known of a gold pair is not known here
+    if (purpose == v1::GOLD) return true;
+    base::MutexLock lock(&mutex_);
+    if (streaks_.size() > 20'000) streaks_.clear();
+    Streak& streak = streaks_[caller_id];
+    const v1::Choice choice = request.answer().choice();
+    streak.same = choice == streak.choice ? streak.same + 1 : 1;
+    streak.choice = choice;
+    streak.fast = request.timing().decision_ms() < kQuickMs ? streak.fast + 1 : 0;
+    return streak.same >= kSuspicious || streak.fast >= kSuspicious || choice == v1::CANNOT_TELL;
+  }
+
+ private:
+  static constexpr int kSuspicious = 4;
+  // Longer than most clips.
+  static constexpr int kQuickMs = 2000;
+  struct Streak {
+    v1::Choice choice = v1::CHOICE_UNSPECIFIED;
+    int same = 0;
+    int fast = 0;
+  };
+  base::Mutex mutex_;
+  std::unordered_map<int64_t, Streak> streaks_ ABSL_GUARDED_BY(mutex_);
+};
+
+// How long a labeler who waits for a question goes without a look, unless one is
+// signalled.
+constexpr std::chrono::milliseconds kLookForQuestions(5000);
+// Shorter waits are no waiting.
+constexpr int64_t kLeastWaitMs = 200;
+
+// One call of Lease, from look to look.
+struct LeasePoll {
+  LeasedQuestions leased;
+  int looks = 0;
+  Hub::Clock::time_point waiting_since = Hub::Clock::now();
+};
 
 class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
  public:
@@ -21,15 +102,33 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
 
   grpc::ServerUnaryReactor* Lease(grpc::CallbackServerContext* context, const v1::LeaseRequest* request,
                                   v1::LeaseResponse* response) override {
-    return LongPoll::Start(core_, "LabelingService/Lease", context, request->wait_ms(), kQuestionsTopic,
-                           [=, this](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
-                             RETURN_IF_ERROR(CheckRange("count", request->count(), 0, 16));
-                             const int32_t lease_ms =
-                                 caller.role == Role::kTeacher ? leases_.teacher_ms : leases_.labeler_ms;
-                             ASSIGN_OR_RETURN(*response, LeaseQuestions(connection, caller, request->run_id(),
-                                                                        std::max(1, request->count()), lease_ms));
-                             return response->questions_size() > 0;
-                           });
+    const Hub::Clock::time_point until = Hub::Clock::now() + std::chrono::milliseconds(request->wait_ms());
+    return LongPoll::Start(
+        core_, "LabelingService/Lease", context, request->wait_ms(), kQuestionsTopic,
+        [=, this, poll = std::make_shared<LeasePoll>()](Connection& connection,
+                                                        const Caller& caller) -> absl::StatusOr<bool> {
+          RETURN_IF_ERROR(CheckRange("count", request->count(), 0, 16));
+          RETURN_IF_ERROR(CheckRange("max_clips", request->max_clips(), 0, 8));
+          LeaseTerms terms;
+          terms.run_id = request->run_id();
+          terms.count = std::max(1, request->count());
+          terms.max_clips = std::max(2, request->max_clips());
+          terms.lease_ms = caller.role == Role::kTeacher ? leases_.teacher_ms : leases_.labeler_ms;
+          const std::string asked = absl::StrCat(terms.run_id, "/", static_cast<int>(caller.role), "/",
+                                                 absl::StrJoin(caller.run_ids, ","));
+          const uint64_t since = core_.hub->Now();
+          if (poll->looks++ == 0 || !nothing_open_.Holds(asked)) {
+            ASSIGN_OR_RETURN(poll->leased, LeaseQuestions(connection, runs_, caller, terms));
+            *response = poll->leased.response;
+            if (poll->leased.nothing_open) nothing_open_.Remember(asked, since);
+          }
+          const bool found = response->questions_size() > 0;
+          const bool ends = found || response->none() == v1::SESSION_COMPLETE;
+          CreditWait(connection, caller, *request, ends || Hub::Clock::now() >= until || core_.hub->draining(),
+                     poll.get());
+          return ends;
+        },
+        kLookForQuestions);
   }
 
   grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext* context, const v1::HeartbeatRequest*,
@@ -46,10 +145,32 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
     return Unary(core_, "LabelingService/Submit", context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckSubmit(*request));
-                   ASSIGN_OR_RETURN(const SubmittedLabel label, SubmitLabel(connection, caller, *request));
+                   ASSIGN_OR_RETURN(SubmittedLabel label, SubmitLabel(connection, runs_, caller, *request));
                    response->set_label_id(label.label_id);
                    response->set_surplus(label.surplus);
+                   if (label.feedback.has_value()) *response->mutable_feedback() = *std::move(label.feedback);
                    numberer_->Number(label.run_id);
+                   // a signal to other brokers would hold up every commit: they look by themselves
+                   if (label.reopened) core_.hub->Signal(kQuestionsTopic);
+                   if (label.fresh && caller.role == Role::kLabeler) CheckRulesLater(caller, *request, label);
+                   return absl::OkStatus();
+                 });
+  }
+
+  grpc::ServerUnaryReactor* GetSession(grpc::CallbackServerContext* context, const v1::GetSessionRequest* request,
+                                       v1::Session* response) override {
+    return Unary(core_, "LabelingService/GetSession", context,
+                 [=, this](Connection& connection, const Caller& caller) -> absl::Status {
+                   ASSIGN_OR_RETURN(*response, broker::GetSession(connection, runs_, caller, request->run_id()));
+                   return absl::OkStatus();
+                 });
+  }
+
+  grpc::ServerUnaryReactor* GetGuide(grpc::CallbackServerContext* context, const v1::GetGuideRequest* request,
+                                     v1::Guide* response) override {
+    return Unary(core_, "LabelingService/GetGuide", context,
+                 [=, this](Connection& connection, const Caller& caller) -> absl::Status {
+                   ASSIGN_OR_RETURN(*response, broker::GetGuide(connection, runs_, caller, request->run_id()));
                    return absl::OkStatus();
                  });
   }
@@ -92,9 +213,34 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
   }
 
  private:
+  // Waiting is paid: while a caller has nothing to answer, from the start of
+  // the call (or from their last answer) to its end.
+  void CreditWait(Connection& connection, const Caller& caller, const v1::LeaseRequest& request, bool ends,
+                  LeasePoll* poll) {
+    const Hub::Clock::time_point now = Hub::Clock::now();
+    if (!poll->leased.idle) poll->waiting_since = now;
+    const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(now - poll->waiting_since).count();
+    if (!ends || caller.role != Role::kLabeler || waited < kLeastWaitMs) return;
+    const absl::Status status = CreditWaiting(connection, caller, request.run_id(), waited);
+    if (!status.ok()) base::LogWarning("waiting is not credited", {{"error", status.message()}});
+  }
+
+  // After the answer is acknowledged, and only when it may matter.
+  void CheckRulesLater(const Caller& caller, const v1::SubmitRequest& request, const SubmittedLabel& label) {
+    if (!streaks_.MayMatter(caller.id, request, label.purpose)) return;
+    // a full pool: the next answer is looked at too
+    (void)core_.pool->Submit([this, caller_id = caller.id, run_id = label.run_id](Connection& connection) {
+      const absl::Status status = EnforceRules(connection, runs_, caller_id, run_id);
+      if (!status.ok()) base::LogWarning("rules were not checked", {{"error", status.message()}});
+    });
+  }
+
   const Core core_;
   const Leases leases_;
   FeedNumberer* const numberer_;
+  RunCache runs_;
+  NothingOpen nothing_open_{core_.hub};
+  Streaks streaks_;
 };
 
 }  // namespace

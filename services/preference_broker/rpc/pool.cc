@@ -3,6 +3,12 @@
 #include <utility>
 
 namespace backflip::broker {
+namespace {
+
+// Jobs that are done before one that can wait.
+constexpr int kPassed = 3;
+
+}  // namespace
 
 Pool::Pool(int threads, int queued, const std::function<std::unique_ptr<Connection>()>& connect)
     : queued_(queued) {
@@ -28,15 +34,26 @@ bool Pool::Submit(Job job) {
   return true;
 }
 
+bool Pool::SubmitPatient(Job job) {
+  base::MutexLock lock(&mutex_);
+  if (patient_.size() >= kPatient * queued_) return false;
+  patient_.push_back(std::move(job));
+  wake_.NotifyOne();
+  return true;
+}
+
 void Pool::Work(Connection& connection) {
   while (true) {
     Job job;
     {
       base::MutexLock lock(&mutex_);
-      while (jobs_.empty() && !stop_) wake_.Wait(&mutex_);
-      if (jobs_.empty()) return;
-      job = std::move(jobs_.front());
-      jobs_.pop_front();
+      while (jobs_.empty() && patient_.empty() && !stop_) wake_.Wait(&mutex_);
+      if (jobs_.empty() && patient_.empty()) return;
+      const bool patient = jobs_.empty() || (!patient_.empty() && passed_ >= kPassed);
+      passed_ = patient ? 0 : passed_ + 1;
+      std::deque<Job>& queue = patient ? patient_ : jobs_;
+      job = std::move(queue.front());
+      queue.pop_front();
     }
     job(connection);
   }

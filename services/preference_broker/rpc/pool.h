@@ -26,14 +26,22 @@ class Pool {
 
   // False when the queue is full: nothing was taken.
   bool Submit(Job job);
+  // The same for what can wait: a queue of its own, kPatient times as long, of which
+  // one job is done for every few of the others.
+  bool SubmitPatient(Job job);
 
  private:
+  static constexpr size_t kPatient = 8;
+
   void Work(Connection& connection);
 
   const size_t queued_;
   base::Mutex mutex_;
   base::CondVar wake_;
   std::deque<Job> jobs_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Job> patient_ ABSL_GUARDED_BY(mutex_);
+  // Others done since a patient one.
+  int passed_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };

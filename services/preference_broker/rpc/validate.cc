@@ -14,6 +14,8 @@ namespace backflip::broker {
 namespace {
 
 constexpr int64_t kMaxIteration = int64_t{1} << 40;
+// Of one question.
+constexpr int kMaxClips = 8;
 constexpr int64_t kMaxSteps = int64_t{1'000'000'000'000};
 
 // Index of the first number that is not finite, -1 when there is none.
@@ -302,17 +304,19 @@ absl::Status CheckNewQuestions(const v1::OpenQuestionsRequest& request) {
   for (int i = 0; i < request.questions_size(); ++i) {
     const v1::NewQuestion& question = request.questions(i);
     const std::string name = absl::StrCat("questions[", i, "]");
-    if (question.clip_ids_size() != 2) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(name, ".clip_ids has ", question.clip_ids_size(), " clips, but a pair has 2"));
+    if (question.clip_ids_size() < 2 || question.clip_ids_size() > kMaxClips) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ".clip_ids has ", question.clip_ids_size(),
+                                                     " clips, but a pair has 2, and a ranking at most ", kMaxClips));
     }
-    RETURN_IF_ERROR(CheckClipId(absl::StrCat(name, ".clip_ids[0]"), question.clip_ids(0)));
-    RETURN_IF_ERROR(CheckClipId(absl::StrCat(name, ".clip_ids[1]"), question.clip_ids(1)));
-    if (question.clip_ids(0) == question.clip_ids(1)) {
-      return absl::InvalidArgumentError(absl::StrCat(name, ".clip_ids names one clip twice"));
+    std::set<std::string> named;
+    for (int c = 0; c < question.clip_ids_size(); ++c) {
+      RETURN_IF_ERROR(CheckClipId(absl::StrCat(name, ".clip_ids[", c, "]"), question.clip_ids(c)));
+      if (!named.insert(question.clip_ids(c)).second) {
+        return absl::InvalidArgumentError(absl::StrCat(name, ".clip_ids names one clip twice"));
+      }
     }
-    if (question.purpose() == v1::PURPOSE_UNSPECIFIED || !v1::Purpose_IsValid(question.purpose())) {
-      return absl::InvalidArgumentError(absl::StrCat(name, ".purpose must be TRAIN, GOLD, REPEAT, QUALIFICATION or PROGRESS"));
+    if (question.purpose() != v1::TRAIN && question.purpose() != v1::PROGRESS) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ".purpose must be TRAIN or PROGRESS"));
     }
     if (!std::isfinite(question.score())) {
       return absl::InvalidArgumentError(absl::StrCat(name, ".score is ", question.score(), ", but must be a finite number"));
@@ -353,14 +357,16 @@ absl::Status CheckTiming(absl::string_view field, const v1::Timing& timing) {
 
 absl::Status CheckSubmit(const v1::SubmitRequest& request) {
   RETURN_IF_ERROR(CheckRequestId("idempotency_key", request.idempotency_key()));
-  if (!request.answer().has_choice()) {
+  const v1::Answer& answer = request.answer();
+  if (!answer.has_choice() && !answer.has_ranking()) {
     return absl::InvalidArgumentError(
-        "answer.choice is missing: a pair is answered by LEFT, RIGHT, TIE, CANNOT_TELL or BROKEN");
+        "answer is missing: a pair is answered by the choice LEFT, RIGHT, TIE, CANNOT_TELL or BROKEN, more clips by a ranking");
   }
-  if (request.answer().choice() == v1::CHOICE_UNSPECIFIED || !v1::Choice_IsValid(request.answer().choice())) {
+  if (answer.has_choice() && (answer.choice() == v1::CHOICE_UNSPECIFIED || !v1::Choice_IsValid(answer.choice()))) {
     return absl::InvalidArgumentError("answer.choice must be LEFT, RIGHT, TIE, CANNOT_TELL or BROKEN");
   }
   RETURN_IF_ERROR(CheckTiming("timing", request.timing()));
+  RETURN_IF_ERROR(CheckPlainText("note", request.note(), 500));
   return CheckText("client", request.client(), 200);
 }
 

@@ -7,6 +7,7 @@
 #include "common/base/hash.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "services/preference_broker/store/requests.h"
 #include "services/preference_broker/store/runs.h"
 #include "services/preference_broker/store/topics.h"
 
@@ -14,10 +15,6 @@ namespace backflip::broker {
 namespace {
 
 constexpr int64_t kExpiresAfterMs = int64_t{14} * 24 * 3600 * 1000;
-
-std::string BodyHash(const google::protobuf::MessageLite& message) {
-  return absl::HexStringToBytes(base::Sha256Hex(message.SerializeAsString()));
-}
 
 absl::string_view InviteRoleName(v1::InviteRole role) {
   switch (role) {
@@ -314,20 +311,11 @@ absl::StatusOr<v1::ForgetLabelerResponse> ForgetLabeler(Connection& connection, 
 
 absl::StatusOr<RetractedLabels> RetractLabels(Connection& connection, const Caller& caller,
                                               const v1::RetractLabelsRequest& request) {
-  const std::string body = BodyHash(request);
+  const std::string body = absl::HexStringToBytes(base::Sha256Hex(request.SerializeAsString()));
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<RetractedLabels> {
     RetractedLabels retracted;
-    const pqxx::result earlier = t.Exec(
-        "SELECT response, body_sha256 = $2 FROM operator_requests WHERE request_id = $1", request.request_id(),
-        Bytes{body});
-    if (!earlier.empty()) {
-      if (!Bool(earlier[0][1])) {
-        return absl::AlreadyExistsError(absl::StrCat("request_id '", request.request_id(),
-                                                     "' was used for another request: choose a new one for each"));
-      }
-      retracted.response.ParseFromString(Blob(earlier[0][0]));
-      return retracted;
-    }
+    ASSIGN_OR_RETURN(const bool answered, AnsweredBefore(t, request, &retracted.response));
+    if (answered) return retracted;
     ASSIGN_OR_RETURN(const int64_t id, PersonOf(t, request.labeler_id(), request.name()));
     if (request.run_id() != 0) RETURN_IF_ERROR(CheckRunExists(t, request.run_id()));
     // what a labeler changes while we wait for the locks is read after them
@@ -359,9 +347,7 @@ absl::StatusOr<RetractedLabels> RetractLabels(Connection& connection, const Call
       Audit(t, caller.id, Int(row[0]), "retract labels",
             absl::StrCat(Int(row[1]), " labels of labeler ", id, " since ", request.since_ms(), " ms"));
     }
-    const std::string response = retracted.response.SerializeAsString();
-    t.Exec("INSERT INTO operator_requests (request_id, caller_id, body_sha256, response) VALUES ($1, $2, $3, $4)",
-           request.request_id(), caller.id, Bytes{body}, Bytes{response});
+    RememberAnswer(t, caller, request, retracted.response);
     if (!rows.empty()) t.Signal(kQuestionsTopic);
     return retracted;
   });

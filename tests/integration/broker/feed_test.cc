@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "services/preference_broker/store/questions.h"
+#include "services/preference_broker/store/leases.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -113,13 +113,16 @@ TEST(Feed, TakesUpLabelsThatABrokerLeftWithoutAPlace) {
   broker.Token(Role::kLabeler);
   broker::Caller caller;
   caller.id = std::stoll(Query(broker.database(), "SELECT id FROM callers WHERE name = 'labeler'"));
-  const auto leased = broker::LeaseQuestions(connection, caller, 0, 1, 60'000);
-  ASSERT_TRUE(leased.ok() && leased->questions_size() == 1);
+  broker::RunCache runs;
+  broker::LeaseTerms terms;
+  terms.lease_ms = 60'000;
+  const auto leased = broker::LeaseQuestions(connection, runs, caller, terms);
+  ASSERT_TRUE(leased.ok() && leased->response.questions_size() == 1);
   v1::SubmitRequest submit;
-  submit.set_lease_id(leased->questions(0).lease_id());
+  submit.set_lease_id(leased->response.questions(0).lease_id());
   submit.set_idempotency_key(NewId());
   submit.mutable_answer()->set_choice(v1::LEFT);
-  ASSERT_TRUE(broker::SubmitLabel(connection, caller, submit).ok());
+  ASSERT_TRUE(broker::SubmitLabel(connection, runs, caller, submit).ok());
   Follow(broker.As(Role::kTrainer), run.id(), 1, [](const v1::LabelFeedMessage& message) { return message.has_entry(); });
 }
 

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "services/preference_broker/store/exported_labels.h"
+#include "services/preference_broker/store/leases.h"
 #include "services/preference_broker/store/questions.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"

@@ -1,0 +1,25 @@
+// What a labeler sees of their own work, and what they are told before it.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_SESSIONS_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_SESSIONS_H_
+
+#include "backflip/v1/label.pb.h"
+#include "services/preference_broker/store/callers.h"
+#include "services/preference_broker/store/connection.h"
+#include "services/preference_broker/store/run_cache.h"
+
+namespace backflip::broker {
+
+// `run_id` 0: the newest that the caller may answer for; none of a run where
+// there is none. NOT_FOUND, PERMISSION_DENIED: as of LeaseQuestions.
+absl::StatusOr<v1::Session> GetSession(Connection& connection, RunCache& runs, const Caller& caller, int64_t run_id);
+// Counts as read from now on.
+absl::StatusOr<v1::Guide> GetGuide(Connection& connection, RunCache& runs, const Caller& caller, int64_t run_id);
+
+// The caller has waited for a question of the run (0: of the newest they may
+// answer for). No more is credited than has passed since they last answered or
+// waited.
+absl::Status CreditWaiting(Connection& connection, const Caller& caller, int64_t run_id, int64_t waited_ms);
+
+}  // namespace backflip::broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_SESSIONS_H_
