@@ -115,6 +115,7 @@ export class Chart {
   setMarker(x: number | undefined): void {
     if (this.marker === x) return;
     this.marker = x;
+    this.showValue(this.plot?.cursor.idx);
     this.plot?.redraw(false);
   }
 
@@ -155,21 +156,24 @@ export class Chart {
     );
   }
 
-  // The value under the cursor, else the newest.
+  // The value under the cursor, else at the marker, else the newest.
   private showValue(index: number | null | undefined): void {
     const data = this.data;
     if (!data) {
       setText(this.readout, "");
       return;
     }
-    let at = index ?? data.y.length - 1;
+    const last = data.y.length - 1;
+    const marked = this.marker === undefined ? undefined : data.x.findIndex((x) => x >= this.marker!);
+    const chosen = index ?? (marked === undefined || marked < 0 ? undefined : marked);
+    let at = chosen ?? last;
     while (at > 0 && data.y[at] === null) --at;
     const value = data.y[at];
     if (value === null || value === undefined) {
       setText(this.readout, "");
       return;
     }
-    const position = index === null || index === undefined ? "" : ` at ${short(data.x[at]!)} ${data.xName}`;
+    const position = chosen === undefined ? "" : ` at ${data.xName === "step" ? `step ${data.x[at]}` : `${short(data.x[at]!)} ${data.xName}`}`;
     setText(this.readout, `${this.format(value)}${position}`);
   }
 
