@@ -173,7 +173,8 @@ export class Chart {
       setText(this.readout, "");
       return;
     }
-    const position = chosen === undefined ? "" : ` at ${data.xName === "step" ? `step ${data.x[at]}` : `${short(data.x[at]!)} ${data.xName}`}`;
+    const place = data.xName === "step" ? `step ${data.x[at]}` : `${short(data.x[at]!)} ${data.xName}`;
+    const position = chosen === undefined ? "" : ` at ${place}`;
     setText(this.readout, `${this.format(value)}${position}`);
   }
 
