@@ -48,7 +48,7 @@ Standing ReadStanding(Transaction& t, const Caller& caller, int64_t run_id) {
       "SELECT c.state, c.reason, "
       "  (SELECT count(*) FROM leases l WHERE l.caller_id = c.id AND l.state = 'LIVE'), "
       "  coalesce(i.answers_wanted, 0), CASE WHEN i.answers_wanted > 0 THEN "
-      "    (SELECT count(*) FROM leases l WHERE l.caller_id = c.id AND l.state = 'ANSWERED') END, "
+      "    (SELECT count(*) FROM leases l WHERE l.caller_id = c.id AND l.state = 'ANSWERED' AND NOT l.copied) END, "
       "  coalesce(i.minutes_wanted, 0), CASE WHEN i.minutes_wanted > 0 THEN "
       "    (SELECT coalesce(sum(w.active_ms + w.waiting_ms), 0)::bigint FROM labeler_time w "
       "      WHERE w.caller_id = c.id) END, "
@@ -156,8 +156,11 @@ absl::StatusOr<bool> PickOfRun(Transaction& t, RunCache& runs, const Caller& cal
       "WHERE q.run_id = $1 AND q.open_slots > 0 AND q.made_for IS NULL AND q.clips <= $4 "
       "  AND NOT EXISTS (SELECT FROM leases l WHERE l.question_id = q.id AND l.caller_id = $2 "
       "    AND l.state IN ('LIVE', 'ANSWERED')) "
+      // clips that a person asked about, or that came from elsewhere
+      "  AND NOT ($5::boolean AND EXISTS (SELECT FROM question_clips p JOIN clips k ON k.id = p.clip_id "
+      "    WHERE p.question_id = q.id AND k.truth IS NULL)) "
       "ORDER BY q.ordinal FOR NO KEY UPDATE SKIP LOCKED LIMIT $3",
-      run_id, caller.id, count, max_clips);
+      run_id, caller.id, count, max_clips, caller.role == Role::kTeacher);
   const bool mixed = checked && !open.empty() && quality.gold_share() + quality.repeat_share() > 0;
   const int64_t leases =
       mixed ? Int(t.Exec("SELECT count(*) FROM leases WHERE caller_id = $1", caller.id)[0][0]) : 0;

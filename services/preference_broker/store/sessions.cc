@@ -45,7 +45,7 @@ absl::StatusOr<v1::Session> GetSession(Connection& connection, RunCache& runs, c
     const pqxx::row person = t.Exec(
         "SELECT c.name, c.state, c.reason, coalesce(i.answers_wanted, 0), coalesce(i.minutes_wanted, 0), "
         "  coalesce(i.completion_code, ''), "
-        "  (SELECT count(*) FROM leases l WHERE l.caller_id = c.id AND l.state = 'ANSWERED'), "
+        "  (SELECT count(*) FROM leases l WHERE l.caller_id = c.id AND l.state = 'ANSWERED' AND NOT l.copied), "
         "  (SELECT coalesce(sum(w.active_ms + w.waiting_ms), 0)::bigint FROM labeler_time w WHERE w.caller_id = c.id) "
         "FROM callers c LEFT JOIN invites i ON i.id = c.invite_id WHERE c.id = $1",
         caller.id)[0];

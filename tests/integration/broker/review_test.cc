@@ -550,6 +550,20 @@ TEST_F(EpisodeTest, AClipIsCutInsideTheEpisodeHoweverNearItsEndTheMomentIs) {
   EXPECT_EQ(cut, "0 9");
 }
 
+TEST_F(EpisodeTest, ATeacherIsNotAskedAboutClipsWithoutATrueReward) {
+  Start(1, 1, kWithPeople, /*has_true_reward=*/true);
+  ASSERT_TRUE(Record(Recording(7, 12)).ok());
+  ASSERT_TRUE(AskAbout(Ask(6)).ok());
+  const Peer& teacher = broker_.As(Role::kTeacher);
+  v1::LeaseRequest lease;
+  lease.set_count(2);
+  const auto leased = teacher.Call(teacher.labeling, &Labeling::Lease, lease);
+  ASSERT_TRUE(leased.ok()) << leased.status();
+  ASSERT_EQ(leased->questions_size(), 1);
+  EXPECT_EQ(leased->questions(0).clips(0).true_rewards_size(), 3);
+  EXPECT_EQ(Answer("anna", 2, Honest).size(), 1);
+}
+
 TEST_F(EpisodeTest, AskAboutRefusesWhatCannotBeAsked) {
   Start(1);
   EXPECT_EQ(Code(AskAbout(Ask(0))), absl::StatusCode::kNotFound);  // nothing recorded
