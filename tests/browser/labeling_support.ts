@@ -73,10 +73,16 @@ export class LabelingPage {
     return this.page.getByRole("alert");
   }
 
+  // From the link to the first question.
+  async start(link: string): Promise<void> {
+    await this.page.goto(link);
+    await this.page.getByRole("button", { name: "Start" }).click();
+    await this.page.getByRole("button", { name: "Begin" }).click();
+  }
+
   // From the link to the first pair.
   async open(person: Person): Promise<void> {
-    await this.page.goto(`/#invite=${person.secret}`);
-    await this.page.getByRole("button", { name: "Start" }).click();
+    await this.start(`/#invite=${person.secret}`);
     await this.pair();
   }
 

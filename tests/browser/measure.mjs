@@ -58,6 +58,7 @@ try {
   });
   await page.goto(`/#invite=${secret}`);
   await page.getByRole("button", { name: "Start" }).click();
+  await page.getByRole("button", { name: "Begin" }).click();
   // the second picture is the first that moved
   await page.waitForFunction(() => window.drawnFrames.length >= 2);
   const firstLoad = bytes + [...seen.values()].reduce((sum, length) => sum + length, 0);

@@ -81,8 +81,8 @@ export class Player {
 
   move(steps: number): void {
     this.playing = false;
-    const count = this.steps + 1;
-    this.seconds = ((this.step + steps + count) % count) / this.fps;
+    // not from the first pose back to the last one: that would count as having seen the clip
+    this.seconds = (Math.max(0, this.step + steps) % (this.steps + 1)) / this.fps;
     this.noteEnd();
     this.onChange();
   }
