@@ -36,6 +36,7 @@ export class Questions {
   private alive = Date.now();
   private leaseMs = 60_000;
   private ended = false;
+  private explained = false;
   private wake: () => void = () => {};
   lastActive = Date.now();
 
@@ -128,16 +129,17 @@ export class Questions {
         continue;
       }
       try {
-        const hungry = this.queue.length === 0;
+        // who waits is told why at once; then the broker answers when there is more
+        const wait = this.queue.length === 0 && !this.explained ? 0 : waitMs;
         const response = await labeling.lease(
-          { runId: this.run, waitMs, count: Math.max(1, Math.min(4, wanted)), maxClips: innerWidth >= 1024 ? 8 : 2 },
+          { runId: this.run, waitMs: wait, count: Math.min(4, wanted), maxClips: innerWidth >= 1024 ? 8 : 2 },
           within(waitMs + 15_000),
         );
         this.backoff.reset();
         this.events.connection(true);
+        this.explained = response.questions.length === 0 && (this.explained || this.queue.length === 0);
         this.take(response);
-        // with a reason at once there is no sense in asking without a pause
-        if (response.questions.length === 0) await this.pause(hungry ? 1_500 : 4_000);
+        if (response.questions.length === 0 && wait > 0) await this.pause(1_500);
       } catch (failure) {
         if (isSignedOut(failure)) return this.events.signedOut();
         if (isFinal(failure)) {
