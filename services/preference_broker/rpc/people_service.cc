@@ -8,6 +8,11 @@
 namespace backflip::broker {
 namespace {
 
+absl::Status CheckSecret(const std::string& secret) {
+  if (secret.empty()) return absl::InvalidArgumentError("secret is missing: it is what follows #invite= in the link");
+  return CheckText("secret", secret, 256);
+}
+
 class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
  public:
   PeopleServiceImpl(Core core, FeedNumberer* numberer) : core_(core), numberer_(numberer) {}
@@ -25,7 +30,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                                            const v1::DescribeInviteRequest* request,
                                            v1::InviteDescription* response) override {
     return Unary(core_, "PeopleService/DescribeInvite", context, [=](Connection& connection, const Caller&) -> absl::Status {
-      RETURN_IF_ERROR(CheckText("secret", request->secret(), 256));
+      RETURN_IF_ERROR(CheckSecret(request->secret()));
       ASSIGN_OR_RETURN(*response, broker::DescribeInvite(connection, request->secret()));
       return absl::OkStatus();
     });
@@ -35,7 +40,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                                          v1::AcceptInviteResponse* response) override {
     return Unary(core_, "PeopleService/AcceptInvite", context, [=](Connection& connection, const Caller&) -> absl::Status {
       RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
-      RETURN_IF_ERROR(CheckText("secret", request->secret(), 256));
+      RETURN_IF_ERROR(CheckSecret(request->secret()));
       if (!request->outside_id().empty()) RETURN_IF_ERROR(CheckName("outside_id", request->outside_id()));
       ASSIGN_OR_RETURN(*response, broker::AcceptInvite(connection, *request));
       return absl::OkStatus();

@@ -1,0 +1,344 @@
+// What a labeler's own answers are checked by, rankings, and overlap that grows.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "services/preference_broker/store/leases.h"
+#include "services/preference_broker/store/questions.h"
+#include "services/preference_broker/store/rules.h"
+#include "tests/support/test_broker.h"
+#include "tests/support/test_database.h"
+
+namespace backflip::testing {
+namespace {
+
+using broker::Role;
+using ::testing::HasSubstr;
+using Labeling = v1::LabelingService::Stub;
+
+template <typename T>
+absl::StatusCode Code(const absl::StatusOr<T>& result) {
+  return result.status().code();
+}
+
+class Checks : public ::testing::Test {
+ protected:
+  void Open(int questions, const std::string& spec, int overlap = 1) {
+    run_ = broker_.CreateRun(absl::StrCat("labels: 1000 seed: 5 ", spec));
+    (void)broker_.Claim(Role::kLearner);
+    trainer_ = broker_.Claim(Role::kTrainer);
+    clips_ = broker_.Upload(run_.id(), 0, 2 * questions);
+    ASSERT_TRUE(broker_.Open(run_.id(), trainer_.epoch(), 0, clips_, overlap).ok());
+  }
+  void OpenRanking(int clips) {
+    v1::OpenQuestionsRequest request;
+    request.set_run_id(run_.id());
+    request.set_epoch(trainer_.epoch());
+    request.set_round(1);
+    v1::NewQuestion* question = request.add_questions();
+    question->set_purpose(v1::TRAIN);
+    ranked_ = broker_.Upload(run_.id(), 1, clips);
+    for (const std::string& id : ranked_) question->add_clip_ids(id);
+    const Peer& peer = broker_.As(Role::kTrainer);
+    const auto opened = peer.Call(peer.training, &v1::TrainingService::Stub::OpenQuestions, request);
+    ASSERT_TRUE(opened.ok()) << opened.status();
+  }
+  // Gold: the clip of even index is better.
+  void AddGold(const std::string& use, int from, int pairs) {
+    for (int i = from; i < from + pairs; ++i) {
+      Sql(absl::StrCat("INSERT INTO gold_pairs (run_id, first_clip, second_clip, answer, explanation, use) "
+                       "SELECT ", run_.id(), ", a.id, b.id, 'LEFT', 'it flips', '", use, "' FROM clips a, clips b "
+                       "WHERE a.sha256 = decode('", clips_[2 * i], "', 'hex') AND b.sha256 = decode('",
+                       clips_[2 * i + 1], "', 'hex')"));
+    }
+  }
+  absl::StatusOr<v1::LeaseResponse> Lease(const Peer& peer, int count = 1, int max_clips = 2) {
+    v1::LeaseRequest request;
+    request.set_count(count);
+    request.set_max_clips(max_clips);
+    return peer.Call(peer.labeling, &Labeling::Lease, request);
+  }
+  static v1::SubmitRequest Answer(const std::string& lease, v1::Choice choice, int decision_ms = 3000) {
+    v1::SubmitRequest request;
+    request.set_lease_id(lease);
+    request.set_idempotency_key(NewId());
+    request.mutable_answer()->set_choice(choice);
+    request.mutable_timing()->set_decision_ms(decision_ms);
+    return request;
+  }
+  static absl::StatusOr<v1::SubmitResponse> Submit(const Peer& peer, const v1::SubmitRequest& request) {
+    return peer.Call(peer.labeling, &Labeling::Submit, request);
+  }
+  // As a clip that is told from others by its poses.
+  static float Value(const v1::ShownClip& clip) { return clip.poses().poses(0); }
+  // The side with the smaller value: of a pair of neighbours, the even one.
+  static v1::Choice Even(const v1::Question& question) {
+    return Value(question.clips(0)) < Value(question.clips(1)) ? v1::LEFT : v1::RIGHT;
+  }
+  std::vector<broker::FeedEntry> Feed() {
+    broker::Connection connection(broker_.database(), "test", nullptr);
+    EXPECT_TRUE(broker::NumberLabels(connection, run_.id()).ok());
+    auto feed = broker::ReadFeed(connection, run_.id(), 1, 1000);
+    EXPECT_TRUE(feed.ok()) << feed.status();
+    return feed.ok() ? *feed : std::vector<broker::FeedEntry>();
+  }
+  std::string Sql(const std::string& sql) { return Query(broker_.database(), sql); }
+  void EnforceRules(const std::string& name) {
+    broker::Connection connection(broker_.database(), "test", nullptr);
+    broker::RunCache runs;
+    const absl::Status status = broker::EnforceRules(
+        connection, runs, std::stoll(Sql("SELECT id FROM callers WHERE name = '" + name + "'")), run_.id());
+    EXPECT_TRUE(status.ok()) << status;
+  }
+
+  TestBroker broker_;
+  v1::Run run_;
+  v1::ClaimResponse trainer_;
+  std::vector<std::string> clips_, ranked_;
+};
+
+TEST_F(Checks, ARankingNamesEachClipOnceAndReachesTheFeedInTheQuestionsOrder) {
+  Open(0, "");
+  OpenRanking(4);
+  const Peer& peer = broker_.As(Role::kLabeler);
+  EXPECT_EQ(Lease(peer)->none(), v1::NEEDS_MORE_CLIPS_ON_SCREEN);
+  const auto leased = Lease(peer, 1, 4);
+  ASSERT_EQ(leased->questions_size(), 1);
+  const v1::Question& question = leased->questions(0);
+  ASSERT_EQ(question.clips_size(), 4);
+  const auto rank = [&](const std::string& text) {
+    v1::SubmitRequest request = Answer(question.lease_id(), v1::LEFT);
+    *request.mutable_answer() = Parse<v1::Answer>(text);
+    return Submit(peer, request);
+  };
+  for (const char* bad :
+       {"choice: LEFT", "ranking {}", "ranking { groups { positions: [0, 1] } groups { positions: 2 } }",
+        "ranking { groups { positions: [0, 1, 2, 2] } }", "ranking { groups { positions: [0, 1, 2, 3] } groups {} }",
+        "ranking { groups { positions: [0, 1, 2, 4] } }", "ranking { groups { positions: [0, 1, 2, -1] } }"}) {
+    EXPECT_EQ(Code(rank(bad)), absl::StatusCode::kInvalidArgument) << bad;
+  }
+  // best: the smallest value; the middle two are equal
+  std::vector<int> order = {0, 1, 2, 3};
+  std::sort(order.begin(), order.end(), [&](int a, int b) { return Value(question.clips(a)) < Value(question.clips(b)); });
+  const std::string text = absl::StrCat("ranking { groups { positions: ", order[0], " } groups { positions: [", order[2],
+                                        ", ", order[1], "] } groups { positions: ", order[3], " } }");
+  ASSERT_TRUE(rank(text).ok());
+  const auto feed = Feed();
+  ASSERT_EQ(feed.size(), 1u);
+  ASSERT_EQ(feed[0].entry.clip_ids_size(), 4);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(feed[0].entry.clip_ids(i), ranked_[i]);
+  const v1::Ranking& ranking = feed[0].entry.answer().ranking();
+  ASSERT_EQ(ranking.groups_size(), 3);
+  EXPECT_EQ(ranking.groups(0).positions(0), 0);
+  EXPECT_EQ(ranking.groups(2).positions(0), 3);
+  EXPECT_EQ(Sql("SELECT labels FROM runs"), "1");
+}
+
+TEST_F(Checks, GoldAndRepeatsComeAtTheirSharesAndLookLikeAllOthers) {
+  Open(160, "quality { gold_share: 0.2 repeat_share: 0.2 max_one_sided: 0 max_fast_answers: 0 }");
+  AddGold("CHECK", 0, 60);
+  const Peer& peer = broker_.As(Role::kLabeler);
+  for (int i = 0; i < 150; ++i) {
+    const auto leased = Lease(peer);
+    ASSERT_TRUE(leased.ok()) << leased.status();
+    ASSERT_EQ(leased->questions_size(), 1);
+    v1::Question question = leased->questions(0);
+    const auto label = Submit(peer, Answer(question.lease_id(), Even(question)));
+    ASSERT_TRUE(label.ok()) << label.status();
+    EXPECT_FALSE(label->has_feedback());
+    // nothing but the lease and the clips tells questions apart
+    question.clear_lease_id();
+    question.clear_clips();
+    EXPECT_EQ(question.DebugString(),
+              Parse<v1::Question>(absl::StrCat("lease_ms: 60000 text: 'Which is better?' playback_fps: 40 "
+                                               "must_play_once: true run_id: ", run_.id())).DebugString());
+  }
+  const int gold = std::stoi(Sql("SELECT count(*) FROM questions WHERE purpose = 'GOLD'"));
+  const int repeats = std::stoi(Sql("SELECT count(*) FROM questions WHERE purpose = 'REPEAT'"));
+  EXPECT_GT(gold, 15);
+  EXPECT_LT(gold, 45);
+  EXPECT_GT(repeats, 12);
+  EXPECT_LT(repeats, 45);
+  // each at most once, sides of repeats swapped, at least twenty answers later
+  EXPECT_EQ(Sql("SELECT count(*) - count(DISTINCT gold_id) FROM questions WHERE purpose = 'GOLD'"), "0");
+  EXPECT_EQ(Sql("SELECT count(*) FROM questions r JOIN leases a ON a.question_id = r.id "
+                "JOIN leases b ON b.question_id = r.repeat_of WHERE a.turned = b.turned"),
+            "0");
+  EXPECT_EQ(Sql("SELECT count(*) FROM questions r JOIN labels a ON a.question_id = r.id JOIN labels b ON "
+                "b.question_id = r.repeat_of WHERE (SELECT count(*) FROM labels l WHERE l.id > b.id AND l.id < a.id) < 20"),
+            "0");
+  int counted = 0;
+  for (const broker::FeedEntry& item : Feed()) {
+    counted += item.entry.purpose() == v1::TRAIN;
+    EXPECT_EQ(item.entry.has_expected(), item.entry.purpose() == v1::GOLD);
+    // the even clip is the first of every pair
+    EXPECT_EQ(item.entry.answer().choice(), v1::LEFT);
+    EXPECT_EQ(item.entry.expected().choice(), item.entry.has_expected() ? v1::LEFT : v1::CHOICE_UNSPECIFIED);
+    EXPECT_EQ(item.entry.round(), item.entry.purpose() == v1::TRAIN ? 0 : -1);
+  }
+  EXPECT_EQ(Sql("SELECT labels FROM runs"), absl::StrCat(counted));
+  EXPECT_EQ(counted + gold + repeats, 150);
+  // teachers are asked nothing but what the run is to learn
+  EXPECT_EQ(Sql("SELECT count(*) FROM questions WHERE made_for IS NULL AND purpose <> 'TRAIN'"), "0");
+}
+
+TEST_F(Checks, ANewLabelerQualifiesFirstWithFeedback) {
+  Open(4, "quality { qualification: 3 }");
+  AddGold("QUALIFY", 0, 2);
+  AddGold("SHOW", 2, 1);
+  const Peer& peer = broker_.As(Role::kLabeler);
+  const auto session = peer.Call(peer.labeling, &Labeling::GetSession, v1::GetSessionRequest());
+  EXPECT_TRUE(session->guide_unread());
+  EXPECT_EQ(session->qualification_left(), 2);  // no more than there are
+  const auto guide = peer.Call(peer.labeling, &Labeling::GetGuide, v1::GetGuideRequest());
+  ASSERT_TRUE(guide.ok()) << guide.status();
+  ASSERT_EQ(guide->examples_size(), 1);
+  EXPECT_EQ(guide->examples(0).answer().choice(), v1::LEFT);
+  EXPECT_EQ(guide->examples(0).clips_size(), 2);
+  EXPECT_FALSE(peer.Call(peer.labeling, &Labeling::GetSession, v1::GetSessionRequest())->guide_unread());
+  const auto leased = Lease(peer, 4);
+  ASSERT_EQ(leased->questions_size(), 2);
+  EXPECT_EQ(Lease(peer)->questions_size(), 0);
+  for (int i = 0; i < 2; ++i) {
+    const v1::Question& question = leased->questions(i);
+    EXPECT_TRUE(question.practice());
+    const v1::Choice right = Even(question), wrong = right == v1::LEFT ? v1::RIGHT : v1::LEFT;
+    const auto label = Submit(peer, Answer(question.lease_id(), i == 0 ? right : wrong));
+    ASSERT_TRUE(label.ok()) << label.status();
+    EXPECT_EQ(label->feedback().correct(), i == 0);
+    EXPECT_EQ(label->feedback().expected().choice(), right);
+    EXPECT_EQ(label->feedback().explanation(), "it flips");
+  }
+  EXPECT_FALSE(Lease(peer)->questions(0).practice());
+  EXPECT_EQ(Lease(broker_.As(Role::kTeacher))->questions_size(), 1);
+  EXPECT_EQ(Sql("SELECT labels FROM runs"), "0");
+}
+
+TEST_F(Checks, AQuestionThatPeopleDisagreeOnWantsMoreAnswersUpToTheCap) {
+  Open(1, "queries { max_overlap: 3 }", 2);
+  std::vector<v1::Choice> wanted = {v1::LEFT, v1::RIGHT, v1::LEFT};
+  for (int i = 0; i < 3; ++i) {
+    const Peer& peer = broker_.As(Role::kLabeler, absl::StrCat("labeler", i));
+    const auto leased = Lease(peer);
+    ASSERT_EQ(leased->questions_size(), 1) << i;
+    const v1::Choice even = Even(leased->questions(0)), odd = even == v1::LEFT ? v1::RIGHT : v1::LEFT;
+    ASSERT_TRUE(Submit(peer, Answer(leased->questions(0).lease_id(), wanted[i] == v1::LEFT ? even : odd)).ok());
+    EXPECT_EQ(Sql("SELECT overlap || ' ' || open_slots FROM questions"), i == 0 ? "2 1" : i == 1 ? "3 1" : "3 0");
+  }
+  EXPECT_EQ(Lease(broker_.As(Role::kLabeler, "more"))->questions_size(), 0);
+  EXPECT_EQ(Feed()[0].entry.overlap(), 3);
+}
+
+TEST_F(Checks, AQuestionThatPeopleAgreeOnDoesNotGrow) {
+  Open(1, "queries { max_overlap: 5 }", 2);
+  for (int i = 0; i < 2; ++i) {
+    const Peer& peer = broker_.As(Role::kLabeler, absl::StrCat("labeler", i));
+    const auto leased = Lease(peer);
+    ASSERT_TRUE(Submit(peer, Answer(leased->questions(0).lease_id(), Even(leased->questions(0)))).ok());
+  }
+  EXPECT_EQ(Sql("SELECT overlap FROM questions"), "2");
+}
+
+TEST_F(Checks, ARuleWarnsThenPausesAndTellsBothSides) {
+  Open(20, "quality { max_cannot_tells: 3 max_fast_answers: 0 }");
+  const Peer& peer = broker_.As(Role::kLabeler);
+  const auto cannot_tell = [&] {
+    const auto leased = Lease(peer);
+    ASSERT_EQ(leased->questions_size(), 1) << leased->DebugString();
+    ASSERT_TRUE(Submit(peer, Answer(leased->questions(0).lease_id(), v1::CANNOT_TELL)).ok());
+  };
+  for (int i = 0; i < 3; ++i) cannot_tell();
+  EnforceRules("labeler");
+  const auto warned = Lease(peer);
+  EXPECT_EQ(warned->questions_size(), 1);
+  EXPECT_THAT(warned->message(), HasSubstr("3 answers in a row were cannot tell"));
+  ASSERT_TRUE(Submit(peer, Answer(warned->questions(0).lease_id(), v1::CANNOT_TELL)).ok());
+  for (int i = 0; i < 2; ++i) cannot_tell();
+  EnforceRules("labeler");
+  const auto paused = Lease(peer);
+  EXPECT_EQ(paused->none(), v1::YOU_ARE_PAUSED);
+  EXPECT_THAT(paused->message(), HasSubstr("You are paused"));
+  EXPECT_EQ(Sql("SELECT string_agg(action, ', ' ORDER BY id) FROM audit WHERE action LIKE '%rule'"),
+            "warned by a rule, paused by a rule");
+}
+
+TEST_F(Checks, FastAndOneSidedAnswersAreSeenWithoutBeingAskedFor) {
+  // a clip takes 75 ms
+  Open(20, "quality { max_fast_answers: 5 }");
+  const Peer& peer = broker_.As(Role::kLabeler);
+  for (int i = 0; i < 6; ++i) {
+    const auto leased = Lease(peer);
+    ASSERT_TRUE(Submit(peer, Answer(leased->questions(0).lease_id(), i % 2 == 0 ? v1::LEFT : v1::RIGHT, 10)).ok());
+  }
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  while (Sql("SELECT reason FROM callers WHERE name = 'labeler'").empty() && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  EXPECT_THAT(Sql("SELECT reason FROM callers WHERE name = 'labeler'"), HasSubstr("faster than a clip"));
+}
+
+TEST_F(Checks, NoMoreIsAskedAfterTheEndOfAsking) {
+  Open(2, "");
+  const Peer& peer = broker_.As(Role::kLabeler);
+  const auto held = Lease(peer);
+  const Peer& operator_peer = broker_.As(Role::kOperator);
+  v1::StopAskingRequest stop;
+  stop.set_run_id(run_.id());
+  for (int i = 0; i < 2; ++i) {
+    const auto run = operator_peer.Call(operator_peer.runs, &v1::RunService::Stub::StopAsking, stop);
+    ASSERT_TRUE(run.ok()) << run.status();
+    EXPECT_TRUE(run->asking_stopped());
+  }
+  EXPECT_EQ(Lease(peer)->none(), v1::BUDGET_SPENT);
+  const auto opened = broker_.Open(run_.id(), trainer_.epoch(), 1, clips_);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_TRUE(opened->opened());
+  EXPECT_EQ(opened->questions_size(), 0);
+  // what was given out may be answered
+  EXPECT_TRUE(Submit(peer, Answer(held->questions(0).lease_id(), v1::LEFT)).ok());
+}
+
+TEST_F(Checks, PaidTimeIsNoMoreThanHasPassed) {
+  Open(3, "");
+  const Peer& peer = broker_.As(Role::kLabeler);
+  const absl::Time start = absl::Now();
+  const auto leased = Lease(peer, 3);
+  for (const v1::Question& question : leased->questions()) {
+    v1::SubmitRequest request = Answer(question.lease_id(), v1::LEFT, 600'000);
+    request.mutable_timing()->set_active_ms(600'000);
+    ASSERT_TRUE(Submit(peer, request).ok());
+  }
+  const auto session = peer.Call(peer.labeling, &Labeling::GetSession, v1::GetSessionRequest());
+  EXPECT_EQ(session->answers(), 3);
+  EXPECT_EQ(session->answers_today(), 3);
+  EXPECT_LE(session->active_ms(), absl::ToInt64Milliseconds(absl::Now() - start));
+  // waiting for a question, with nothing to answer, is paid too
+  v1::LeaseRequest wait;
+  wait.set_wait_ms(400);
+  EXPECT_EQ(peer.Call(peer.labeling, &Labeling::Lease, wait)->questions_size(), 0);
+  const auto after = peer.Call(peer.labeling, &Labeling::GetSession, v1::GetSessionRequest());
+  EXPECT_GE(after->waiting_ms(), 200);
+  EXPECT_LE(after->waiting_ms() + after->active_ms(), absl::ToInt64Milliseconds(absl::Now() - start));
+}
+
+TEST_F(Checks, NotesAreKeptAsTextAndBounded) {
+  Open(1, "");
+  const Peer& peer = broker_.As(Role::kLabeler);
+  const std::string lease = Lease(peer)->questions(0).lease_id();
+  v1::SubmitRequest request = Answer(lease, v1::LEFT);
+  request.set_note(std::string(501, 'x'));
+  EXPECT_EQ(Code(Submit(peer, request)), absl::StatusCode::kInvalidArgument);
+  request.set_note("bell\x07");
+  EXPECT_EQ(Code(Submit(peer, request)), absl::StatusCode::kInvalidArgument);
+  request.set_note("<script>alert(1)</script>'; DROP TABLE labels; --");
+  ASSERT_TRUE(Submit(peer, request).ok());
+  EXPECT_EQ(Sql("SELECT note FROM labels"), request.note());
+}
+
+}  // namespace
+}  // namespace backflip::testing

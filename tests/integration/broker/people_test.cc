@@ -1,0 +1,327 @@
+// Invites, states and retractions: who gets in, who is let go, and what stays of them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "tests/support/test_broker.h"
+#include "tests/support/test_database.h"
+
+namespace backflip::testing {
+namespace {
+
+using broker::Role;
+using ::testing::HasSubstr;
+using People = v1::PeopleService::Stub;
+using Labeling = v1::LabelingService::Stub;
+
+template <typename T>
+absl::StatusCode Code(const absl::StatusOr<T>& result) {
+  return result.status().code();
+}
+
+class PeopleTest : public ::testing::Test {
+ protected:
+  static v1::InviteRequest Personal(const std::string& name) {
+    v1::InviteRequest request;
+    request.set_request_id(NewId());
+    request.set_role(v1::INVITE_LABELER);
+    request.set_name(name);
+    return request;
+  }
+  absl::StatusOr<v1::InviteResponse> Invite(const v1::InviteRequest& request) {
+    const Peer& peer = broker_.As(Role::kOperator);
+    return peer.Call(peer.people, &People::Invite, request);
+  }
+  std::string Secret(const v1::InviteRequest& request) {
+    const auto invite = Invite(request);
+    EXPECT_TRUE(invite.ok()) << invite.status();
+    return invite.ok() ? invite->secret() : "";
+  }
+  // As a browser that has no token yet.
+  absl::StatusOr<v1::InviteDescription> Describe(const std::string& secret) {
+    v1::DescribeInviteRequest request;
+    request.set_secret(secret);
+    return nobody_.Call(nobody_.people, &People::DescribeInvite, request);
+  }
+  absl::StatusOr<v1::AcceptInviteResponse> Accept(const std::string& secret, const std::string& outside_id = "",
+                                                  const std::string& request_id = NewId()) {
+    v1::AcceptInviteRequest request;
+    request.set_secret(secret);
+    request.set_outside_id(outside_id);
+    request.set_request_id(request_id);
+    return nobody_.Call(nobody_.people, &People::AcceptInvite, request);
+  }
+  Peer With(const std::string& token) { return Peer(rpc::Client(broker_.address(), token)); }
+  static absl::StatusOr<v1::Session> GetSession(const Peer& peer, int64_t run_id = 0) {
+    v1::GetSessionRequest request;
+    request.set_run_id(run_id);
+    return peer.Call(peer.labeling, &Labeling::GetSession, request);
+  }
+  void OpenRun(int questions, const std::string& spec = "labels: 1000", int overlap = 1) {
+    run_ = broker_.CreateRun(spec);
+    (void)broker_.Claim(Role::kLearner);
+    const v1::ClaimResponse trainer = broker_.Claim(Role::kTrainer);
+    ASSERT_TRUE(broker_.Open(run_.id(), trainer.epoch(), 0, broker_.Upload(run_.id(), 0, 2 * questions), overlap).ok());
+  }
+  static absl::StatusOr<v1::LeaseResponse> Lease(const Peer& peer, int64_t run_id = 0) {
+    v1::LeaseRequest request;
+    request.set_run_id(run_id);
+    return peer.Call(peer.labeling, &Labeling::Lease, request);
+  }
+  static absl::StatusOr<v1::SubmitResponse> AnswerOne(const Peer& peer, v1::Choice choice = v1::LEFT) {
+    const auto leased = Lease(peer);
+    if (!leased.ok()) return leased.status();
+    if (leased->questions_size() == 0) return absl::NotFoundError(v1::NothingToLabel_Name(leased->none()));
+    v1::SubmitRequest request;
+    request.set_lease_id(leased->questions(0).lease_id());
+    request.set_idempotency_key(NewId());
+    request.mutable_answer()->set_choice(choice);
+    return peer.Call(peer.labeling, &Labeling::Submit, request);
+  }
+  absl::StatusOr<v1::Labeler> SetState(const std::string& name, v1::LabelerState state, Role as = Role::kOperator) {
+    const Peer& peer = broker_.As(as);
+    v1::SetLabelerStateRequest request;
+    request.set_name(name);
+    request.set_state(state);
+    request.set_reason("too fast");
+    return peer.Call(peer.people, &People::SetLabelerState, request);
+  }
+  std::string Sql(const std::string& sql) { return Query(broker_.database(), sql); }
+
+  TestBroker broker_;
+  Peer nobody_{rpc::Client(broker_.address(), "")};
+  v1::Run run_;
+};
+
+TEST_F(PeopleTest, ALinkIsUsedUpByStartAndNotByLooking) {
+  const std::string secret = Secret(Personal("Ada"));
+  EXPECT_EQ(secret.size(), 43u);
+  for (int i = 0; i < 3; ++i) {
+    const auto invite = Describe(secret);
+    ASSERT_TRUE(invite.ok()) << invite.status();
+    EXPECT_EQ(invite->name(), "Ada");
+    EXPECT_FALSE(invite->needs_outside_id());
+  }
+  const auto accepted = Accept(secret);
+  ASSERT_TRUE(accepted.ok()) << accepted.status();
+  EXPECT_EQ(accepted->token().size(), 43u);
+  EXPECT_EQ(accepted->role(), v1::INVITE_LABELER);
+  const auto session = GetSession(With(accepted->token()));
+  ASSERT_TRUE(session.ok()) << session.status();
+  EXPECT_EQ(session->name(), "Ada");
+  EXPECT_EQ(Code(Accept(secret)), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(Describe(secret).status().message()), HasSubstr("used before"));
+  // stored by hash alone
+  EXPECT_EQ(Sql("SELECT count(*) FROM tokens WHERE encode(sha256, 'escape') LIKE '%" + accepted->token() + "%'"), "0");
+}
+
+TEST_F(PeopleTest, ARepeatedStartGivesOneToken) {
+  const std::string secret = Secret(Personal("Ada")), id = NewId();
+  const auto lost = Accept(secret, "", id);
+  const auto again = Accept(secret, "", id);
+  ASSERT_TRUE(lost.ok() && again.ok()) << again.status();
+  EXPECT_TRUE(GetSession(With(again->token())).ok());
+  EXPECT_EQ(Code(GetSession(With(lost->token()))), absl::StatusCode::kUnauthenticated);
+  EXPECT_EQ(Sql("SELECT count(*) FROM callers WHERE name = 'Ada'"), "1");
+}
+
+TEST_F(PeopleTest, ARepeatedInviteVoidsTheLinkBefore) {
+  const v1::InviteRequest request = Personal("Ada");
+  const std::string first = Secret(request), second = Secret(request);
+  EXPECT_EQ(Code(Describe(first)), absl::StatusCode::kNotFound);
+  EXPECT_TRUE(Describe(second).ok());
+  v1::InviteRequest other = request;
+  other.set_name("Bob");
+  EXPECT_EQ(Code(Invite(other)), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(Code(Invite(Personal("Ada"))), absl::StatusCode::kAlreadyExists);
+}
+
+TEST_F(PeopleTest, ForgedAndExpiredInvitesAreRefused) {
+  EXPECT_EQ(Code(Describe("a guess")), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Code(Accept("a guess")), absl::StatusCode::kNotFound);
+  const std::string secret = Secret(Personal("Ada"));
+  Sql("UPDATE invites SET expires_at = now()");
+  EXPECT_THAT(std::string(Accept(secret).status().message()), HasSubstr("expired"));
+  v1::InviteRequest past = Personal("Bob");
+  past.set_expires_ms(1);
+  EXPECT_EQ(Code(Invite(past)), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(PeopleTest, NamesAreTextOnOneLine) {
+  for (const std::string& bad : {std::string(), std::string(65, 'x'), std::string("a\nb"), std::string("a\x07") + "b",
+                                 std::string("a\0b", 3), std::string("\xE2\x80\xAE") + "gnp.exe", std::string(" a"),
+                                 std::string("\xC2\x85"), std::string("\xED\xA0\x80")}) {
+    // what is no UTF-8 never leaves the client
+    EXPECT_FALSE(Invite(Personal(bad)).ok()) << bad;
+  }
+  const std::string html = "<b onclick='x'>Zo\xC3\xAB</b>";
+  const auto accepted = Accept(Secret(Personal(html)));
+  ASSERT_TRUE(accepted.ok()) << accepted.status();
+  EXPECT_EQ(accepted->name(), html);
+}
+
+TEST_F(PeopleTest, AGroupMakesOneLabelerForEachOutsideId) {
+  v1::InviteRequest request = Personal("crowd");
+  request.mutable_group()->set_cap(2);
+  request.mutable_group()->set_consent("You answer.\nWe pay.");
+  request.mutable_group()->set_price("12 EUR an hour");
+  request.mutable_group()->set_completion_code("DONE-1");
+  request.set_answers_wanted(2);
+  const std::string secret = Secret(request);
+  const auto invite = Describe(secret);
+  ASSERT_TRUE(invite.ok()) << invite.status();
+  EXPECT_TRUE(invite->needs_outside_id());
+  EXPECT_EQ(invite->price(), "12 EUR an hour");
+  EXPECT_EQ(Code(Accept(secret)), absl::StatusCode::kInvalidArgument);
+  const auto first = Accept(secret, "p1"), again = Accept(secret, "p1"), second = Accept(secret, "p2");
+  ASSERT_TRUE(first.ok() && again.ok() && second.ok()) << second.status();
+  EXPECT_EQ(first->name(), again->name());
+  EXPECT_NE(first->name(), second->name());
+  EXPECT_EQ(Code(Accept(secret, "p3")), absl::StatusCode::kResourceExhausted);
+
+  OpenRun(4);
+  const Peer peer = With(first->token());
+  EXPECT_EQ(GetSession(peer)->completion_code(), "");
+  ASSERT_TRUE(AnswerOne(peer).ok());
+  ASSERT_TRUE(AnswerOne(peer).ok());
+  const auto done = Lease(peer);
+  ASSERT_TRUE(done.ok()) << done.status();
+  EXPECT_EQ(done->none(), v1::SESSION_COMPLETE);
+  EXPECT_EQ(done->completion_code(), "DONE-1");
+  EXPECT_EQ(GetSession(peer)->completion_code(), "DONE-1");
+}
+
+TEST_F(PeopleTest, ALabelerAnswersForTheRunsOfTheirInviteAlone) {
+  OpenRun(2);
+  const v1::Run other = broker_.CreateRun();
+  v1::InviteRequest request = Personal("Ada");
+  request.add_run_ids(other.id());
+  const Peer peer = With(Accept(Secret(request))->token());
+  EXPECT_EQ(Lease(peer)->questions_size(), 0);
+  EXPECT_EQ(Code(Lease(peer, run_.id())), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(Code(GetSession(peer, run_.id())), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(GetSession(peer)->run_id(), other.id());
+  request = Personal("Bob");
+  request.add_run_ids(999);
+  EXPECT_EQ(Code(Invite(request)), absl::StatusCode::kNotFound);
+}
+
+TEST_F(PeopleTest, SignOutEndsAToken) {
+  const Peer peer = With(Accept(Secret(Personal("Ada")))->token());
+  ASSERT_TRUE(peer.Call(peer.people, &People::SignOut, v1::SignOutRequest()).ok());
+  EXPECT_EQ(Code(GetSession(peer)), absl::StatusCode::kUnauthenticated);
+}
+
+TEST_F(PeopleTest, APauseSaysWhyAndEnds) {
+  OpenRun(2);
+  const Peer& peer = broker_.As(Role::kLabeler);
+  ASSERT_TRUE(SetState("labeler", v1::LABELER_PAUSED, Role::kReviewer).ok());
+  const auto paused = Lease(peer);
+  EXPECT_EQ(paused->none(), v1::YOU_ARE_PAUSED);
+  EXPECT_EQ(paused->message(), "too fast");
+  EXPECT_TRUE(GetSession(peer)->paused());
+  ASSERT_TRUE(SetState("labeler", v1::ACTIVE, Role::kReviewer).ok());
+  EXPECT_EQ(Lease(peer)->questions_size(), 1);
+  EXPECT_EQ(Code(SetState("nobody", v1::ACTIVE)), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Sql("SELECT count(*) FROM audit WHERE action = 'set labeler state'"), "2");
+}
+
+TEST_F(PeopleTest, RevokingEndsLeasesAndTokensForGood) {
+  OpenRun(1);
+  const Peer peer = With(Accept(Secret(Personal("Ada")))->token());
+  ASSERT_EQ(Lease(peer)->questions_size(), 1);
+  EXPECT_EQ(Code(SetState("Ada", v1::REVOKED, Role::kReviewer)), absl::StatusCode::kPermissionDenied);
+  ASSERT_TRUE(SetState("Ada", v1::REVOKED).ok());
+  EXPECT_EQ(Sql("SELECT open_slots FROM questions"), "1");
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  while (GetSession(peer).ok() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(50));
+  EXPECT_EQ(Code(GetSession(peer)), absl::StatusCode::kUnauthenticated);
+  EXPECT_EQ(Code(SetState("Ada", v1::ACTIVE)), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(PeopleTest, ForgettingErasesThePersonAndKeepsTheLabels) {
+  OpenRun(2);
+  v1::InviteRequest request = Personal("crowd");
+  request.mutable_group()->set_cap(2);
+  const auto accepted = Accept(Secret(request), "prolific-77");
+  const Peer peer = With(accepted->token());
+  ASSERT_TRUE(AnswerOne(peer).ok());
+  ASSERT_EQ(Lease(peer)->questions_size(), 1);
+  const Peer& operator_peer = broker_.As(Role::kOperator);
+  v1::ForgetLabelerRequest forget;
+  forget.set_name(accepted->name());
+  const auto forgotten = operator_peer.Call(operator_peer.people, &People::ForgetLabeler, forget);
+  ASSERT_TRUE(forgotten.ok()) << forgotten.status();
+  EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "1");
+  EXPECT_EQ(Sql("SELECT sum(open_slots) FROM questions"), "1");
+  for (const std::string& trace : {accepted->name(), std::string("prolific-77")}) {
+    EXPECT_EQ(Sql(absl::StrCat("SELECT (SELECT count(*) FROM callers c WHERE c::text LIKE '%", trace,
+                               "%') + (SELECT count(*) FROM audit a WHERE a::text LIKE '%", trace, "%')")),
+              "0");
+  }
+  const auto labelers = operator_peer.Call(operator_peer.people, &People::ListLabelers, v1::ListLabelersRequest());
+  ASSERT_TRUE(labelers.ok()) << labelers.status();
+  bool listed = false;
+  for (const v1::Labeler& labeler : labelers->labelers()) {
+    if (labeler.name() == forgotten->name()) listed = labeler.labels() == 1;
+  }
+  EXPECT_TRUE(listed);
+}
+
+TEST_F(PeopleTest, RetractionReopensQuestionsOnceAndIsInTheFeed) {
+  OpenRun(3);
+  const Peer& peer = broker_.As(Role::kLabeler);
+  const Peer& other = broker_.As(Role::kLabeler, "other");
+  ASSERT_TRUE(AnswerOne(peer).ok());
+  ASSERT_TRUE(AnswerOne(peer).ok());
+  ASSERT_TRUE(AnswerOne(other).ok());
+  EXPECT_EQ(Lease(other)->questions_size(), 0);
+  const Peer& operator_peer = broker_.As(Role::kOperator);
+  v1::RetractLabelsRequest request;
+  request.set_request_id(NewId());
+  request.set_name("labeler");
+  for (int i = 0; i < 2; ++i) {
+    const auto retracted = operator_peer.Call(operator_peer.people, &People::RetractLabels, request);
+    ASSERT_TRUE(retracted.ok()) << retracted.status();
+    EXPECT_EQ(retracted->labels(), 2);
+    EXPECT_EQ(retracted->reopened_questions(), 2);
+  }
+  EXPECT_EQ(Sql("SELECT count(*) FROM labels WHERE retraction"), "2");
+  EXPECT_EQ(Sql("SELECT count(*) FROM audit WHERE action = 'retract labels'"), "1");
+  EXPECT_EQ(Sql("SELECT count(*) FROM questions q WHERE q.overlap <> q.open_slots + "
+                "(SELECT count(*) FROM leases l WHERE l.question_id = q.id AND l.holds_slot)"),
+            "0");
+  ASSERT_TRUE(AnswerOne(other).ok());
+  ASSERT_TRUE(AnswerOne(other).ok());
+  request.set_name("other");
+  EXPECT_EQ(Code(operator_peer.Call(operator_peer.people, &People::RetractLabels, request)),
+            absl::StatusCode::kAlreadyExists);
+}
+
+TEST_F(PeopleTest, ScenesAreStoredByHashAndRunsNameStoredOnes) {
+  const Peer& operator_peer = broker_.As(Role::kOperator);
+  v1::PutSceneRequest put;
+  put.set_glb(std::string("glTF\x02\0\0\0\x0c\0\0\0", 12));
+  const auto scene = operator_peer.Call(operator_peer.bundles, &v1::BundleService::Stub::PutScene, put);
+  ASSERT_TRUE(scene.ok()) << scene.status();
+  const Peer& peer = broker_.As(Role::kLabeler);
+  v1::GetSceneRequest get;
+  get.set_scene_hash(scene->scene_hash());
+  EXPECT_EQ(peer.Call(peer.labeling, &Labeling::GetScene, get)->glb(), put.glb());
+  get.set_scene_hash(std::string(64, '0'));
+  EXPECT_EQ(Code(peer.Call(peer.labeling, &Labeling::GetScene, get)), absl::StatusCode::kNotFound);
+  put.set_glb("<html>");
+  EXPECT_EQ(Code(operator_peer.Call(operator_peer.bundles, &v1::BundleService::Stub::PutScene, put)),
+            absl::StatusCode::kInvalidArgument);
+  const v1::Run run = broker_.CreateRun();
+  v1::CreateRunRequest create;
+  create.set_request_id(NewId());
+  *create.mutable_task() = run.task();
+  create.mutable_task()->set_scene_hash(std::string(64, '0'));
+  EXPECT_EQ(Code(operator_peer.Call(operator_peer.runs, &v1::RunService::Stub::Create, create)),
+            absl::StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace backflip::testing
