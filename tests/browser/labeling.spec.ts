@@ -398,7 +398,7 @@ test.describe("the ranking page", () => {
     await expectNoViolations(page);
     await page.keyboard.press("Enter");
     await expect.poll(async () => (await stack.labels(person.run))[0]?.answer.ranking?.groups).toEqual([
-      { positions: [2, 0] },
+      { positions: [0, 2] },
       { positions: [3] },
       { positions: [1] },
     ]);

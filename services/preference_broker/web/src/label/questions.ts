@@ -36,7 +36,7 @@ export class Questions {
   private alive = Date.now();
   private leaseMs = 60_000;
   private ended = false;
-  private explained = false;
+  private asked = false;
   private wake: () => void = () => {};
   lastActive = Date.now();
 
@@ -68,7 +68,24 @@ export class Questions {
     this.shown = this.queue.shift();
     this.save();
     this.wake();
+    if (!this.shown && !this.ended) void this.explain();
     return this.shown;
+  }
+
+  // Who waits is told why at once; a call that waits for more may be under way.
+  private async explain(): Promise<void> {
+    try {
+      this.take(await this.lease(0, 1));
+    } catch {
+      // the call that waits tells what is wrong
+    }
+  }
+
+  private lease(wait: number, count: number): Promise<LeaseResponse> {
+    return labeling.lease(
+      { runId: this.run, waitMs: wait, count, maxClips: innerWidth >= 1024 ? 8 : 2 },
+      within(wait + 15_000),
+    );
   }
 
   // An answer was taken back: its question is the next one, before the one on
@@ -129,15 +146,12 @@ export class Questions {
         continue;
       }
       try {
-        // who waits is told why at once; then the broker answers when there is more
-        const wait = this.queue.length === 0 && !this.explained ? 0 : waitMs;
-        const response = await labeling.lease(
-          { runId: this.run, waitMs: wait, count: Math.min(4, wanted), maxClips: innerWidth >= 1024 ? 8 : 2 },
-          within(waitMs + 15_000),
-        );
+        // at first nobody knows whether there is anything
+        const wait = this.asked ? waitMs : 0;
+        const response = await this.lease(wait, Math.min(4, wanted));
+        this.asked = true;
         this.backoff.reset();
         this.events.connection(true);
-        this.explained = response.questions.length === 0 && (this.explained || this.queue.length === 0);
         this.take(response);
         if (response.questions.length === 0 && wait > 0) await this.pause(1_500);
       } catch (failure) {
