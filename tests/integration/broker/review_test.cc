@@ -28,7 +28,9 @@ using Labeling = v1::LabelingService::Stub;
 using Review = v1::ReviewService::Stub;
 using Runs = v1::RunService::Stub;
 
-constexpr char kWithPeople[] = "labels: 1000 seed: 5 lockstep: false";
+// Rules are off: these people answer at once.
+constexpr char kWithPeople[] =
+    "labels: 1000 seed: 5 lockstep: false quality { max_fast_answers: 0 max_cannot_tells: 0 max_one_sided: 0 }";
 
 template <typename T>
 absl::StatusCode Code(const absl::StatusOr<T>& result) {
