@@ -519,6 +519,11 @@ absl::Status Fill() {
   v1::CreateRunRequest create;
   create.set_request_id(base::RandomHex128());
   create.mutable_spec()->set_labels(1'000'000);
+  // these labelers answer as no person may
+  v1::Quality& quality = *create.mutable_spec()->mutable_quality();
+  quality.set_max_fast_answers(0);
+  quality.set_max_cannot_tells(0);
+  quality.set_max_one_sided(0);
   v1::TaskInfo& task = *create.mutable_task();
   task.set_name("load");
   task.set_bundle_hash(base::Sha256Hex(bundle));
