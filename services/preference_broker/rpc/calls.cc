@@ -33,10 +33,9 @@ absl::StatusOr<Caller> Authenticator::Check(Connection& connection, const std::s
   return caller;
 }
 
-void Authenticator::Forget(const std::string& token) {
-  const std::string key = base::Sha256Hex(token);
+void Authenticator::Forget() {
   base::MutexLock lock(&mutex_);
-  known_.erase(key);
+  known_.clear();
 }
 
 absl::Status Gathered::Begin(absl::string_view what, int64_t size, const std::string& sha256, int64_t max_size) {

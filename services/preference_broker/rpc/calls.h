@@ -36,8 +36,9 @@ inline constexpr std::chrono::milliseconds kLookAgain(1000);
 class Authenticator {
  public:
   absl::StatusOr<Caller> Check(Connection& connection, const std::string& token);
-  // The token was revoked through this broker: refused from now on.
-  void Forget(const std::string& token);
+  // Tokens were revoked through this broker: refused from now on. (Those of
+  // other brokers' callers within kTokenMemory.)
+  void Forget();
 
  private:
   static constexpr std::chrono::seconds kTokenMemory{2};

@@ -52,7 +52,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
     return Unary(core_, "PeopleService/SignOut", context,
                  [=, this, token = rpc::BearerToken(*context)](Connection& connection, const Caller&) -> absl::Status {
                    RETURN_IF_ERROR(RevokeToken(connection, token));
-                   core_.authenticator->Forget(token);
+                   core_.authenticator->Forget();
                    return absl::OkStatus();
                  });
   }
@@ -68,7 +68,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
 
   grpc::ServerUnaryReactor* SetLabelerState(grpc::CallbackServerContext* context,
                                             const v1::SetLabelerStateRequest* request, v1::Labeler* response) override {
-    return Unary(core_, "PeopleService/SetLabelerState", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+    return Unary(core_, "PeopleService/SetLabelerState", context, [=, this](Connection& connection, const Caller& caller) -> absl::Status {
       RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
       RETURN_IF_ERROR(CheckPlainText("reason", request->reason(), 500));
       if (request->state() == v1::LABELER_STATE_UNSPECIFIED || !v1::LabelerState_IsValid(request->state())) {
@@ -78,6 +78,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
         return absl::PermissionDeniedError("a reviewer may pause and resume a labeler, but only an operator may revoke one");
       }
       ASSIGN_OR_RETURN(*response, broker::SetLabelerState(connection, caller, *request));
+      core_.authenticator->Forget();
       return absl::OkStatus();
     });
   }
@@ -85,9 +86,10 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   grpc::ServerUnaryReactor* ForgetLabeler(grpc::CallbackServerContext* context,
                                           const v1::ForgetLabelerRequest* request,
                                           v1::ForgetLabelerResponse* response) override {
-    return Unary(core_, "PeopleService/ForgetLabeler", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+    return Unary(core_, "PeopleService/ForgetLabeler", context, [=, this](Connection& connection, const Caller& caller) -> absl::Status {
       RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
       ASSIGN_OR_RETURN(*response, broker::ForgetLabeler(connection, caller, *request));
+      core_.authenticator->Forget();
       return absl::OkStatus();
     });
   }
