@@ -4,7 +4,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -44,12 +44,11 @@ const char* TypeOf(const std::string& file) {
 
 absl::StatusOr<std::string> ReadFile(const std::string& file) {
   std::ifstream in(file, std::ios::binary);
-  std::stringstream bytes;
-  if (!in || !(bytes << in.rdbuf())) {
+  if (!in) {
     return absl::FailedPreconditionError(
         absl::StrCat("cannot read the page '", file, "': ", std::strerror(errno)));
   }
-  return bytes.str();
+  return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
 // RFC 9110, section 13.1.2; tags are compared weakly.
