@@ -493,6 +493,8 @@ export class Labeling {
     const wait = "This page goes on by itself.";
     const said = response.message;
     const show = (title: string, ...more: (Node | string)[]) => {
+      // what is said here need not be said twice
+      if (this.banner.firstElementChild?.textContent === said) this.banner.hidden = true;
       this.showWaiting(title, ...more.filter((part) => part !== ""));
       this.announce(title);
     };
@@ -583,7 +585,7 @@ export class Labeling {
         minutes > 1 ? `You have worked for a while (${minutes} minutes in all). Rest your eyes a little: nothing is lost.` : "Time to rest your eyes a little: nothing is lost.",
         h("button", { type: "button", class: "primary", click: () => this.rest() }, "Take a break"),
       );
-    } else if (session.message) {
+    } else if (session.message && !(session.paused && this.state.kind === "waiting")) {
       this.tell(session.message);
     }
     this.updateCounts();
