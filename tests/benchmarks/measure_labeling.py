@@ -233,7 +233,6 @@ def pgbench_script(database, lease, lease_transaction, submit_transaction):
     caller, question = database.sql(f"SELECT caller_id, question_id FROM leases WHERE id = '{lease}'")[0]
     key, = database.sql(f"SELECT idempotency_key FROM labels WHERE lease_id = '{lease}'")[0]
     fresh = "lpad(to_hex(:{0}a::bigint), 16, '0') || lpad(to_hex(:{0}b::bigint), 16, '0')"
-    leased = False
     # ids are far apart (spread_ids): a number tells what it is
     lines = [rf"\set {name} random(0, 4611686018427387903)" for name in ("la", "lb", "ka", "kb")]
     lines.append(rf"\set caller {int(caller)} + :client_id")
@@ -246,13 +245,13 @@ def pgbench_script(database, lease, lease_transaction, submit_transaction):
         if text == key:
             return f"({fresh.format('k')})"
         if text == lease:
-            return ":id" if leased else f"({fresh.format('l')})"
+            return f"({fresh.format('l')})"
         if text == "{" + lease + "}" or text == '{"' + lease + '"}':
-            return "ARRAY[:id]" if leased else f"ARRAY[{fresh.format('l')}]"
+            return f"ARRAY[{fresh.format('l')}]"
         if text == question:
-            return ":question_id"
+            return ":picked_id"
         if text in ("{" + question + "}", '{"' + question + '"}'):
-            return "ARRAY[:question_id]"
+            return "ARRAY[:picked_id]"
         for known in (lease, key):
             assert known not in text, f"cannot replace {text}"
         return "'" + text.replace("'", "''") + "'"
@@ -262,9 +261,8 @@ def pgbench_script(database, lease, lease_transaction, submit_transaction):
         for statement, parameters in transaction:
             text = re.sub(r"\$(\d+)", lambda match: value(parameters[int(match[1])]), statement)
             text = " ".join(text.split())
-            if "INSERT INTO leases" in statement:
-                lines.append(text + r" \gset")  # gives :id and :question_id
-                leased = True
+            if "SKIP LOCKED" in statement:
+                lines.append(text + r" \gset picked_")  # gives :picked_id
             else:
                 lines.append(text + ";")
         lines.append("COMMIT;")
