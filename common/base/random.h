@@ -17,6 +17,9 @@ std::string RandomHex128();
 // when the order of work changes.
 uint64_t SeedOf(std::initializer_list<uint64_t> keys);
 
+// 64 random bits as a number in [0, 1), all 53 bits of it random.
+inline double UnitInterval(uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1p-53; }
+
 }  // namespace backflip::base
 
 #endif  // BACKFLIP_COMMON_BASE_RANDOM_H_

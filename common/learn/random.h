@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "common/base/random.h"
+
 namespace backflip::learn {
 
 // SplitMix64 (Steele, Lea, Flood 2014) started from a hash of its key.
@@ -24,7 +26,7 @@ class KeyedRandom {
   }
 
   // In [0, 1).
-  double Uniform() { return static_cast<double>(Next() >> 11) * 0x1p-53; }
+  double Uniform() { return base::UnitInterval(Next()); }
 
   // In 0 … bound − 1; the bias for bounds far under 2⁶⁴ is nothing.
   int64_t Below(int64_t bound) {

@@ -12,7 +12,6 @@ namespace backflip::sim {
 namespace {
 
 // draws to [0, 1), from the upper 53 bits
-double Unit(uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1p-53; }
 
 }  // namespace
 
@@ -72,14 +71,14 @@ uint64_t Environment::Draw() {
 }
 
 double Environment::DrawUniform(double bound) {
-  return bound * (2 * Unit(Draw()) - 1);
+  return bound * (2 * base::UnitInterval(Draw()) - 1);
 }
 
 void Environment::DrawNormals(absl::Span<float> normals) {
   // Box and Muller's pairs
   for (size_t i = 0; i < normals.size(); i += 2) {
-    const double radius = std::sqrt(-2 * std::log(1 - Unit(Draw())));
-    const double angle = 2 * M_PI * Unit(Draw());
+    const double radius = std::sqrt(-2 * std::log(1 - base::UnitInterval(Draw())));
+    const double angle = 2 * M_PI * base::UnitInterval(Draw());
     normals[i] = static_cast<float>(radius * std::cos(angle));
     if (i + 1 < normals.size()) {
       normals[i + 1] = static_cast<float>(radius * std::sin(angle));

@@ -25,9 +25,6 @@ uint64_t ContentOf(const std::vector<float>& rewards) {
   return content;
 }
 
-// In [0, 1).
-double Uniform(uint64_t seed) { return static_cast<double>(seed >> 11) * 0x1p-53; }
-
 double ReturnOf(const std::vector<float>& rewards, double myopia) {
   double sum = 0;
   for (const float reward : rewards) sum = sum * myopia + reward;
@@ -79,7 +76,7 @@ Verdict Teacher::Judge(const std::vector<float>& left, const std::vector<float>&
   const uint64_t left_content = ContentOf(left), right_content = ContentOf(right);
   const auto [first, second] = std::minmax(left_content, right_content);
   const auto draw = [&, first = first, second = second](uint64_t kind) {
-    return Uniform(base::SeedOf({seed_, kind, first, second}));
+    return base::UnitInterval(base::SeedOf({seed_, kind, first, second}));
   };
   // drawn for the clip whose content comes first, so that sides do not matter
   const bool left_first = left_content <= right_content;

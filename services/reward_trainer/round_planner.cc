@@ -10,8 +10,7 @@ enum : uint64_t { kOverlapDraw = 0x6f7665726c6170, kProgressDraw = 0x70726f67726
 
 // In [0, 1).
 double Draw(const v1::RunSpec& spec, uint64_t kind, int64_t round, uint64_t place) {
-  const uint64_t bits = base::SeedOf({spec.seed(), kind, static_cast<uint64_t>(round), place});
-  return static_cast<double>(bits >> 11) * 0x1p-53;
+  return base::UnitInterval(base::SeedOf({spec.seed(), kind, static_cast<uint64_t>(round), place}));
 }
 
 }  // namespace

@@ -28,6 +28,11 @@ v1::Answer AnswerFromFields(const pqxx::field& choice, const pqxx::field& rankin
   return answer;
 }
 
+bool Compares(const v1::Answer& answer) {
+  return answer.has_ranking() || answer.choice() == v1::LEFT || answer.choice() == v1::RIGHT ||
+         answer.choice() == v1::TIE;
+}
+
 absl::Status CheckAnswer(absl::string_view field, const v1::Answer& answer, int clips) {
   if (clips == 2) {
     if (answer.has_choice() && answer.choice() != v1::CHOICE_UNSPECIFIED && v1::Choice_IsValid(answer.choice())) {

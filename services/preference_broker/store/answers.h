@@ -19,6 +19,9 @@ v1::Answer AnswerFromFields(const pqxx::field& choice, const pqxx::field& rankin
 // `field`'s name.
 absl::Status CheckAnswer(absl::string_view field, const v1::Answer& answer, int clips);
 
+// Whether it says which clip is better, or that they are alike: what is trained on.
+bool Compares(const v1::Answer& answer);
+
 // The same answer when the question's `clips` are shown in reverse. Its own inverse.
 v1::Choice Turned(v1::Choice choice);
 v1::Answer Turned(const v1::Answer& answer, int clips);

@@ -69,10 +69,8 @@ std::optional<MadeQuestion> MakeGold(Transaction& t, int64_t caller_id, int64_t 
 std::optional<MadeQuestion> MakeRepeat(Transaction& t, int64_t caller_id, int64_t run_id, int32_t max_clips,
                                        uint64_t draw) {
   const pqxx::result old = t.Exec(
-      "SELECT q.id, s.turned FROM (SELECT question_id, lease_id, id FROM labels l "
-      "    WHERE caller_id = $1 AND run_id = $2 AND NOT retraction "
-      "      AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id) "
-      "    ORDER BY id DESC OFFSET $4 LIMIT $5) l "
+      "SELECT q.id, s.turned FROM (SELECT question_id, lease_id, id FROM standing_labels "
+      "    WHERE caller_id = $1 AND run_id = $2 ORDER BY id DESC OFFSET $4 LIMIT $5) l "
       "JOIN leases s ON s.id = l.lease_id JOIN questions q ON q.id = l.question_id "
       "WHERE q.purpose = 'TRAIN' AND q.clips <= $3 AND NOT EXISTS (SELECT FROM questions r "
       "  WHERE r.made_for = $1 AND r.run_id = $2 AND r.repeat_of = q.id AND r.open_slots = 0) ORDER BY l.id",

@@ -110,19 +110,21 @@ absl::Status UnpackPart(const std::string& part, v1::Clip* clip) {
   return absl::OkStatus();
 }
 
+std::optional<int64_t> StoreClip(Transaction& t, int64_t run_id, const PackedClip& clip, bool candidate) {
+  const pqxx::result stored = t.Exec(
+      "INSERT INTO clips (run_id, sha256, iteration, ticket, index, behaviour, picture, physics, truth, candidate) "
+      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (run_id, sha256) DO NOTHING RETURNING id",
+      run_id, Bytes{clip.key}, clip.iteration, clip.ticket, clip.index, Bytes{clip.behaviour}, Bytes{clip.picture},
+      Bytes{clip.physics}, clip.truth.empty() ? std::nullopt : std::optional<Bytes>(Bytes{clip.truth}), candidate);
+  return stored.empty() ? std::nullopt : std::optional<int64_t>(Int(stored[0][0]));
+}
+
 absl::StatusOr<int32_t> StoreClips(Connection& connection, int64_t run_id,
                                    const std::vector<PackedClip>& clips) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<int32_t> {
     // one row a statement: PostgreSQL takes twice as long to read the same bytes
     // as arrays
-    for (const PackedClip& clip : clips) {
-      t.Exec(
-          "INSERT INTO clips (run_id, sha256, iteration, ticket, index, behaviour, picture, physics, truth) "
-          "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (run_id, sha256) DO NOTHING",
-          run_id, Bytes{clip.key}, clip.iteration, clip.ticket, clip.index, Bytes{clip.behaviour},
-          Bytes{clip.picture}, Bytes{clip.physics},
-          clip.truth.empty() ? std::nullopt : std::optional<Bytes>(Bytes{clip.truth}));
-    }
+    for (const PackedClip& clip : clips) StoreClip(t, run_id, clip, /*candidate=*/true);
     const pqxx::result rows = t.Exec(
         "SELECT r.spec, r.labels "
         "  + (SELECT coalesce(sum(q.open_slots), 0) FROM questions q WHERE q.run_id = r.id "

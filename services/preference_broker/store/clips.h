@@ -2,6 +2,7 @@
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_CLIPS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_CLIPS_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,11 @@ PackedClip PackClip(const v1::Clip& clip);
 // Merges one part into `clip`. DATA_LOSS: the bytes are no such part.
 absl::Status UnpackPart(const std::string& part, v1::Clip* clip);
 
-// Stores what is not there yet. Returns how many candidates of its next batch
+// Stores the clip of a run unless one with its key is there: then nothing. One
+// that is no candidate is never chosen by a trainer. Returns its row's id if new.
+std::optional<int64_t> StoreClip(Transaction& t, int64_t run_id, const PackedClip& clip, bool candidate);
+
+// Stores candidates that are not there yet. Returns how many candidates of its next batch
 // the run wants: none once all labels are asked for, else clips_per_batch.
 absl::StatusOr<int32_t> StoreClips(Connection& connection, int64_t run_id,
                                    const std::vector<PackedClip>& clips);

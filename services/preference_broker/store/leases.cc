@@ -5,14 +5,13 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/hash.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "services/preference_broker/store/answers.h"
 #include "services/preference_broker/store/checks.h"
 #include "services/preference_broker/store/clips.h"
+#include "services/preference_broker/store/requests.h"
 #include "services/preference_broker/store/topics.h"
 
 namespace backflip::broker {
@@ -23,54 +22,6 @@ constexpr int64_t kMaxLeasesOfCaller = 64;
 // What is drawn for, among the draws of a run's seed.
 constexpr uint64_t kSideDraw = 0x73696465;   // "side"
 constexpr uint64_t kCheckDraw = 0x63686563;  // "chec"
-
-std::string BodyHash(const google::protobuf::MessageLite& message) {
-  return absl::HexStringToBytes(base::Sha256Hex(message.SerializeAsString()));
-}
-
-// Uniform in [0, 1).
-double Uniform(uint64_t draw) { return static_cast<double>(draw >> 11) * 0x1p-53; }
-
-// The caller as of now, and the runs that they may lease from.
-struct Standing {
-  std::string state;
-  std::string reason;
-  int64_t held = 0;
-  // Of their invite: answers left, -1: without end; complete: nothing is left.
-  int64_t answers_left = -1;
-  bool complete = false;
-  std::string completion_code;
-  std::vector<int64_t> runs;
-};
-
-Standing ReadStanding(Transaction& t, const Caller& caller, int64_t run_id) {
-  const pqxx::row row = t.Exec(
-      "SELECT c.state, c.reason, "
-      "  (SELECT count(*) FROM leases l WHERE l.caller_id = c.id AND l.state = 'LIVE'), "
-      "  coalesce(i.answers_wanted, 0), CASE WHEN i.answers_wanted > 0 THEN "
-      "    (SELECT count(*) FROM leases l WHERE l.caller_id = c.id AND l.state = 'ANSWERED' AND NOT l.copied) END, "
-      "  coalesce(i.minutes_wanted, 0), CASE WHEN i.minutes_wanted > 0 THEN "
-      "    (SELECT coalesce(sum(w.active_ms + w.waiting_ms), 0)::bigint FROM labeler_time w "
-      "      WHERE w.caller_id = c.id) END, "
-      "  coalesce(i.completion_code, ''), "
-      "  ARRAY (SELECT r.id FROM runs r WHERE r.state IN ('QUEUED', 'RUNNING') AND ($2::bigint = 0 OR r.id = $2) "
-      "    AND r.reward = 'PREFERENCES' AND NOT r.asking_stopped AND (r.has_true_reward OR NOT $3::boolean) "
-      "    AND (cardinality(c.run_ids) = 0 OR r.id = ANY (c.run_ids)) ORDER BY r.id) "
-      "FROM callers c LEFT JOIN invites i ON i.id = c.invite_id WHERE c.id = $1",
-      caller.id, run_id, caller.role == Role::kTeacher)[0];
-  Standing standing;
-  standing.state = Text(row[0]);
-  standing.reason = Text(row[1]);
-  standing.held = Int(row[2]);
-  if (!row[4].is_null()) {
-    standing.answers_left = std::max<int64_t>(0, Int(row[3]) - Int(row[4]));
-    standing.complete = standing.answers_left == 0;
-  }
-  if (!row[6].is_null()) standing.complete |= Int(row[6]) >= Int(row[5]) * 60'000;
-  standing.completion_code = Text(row[7]);
-  standing.runs = Ids(row[8]);
-  return standing;
-}
 
 // A run that was asked for by name and has nothing to give.
 absl::Status CheckAskedRun(Transaction& t, const Caller& caller, int64_t run_id) {
@@ -169,7 +120,7 @@ absl::StatusOr<bool> PickOfRun(Transaction& t, RunCache& runs, const Caller& cal
     if (mixed) {
       // A check takes the place of a question, which is left to others: nobody
       // gets one where there is nothing else to answer.
-      const double draw = Uniform(base::SeedOf({seed, kCheckDraw, id, nth}));
+      const double draw = base::UnitInterval(base::SeedOf({seed, kCheckDraw, id, nth}));
       const uint64_t which = base::SeedOf({seed, kCheckDraw, id, nth, 1});
       const bool drawn_side = base::SeedOf({seed, kCheckDraw, id, nth, 2}) % 2 == 1;
       ++nth;
@@ -319,24 +270,17 @@ v1::Answer InOrder(v1::Answer answer) {
   return answer;
 }
 
-bool Counts(v1::Purpose purpose, const v1::Answer& answer, bool surplus) {
-  return !surplus && purpose == v1::TRAIN &&
-         (answer.has_ranking() || answer.choice() == v1::LEFT || answer.choice() == v1::RIGHT ||
-          answer.choice() == v1::TIE);
-}
-
 // Whether the answers that fill the question's slots prefer different things.
 bool Disagree(Transaction& t, int64_t question_id, int clips, int64_t overlap) {
   const pqxx::result rows = t.Exec(
-      "SELECT s.turned, l.choice, l.ranking FROM leases s JOIN labels l ON l.lease_id = s.id AND NOT l.retraction "
-      "  AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id) "
+      "SELECT s.turned, l.choice, l.ranking FROM leases s JOIN standing_labels l ON l.lease_id = s.id "
       "WHERE s.question_id = $1 AND s.state = 'ANSWERED' AND s.holds_slot",
       question_id);
   if (static_cast<int64_t>(rows.size()) < overlap) return false;
   std::string first;
   for (const auto& row : rows) {
     const v1::Answer answer = AnswerFromFields(row[1], row[2]);
-    if (!Counts(v1::TRAIN, answer, false)) continue;
+    if (!Compares(answer)) continue;
     const std::string bytes = InOrder(Bool(row[0]) ? Turned(answer, clips) : answer).SerializeAsString();
     if (first.empty()) first = bytes;
     if (bytes != first) return true;
@@ -354,6 +298,38 @@ absl::Status ShowClip(const pqxx::field& picture, const pqxx::field& truth, v1::
   *shown->mutable_poses() = std::move(*clip.mutable_poses());
   *shown->mutable_true_rewards() = std::move(*clip.mutable_true_rewards());
   return absl::OkStatus();
+}
+
+Standing ReadStanding(Transaction& t, const Caller& caller, int64_t run_id) {
+  const pqxx::row row = t.Exec(
+      "SELECT c.state, c.reason, "
+      "  (SELECT count(*) FROM leases l WHERE l.caller_id = c.id AND l.state = 'LIVE'), "
+      "  coalesce(i.answers_wanted, 0), CASE WHEN i.answers_wanted > 0 THEN "
+      "    (SELECT count(*) FROM leases l WHERE l.caller_id = c.id AND l.state = 'ANSWERED' AND NOT l.copied) END, "
+      "  coalesce(i.minutes_wanted, 0), CASE WHEN i.minutes_wanted > 0 THEN "
+      "    (SELECT coalesce(sum(w.active_ms + w.waiting_ms), 0)::bigint FROM labeler_time w "
+      "      WHERE w.caller_id = c.id) END, "
+      "  coalesce(i.completion_code, ''), "
+      "  ARRAY (SELECT r.id FROM runs r WHERE r.state IN ('QUEUED', 'RUNNING') AND ($2::bigint = 0 OR r.id = $2) "
+      "    AND r.reward = 'PREFERENCES' AND NOT r.asking_stopped AND (r.has_true_reward OR NOT $3::boolean) "
+      "    AND (cardinality(c.run_ids) = 0 OR r.id = ANY (c.run_ids)) ORDER BY r.id), c.name "
+      "FROM callers c LEFT JOIN invites i ON i.id = c.invite_id WHERE c.id = $1",
+      caller.id, run_id, caller.role == Role::kTeacher)[0];
+  Standing standing;
+  standing.name = Text(row[9]);
+  standing.state = Text(row[0]);
+  standing.reason = Text(row[1]);
+  standing.held = Int(row[2]);
+  standing.answers_wanted = Int(row[3]);
+  standing.minutes_wanted = Int(row[5]);
+  if (!row[4].is_null()) {
+    standing.answers_left = std::max<int64_t>(0, standing.answers_wanted - Int(row[4]));
+    standing.complete = standing.answers_left == 0;
+  }
+  if (!row[6].is_null()) standing.complete |= Int(row[6]) >= standing.minutes_wanted * 60'000;
+  standing.completion_code = Text(row[7]);
+  standing.runs = Ids(row[8]);
+  return standing;
 }
 
 absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache& runs, const Caller& caller,
@@ -503,7 +479,7 @@ absl::StatusOr<SubmittedLabel> SubmitLabel(Connection& connection, RunCache& run
         caller.role == Role::kLabeler, lease.question_id, request.idempotency_key(), Bytes{body},
         lease.label != 0 ? std::optional<int64_t>(lease.label) : std::nullopt, choice,
         ranking.has_value() ? std::optional<Bytes>(Bytes{*ranking}) : std::nullopt, label.surplus,
-        Counts(lease.purpose, answer, label.surplus), timing.decision_ms(), timing.active_ms(), timing.loops(),
+        !label.surplus && lease.purpose == v1::TRAIN && Compares(answer), timing.decision_ms(), timing.active_ms(), timing.loops(),
         timing.first_played_ms(), request.client(), request.note())[0][0]);
     ASSIGN_OR_RETURN(const auto run, runs.Get(t, lease.run_id));
     const int32_t max_overlap = run->spec.queries().max_overlap();

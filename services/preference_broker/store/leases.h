@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "backflip/v1/label.pb.h"
 #include "services/preference_broker/store/callers.h"
@@ -15,6 +16,25 @@
 #include "services/preference_broker/store/run_cache.h"
 
 namespace backflip::broker {
+
+// The caller as of now, and the runs that they may lease from.
+struct Standing {
+  std::string name;
+  std::string state;
+  std::string reason;
+  int64_t held = 0;
+  // Of their invite, 0: without end.
+  int64_t answers_wanted = 0;
+  int64_t minutes_wanted = 0;
+  // Answers left, -1: without end; complete: nothing is left.
+  int64_t answers_left = -1;
+  bool complete = false;
+  std::string completion_code;
+  std::vector<int64_t> runs;
+};
+
+// `run_id` 0: all.
+Standing ReadStanding(Transaction& t, const Caller& caller, int64_t run_id);
 
 struct LeaseTerms {
   // 0: any that the caller may answer for.

@@ -2,9 +2,7 @@
 
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/hash.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "services/preference_broker/store/requests.h"
@@ -30,10 +28,6 @@ v1::InviteRole InviteRoleOf(const std::string& name) {
     if (name == InviteRoleName(role)) return role;
   }
   return v1::INVITE_LABELER;
-}
-
-v1::LabelerState StateOf(const std::string& name) {
-  return name == "PAUSED" ? v1::LABELER_PAUSED : name == "REVOKED" ? v1::REVOKED : v1::ACTIVE;
 }
 
 // A person of a request that says who either way. NOT_FOUND: there is nobody.
@@ -70,7 +64,7 @@ absl::StatusOr<v1::Labeler> LabelerOf(Transaction& t, int64_t id) {
   labeler.set_id(Int(row[0]));
   labeler.set_name(Text(row[1]));
   labeler.set_teacher(Text(row[2]) == "teacher");
-  labeler.set_state(StateOf(Text(row[3])));
+  labeler.set_state(LabelerStateFromField(row[3]));
   labeler.set_reason(Text(row[4]));
   return labeler;
 }
@@ -99,6 +93,11 @@ absl::Status UsedUp() {
 }
 
 }  // namespace
+
+v1::LabelerState LabelerStateFromField(const pqxx::field& field) {
+  const std::string name = Text(field);
+  return name == "PAUSED" ? v1::LABELER_PAUSED : name == "REVOKED" ? v1::REVOKED : v1::ACTIVE;
+}
 
 absl::StatusOr<v1::InviteResponse> MakeInvite(Connection& connection, const Caller& caller,
                                               const v1::InviteRequest& request) {
@@ -311,7 +310,7 @@ absl::StatusOr<v1::ForgetLabelerResponse> ForgetLabeler(Connection& connection, 
 
 absl::StatusOr<RetractedLabels> RetractLabels(Connection& connection, const Caller& caller,
                                               const v1::RetractLabelsRequest& request) {
-  const std::string body = absl::HexStringToBytes(base::Sha256Hex(request.SerializeAsString()));
+  const std::string body = BodyHash(request);
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<RetractedLabels> {
     RetractedLabels retracted;
     ASSIGN_OR_RETURN(const bool answered, AnsweredBefore(t, request, &retracted.response));
@@ -325,11 +324,10 @@ absl::StatusOr<RetractedLabels> RetractLabels(Connection& connection, const Call
         "ORDER BY id FOR NO KEY UPDATE",
         id, request.run_id());
     const pqxx::result rows = t.Exec(
-        "WITH old AS (SELECT l.id, l.run_id, l.question_id, l.lease_id, l.surplus, s.holds_slot FROM labels l "
+        "WITH old AS (SELECT l.id, l.run_id, l.question_id, l.lease_id, l.surplus, s.holds_slot FROM standing_labels l "
         "    JOIN leases s ON s.id = l.lease_id AND s.state = 'ANSWERED' "
-        "    WHERE l.caller_id = $1 AND ($2::bigint = 0 OR l.run_id = $2) AND NOT l.retraction "
-        "      AND l.answered_at >= to_timestamp($3::double precision / 1000) "
-        "      AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id)), "
+        "    WHERE l.caller_id = $1 AND ($2::bigint = 0 OR l.run_id = $2) "
+        "      AND l.answered_at >= to_timestamp($3::double precision / 1000)), "
         "  taken AS (INSERT INTO labels (run_id, question_id, lease_id, caller_id, idempotency_key, body_sha256, "
         "      supersedes, retraction, surplus, counts) "
         "    SELECT run_id, question_id, lease_id, $1, 'retracted-by-operator-' || id, $4, id, true, surplus, false "

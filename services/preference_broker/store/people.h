@@ -11,6 +11,9 @@
 
 namespace backflip::broker {
 
+// Of callers.state.
+v1::LabelerState LabelerStateFromField(const pqxx::field& field);
+
 // `request` checked before. ALREADY_EXISTS: the name is taken, or the request
 // id was used for another invite. NOT_FOUND: a run that there is not.
 absl::StatusOr<v1::InviteResponse> MakeInvite(Connection& connection, const Caller& caller,

@@ -11,6 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
 #include "services/preference_broker/store/answers.h"
+#include "services/preference_broker/store/people.h"
 #include "services/preference_broker/store/runs.h"
 #include "services/preference_broker/trust/agreement.h"
 #include "services/preference_broker/trust/dawid_skene.h"
@@ -41,9 +42,8 @@ std::vector<SharedAnswer> SharedAnswers(Transaction& t, int64_t run_id) {
   for (const auto& row :
        t.Exec("SELECT l.question_id, l.caller_id, s.turned, l.choice, l.ranking, "
               "  (SELECT count(*) FROM question_clips p WHERE p.question_id = l.question_id) "
-              "FROM labels l JOIN leases s ON s.id = l.lease_id "
-              "WHERE NOT l.retraction AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id) "
-              "  AND l.question_id IN (SELECT question_id FROM labels WHERE ($1::bigint = 0 OR run_id = $1) "
+              "FROM standing_labels l JOIN leases s ON s.id = l.lease_id "
+              "WHERE l.question_id IN (SELECT question_id FROM labels WHERE ($1::bigint = 0 OR run_id = $1) "
               "    AND supersedes IS NULL GROUP BY question_id HAVING count(*) > 1) "
               "ORDER BY l.question_id, l.id",
               run_id)) {
@@ -122,10 +122,9 @@ void AddProgress(Transaction& t, v1::Dashboard* dashboard) {
   // the first clip of such a question is the newest policy's
   for (const auto& row :
        t.Exec("SELECT k.iteration, turned_choice(l.choice, s.turned) "
-              "FROM questions q JOIN labels l ON l.question_id = q.id JOIN leases s ON s.id = l.lease_id "
+              "FROM questions q JOIN standing_labels l ON l.question_id = q.id JOIN leases s ON s.id = l.lease_id "
               "JOIN question_clips p ON p.question_id = q.id AND p.position = 0 JOIN clips k ON k.id = p.clip_id "
               "WHERE q.run_id = $1 AND q.purpose = 'PROGRESS' AND l.choice IN ('LEFT', 'TIE', 'RIGHT') "
-              "  AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id) "
               "ORDER BY k.iteration, l.id",
               run.id())) {
     const v1::Choice choice = ChoiceFromField(row[1]);
@@ -150,11 +149,6 @@ void AddProgress(Transaction& t, v1::Dashboard* dashboard) {
   if (const auto gamed = trust::GamedReward(points, predicted)) dashboard->add_alerts(*gamed);
 }
 
-v1::LabelerState StateOf(const std::string& state) {
-  if (state == "PAUSED") return v1::LABELER_PAUSED;
-  return state == "REVOKED" ? v1::REVOKED : v1::ACTIVE;
-}
-
 }  // namespace
 
 absl::StatusOr<int64_t> RunRevision(Connection& connection, int64_t run_id) {
@@ -174,12 +168,10 @@ absl::StatusOr<v1::Dashboard> ReadDashboard(Connection& connection, int64_t run_
         "SELECT (SELECT count(*) FROM questions WHERE run_id = $1 AND open_slots > 0), "
         "  (SELECT count(DISTINCT l.question_id) FROM leases l JOIN questions q ON q.id = l.question_id "
         "    WHERE q.run_id = $1 AND l.state = 'LIVE'), "
-        "  (SELECT count(*) FROM labels l WHERE l.run_id = $1 AND NOT l.retraction "
-        "    AND l.answered_at > now() - interval '1 hour' "
-        "    AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id)), "
-        "  (SELECT count(*) FROM labels l WHERE l.run_id = $1 AND l.choice = 'BROKEN' "
-        "    AND l.answered_at > now() - interval '1 day' "
-        "    AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id)), "
+        "  (SELECT count(*) FROM standing_labels l WHERE l.run_id = $1 "
+        "    AND l.answered_at > now() - interval '1 hour'), "
+        "  (SELECT count(*) FROM standing_labels l WHERE l.run_id = $1 AND l.choice = 'BROKEN' "
+        "    AND l.answered_at > now() - interval '1 day'), "
         // a heartbeat moves a lease's end to a whole lease from then on
         "  (SELECT count(*) FROM "
         "    (SELECT caller_id FROM labels WHERE run_id = $1 AND answered_at > now() - interval '2 minutes' "
@@ -264,9 +256,8 @@ absl::StatusOr<v1::ListDisagreementsResponse> ListDisagreements(Connection& conn
     // all answers, those too that say nothing of which is better
     for (const auto& row :
          t.Exec("SELECT l.question_id, c.name, s.turned, l.choice, l.ranking, extract(epoch FROM l.answered_at), l.note "
-                "FROM labels l JOIN leases s ON s.id = l.lease_id JOIN callers c ON c.id = l.caller_id "
-                "WHERE l.question_id = ANY ($1::bigint[]) AND NOT l.retraction "
-                "  AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id) ORDER BY l.question_id, l.id",
+                "FROM standing_labels l JOIN leases s ON s.id = l.lease_id JOIN callers c ON c.id = l.caller_id "
+                "WHERE l.question_id = ANY ($1::bigint[]) ORDER BY l.question_id, l.id",
                 ids)) {
       v1::DisputedQuestion* question = questions[Int(row[0])];
       v1::AnswerOfLabeler* answer = question->add_answers();
@@ -291,11 +282,10 @@ absl::StatusOr<v1::ListLabelersResponse> LabelerStatistics(Connection& connectio
              "WITH standing AS ( "
              "    SELECT l.caller_id, l.question_id, l.choice, l.decision_ms, l.answered_at, s.turned, q.purpose, "
              "      q.gold_id, q.repeat_of, f.clip_id AS first "
-             "    FROM labels l JOIN leases s ON s.id = l.lease_id JOIN questions q ON q.id = l.question_id "
+             "    FROM standing_labels l JOIN leases s ON s.id = l.lease_id JOIN questions q ON q.id = l.question_id "
              "    LEFT JOIN question_clips f ON f.question_id = q.id AND f.position = 0 "
              "    WHERE CASE WHEN $1::bigint = 0 THEN NOT starts_with(coalesce(l.source_key, ''), 'copy of ') "
-             "               ELSE l.run_id = $1 END "
-             "      AND NOT l.retraction AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id)), "
+             "               ELSE l.run_id = $1 END), "
              "  answered AS ( "
              "    SELECT caller_id, count(*) AS labels, "
              "      percentile_cont(0.5) WITHIN GROUP (ORDER BY decision_ms) FILTER (WHERE decision_ms > 0) / 1000 AS median, "
@@ -331,7 +321,7 @@ absl::StatusOr<v1::ListLabelersResponse> LabelerStatistics(Connection& connectio
       labeler->set_id(Int(row[0]));
       labeler->set_name(Text(row[1]));
       labeler->set_teacher(Bool(row[2]));
-      labeler->set_state(StateOf(Text(row[3])));
+      labeler->set_state(LabelerStateFromField(row[3]));
       labeler->set_reason(Text(row[4]));
       labeler->set_number(Int(row[5]));
       labeler->set_labels(Int(row[6]));
@@ -381,11 +371,10 @@ absl::StatusOr<v1::StatementResponse> Statement(Connection& connection, const v1
              "    SELECT l.caller_id, count(*) AS labels, count(*) FILTER (WHERE q.purpose = 'GOLD') AS gold, "
              "      count(*) FILTER (WHERE q.purpose = 'GOLD' AND "
              "        turned_choice(l.choice, s.turned <> (f.clip_id <> g.first_clip)) = g.answer) AS gold_right "
-             "    FROM span, labels l JOIN leases s ON s.id = l.lease_id JOIN questions q ON q.id = l.question_id "
+             "    FROM span, standing_labels l JOIN leases s ON s.id = l.lease_id JOIN questions q ON q.id = l.question_id "
              "    LEFT JOIN gold_pairs g ON g.id = q.gold_id "
              "    LEFT JOIN question_clips f ON f.question_id = q.id AND f.position = 0 "
-             "    WHERE ($1::bigint = 0 OR l.run_id = $1) AND NOT s.copied AND NOT l.retraction "
-             "      AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id) "
+             "    WHERE ($1::bigint = 0 OR l.run_id = $1) AND NOT s.copied "
              "      AND l.answered_at >= span.since AND l.answered_at < span.until GROUP BY l.caller_id), "
              "  times AS (SELECT d.caller_id, sum(d.active_ms) AS active, sum(d.waiting_ms) AS waiting "
              "    FROM span, labeler_days d WHERE ($1::bigint = 0 OR d.run_id = $1) "

@@ -44,8 +44,7 @@ absl::StatusOr<std::vector<v1::GoldPair>> GoldPairs(Transaction& t, int64_t run_
            "FROM gold_pairs g JOIN clips a ON a.id = g.first_clip JOIN clips b ON b.id = g.second_clip "
            "LEFT JOIN questions q ON q.gold_id = g.id "
            "LEFT JOIN question_clips f ON f.question_id = q.id AND f.position = 0 "
-           "LEFT JOIN labels l ON l.question_id = q.id AND NOT l.retraction "
-           "  AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id) "
+           "LEFT JOIN standing_labels l ON l.question_id = q.id "
            "LEFT JOIN leases s ON s.id = l.lease_id "
            "WHERE CASE WHEN $2::bigint = 0 THEN g.run_id = $1 AND g.removed_at IS NULL ELSE g.id = $2 END "
            "GROUP BY g.id, a.id, b.id ORDER BY g.id",
@@ -115,9 +114,8 @@ absl::StatusOr<std::vector<int64_t>> ClipRows(Connection& connection, int64_t ru
     if (!keys.empty()) return FindClips(t, run_id, keys);
     std::vector<int64_t> ids;
     for (const auto& row :
-         t.Exec("SELECT DISTINCT p.clip_id FROM labels l JOIN question_clips p ON p.question_id = l.question_id "
-                "WHERE l.run_id = $1 AND NOT l.retraction "
-                "  AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id) ORDER BY 1",
+         t.Exec("SELECT DISTINCT p.clip_id FROM standing_labels l JOIN question_clips p ON p.question_id = l.question_id "
+                "WHERE l.run_id = $1 ORDER BY 1",
                 run_id)) {
       ids.push_back(Int(row[0]));
     }
@@ -201,11 +199,7 @@ absl::StatusOr<v1::AskAboutResponse> AskAbout(Connection& connection, const Call
                                                         " steps, too few for a clip of ", task.clip_steps()));
     }
     const PackedClip clip = PackClip(CutClip(recording, request.step(), task.clip_steps()));
-    t.Exec(
-        "INSERT INTO clips (run_id, sha256, iteration, ticket, index, behaviour, picture, physics, candidate) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, false) ON CONFLICT (run_id, sha256) DO NOTHING",
-        run_id, Bytes{clip.key}, clip.iteration, clip.ticket, clip.index, Bytes{clip.behaviour}, Bytes{clip.picture},
-        Bytes{clip.physics});
+    StoreClip(t, run_id, clip, /*candidate=*/false);
     const pqxx::result others = t.Exec(
         "SELECT id FROM clips WHERE run_id = $1 AND candidate AND iteration = "
         "  (SELECT max(iteration) FROM clips WHERE run_id = $1 AND candidate) "

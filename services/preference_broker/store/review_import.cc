@@ -8,11 +8,11 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/hash.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "services/preference_broker/store/answers.h"
 #include "services/preference_broker/store/clips.h"
+#include "services/preference_broker/store/requests.h"
 #include "services/preference_broker/store/runs.h"
 
 namespace backflip::broker {
@@ -69,13 +69,8 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(Connection& connection, co
       if (rows.count(clip.clip_id()) > 0) continue;
       const PackedClip packed = PackClip(clip.clip());
       const std::string key = absl::BytesToHexString(packed.key);
-      const pqxx::result stored = t.Exec(
-          "INSERT INTO clips (run_id, sha256, iteration, ticket, index, behaviour, picture, physics, candidate) "
-          "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, false) ON CONFLICT (run_id, sha256) DO NOTHING RETURNING id",
-          run_id, Bytes{packed.key}, packed.iteration, packed.ticket, packed.index, Bytes{packed.behaviour},
-          Bytes{packed.picture}, Bytes{packed.physics});
-      if (!stored.empty()) {
-        rows[key] = Int(stored[0][0]);
+      if (const auto stored = StoreClip(t, run_id, packed, /*candidate=*/false)) {
+        rows[key] = *stored;
         response.set_clips(response.clips() + 1);
       } else if (rows.count(key) == 0) {
         FindKeys(t, run_id, {key}, &rows);
@@ -164,12 +159,10 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(Connection& connection, co
     for (const NewLabel& item : fresh) {
       const v1::ImportedLabel& label = *item.label;
       const v1::Answer& answer = label.answer();
-      const std::string body = absl::HexStringToBytes(base::Sha256Hex(label.SerializeAsString()));
+      const std::string body = BodyHash(label);
       const std::string ranking = answer.ranking().SerializeAsString();
       const std::string lease = base::RandomHex128();
       const double answered = label.answered_ms() / 1000.0;  // 0: now
-      const bool counts = answer.has_ranking() || answer.choice() == v1::LEFT || answer.choice() == v1::RIGHT ||
-                          answer.choice() == v1::TIE;
       t.Exec("INSERT INTO leases (id, question_id, caller_id, state, holds_slot, turned, lease_ms, leased_at, expires_at, "
              "  copied) VALUES ($1, $2, $3, 'ANSWERED', true, $4, $5, "
              "  coalesce(to_timestamp(nullif($6::float8, 0)), now()) - $7::integer * interval '1 ms', now(), true)",
@@ -183,7 +176,7 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(Connection& connection, co
           "  coalesce(to_timestamp(nullif($13::float8, 0)), now()), $14)",
           run_id, question_ids[item.question], lease, item.labeler, Bytes{body},
           answer.has_choice() ? std::optional<std::string>(v1::Choice_Name(answer.choice())) : std::nullopt,
-          answer.has_ranking() ? std::optional<Bytes>(Bytes{ranking}) : std::nullopt, counts,
+          answer.has_ranking() ? std::optional<Bytes>(Bytes{ranking}) : std::nullopt, Compares(answer),
           label.timing().decision_ms(), label.timing().active_ms(), label.timing().loops(),
           label.timing().first_played_ms(), answered, label.source_key());
     }

@@ -25,9 +25,8 @@ std::string BrokenRule(Transaction& t, const RunDefinition& run, int64_t caller_
   // newest first; an answer's own time is bounded by the broker's clock
   const pqxx::result answers = t.Exec(
       "SELECT l.choice, least(nullif(l.decision_ms, 0), (extract(epoch FROM l.answered_at - s.leased_at) * 1000)) "
-      "FROM labels l JOIN leases s ON s.id = l.lease_id JOIN questions q ON q.id = l.question_id "
-      "WHERE l.caller_id = $1 AND l.run_id = $2 AND NOT l.retraction AND q.purpose <> 'QUALIFICATION' "
-      "  AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id) "
+      "FROM standing_labels l JOIN leases s ON s.id = l.lease_id JOIN questions q ON q.id = l.question_id "
+      "WHERE l.caller_id = $1 AND l.run_id = $2 AND q.purpose <> 'QUALIFICATION' "
       "  AND l.answered_at > (SELECT coalesce(rules_since, '-infinity') FROM callers WHERE id = $1) "
       "ORDER BY l.id DESC LIMIT $3",
       caller_id, run_id, longest);
@@ -60,13 +59,11 @@ std::string BrokenRule(Transaction& t, const RunDefinition& run, int64_t caller_
   if (quality.min_gold_score() > 0) {
     const pqxx::row gold = t.Exec(
         "SELECT count(*), count(*) FILTER (WHERE right_one), count(*) FILTER (WHERE fresh) FROM ( "
-        "  SELECT l.choice = CASE WHEN s.turned AND g.answer = 'LEFT' THEN 'RIGHT' "
-        "      WHEN s.turned AND g.answer = 'RIGHT' THEN 'LEFT' ELSE g.answer END AS right_one, "
+        "  SELECT l.choice = turned_choice(g.answer, s.turned) AS right_one, "
         "    l.answered_at > coalesce((SELECT rules_since FROM callers WHERE id = $1), '-infinity') AS fresh "
         "  FROM questions q JOIN gold_pairs g ON g.id = q.gold_id "
         "  JOIN leases s ON s.question_id = q.id AND s.caller_id = $1 AND s.state = 'ANSWERED' "
-        "  JOIN labels l ON l.lease_id = s.id AND NOT l.retraction "
-        "    AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id) "
+        "  JOIN standing_labels l ON l.lease_id = s.id "
         "  WHERE q.made_for = $1 AND q.run_id = $2 AND q.purpose = 'GOLD' ORDER BY l.id DESC LIMIT 30) newest",
         caller_id, run_id)[0];
     const int64_t asked = Int(gold[0]), right = Int(gold[1]), fresh = Int(gold[2]);

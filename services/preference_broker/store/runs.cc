@@ -5,21 +5,17 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/hash.h"
 #include "common/base/status_macros.h"
 #include "common/run/run_spec.h"
 #include "services/preference_broker/store/claims.h"
 #include "services/preference_broker/store/recordings.h"
+#include "services/preference_broker/store/requests.h"
 #include "services/preference_broker/store/scenes.h"
 #include "services/preference_broker/store/seed_labels.h"
 #include "services/preference_broker/store/topics.h"
 
 namespace backflip::broker {
 namespace {
-
-std::string BodyHash(const google::protobuf::MessageLite& message) {
-  return absl::HexStringToBytes(base::Sha256Hex(message.SerializeAsString()));
-}
 
 // The run that an earlier call with this id made or continued, 0 when there is
 // none. ALREADY_EXISTS: that call asked for something else.

@@ -42,21 +42,13 @@ absl::StatusOr<v1::Session> GetSession(Connection& connection, RunCache& runs, c
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Session> {
     v1::Session session;
     ASSIGN_OR_RETURN(const int64_t run_id, RunOf(t, caller, asked));
-    const pqxx::row person = t.Exec(
-        "SELECT c.name, c.state, c.reason, coalesce(i.answers_wanted, 0), coalesce(i.minutes_wanted, 0), "
-        "  coalesce(i.completion_code, ''), "
-        "  (SELECT count(*) FROM leases l WHERE l.caller_id = c.id AND l.state = 'ANSWERED' AND NOT l.copied), "
-        "  (SELECT coalesce(sum(w.active_ms + w.waiting_ms), 0)::bigint FROM labeler_time w WHERE w.caller_id = c.id) "
-        "FROM callers c LEFT JOIN invites i ON i.id = c.invite_id WHERE c.id = $1",
-        caller.id)[0];
-    session.set_name(Text(person[0]));
-    session.set_paused(Text(person[1]) == "PAUSED");
-    session.set_message(Text(person[2]));
-    session.set_answers_wanted(Int(person[3]));
-    session.set_minutes_wanted(Int(person[4]));
-    const bool complete = (session.answers_wanted() > 0 && Int(person[6]) >= session.answers_wanted()) ||
-                          (session.minutes_wanted() > 0 && Int(person[7]) >= session.minutes_wanted() * 60'000);
-    if (complete) session.set_completion_code(Text(person[5]));
+    const Standing standing = ReadStanding(t, caller, run_id);
+    session.set_name(standing.name);
+    session.set_paused(standing.state == "PAUSED");
+    session.set_message(standing.reason);
+    session.set_answers_wanted(standing.answers_wanted);
+    session.set_minutes_wanted(standing.minutes_wanted);
+    if (standing.complete) session.set_completion_code(standing.completion_code);
     if (run_id == 0) return session;
 
     ASSIGN_OR_RETURN(const auto run, runs.Get(t, run_id));
@@ -85,9 +77,8 @@ absl::StatusOr<v1::Session> GetSession(Connection& connection, RunCache& runs, c
         "  count(*), count(*) FILTER (WHERE l.answered_at > now() - interval '10 minutes'), "
         "  (extract(epoch FROM now() - min(l.answered_at) FILTER "
         "    (WHERE l.answered_at > now() - interval '10 minutes')) / 60)::double precision "
-        "FROM labels l WHERE l.caller_id = $1 AND l.run_id = $2 AND NOT l.retraction "
-        "  AND l.answered_at > now() - interval '24 hours' "
-        "  AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id)",
+        "FROM standing_labels l WHERE l.caller_id = $1 AND l.run_id = $2 "
+        "  AND l.answered_at > now() - interval '24 hours'",
         caller.id, run_id)[0];
     session.set_answers(Int(answers[0]));
     session.set_answers_today(Int(answers[1]));

@@ -191,3 +191,8 @@ CREATE TABLE operator_requests (
   created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX operator_requests_caller ON operator_requests (caller_id);
+
+-- Answers as they stand: not taken back, and not replaced by another.
+CREATE VIEW standing_labels AS
+  SELECT l.* FROM labels l
+  WHERE NOT l.retraction AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id);

@@ -16,9 +16,11 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-// Writes only what differs, so that a screen reader says nothing twice.
-export function setText(element: Element, text: string): void {
-  if (element.textContent !== text) element.textContent = text;
+// Writes only what differs, so that a screen reader says nothing twice and a
+// selection stays.
+export function setText(element: Element, text: string | number): void {
+  const wanted = String(text);
+  if (element.textContent !== wanted) element.textContent = wanted;
 }
 
 // A blank line parts paragraphs.
@@ -30,7 +32,7 @@ export function paragraphs(text: string): HTMLElement[] {
     .map((part) => h("p", { class: "words" }, part));
 }
 
-// 128 random bits. (crypto.randomUUID exists on encrypted pages alone.)
+// 128 random bits: new for each call that may be sent twice. (crypto.randomUUID exists on encrypted pages alone.)
 export function randomId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

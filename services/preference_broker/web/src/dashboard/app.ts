@@ -3,7 +3,8 @@
 import { Clips } from "./clips";
 import { ask, sentence } from "./dialog";
 import { Disputed } from "./disputed";
-import { h, setText } from "./dom";
+import { setText } from "../common/dom";
+import { h } from "./dom";
 import { Episode } from "./episode";
 import { Gold, type Stage } from "./gold";
 import { Labelers } from "./labelers";

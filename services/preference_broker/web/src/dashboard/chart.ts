@@ -2,7 +2,8 @@
 // numbers are also in the page as a sentence and as a table, for whoever does
 // not see the picture.
 import uPlot from "uplot";
-import { h, number, plural, setText, short } from "./dom";
+import { setText } from "../common/dom";
+import { h, number, plural, short } from "./dom";
 
 export interface ChartOptions {
   title: string;

@@ -1,6 +1,6 @@
 // From the JSON of backflip.v1 (64-bit numbers as texts, unset fields left
 // out) to what the page shows.
-import { requestId } from "./dom";
+import { randomId } from "../common/dom";
 import type {
   Answer,
   Client,
@@ -283,7 +283,7 @@ export function makeClient(call: Call): Client {
       episodeFrom(await call("ReviewService/GetEpisode", { runId, policyVersion })),
     askAbout: async (runId, policyVersion, step) =>
       int(
-        (await call("ReviewService/AskAbout", { requestId: requestId(), runId, policyVersion, step }))[
+        (await call("ReviewService/AskAbout", { requestId: randomId(), runId, policyVersion, step }))[
           "questionId"
         ],
       ),

@@ -1,5 +1,6 @@
 // The newest clips of the policy, playing; two of them may become a gold pair.
-import { h, setAttribute, setText } from "./dom";
+import { setText } from "../common/dom";
+import { h, setAttribute } from "./dom";
 import { makeGold, type Stage } from "./gold";
 import type { DrawnClip } from "./model";
 import { playButton, Player } from "./player";

@@ -1,6 +1,7 @@
 // Questions to the reader: a modal dialog that keeps the focus, closes with
 // Escape, and shows what went wrong in place.
-import { h, setText } from "./dom";
+import { setText } from "../common/dom";
+import { h } from "./dom";
 
 export interface Ask {
   title: string;

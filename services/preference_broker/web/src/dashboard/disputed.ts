@@ -1,5 +1,6 @@
 // The pairs that people disagree on most, with every answer beside them.
-import { ago, h, KeyedList, percent, setText } from "./dom";
+import { setText } from "../common/dom";
+import { ago, h, KeyedList, percent } from "./dom";
 import { makeGold, type Stage } from "./gold";
 import type { Choice, DisputedQuestion } from "./model";
 import { PairView } from "./pair";

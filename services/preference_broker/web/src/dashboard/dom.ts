@@ -54,13 +54,6 @@ export function setAttribute(
   else element.setAttribute(name, value === true ? "" : String(value));
 }
 
-// Writes only what differs, so that a screen reader says nothing twice and a
-// selection stays.
-export function setText(element: Element, text: string | number): void {
-  const wanted = String(text);
-  if (element.textContent !== wanted) element.textContent = wanted;
-}
-
 export function svg(
   tag: string,
   attributes: Record<string, string | number>,
@@ -164,11 +157,4 @@ export function time(ms: number): string {
 
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${whole(count)} ${count === 1 ? one : many}`;
-}
-
-// New for each call that may be sent twice. (crypto.randomUUID exists on
-// encrypted pages alone.)
-export function requestId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,7 +1,8 @@
 // A recorded episode over the curve of its predicted reward.
 import { Chart } from "./chart";
 import { say, sentence } from "./dialog";
-import { h, setText } from "./dom";
+import { setText } from "../common/dom";
+import { h } from "./dom";
 import type { Stage } from "./gold";
 import type { Episode as Recording } from "./model";
 import { playButton, Player } from "./player";

@@ -2,7 +2,8 @@
 import { hideInvite, signIn, token } from "../common/session";
 import type { Call } from "./client";
 import { sentence } from "./dialog";
-import { h, requestId, setText } from "./dom";
+import { randomId, setText } from "../common/dom";
+import { h } from "./dom";
 
 export function notice(root: HTMLElement, title: string, ...texts: (string | Node)[]): void {
   root.replaceChildren(
@@ -38,7 +39,7 @@ export async function accept(root: HTMLElement, secret: string, call: Call): Pro
 
 function start(root: HTMLElement, secret: string, call: Call, name: string): Promise<void> {
   // one press, however often it has to be sent
-  const request = requestId();
+  const request = randomId();
   return new Promise((resolve) => {
     const error = h("p", { class: "error", attributes: { role: "alert" } });
     const button = h(

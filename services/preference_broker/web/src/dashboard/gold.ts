@@ -1,6 +1,7 @@
 // Pairs with a known answer: made of pairs that are shown, listed, removed.
 import { ask, say } from "./dialog";
-import { h, KeyedList, percent, plural, setText, whole } from "./dom";
+import { setText } from "../common/dom";
+import { h, KeyedList, percent, plural, whole } from "./dom";
 import type { Answer, Client, GoldAnswer, GoldPair, GoldUse } from "./model";
 import { PairView, type Scene } from "./pair";
 import type { Theatre } from "./player";

@@ -1,6 +1,7 @@
 // Who labels, how well, and a way to pause them.
 import { ask } from "./dialog";
-import { ago, h, KeyedList, percent, plural, seconds, setAttribute, setText, svg, whole } from "./dom";
+import { setText } from "../common/dom";
+import { ago, h, KeyedList, percent, plural, seconds, setAttribute, svg, whole } from "./dom";
 import type { Agreement, Client, Labeler } from "./model";
 import { agreementWords, labelerStateWords } from "./words";
 

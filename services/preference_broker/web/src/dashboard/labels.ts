@@ -1,6 +1,7 @@
 // Every label, with filters and pages.
 import { sentence, show } from "./dialog";
-import { ago, h, plural, seconds, setText, time } from "./dom";
+import { setText } from "../common/dom";
+import { ago, h, plural, seconds, time } from "./dom";
 import { makeGold, type Stage } from "./gold";
 import type { Choice, Label, LabelFilter, Purpose } from "./model";
 import { PairView } from "./pair";

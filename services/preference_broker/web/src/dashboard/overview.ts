@@ -1,5 +1,6 @@
 // What is going on, in numbers: the row under the head, and alerts.
-import { h, KeyedList, number, percent, plural, setText, short, whole } from "./dom";
+import { setText } from "../common/dom";
+import { h, KeyedList, number, percent, plural, short, whole } from "./dom";
 import type { Dashboard } from "./model";
 import { queueWords, runStateWords, standing } from "./words";
 

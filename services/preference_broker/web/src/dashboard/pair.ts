@@ -1,5 +1,6 @@
 // Two or more clips side by side on one clock, from their ids.
-import { h, setText } from "./dom";
+import { setText } from "../common/dom";
+import { h } from "./dom";
 import { sentence } from "./dialog";
 import type { Client, DrawnClip } from "./model";
 import { playButton, Player, type Theatre } from "./player";

@@ -1,6 +1,7 @@
 // Moving pictures on the page: every clip is a small canvas, all of them are
 // drawn by one painter (one WebGL context), and only those in sight move.
-import { h, setAttribute, setText } from "./dom";
+import { setText } from "../common/dom";
+import { h, setAttribute } from "./dom";
 import type { Orbit } from "../common/scene";
 import type { Poses } from "./model";
 
