@@ -6,6 +6,7 @@
 //                              over the defaults of the test (protobuf's text
 //                              format): {"run": id, "clips": [ids]}
 //   open RUN PAIRS             that many further pairs
+//   twins RUN                  one further pair, whose clips show the same
 //   sql STATEMENT              {"value": the first value of its result}
 //   stop, start                the broker goes and comes back at the same address
 #include <cmath>
@@ -123,6 +124,15 @@ class LabelingStack {
       Open(run, pairs, 2);
       return json::object();
     }
+    if (command == "twins") {
+      int64_t run = 0;
+      words >> run;
+      std::vector<v1::Clip> clips;
+      // what they observe differs, or they were one clip
+      for (const int index : {1000, 1001}) clips.push_back(HopperClip(0.6, 0.5, 2, index));
+      OpenRound(run, {Upload(run, clips)});
+      return json::object();
+    }
     if (command == "sql") {
       std::getline(words, rest);
       return {{"value", Query(database_, rest)}};
@@ -177,36 +187,54 @@ class LabelingStack {
       if (!claim.has_run()) std::exit(1);
       runs_[claim.run().id()].epoch = claim.epoch();
     }
-    const Peer& worker = broker_->As(Role::kWorker);
     for (int begin = 0; begin < 48; begin += 16) {
-      v1::UploadClipsRequest upload;
-      upload.set_run_id(run.id());
+      std::vector<v1::Clip> clips;
       for (int i = begin; i < begin + 16; ++i) {
-        *upload.add_clips() = HopperClip(0.1 + 0.02 * (i * 29 % 48), 0.05 + 0.01 * (i * 7 % 48), 1, i);
+        clips.push_back(HopperClip(0.1 + 0.02 * (i * 29 % 48), 0.05 + 0.01 * (i * 7 % 48), 1, i));
       }
-      const auto uploaded = Need(worker.Call(worker.clips, &v1::ClipService::Stub::Upload, upload));
-      state.clips.insert(state.clips.end(), uploaded.clip_ids().begin(), uploaded.clip_ids().end());
+      const std::vector<std::string> ids = Upload(run.id(), clips);
+      state.clips.insert(state.clips.end(), ids.begin(), ids.end());
     }
     Open(run.id(), pairs, width);
     return {{"run", run.id()}, {"clips", state.clips}};
   }
 
+  std::vector<std::string> Upload(int64_t run_id, const std::vector<v1::Clip>& clips) {
+    const Peer& worker = broker_->As(Role::kWorker);
+    v1::UploadClipsRequest upload;
+    upload.set_run_id(run_id);
+    for (const v1::Clip& clip : clips) *upload.add_clips() = clip;
+    const auto uploaded = Need(worker.Call(worker.clips, &v1::ClipService::Stub::Upload, upload));
+    return {uploaded.clip_ids().begin(), uploaded.clip_ids().end()};
+  }
+
   void Open(int64_t run_id, int pairs, int width) {
+    const std::vector<std::string>& clips = runs_.at(run_id).clips;
+    while (pairs > 0) {
+      std::vector<std::vector<std::string>> questions;
+      for (int i = 0; i < 20 && pairs > 0; ++i, --pairs) {
+        std::vector<std::string>& question = questions.emplace_back();
+        for (int k = 0; k < width; ++k) question.push_back(clips[(pairs * 5 + k * 11) % clips.size()]);
+      }
+      OpenRound(run_id, questions);
+    }
+  }
+
+  // One question of each list of clips.
+  void OpenRound(int64_t run_id, const std::vector<std::vector<std::string>>& questions) {
     RunState& state = runs_.at(run_id);
     const Peer& trainer = broker_->As(Role::kTrainer);
-    while (pairs > 0) {
-      v1::OpenQuestionsRequest request;
-      request.set_run_id(run_id);
-      request.set_epoch(state.epoch);
-      request.set_round(state.round++);
-      request.set_selector("RANDOM");
-      for (int i = 0; i < 20 && pairs > 0; ++i, --pairs) {
-        v1::NewQuestion* question = request.add_questions();
-        question->set_purpose(v1::TRAIN);
-        for (int k = 0; k < width; ++k) question->add_clip_ids(state.clips[(pairs * 5 + k * 11) % state.clips.size()]);
-      }
-      Need(trainer.Call(trainer.training, &v1::TrainingService::Stub::OpenQuestions, request));
+    v1::OpenQuestionsRequest request;
+    request.set_run_id(run_id);
+    request.set_epoch(state.epoch);
+    request.set_round(state.round++);
+    request.set_selector("RANDOM");
+    for (const std::vector<std::string>& clips : questions) {
+      v1::NewQuestion* question = request.add_questions();
+      question->set_purpose(v1::TRAIN);
+      for (const std::string& clip : clips) question->add_clip_ids(clip);
     }
+    Need(trainer.Call(trainer.training, &v1::TrainingService::Stub::OpenQuestions, request));
   }
 
   const std::string bundle_ = "a bundle";

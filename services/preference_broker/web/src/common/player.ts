@@ -125,7 +125,9 @@ export class Player {
   private tick(elapsed: number): void {
     if (!this.loaded) return;
     if (this.playing && this.moved) {
-      this.seconds += elapsed * this.speed;
+      // the end is held from when it was drawn, whatever the speed
+      if (this.seconds < this.length) this.seconds = Math.min(this.seconds + elapsed * this.speed, this.length);
+      else this.seconds += elapsed;
       this.noteEnd();
       if (this.seconds >= this.length + holdSeconds) {
         this.seconds = 0;
