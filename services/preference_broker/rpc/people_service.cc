@@ -21,6 +21,8 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                                    v1::InviteResponse* response) override {
     return Unary(core_, "PeopleService/Invite", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
       RETURN_IF_ERROR(CheckInvite(*request));
+      if (request->run_ids().empty()) RETURN_IF_ERROR(CheckRunAllowed(caller, 0));
+      for (const int64_t run_id : request->run_ids()) RETURN_IF_ERROR(CheckRunAllowed(caller, run_id));
       ASSIGN_OR_RETURN(*response, MakeInvite(connection, caller, *request));
       return absl::OkStatus();
     });
@@ -96,7 +98,8 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
 
   grpc::ServerUnaryReactor* Statement(grpc::CallbackServerContext* context, const v1::StatementRequest* request,
                                       v1::StatementResponse* response) override {
-    return Unary(core_, "PeopleService/Statement", context, [=](Connection& connection, const Caller&) -> absl::Status {
+    return Unary(core_, "PeopleService/Statement", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
       RETURN_IF_ERROR(CheckRange("since_ms", request->since_ms(), 0, kMaxMillis - 1));
       RETURN_IF_ERROR(CheckRange("until_ms", request->until_ms(), 0, kMaxMillis - 1));
       ASSIGN_OR_RETURN(*response, broker::Statement(connection, *request));
@@ -109,6 +112,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                                           v1::RetractLabelsResponse* response) override {
     return Unary(core_, "PeopleService/RetractLabels", context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
                    RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
                    RETURN_IF_ERROR(CheckRange("since_ms", request->since_ms(), 0, kMaxMillis));

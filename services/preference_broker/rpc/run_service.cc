@@ -22,6 +22,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* Create(grpc::CallbackServerContext* context, const v1::CreateRunRequest* request,
                                    v1::Run* response) override {
     return Unary(core_, "RunService/Create", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+      if (request->labels_from_run() != 0) RETURN_IF_ERROR(CheckRunAllowed(caller, request->labels_from_run()));
       RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
       v1::CreateRunRequest merged = *request;
       *merged.mutable_spec() = run::Overlay(run::DefaultRunSpec(), request->spec());
@@ -50,10 +51,8 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
                                  v1::ListRunsResponse* response) override {
     return Unary(core_, "RunService/List", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
       RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 1000));
-      ASSIGN_OR_RETURN(auto runs, ListRuns(connection, request->limit() == 0 ? 100 : request->limit()));
-      for (v1::Run& run : runs) {
-        if (CheckRunAllowed(caller, run.id()).ok()) *response->add_runs() = std::move(run);
-      }
+      ASSIGN_OR_RETURN(auto runs, ListRuns(connection, caller, request->limit() == 0 ? 100 : request->limit()));
+      for (v1::Run& run : runs) *response->add_runs() = std::move(run);
       return absl::OkStatus();
     });
   }

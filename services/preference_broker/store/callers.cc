@@ -99,6 +99,9 @@ absl::Status CheckRunAllowed(const Caller& caller, int64_t run_id) {
       std::find(caller.run_ids.begin(), caller.run_ids.end(), run_id) != caller.run_ids.end()) {
     return absl::OkStatus();
   }
+  if (run_id == 0) {
+    return absl::PermissionDeniedError("your invite is not for all runs: name one that it is for by run_id");
+  }
   return absl::PermissionDeniedError(
       absl::StrCat("your invite is not for run ", run_id, ": ask who invited you for one that is"));
 }

@@ -32,7 +32,7 @@ struct Caller {
 // The numbers of a bigint[].
 std::vector<int64_t> Ids(const pqxx::field& field);
 
-// PERMISSION_DENIED: the caller's invite is for other runs.
+// PERMISSION_DENIED: the caller's invite is for other runs. 0 stands for all runs.
 absl::Status CheckRunAllowed(const Caller& caller, int64_t run_id);
 
 // 43 characters of base64url, 256 random bits: a token or the secret of an invite.

@@ -41,6 +41,18 @@ absl::StatusOr<int64_t> PersonOf(Transaction& t, int64_t id, const std::string& 
                                      : absl::StrCat("there is no labeler '", name, "'"));
 }
 
+// A person's state, name and tokens are the same in all runs. PERMISSION_DENIED:
+// they may answer for, or see, a run that the caller's invite is not for.
+absl::Status CheckPersonAllowed(Transaction& t, const Caller& caller, int64_t id) {
+  if (caller.run_ids.empty() ||
+      Bool(t.Exec("SELECT cardinality(run_ids) > 0 AND run_ids <@ $2::bigint[] FROM callers WHERE id = $1", id,
+                  caller.run_ids)[0][0])) {
+    return absl::OkStatus();
+  }
+  return absl::PermissionDeniedError(
+      "this labeler has to do with runs that your invite is not for: ask an operator, who has to do with all");
+}
+
 // Ends the leases that the caller has not answered; the slots go back.
 void EndLeases(Transaction& t, int64_t caller_id) {
   // questions before leases, as everywhere
@@ -250,6 +262,7 @@ absl::StatusOr<v1::Labeler> SetLabelerState(Connection& connection, const Caller
                                             const v1::SetLabelerStateRequest& request) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Labeler> {
     ASSIGN_OR_RETURN(const int64_t id, PersonOf(t, request.labeler_id(), request.name()));
+    RETURN_IF_ERROR(CheckPersonAllowed(t, caller, id));
     const pqxx::row row = t.Exec("SELECT state, role FROM callers WHERE id = $1", id)[0];
     const bool answers = Text(row[1]) == "labeler" || Text(row[1]) == "teacher";
     if (id == caller.id) return absl::FailedPreconditionError("nobody changes their own state");
@@ -290,6 +303,7 @@ absl::StatusOr<v1::ForgetLabelerResponse> ForgetLabeler(Connection& connection, 
                                                         const v1::ForgetLabelerRequest& request) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::ForgetLabelerResponse> {
     ASSIGN_OR_RETURN(const int64_t id, PersonOf(t, request.labeler_id(), request.name()));
+    RETURN_IF_ERROR(CheckPersonAllowed(t, caller, id));
     if (id == caller.id) return absl::FailedPreconditionError("nobody forgets themselves: another operator may");
     v1::ForgetLabelerResponse response;
     response.set_name(absl::StrCat("forgotten-", base::RandomHex128().substr(0, 12)));

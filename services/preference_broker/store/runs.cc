@@ -207,12 +207,14 @@ absl::StatusOr<v1::Run> GetRun(Connection& connection, int64_t run_id, bool with
   return connection.Transact([&](Transaction& t) { return GetRun(t, run_id, with_metrics); });
 }
 
-absl::StatusOr<std::vector<v1::Run>> ListRuns(Connection& connection, int32_t limit) {
+absl::StatusOr<std::vector<v1::Run>> ListRuns(Connection& connection, const Caller& caller, int32_t limit) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<v1::Run>> {
     static const std::string* const sql =
-        new std::string(absl::StrCat(kRunColumns, "ORDER BY r.id DESC LIMIT $1"));
+        new std::string(absl::StrCat(kRunColumns,
+                                     "WHERE cardinality($1::bigint[]) = 0 OR r.id = ANY ($1::bigint[]) "
+                                     "ORDER BY r.id DESC LIMIT $2"));
     std::vector<v1::Run> runs;
-    for (const auto& row : t.Exec(sql->c_str(), limit)) {
+    for (const auto& row : t.Exec(sql->c_str(), caller.run_ids, limit)) {
       runs.push_back(RunOf(row));
       AddNewestMetrics(t, &runs.back());
     }

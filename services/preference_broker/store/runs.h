@@ -29,8 +29,8 @@ absl::StatusOr<v1::Run> ForkRun(Connection& connection, const Caller& caller, co
 // Metrics tell true returns: only for callers that may know them.
 absl::StatusOr<v1::Run> GetRun(Connection& connection, int64_t run_id, bool with_metrics);
 absl::StatusOr<v1::Run> GetRun(Transaction& t, int64_t run_id, bool with_metrics);
-// Newest first.
-absl::StatusOr<std::vector<v1::Run>> ListRuns(Connection& connection, int32_t limit);
+// Those that the caller has to do with, newest first.
+absl::StatusOr<std::vector<v1::Run>> ListRuns(Connection& connection, const Caller& caller, int32_t limit);
 absl::StatusOr<v1::Run> ContinueRun(Connection& connection, const Caller& caller,
                                     const v1::ContinueRunRequest& request);
 absl::StatusOr<v1::Run> CancelRun(Connection& connection, const Caller& caller,

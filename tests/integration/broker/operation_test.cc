@@ -5,10 +5,13 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <set>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -65,8 +68,8 @@ const std::set<std::string>& OpenToAnyone() {
   return *open;
 }
 
-// Calls any method with an empty message and returns its status.
-grpc::Status CallEmpty(const rpc::Client& client, const std::string& path) {
+// Calls any method with one message and returns its status.
+grpc::Status CallWith(const rpc::Client& client, const std::string& path, const std::string& message) {
   grpc::GenericStub stub(client.channel());
   grpc::CompletionQueue queue;
   const auto context = client.UnaryContext();
@@ -76,8 +79,8 @@ grpc::Status CallEmpty(const rpc::Client& client, const std::string& path) {
   const auto wait = [&] { return queue.Next(&tag, &ok) && ok; };
   call->StartCall(nullptr);
   wait();
-  const grpc::Slice empty;
-  call->WriteLast(grpc::ByteBuffer(&empty, 1), grpc::WriteOptions(), nullptr);
+  const grpc::Slice slice(message);
+  call->WriteLast(grpc::ByteBuffer(&slice, 1), grpc::WriteOptions(), nullptr);
   wait();
   grpc::ByteBuffer response;
   do {
@@ -92,41 +95,182 @@ grpc::Status CallEmpty(const rpc::Client& client, const std::string& path) {
   return status;
 }
 
-TEST(Roles, EveryMethodIsOpenToItsRolesAlone) {
-  TestBroker broker;
-  const auto* file_pool = google::protobuf::DescriptorPool::generated_pool();
-  int methods = 0;
-  for (const char* file : {"run", "clip", "label", "people", "review", "snapshot", "work"}) {
-    const auto* descriptor = file_pool->FindFileByName(absl::StrCat("backflip/v1/", file, ".proto"));
-    ASSERT_NE(descriptor, nullptr) << file;
-    for (int s = 0; s < descriptor->service_count(); ++s) {
-      for (int m = 0; m < descriptor->service(s)->method_count(); ++m) {
-        const auto* method = descriptor->service(s)->method(m);
-        const std::string name = absl::StrCat(descriptor->service(s)->name(), ".", method->name());
-        const std::string path = absl::StrCat("/", descriptor->service(s)->full_name(), "/", method->name());
-        ASSERT_EQ(Promised().count(name), 1u) << name << " is in no table";
-        ++methods;
-        if (OpenToAnyone().count(name) > 0) {
-          EXPECT_EQ(CallEmpty(rpc::Client(broker.address(), ""), path).error_code(), grpc::StatusCode::INVALID_ARGUMENT)
-              << name;
-          continue;
-        }
-        for (const Role role : broker::kAllRoles) {
-          // whose token is no good afterwards
-          const std::string leaver = name == "PeopleService.SignOut" ? absl::StrCat("leaving ", broker::RoleName(role)) : "";
-          const grpc::Status status = CallEmpty(broker.As(role, leaver).client, path);
-          const bool denied = status.error_code() == grpc::StatusCode::PERMISSION_DENIED;
-          EXPECT_EQ(denied, Promised().at(name).count(role) == 0)
-              << name << " as " << broker::RoleName(role) << ": " << status.error_message();
-          EXPECT_NE(status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << name;
-        }
-        EXPECT_EQ(CallEmpty(rpc::Client(broker.address(), ""), path).error_code(), grpc::StatusCode::UNAUTHENTICATED);
-        EXPECT_EQ(CallEmpty(rpc::Client(broker.address(), "a guess"), path).error_code(),
-                  grpc::StatusCode::UNAUTHENTICATED);
-      }
+grpc::Status CallEmpty(const rpc::Client& client, const std::string& path) { return CallWith(client, path, ""); }
+
+// All methods of the protocol.
+std::vector<const google::protobuf::MethodDescriptor*> Methods() {
+  std::vector<const google::protobuf::MethodDescriptor*> methods;
+  const auto* pool = google::protobuf::DescriptorPool::generated_pool();
+  for (const char* name : {"run", "clip", "label", "people", "review", "snapshot", "work"}) {
+    const auto* file = pool->FindFileByName(absl::StrCat("backflip/v1/", name, ".proto"));
+    EXPECT_NE(file, nullptr) << name;
+    if (file == nullptr) continue;
+    for (int s = 0; s < file->service_count(); ++s) {
+      for (int m = 0; m < file->service(s)->method_count(); ++m) methods.push_back(file->service(s)->method(m));
     }
   }
-  EXPECT_EQ(methods, static_cast<int>(Promised().size()));
+  return methods;
+}
+std::string NameOf(const google::protobuf::MethodDescriptor& method) {
+  return absl::StrCat(method.service()->name(), ".", method.name());
+}
+std::string PathOf(const google::protobuf::MethodDescriptor& method) {
+  return absl::StrCat("/", method.service()->full_name(), "/", method.name());
+}
+
+TEST(Roles, EveryMethodIsOpenToItsRolesAlone) {
+  TestBroker broker;
+  for (const auto* method : Methods()) {
+    const std::string name = NameOf(*method), path = PathOf(*method);
+    ASSERT_EQ(Promised().count(name), 1u) << name << " is in no table";
+    if (OpenToAnyone().count(name) > 0) {
+      EXPECT_EQ(CallEmpty(rpc::Client(broker.address(), ""), path).error_code(), grpc::StatusCode::INVALID_ARGUMENT)
+          << name;
+      continue;
+    }
+    for (const Role role : broker::kAllRoles) {
+      // whose token is no good afterwards
+      const std::string leaver = name == "PeopleService.SignOut" ? absl::StrCat("leaving ", broker::RoleName(role)) : "";
+      const grpc::Status status = CallEmpty(broker.As(role, leaver).client, path);
+      const bool denied = status.error_code() == grpc::StatusCode::PERMISSION_DENIED;
+      EXPECT_EQ(denied, Promised().at(name).count(role) == 0)
+          << name << " as " << broker::RoleName(role) << ": " << status.error_message();
+      EXPECT_NE(status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << name;
+    }
+    EXPECT_EQ(CallEmpty(rpc::Client(broker.address(), ""), path).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+    EXPECT_EQ(CallEmpty(rpc::Client(broker.address(), "a guess"), path).error_code(),
+              grpc::StatusCode::UNAUTHENTICATED);
+  }
+  EXPECT_EQ(Methods().size(), Promised().size());
+}
+
+// A run, and one who works for it alone.
+struct Place {
+  int64_t run = 0;
+  int64_t labeler = 0;
+  int64_t gold = 0;
+};
+
+// Methods whose requests name no run, as a call about a place; several calls
+// of a method are told apart by what follows the '#'.
+std::map<std::string, std::string> CallsAbout(const Place& place) {
+  const std::string run = absl::StrCat(place.run), person = absl::StrCat("labeler_id: ", place.labeler);
+  const auto invite = [](const std::string& runs) {
+    return absl::StrCat("request_id: '", NewId(), "' role: INVITE_LABELER name: '", NewId(), "' ", runs);
+  };
+  return {{"RunService.Create", "labels_from_run: " + run},
+          {"ReviewService.ImportLabels", "run_id: " + run + " label {}"},
+          {"ReviewService.RemoveGold", absl::StrCat("gold_id: ", place.gold)},
+          {"PeopleService.Invite", invite("run_ids: " + run)},
+          {"PeopleService.SetLabelerState#pause", person + " state: LABELER_PAUSED"},
+          {"PeopleService.SetLabelerState#resume", person + " state: ACTIVE"},
+          {"PeopleService.ForgetLabeler", person}};
+}
+
+// Methods whose calls are about no run, and why.
+const std::set<std::string>& AboutNoRun() {
+  static const auto* const names = new std::set<std::string>{
+      "RunService.List",  // lists the caller's
+      "LabelingService.Heartbeat", "LabelingService.Submit", "LabelingService.Undo",  // the caller's own leases
+      "PeopleService.SignOut", "PeopleService.DescribeInvite", "PeopleService.AcceptInvite",  // the caller alone
+      "LabelingService.GetScene", "BundleService.Put", "BundleService.Get", "BundleService.PutScene"};  // by hash
+  return *names;
+}
+
+TEST(Roles, ACallerOfSomeRunsIsRefusedAllOthersByEveryMethod) {
+  TestBroker broker;
+  const auto sql = [&](const std::string& text) { return Query(broker.database(), text); };
+  const auto limit = [&](Role role, const std::string& name, int64_t run_id) {
+    broker.Token(role, name);
+    return std::stoll(sql(absl::StrCat("UPDATE callers SET run_ids = ARRAY[", run_id, "]::bigint[] WHERE name = '", name,
+                                       "' RETURNING id")));
+  };
+  const auto make_place = [&](const std::string& name) {
+    Place place;
+    place.run = broker.CreateRun().id();
+    (void)broker.Claim(Role::kLearner);
+    const std::vector<std::string> clips = broker.Upload(place.run, 0, 2);
+    place.labeler = limit(Role::kLabeler, name, place.run);
+    place.gold = std::stoll(sql(
+        absl::StrCat("INSERT INTO gold_pairs (run_id, first_clip, second_clip, answer, use) SELECT ", place.run,
+                     ", min(id), max(id), 'LEFT', 'CHECK' FROM clips WHERE run_id = ", place.run, " RETURNING id")));
+    return place;
+  };
+  const Place own = make_place("own"), foreign = make_place("foreign");
+  const std::map<std::string, std::string> calls = CallsAbout(own), foreign_calls = CallsAbout(foreign);
+  // in this order: the first role of a method is tried
+  const std::pair<Role, Peer*> callers[] = {
+      {Role::kReviewer, (limit(Role::kReviewer, "some reviewer", own.run), &broker.As(Role::kReviewer, "some reviewer"))},
+      {Role::kOperator, (limit(Role::kOperator, "some operator", own.run), &broker.As(Role::kOperator, "some operator"))},
+      {Role::kLabeler, (limit(Role::kLabeler, "some labeler", own.run), &broker.As(Role::kLabeler, "some labeler"))}};
+  for (const auto* method : Methods()) {
+    const std::string name = NameOf(*method);
+    const std::set<Role>& roles = Promised().at(name);
+    const auto caller = std::find_if(std::begin(callers), std::end(callers),
+                                     [&](const auto& one) { return roles.count(one.first) > 0; });
+    if (caller == std::end(callers) || AboutNoRun().count(name) > 0) continue;
+    std::vector<std::pair<std::string, std::string>> pairs;  // about the own run and about the foreign one
+    for (const auto& [call, text] : calls) {
+      if (call.substr(0, call.find('#')) == name) pairs.emplace_back(text, foreign_calls.at(call));
+    }
+    if (pairs.empty()) {
+      ASSERT_NE(method->input_type()->FindFieldByName("run_id"), nullptr) << name << " is in no table";
+      pairs.emplace_back(absl::StrCat("run_id: ", own.run), absl::StrCat("run_id: ", foreign.run));
+    }
+    std::unique_ptr<google::protobuf::Message> request(
+        google::protobuf::MessageFactory::generated_factory()->GetPrototype(method->input_type())->New());
+    const auto call = [&](const std::string& text) {
+      EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, request.get())) << name << ": " << text;
+      return CallWith(caller->second->client, PathOf(*method), request->SerializeAsString());
+    };
+    for (const auto& [allowed, refused] : pairs) {
+      const grpc::Status status = call(refused);
+      EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED)
+          << name << " { " << refused << " }: " << status.error_message();
+      EXPECT_NE(status.error_message().find("your invite is not for"), std::string::npos) << status.error_message();
+      if (name == "SnapshotService.Watch") continue;  // goes on
+      EXPECT_NE(call(allowed).error_code(), grpc::StatusCode::PERMISSION_DENIED) << name << " { " << allowed << " }";
+    }
+  }
+  EXPECT_EQ(sql(absl::StrCat("SELECT state FROM callers WHERE id = ", foreign.labeler)), "ACTIVE");
+  EXPECT_EQ(sql(absl::StrCat("SELECT forgotten_at IS NULL FROM callers WHERE id = ", foreign.labeler)), "t");
+  EXPECT_EQ(sql(absl::StrCat("SELECT removed_at IS NULL FROM gold_pairs WHERE id = ", foreign.gold)), "t");
+}
+
+TEST(Roles, ACallerOfSomeRunsNamesOneWhereOthersMeanAll) {
+  TestBroker broker;
+  const int64_t mine = broker.CreateRun().id();
+  broker.CreateRun();
+  const auto limited = [&](Role role, const std::string& name) -> const Peer& {
+    broker.Token(role, name);
+    Query(broker.database(),
+          absl::StrCat("UPDATE callers SET run_ids = ARRAY[", mine, "]::bigint[] WHERE name = '", name, "'"));
+    return broker.As(role, name);
+  };
+  const Peer& reviewer = limited(Role::kReviewer, "some reviewer");
+  const Peer& operator_peer = limited(Role::kOperator, "some operator");
+  using People = v1::PeopleService::Stub;
+  EXPECT_TRUE(absl::IsPermissionDenied(
+      reviewer.Call(reviewer.people, &People::ListLabelers, v1::ListLabelersRequest()).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(
+      operator_peer.Call(operator_peer.people, &People::Statement, v1::StatementRequest()).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(
+      operator_peer.Call(operator_peer.people, &People::RetractLabels,
+                         Parse<v1::RetractLabelsRequest>("request_id: '0123456789abcdef' name: 'labeler'")).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(
+      operator_peer.Call(operator_peer.people, &People::Invite,
+                         Parse<v1::InviteRequest>("request_id: '0123456789abcdef' role: INVITE_LABELER name: 'Ada'"))
+          .status()));
+  // a labeler of all runs is one of other runs too
+  broker.Token(Role::kLabeler);
+  EXPECT_TRUE(absl::IsPermissionDenied(
+      reviewer.Call(reviewer.people, &People::SetLabelerState,
+                    Parse<v1::SetLabelerStateRequest>("name: 'labeler' state: LABELER_PAUSED")).status()));
+  // the newest run of all is not theirs
+  const auto runs = reviewer.Call(reviewer.runs, &v1::RunService::Stub::List, Parse<v1::ListRunsRequest>("limit: 1"));
+  ASSERT_TRUE(runs.ok()) << runs.status();
+  ASSERT_EQ(runs->runs_size(), 1);
+  EXPECT_EQ(runs->runs(0).id(), mine);
 }
 
 TEST(Roles, ARevokedTokenIsRefusedWithinSeconds) {

@@ -1192,45 +1192,5 @@ TEST_F(StatisticsTest, AStatementCountsWhatWasWorkedInItsSpanAndNothingThatWasCo
   EXPECT_EQ(Code(operator_.Call(operator_.people, &v1::PeopleService::Stub::Statement, request)), absl::StatusCode::kNotFound);
 }
 
-TEST_F(ReviewTest, AReviewerOfOtherRunsSeesNothingOfThisOne) {
-  Start(1);
-  Sql(absl::StrCat("UPDATE callers SET run_ids = ARRAY[", run_.id() + 1, "]::bigint[] WHERE name = 'reviewer'"));
-  TestBroker fresh([&] {
-    broker::BrokerOptions options;
-    options.database = broker_.database();
-    return options;
-  }());
-  const Peer& reviewer = fresh.As(Role::kReviewer);
-  v1::WatchDashboardRequest watch;
-  watch.set_run_id(run_.id());
-  EXPECT_EQ(Code(reviewer.Call(reviewer.review, &Review::Watch, watch)), absl::StatusCode::kPermissionDenied);
-  v1::ListLabelsRequest list;
-  list.set_run_id(run_.id());
-  EXPECT_EQ(Code(reviewer.Call(reviewer.review, &Review::ListLabels, list)), absl::StatusCode::kPermissionDenied);
-  v1::GetClipsRequest clips;
-  clips.set_run_id(run_.id());
-  clips.set_newest(1);
-  EXPECT_EQ(Code(reviewer.Call(reviewer.review, &Review::GetClips, clips)), absl::StatusCode::kPermissionDenied);
-  const auto denied = absl::StatusCode::kPermissionDenied;
-  v1::GetRunRequest get;
-  get.set_run_id(run_.id());
-  EXPECT_EQ(Code(reviewer.Call(reviewer.runs, &Runs::Get, get)), denied);
-  v1::ListMetricsRequest metrics;
-  metrics.set_run_id(run_.id());
-  EXPECT_EQ(Code(reviewer.Call(reviewer.runs, &Runs::ListMetrics, metrics)), denied);
-  EXPECT_EQ(reviewer.Call(reviewer.runs, &Runs::List, v1::ListRunsRequest())->runs_size(), 0);
-  v1::ExportRequest labels;
-  labels.set_run_id(run_.id());
-  EXPECT_EQ(Code(reviewer.ReadAll<v1::ExportedLabel>(reviewer.labeling, &Labeling::Export, labels)), denied);
-  v1::ListSnapshotsRequest snapshots;
-  snapshots.set_run_id(run_.id());
-  snapshots.set_kind(v1::POLICY);
-  EXPECT_EQ(Code(reviewer.Call(reviewer.snapshots, &v1::SnapshotService::Stub::List, snapshots)), denied);
-  v1::ExportClipsRequest whole;
-  whole.set_run_id(run_.id());
-  EXPECT_EQ(Code(reviewer.ReadAll<v1::Candidate>(reviewer.review, &Review::ExportClips, whole)),
-            absl::StatusCode::kPermissionDenied);
-}
-
 }  // namespace
 }  // namespace backflip::testing
