@@ -253,27 +253,33 @@ void FeedNumberer::Number(int64_t run_id) {
       return;
     }
   }
+  Start(run_id);
+}
+
+void FeedNumberer::Start(int64_t run_id) {
   const bool taken = core_.pool->Submit([this, run_id](Connection& connection) { Run(connection, run_id); });
-  if (!taken) {
-    base::MutexLock lock(&mutex_);
-    busy_.erase(run_id);
-    again_.erase(run_id);
-  }
+  if (taken) return;
+  base::MutexLock lock(&mutex_);
+  busy_.erase(run_id);
+  again_.erase(run_id);
 }
 
 void FeedNumberer::Run(Connection& connection, int64_t run_id) {
-  while (true) {
-    {
-      base::MutexLock lock(&mutex_);
-      again_.erase(run_id);
-    }
-    const absl::Status status = NumberLabels(connection, run_id);
+  {
     base::MutexLock lock(&mutex_);
-    if (status.ok() && again_.count(run_id) > 0) continue;
-    busy_.erase(run_id);
     again_.erase(run_id);
-    return;
   }
+  const absl::Status status = NumberLabels(connection, run_id);
+  {
+    base::MutexLock lock(&mutex_);
+    if (!status.ok() || again_.count(run_id) == 0) {
+      busy_.erase(run_id);
+      again_.erase(run_id);
+      return;
+    }
+  }
+  // labels are coming fast: many get their numbers in one transaction
+  core_.hub->Wait("", 0, Hub::Clock::now() + kGather, [this, run_id] { Start(run_id); });
 }
 
 std::unique_ptr<grpc::Service> MakeLabelingService(Core core, Leases leases, FeedNumberer* numberer) {

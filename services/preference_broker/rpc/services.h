@@ -37,6 +37,10 @@ class FeedNumberer {
   void Number(int64_t run_id);
 
  private:
+  // From one numbering of a run to the next.
+  static constexpr std::chrono::milliseconds kGather{20};
+
+  void Start(int64_t run_id);
   void Run(Connection& connection, int64_t run_id);
 
   const Core core_;

@@ -1,7 +1,6 @@
 #include "services/preference_broker/store/leases.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 #include <vector>
 
@@ -78,14 +77,63 @@ struct Picked {
   int64_t question_id = 0;
   bool turned = false;
   bool practice = false;
-  std::shared_ptr<const RunDefinition> run;
-  int64_t run_id = 0;
 };
 
-// Up to `count` of one run. Says whether the caller is kept from others by a
-// qualification that is not done.
-absl::StatusOr<bool> PickOfRun(Transaction& t, RunCache& runs, const Caller& caller, int64_t run_id, int32_t count,
-                               int32_t max_clips, std::vector<Picked>* picked) {
+absl::Status LeasePicked(Transaction& t, const Caller& caller, const RunDefinition& run, int64_t run_id,
+                         const Picked& picked, int32_t lease_ms, v1::LeaseResponse* response) {
+  v1::Question* const question = response->add_questions();
+  question->set_lease_id(base::RandomHex128());
+  question->set_lease_ms(lease_ms);
+  question->set_text(run.task.question());
+  question->set_scene_hash(run.task.scene_hash());
+  question->set_playback_fps(run.task.playback_fps());
+  question->set_run_id(run_id);
+  question->set_must_play_once(caller.role == Role::kLabeler && run.spec.quality().must_play_once());
+  question->set_practice(picked.practice);
+  // truth is another column: who is no teacher does not read it
+  for (const auto& row :
+       t.Exec("WITH taken AS (UPDATE questions SET open_slots = open_slots - 1 WHERE id = $1), "
+              "  leased AS (INSERT INTO leases (id, question_id, caller_id, turned, lease_ms, expires_at) "
+              "    VALUES ($2, $1, $3, $4, $5::integer, now() + $5::integer * interval '1 ms')) "
+              "SELECT c.picture, CASE WHEN $6::boolean THEN c.truth END "
+              "FROM question_clips p JOIN clips c ON c.id = p.clip_id WHERE p.question_id = $1 ORDER BY p.position",
+              picked.question_id, question->lease_id(), caller.id, picked.turned, lease_ms,
+              caller.role == Role::kTeacher)) {
+    RETURN_IF_ERROR(ShowClip(row[0], row[1], question->add_clips()));
+  }
+  if (picked.turned) std::reverse(question->mutable_clips()->begin(), question->mutable_clips()->end());
+  return absl::OkStatus();
+}
+
+// The next question that the caller may answer; empty: none. One at a time, and a
+// teacher's as a statement of its own, so that one plan serves all calls: where a
+// limit or a condition hangs on a parameter, PostgreSQL plans each call anew.
+pqxx::result LockOpenQuestion(Transaction& t, const Caller& caller, int64_t run_id, int32_t max_clips) {
+  if (caller.role == Role::kTeacher) {
+    return t.Exec(
+        "SELECT q.id, q.ordinal FROM questions q "
+        "WHERE q.run_id = $1 AND q.open_slots > 0 AND q.made_for IS NULL AND q.clips <= $3 "
+        "  AND NOT EXISTS (SELECT FROM leases l WHERE l.question_id = q.id AND l.caller_id = $2 "
+        "    AND l.state IN ('LIVE', 'ANSWERED')) "
+        // clips that a person asked about, or that came from elsewhere
+        "  AND NOT EXISTS (SELECT FROM question_clips p JOIN clips k ON k.id = p.clip_id "
+        "    WHERE p.question_id = q.id AND k.truth IS NULL) "
+        "ORDER BY q.ordinal FOR NO KEY UPDATE SKIP LOCKED LIMIT 1",
+        run_id, caller.id, max_clips);
+  }
+  return t.Exec(
+      "SELECT q.id, q.ordinal FROM questions q "
+      "WHERE q.run_id = $1 AND q.open_slots > 0 AND q.made_for IS NULL AND q.clips <= $3 "
+      "  AND NOT EXISTS (SELECT FROM leases l WHERE l.question_id = q.id AND l.caller_id = $2 "
+      "    AND l.state IN ('LIVE', 'ANSWERED')) "
+      "ORDER BY q.ordinal FOR NO KEY UPDATE SKIP LOCKED LIMIT 1",
+      run_id, caller.id, max_clips);
+}
+
+// Leases up to `count` questions of one run. Says whether the caller is kept from
+// others by a qualification that is not done.
+absl::StatusOr<bool> LeaseOfRun(Transaction& t, RunCache& runs, const Caller& caller, int64_t run_id, int32_t count,
+                                const LeaseTerms& terms, v1::LeaseResponse* response) {
   ASSIGN_OR_RETURN(const auto run, runs.Get(t, run_id));
   const v1::Quality& quality = run->spec.quality();
   const bool checked = caller.role == Role::kLabeler;
@@ -97,90 +145,42 @@ absl::StatusOr<bool> PickOfRun(Transaction& t, RunCache& runs, const Caller& cal
       for (const MadeQuestion& made : MakeQualification(t, caller.id, run_id, std::min(left, count))) {
         const bool turned =
             base::SeedOf({seed, kSideDraw, kCheckDraw, static_cast<uint64_t>(made.id), id}) % 2 == 1;
-        picked->push_back({made.id, turned, true, run, run_id});
+        RETURN_IF_ERROR(LeasePicked(t, caller, *run, run_id, {made.id, turned, true}, terms.lease_ms, response));
       }
       return true;
     }
   }
-  const pqxx::result open = t.Exec(
-      "SELECT q.id, q.ordinal FROM questions q "
-      "WHERE q.run_id = $1 AND q.open_slots > 0 AND q.made_for IS NULL AND q.clips <= $4 "
-      "  AND NOT EXISTS (SELECT FROM leases l WHERE l.question_id = q.id AND l.caller_id = $2 "
-      "    AND l.state IN ('LIVE', 'ANSWERED')) "
-      // clips that a person asked about, or that came from elsewhere
-      "  AND NOT ($5::boolean AND EXISTS (SELECT FROM question_clips p JOIN clips k ON k.id = p.clip_id "
-      "    WHERE p.question_id = q.id AND k.truth IS NULL)) "
-      "ORDER BY q.ordinal FOR NO KEY UPDATE SKIP LOCKED LIMIT $3",
-      run_id, caller.id, count, max_clips, caller.role == Role::kTeacher);
-  const bool mixed = checked && !open.empty() && quality.gold_share() + quality.repeat_share() > 0;
-  const int64_t leases =
-      mixed ? Int(t.Exec("SELECT count(*) FROM leases WHERE caller_id = $1", caller.id)[0][0]) : 0;
-  uint64_t nth = static_cast<uint64_t>(leases);
-  for (const auto& row : open) {
+  const bool mixed = checked && quality.gold_share() + quality.repeat_share() > 0;
+  std::optional<uint64_t> nth;
+  for (int32_t i = 0; i < count; ++i) {
+    const pqxx::result open = LockOpenQuestion(t, caller, run_id, terms.max_clips);
+    if (open.empty()) break;
+    Picked picked;
+    picked.question_id = Int(open[0][0]);
+    // Drawn from the run's seed, so that a run can be repeated whole, and by
+    // labeler, so that with overlap a habit of one side shows.
+    picked.turned = base::SeedOf({seed, kSideDraw, static_cast<uint64_t>(Int(open[0][1])), id}) % 2 == 1;
     if (mixed) {
+      if (!nth.has_value()) {
+        nth = static_cast<uint64_t>(Int(t.Exec("SELECT count(*) FROM leases WHERE caller_id = $1", caller.id)[0][0]));
+      }
       // A check takes the place of a question, which is left to others: nobody
       // gets one where there is nothing else to answer.
-      const double draw = base::UnitInterval(base::SeedOf({seed, kCheckDraw, id, nth}));
-      const uint64_t which = base::SeedOf({seed, kCheckDraw, id, nth, 1});
-      const bool drawn_side = base::SeedOf({seed, kCheckDraw, id, nth, 2}) % 2 == 1;
-      ++nth;
+      const double draw = base::UnitInterval(base::SeedOf({seed, kCheckDraw, id, *nth}));
+      const uint64_t which = base::SeedOf({seed, kCheckDraw, id, *nth, 1});
+      const bool drawn_side = base::SeedOf({seed, kCheckDraw, id, *nth, 2}) % 2 == 1;
+      ++*nth;
       std::optional<MadeQuestion> made;
       if (draw < quality.gold_share()) {
         made = MakeGold(t, caller.id, run_id, which);
       } else if (draw < quality.gold_share() + quality.repeat_share()) {
-        made = MakeRepeat(t, caller.id, run_id, max_clips, which);
+        made = MakeRepeat(t, caller.id, run_id, terms.max_clips, which);
       }
-      if (made.has_value()) {
-        picked->push_back({made->id, made->turned.value_or(drawn_side), false, run, run_id});
-        continue;
-      }
+      if (made.has_value()) picked = {made->id, made->turned.value_or(drawn_side), false};
     }
-    // Drawn from the run's seed, so that a run can be repeated whole, and by
-    // labeler, so that with overlap a habit of one side shows.
-    const bool turned = base::SeedOf({seed, kSideDraw, static_cast<uint64_t>(Int(row[1])), id}) % 2 == 1;
-    picked->push_back({Int(row[0]), turned, false, run, run_id});
+    RETURN_IF_ERROR(LeasePicked(t, caller, *run, run_id, picked, terms.lease_ms, response));
   }
   return false;
-}
-
-absl::Status LeasePicked(Transaction& t, const Caller& caller, const std::vector<Picked>& picked, int32_t lease_ms,
-                         v1::LeaseResponse* response) {
-  std::vector<std::string> leases;
-  std::vector<int64_t> ids;
-  std::vector<int32_t> turned;
-  std::map<int64_t, v1::Question*> questions;
-  for (const Picked& pick : picked) {
-    leases.push_back(base::RandomHex128());
-    ids.push_back(pick.question_id);
-    turned.push_back(pick.turned);
-    v1::Question* question = response->add_questions();
-    question->set_lease_id(leases.back());
-    question->set_lease_ms(lease_ms);
-    question->set_text(pick.run->task.question());
-    question->set_scene_hash(pick.run->task.scene_hash());
-    question->set_playback_fps(pick.run->task.playback_fps());
-    question->set_run_id(pick.run_id);
-    question->set_must_play_once(caller.role == Role::kLabeler && pick.run->spec.quality().must_play_once());
-    question->set_practice(pick.practice);
-  }
-  for (size_t i = 0; i < picked.size(); ++i) questions[picked[i].question_id] = response->mutable_questions(i);
-  // truth is another column: who is no teacher does not read it
-  for (const auto& row :
-       t.Exec("WITH taken AS (UPDATE questions SET open_slots = open_slots - 1 WHERE id = ANY ($1::bigint[])), "
-              "  leased AS (INSERT INTO leases (id, question_id, caller_id, turned, lease_ms, expires_at) "
-              "    SELECT u.lease, u.question, $2, u.turned <> 0, $3::integer, now() + $3::integer * interval '1 ms' "
-              "    FROM unnest($4::text[], $1::bigint[], $5::integer[]) AS u(lease, question, turned)) "
-              "SELECT p.question_id, c.picture, CASE WHEN $6::boolean THEN c.truth END "
-              "FROM question_clips p JOIN clips c ON c.id = p.clip_id "
-              "WHERE p.question_id = ANY ($1::bigint[]) ORDER BY p.question_id, p.position",
-              ids, caller.id, lease_ms, leases, turned, caller.role == Role::kTeacher)) {
-    RETURN_IF_ERROR(ShowClip(row[1], row[2], questions[Int(row[0])]->add_clips()));
-  }
-  for (size_t i = 0; i < picked.size(); ++i) {
-    auto* const clips = response->mutable_questions(i)->mutable_clips();
-    if (picked[i].turned) std::reverse(clips->begin(), clips->end());
-  }
-  return absl::OkStatus();
 }
 
 // A lease under its question's lock.
@@ -363,18 +363,14 @@ absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache&
       return absl::FailedPreconditionError(absl::StrCat(
           "you hold ", standing.held, " leases, and at most ", kMaxLeasesOfCaller, " are allowed: answer those first"));
     }
-    std::vector<Picked> picked;
     bool qualifying = false;
     for (const int64_t run_id : standing.runs) {
-      const int32_t wanted = count - static_cast<int64_t>(picked.size());
+      const int32_t wanted = count - response.questions_size();
       if (wanted == 0) break;
-      ASSIGN_OR_RETURN(const bool kept, PickOfRun(t, runs, caller, run_id, wanted, terms.max_clips, &picked));
+      ASSIGN_OR_RETURN(const bool kept, LeaseOfRun(t, runs, caller, run_id, wanted, terms, &response));
       qualifying = qualifying || kept;
     }
-    if (!picked.empty()) {
-      RETURN_IF_ERROR(LeasePicked(t, caller, picked, terms.lease_ms, &response));
-      return leased;
-    }
+    if (response.questions_size() > 0) return leased;
     if (qualifying) {
       response.set_none(v1::LEARNING);
       if (response.message().empty()) response.set_message("First answer the pairs for practice that you have.");

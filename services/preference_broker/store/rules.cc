@@ -20,10 +20,9 @@ constexpr int64_t kGoldPairsAfterWarning = 3;
 // empty: none.
 std::string BrokenRule(Transaction& t, const RunDefinition& run, int64_t caller_id, int64_t run_id) {
   const v1::Quality& quality = run.spec.quality();
-  const int32_t longest =
-      std::max({quality.max_fast_answers(), quality.max_cannot_tells(), quality.max_one_sided(), 1});
+  const int32_t longest = std::max({quality.max_fast_answers(), quality.max_cannot_tells(), quality.max_one_sided()});
   // newest first; an answer's own time is bounded by the broker's clock
-  const pqxx::result answers = t.Exec(
+  const pqxx::result answers = longest == 0 ? pqxx::result() : t.Exec(
       "SELECT l.choice, least(nullif(l.decision_ms, 0), (extract(epoch FROM l.answered_at - s.leased_at) * 1000)) "
       "FROM standing_labels l JOIN leases s ON s.id = l.lease_id JOIN questions q ON q.id = l.question_id "
       "WHERE l.caller_id = $1 AND l.run_id = $2 AND q.purpose <> 'QUALIFICATION' "
