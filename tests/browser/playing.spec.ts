@@ -169,8 +169,11 @@ test("one camera looks at both clips, and turns for both", async ({ page, stack 
   const floors = async (act: () => Promise<unknown>): Promise<number[]> => {
     await take(page);
     await act();
+    const during = await take(page);
     await page.waitForFunction(() => window.drawn.length >= 3);
-    const turned = (await take(page)).map(({ panels }) => panels.map((meshes) => [...meshes[0]!.slice(0, 3), ...meshes[0]!.slice(4, 7), ...meshes[0]!.slice(8, 11), ...meshes[0]!.slice(16)]));
+    const turned = [...during, ...(await take(page))].map(({ panels }) =>
+      panels.map(([floor]) => [floor!.slice(0, 3), floor!.slice(4, 7), floor!.slice(8, 11), floor!.slice(16)].flat()),
+    );
     for (const [left, right] of turned) expect(difference(left!, right!)).toBeLessThan(1e-3);
     return turned.at(-1)![0]!;
   };
