@@ -254,6 +254,52 @@ test.describe("what may happen meanwhile", () => {
     await expect(page.getByText(/No connection/)).toHaveCount(0);
   });
 
+  test("behind round trips of 300 ms the next pair is up at once, and no answer is lost", async ({ page, stack }) => {
+    const pairs = 15;
+    const person = await stack.people({ pairs: pairs + 5 });
+    const network = await page.context().newCDPSession(page);
+    await network.send("Network.enable");
+    await network.send("Network.emulateNetworkConditions", { offline: false, latency: 300, downloadThroughput: -1, uploadThroughput: -1 });
+    const label = new LabelingPage(page);
+    await label.open(person);
+    expect(
+      await page.evaluate(async () => {
+        const begin = performance.now();
+        await fetch("/", { cache: "no-store" });
+        return performance.now() - begin;
+      }),
+    ).toBeGreaterThan(299);
+    // from when the mark of an answer goes until the next pair takes one
+    await page.evaluate(() => {
+      const button = [...document.querySelectorAll<HTMLButtonElement>(".choices button")][0]!;
+      window.waits = [];
+      let since: number | undefined;
+      new MutationObserver(() => {
+        const marked = document.querySelector('[aria-pressed="true"]') !== null;
+        if (button.disabled && !marked) since ??= performance.now();
+        if (!button.disabled && since !== undefined) {
+          window.waits.push(performance.now() - since);
+          since = undefined;
+        }
+      }).observe(document.body, { subtree: true, attributes: true, attributeFilter: ["aria-pressed", "disabled"] });
+    });
+    const given: string[] = [];
+    for (let i = 0; i < pairs; ++i) {
+      await page.waitForTimeout(600); // somebody quick
+      const [key, choice] = [["ArrowLeft", "LEFT"], ["ArrowRight", "RIGHT"], ["ArrowUp", "TIE"]][i % 3]!;
+      await label.press(key!);
+      given.push(choice!);
+    }
+    await label.pair();
+    await expectChoices(stack, person.run, given);
+    const waits = (await page.evaluate(() => window.waits)).sort((a, b) => a - b);
+    expect(waits).toHaveLength(pairs);
+    expect(waits[Math.floor(pairs / 2)]!).toBeLessThan(100);
+    expect(waits.at(-1)!).toBeLessThan(300); // no round trip in between
+    await label.answers(pairs);
+    await expect(page.getByText(/No connection/)).toHaveCount(0);
+  });
+
   test("two tabs of one person never show the same pair", async ({ page, context, stack }) => {
     const person = await stack.people({ pairs: 10 });
     const label = new LabelingPage(page);

@@ -38,6 +38,8 @@ declare global {
   interface Window {
     // When a choice was marked, and for how long; of those whose mark has gone.
     marks: { at: number; ms: number }[];
+    // How long no pair took an answer between two, where a test counts that.
+    waits: number[];
   }
 }
 
