@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""How long an answer takes to reach the policy, with lockstep off.
+"""How long an answer takes to reach the policy.
 
+    tests/benchmarks/measure_label_latency.py --labelers 0
     tests/benchmarks/measure_label_latency.py --labelers 5 --labels 200
 
-Starts `./backflip train --human` on a fresh data folder, with oracles in the place of people: each answers one
+With --labelers 0 it follows a whole `./backflip train --seed S` as it is, with its teacher and in lockstep, by SQL in
+its database. Otherwise it starts `./backflip train --human` on a fresh data folder, with oracles in the place of people: each answers one
 question at a time, --labels-per-minute of them, by the public labeling interface. For each answer that counts, the
 latency is from when the broker had committed it to the end of the first policy update whose batch was rewarded by an
 ensemble that had trained on it (the learner reports how many labels that was: policy/reward_labels; labels are fitted
@@ -59,21 +61,38 @@ def percentile(values, share):
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", default="hopper_backflip")
-    parser.add_argument("--labels", type=int, default=200)
-    parser.add_argument("--labelers", type=int, default=5)
-    parser.add_argument("--labels-per-minute", type=float, default=20, help="of each labeler; 0: as fast as they can")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", help="JSON file to write")
-    args = parser.parse_args()
+def plain_run(args, data, output):
+    """Times of the answers and (labels, time) of the updates, seconds, of a run with its teacher."""
+    command = [str(BIN / "backflip"), "train", "--task", args.task, "--seed", str(args.seed), "--data", data]
+    train = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    server = pathlib.Path(data) / "postgres" / "postmaster.pid"
+    psql = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/psql"), key=lambda p: int(p.parts[-3]))[-1]
 
-    data = tempfile.mkdtemp(prefix="backflip-latency-")
-    os.chmod(data, 0o755)
+    def read(query):
+        lines = server.read_text().splitlines()  # the fifth is the socket's folder
+        out = subprocess.run([psql, "-qAtX", "-h", lines[4], "-U", "postgres" if os.geteuid() == 0 else os.environ["USER"],
+                              "-c", query, "backflip"], check=True, capture_output=True, text=True).stdout
+        return [[float(value) for value in line.split("|")] for line in out.splitlines()]
+
+    answered, updates = [], []
+    while train.poll() is None:
+        try:
+            answered = read("SELECT extract(epoch FROM answered_at) FROM standing_labels "
+                            "WHERE run_id = 1 AND counts ORDER BY position")
+            updates = read("SELECT value, extract(epoch FROM at) FROM metric_points "
+                           "WHERE run_id = 1 AND name = 'policy/reward_labels' ORDER BY at")
+        except (OSError, IndexError, subprocess.CalledProcessError):
+            pass  # it is not up yet, or ends
+        time.sleep(0.5)
+    if train.returncode:
+        sys.exit(f"`{' '.join(command)}` ended with {train.returncode}; its output is {data}/output.txt")
+    return [at for at, in answered], updates
+
+
+def human_run(args, data, output):
+    """The same of a run that people answer."""
     command = [str(BIN / "backflip"), "train", "--task", args.task, "--human", "--teacher", "none", "--seed",
                str(args.seed), "--data", data, "--labels", "900"]
-    output = open(os.path.join(data, "output.txt"), "w")
     train = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     teachers = []
     try:
@@ -100,7 +119,7 @@ def main():
             time.sleep(0.3)  # people do not begin at the same instant
         while True:
             points = call(url, operator, "RunService/ListMetrics", {"runId": "1", "names": ["policy/reward_labels"]})
-            updates = [(float(p["value"]), int(p["atMs"])) for p in points.get("points", [])]
+            updates = [(float(p["value"]), int(p["atMs"]) / 1000) for p in points.get("points", [])]
             if train.poll() is not None or (updates and updates[-1][0] >= args.labels):
                 break
             time.sleep(1)
@@ -111,15 +130,31 @@ def main():
             process.send_signal(signal.SIGINT)
         for process in [*teachers, train]:
             process.wait()
-
     labels = [json.loads(line) for line in exported.splitlines()]
-    answered = [int(l["answered_ms"]) for l in labels if l["answer"].get("choice") in ("LEFT", "RIGHT", "TIE")]
+    return [int(l["answered_ms"]) / 1000 for l in labels if l["answer"].get("choice") in ("LEFT", "RIGHT", "TIE")], updates
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", default="hopper_backflip")
+    parser.add_argument("--labels", type=int, default=200)
+    parser.add_argument("--labelers", type=int, default=5, help="0: ./backflip train as it is")
+    parser.add_argument("--labels-per-minute", type=float, default=20, help="of each labeler; 0: as fast as they can")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", help="JSON file to write")
+    args = parser.parse_args()
+
+    data = tempfile.mkdtemp(prefix="backflip-latency-")
+    os.chmod(data, 0o755)
+    with open(os.path.join(data, "output.txt"), "w") as output:
+        answered, updates = (human_run if args.labelers else plain_run)(args, data, output)
+
     first = updates[0][0]
     latencies, waited = [], []
     for number, at in enumerate(answered, start=1):
         used = [ended for trained_on, ended in updates if trained_on >= number]
         if used:
-            (waited if number <= first else latencies).append((min(used) - at) / 1000)
+            (waited if number <= first else latencies).append(min(used) - at)
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     result = {
         "commit": commit, "machine": f"{os.cpu_count()} cores", "task": args.task, "labelers": args.labelers,

@@ -228,14 +228,16 @@ def capture(database, broker):
     return lease, leases[lease], submits[lease]
 
 
-def pgbench_script(database, lease, lease_transaction, submit_transaction):
-    """The same statements with other labelers, leases and keys each time."""
+def pgbench_script(database, lease, lease_transaction, submit_transaction, labelers):
+    """The same statements with other leases and keys each time, for one of as many labelers as the load has."""
     caller, question = database.sql(f"SELECT caller_id, question_id FROM leases WHERE id = '{lease}'")[0]
     key, = database.sql(f"SELECT idempotency_key FROM labels WHERE lease_id = '{lease}'")[0]
     fresh = "lpad(to_hex(:{0}a::bigint), 16, '0') || lpad(to_hex(:{0}b::bigint), 16, '0')"
     # ids are far apart (spread_ids): a number tells what it is
     lines = [rf"\set {name} random(0, 4611686018427387903)" for name in ("la", "lb", "ka", "kb")]
-    lines.append(rf"\set caller {int(caller)} + :client_id")
+    # Labelers take turns, each on one connection. How many they are matters: who has answered what is first looks
+    # further for theirs.
+    lines.append(rf"\set caller {int(caller)} + :client_id + {CONNECTIONS} * random(0, {labelers // CONNECTIONS - 1})")
 
     def value(text):
         if text is None:
@@ -290,23 +292,28 @@ def measure_answers(args, database, broker):
     script = broker.folder / "cycle.sql"
     lease, lease_transaction, submit_transaction = capture(database, broker)
     if args.script:
-        print(pgbench_script(database, lease, lease_transaction, submit_transaction), file=sys.stderr)
-    script.write_text(pgbench_script(database, lease, lease_transaction, submit_transaction))
-    rates = {"pgbench": [], "grpc": [], "json": []}
-    runs = []
-    for _ in range(args.rounds):
+        print(pgbench_script(database, lease, lease_transaction, submit_transaction, args.in_flight), file=sys.stderr)
+    script.write_text(pgbench_script(database, lease, lease_transaction, submit_transaction, args.in_flight))
+    # Each begins alike: everything numbered, statistics as autovacuum keeps them in a database that is in use (plans
+    # made on empty tables would last through a measurement), and sessions without plans.
+    def settle():
+        await_numbered(database)
         broker.stop()
+        database.sql("VACUUM ANALYZE")
         database.sql("CHECKPOINT")
+
+    load(broker, "answers", labelers=args.in_flight, seconds=2)
+    rates = {"pgbench": [], "grpc": [], "json": []}
+    for _ in range(args.rounds):
+        settle()
         rates["pgbench"].append(run_pgbench(database, script, int(args.seconds)))
         broker.start()
         for name in ("grpc", "json"):
-            await_numbered(database)
-            database.sql("VACUUM ANALYZE questions")
-            database.sql("CHECKPOINT")
+            settle()
+            broker.start()
             flags = {"http": broker.http} if name == "json" else {}
             run = load(broker, "answers", labelers=args.in_flight, seconds=args.seconds, **flags)
             assert not run["errors"] and not run["nothing_to_label"], run
-            runs.append(run)
             rates[name].append(run["answers_per_second"])
     medians = {name: statistics.median(values) for name, values in rates.items()}
     return {"answers_per_second": medians, "rounds": rates,
