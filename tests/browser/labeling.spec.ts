@@ -366,6 +366,46 @@ test.describe("what may happen meanwhile", () => {
     await label.pair();
   });
 
+  test("after a set time of work a pause is suggested, once", async ({ page, stack }) => {
+    const person = await stack.people({ spec: "quality { break_after_minutes: 30 }" });
+    await page.clock.install();
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await label.press("ArrowLeft");
+    await expectChoices(stack, person.run, ["LEFT"]);
+    const suggestion = page.getByText(/Rest your eyes/i);
+    await page.clock.fastForward(16_000);
+    await expect(suggestion).toHaveCount(0);
+    const worked = (minutes: number, active: number) =>
+      stack.value(
+        `UPDATE labeler_time SET working_since = now() - interval '${minutes} minutes', active_ms = ${active * 60_000} WHERE run_id = ${person.run} RETURNING 1`,
+      );
+    await worked(31, 28);
+    await page.clock.fastForward(16_000);
+    await expect(label.banner).toHaveText(/You have worked for a while \(28 minutes in all\)\. Rest your eyes a little: nothing is lost\./);
+    await expectNoViolations(page);
+    await page.getByRole("button", { name: "Close" }).click();
+    await expect(suggestion).toBeHidden();
+    // as time goes on it is not said again
+    await worked(33, 30);
+    await page.clock.fastForward(32_000);
+    await label.press("ArrowRight");
+    await expect(suggestion).toBeHidden();
+    // but after a rest and as long again
+    await worked(0, 30);
+    await page.clock.fastForward(16_000);
+    await worked(31, 58);
+    await page.clock.fastForward(16_000);
+    await page.getByRole("button", { name: "Take a break" }).click();
+    await expect(page.getByRole("heading", { name: "Have a break" })).toBeVisible();
+    await expect(label.choice("Left")).toBeDisabled();
+    await expectNoViolations(page);
+    await page.getByRole("button", { name: "Go on" }).click();
+    await label.press("ArrowUp");
+    await expectChoices(stack, person.run, ["LEFT", "RIGHT", "TIE"]);
+    await expect(suggestion).toBeHidden();
+  });
+
   test("a lost WebGL context comes back", async ({ page, stack }) => {
     const person = await stack.people();
     await new LabelingPage(page).open(person);

@@ -65,6 +65,7 @@ export class Labeling {
   // Answers given here that the last session did not count yet.
   private uncounted = 0;
   private dismissed = "";
+  private breakTold = false;
   private over = false;
 
   private readonly text = h("h1", { class: "asked words", id: "question" });
@@ -579,15 +580,18 @@ export class Labeling {
     this.runBar.setAttribute("aria-label", "Progress of the whole run");
     const over = session.runState === RunState.FINISHED || session.runState === RunState.CANCELLED;
     setText(this.runText, over ? "The run has ended" : wanted > 0 ? `${session.runLabels} of ${wanted} collected` : "");
-    if (session.breakSuggested) {
+    if (session.breakSuggested && !this.breakTold) {
       const minutes = Math.round(Number(session.activeMs) / 60_000);
       this.tell(
         minutes > 1 ? `You have worked for a while (${minutes} minutes in all). Rest your eyes a little: nothing is lost.` : "Time to rest your eyes a little: nothing is lost.",
         h("button", { type: "button", class: "primary", click: () => this.rest() }, "Take a break"),
       );
+      this.breakTold = true;
     } else if (session.message && !(session.paused && this.state.kind === "waiting")) {
       this.tell(session.message);
     }
+    // once for each stretch of work
+    if (!session.breakSuggested) this.breakTold = false;
     this.updateCounts();
     this.updateHint();
   }
