@@ -13,10 +13,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/retry.h"
 #include "common/rpc/server.h"
+#include "services/preference_broker/store/connection.h"
 #include "services/preference_broker/store/migrate.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
@@ -390,6 +392,7 @@ TEST(Operation, ComesBackWhenPostgresqlRestarts) {
   for (int i = 0; i < 8; ++i) {
     const absl::Status away = call();
     EXPECT_TRUE(absl::IsUnavailable(away)) << away;
+    EXPECT_TRUE(absl::StartsWith(away.message(), "the database is away: ")) << away;
   }
   EXPECT_TRUE(rpc::WaitHealthy(broker.address(), absl::Seconds(2)).ok());
   ASSERT_TRUE(TestServer().Restart().ok());
@@ -397,6 +400,98 @@ TEST(Operation, ComesBackWhenPostgresqlRestarts) {
   policy.give_up_after = absl::Seconds(20);
   const absl::Status back = base::Retry(policy, nullptr, call);
   EXPECT_TRUE(back.ok()) << back;
+}
+
+// What PostgreSQL says, and what a person reads of it.
+TEST(DatabaseErrors, AreSentences) {
+  struct Case {
+    const char* sqlstate;
+    absl::StatusCode code;
+    const char* sentence;
+  };
+  const absl::StatusCode unavailable = absl::StatusCode::kUnavailable;
+  const Case cases[] = {
+      {"08006", unavailable, "the database is away: "},                  // connection failure
+      {"57P01", unavailable, "the database is away: "},                  // shut down by an administrator
+      {"57P03", unavailable, "the database is away: "},                  // cannot connect now
+      {"53300", unavailable, "the database is away: "},                  // too many connections
+      {"53100", unavailable, "the database is out of room: "},           // disk full
+      {"53200", unavailable, "the database is out of room: "},           // out of memory
+      {"55P03", unavailable, "the database took too long: "},            // lock not available
+      {"57014", unavailable, "the database took too long: "},            // statement timeout
+      {"40001", unavailable, "other calls changed the same rows: "},     // serialization failure
+      {"40P01", unavailable, "other calls changed the same rows: "},     // deadlock
+      {"23505", unavailable, "other calls changed the same rows: "},     // unique violation
+      {"22012", absl::StatusCode::kInternal, "database error 22012: "},  // division by zero
+  };
+  const std::string database = EmptyDatabase();
+  broker::Connection connection(database, "test", nullptr);
+  for (const Case& c : cases) {
+    const std::string script = absl::StrCat("DO $$ BEGIN RAISE EXCEPTION 'no more of it' USING ERRCODE = '", c.sqlstate,
+                                            "'; END $$");
+    const absl::Status status = connection.Transact([&](broker::Transaction& t) -> absl::Status {
+      t.ExecScript(script);
+      return absl::OkStatus();
+    });
+    EXPECT_EQ(status.code(), c.code) << c.sqlstate << ": " << status;
+    EXPECT_TRUE(absl::StartsWith(status.message(), c.sentence)) << c.sqlstate << ": " << status;
+    EXPECT_TRUE(absl::StrContains(status.message(), "no more of it")) << c.sqlstate << ": " << status;
+    // the next call is another one
+    base::RetryPolicy policy;
+    policy.give_up_after = absl::Seconds(10);
+    const absl::Status next = base::Retry(policy, nullptr, [&] {
+      return connection.Transact([](broker::Transaction& t) -> absl::Status {
+        t.Exec("SELECT 1");
+        return absl::OkStatus();
+      });
+    });
+    EXPECT_TRUE(next.ok()) << c.sqlstate << ": " << next;
+  }
+}
+
+TEST(DatabaseErrors, ACommitOfUnknownOutcomeSaysToCallAgain) {
+  const std::string database = EmptyDatabase();
+  broker::Connection connection(database, "test", nullptr);
+  Query(database,
+        "CREATE TABLE things (id integer); "
+        "CREATE FUNCTION end_session() RETURNS trigger LANGUAGE plpgsql AS "
+        "  $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$; "
+        "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON things DEFERRABLE INITIALLY DEFERRED "
+        "  FOR EACH ROW EXECUTE FUNCTION end_session()");
+  const absl::Status status = connection.Transact([](broker::Transaction& t) -> absl::Status {
+    t.Exec("INSERT INTO things VALUES (1)");
+    return absl::OkStatus();
+  });
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_TRUE(absl::StartsWith(status.message(), "the database went away during a commit; call again: ")) << status;
+}
+
+TEST(DatabaseErrors, AnAddressThatIsNoDatabaseIsAway) {
+  broker::Connection connection("postgresql://127.0.0.1:1/backflip", "test", nullptr);
+  for (int i = 0; i < 2; ++i) {
+    const absl::Status status = connection.Transact([](broker::Transaction&) { return absl::OkStatus(); });
+    EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+    EXPECT_TRUE(absl::StartsWith(status.message(), "the database is away: ")) << status;
+  }
+}
+
+// A broker's calls say the same: what its pool's connections meet.
+TEST(DatabaseErrors, ReachWhoeverCalls) {
+  TestBroker broker;
+  const v1::Run run = broker.CreateRun();
+  const Peer& peer = broker.As(Role::kOperator);
+  Query(broker.database(),
+        "CREATE FUNCTION disk_is_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$; "
+        "CREATE TRIGGER full_disk BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION disk_is_full()");
+  v1::StopAskingRequest request;
+  request.set_run_id(run.id());
+  const absl::Status status = peer.Call(peer.runs, &v1::RunService::Stub::StopAsking, request).status();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_TRUE(absl::StartsWith(status.message(), "the database is out of room: ")) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "No space left on device")) << status;
+  // all or nothing
+  EXPECT_EQ(Query(broker.database(), "SELECT asking_stopped FROM runs"), "f");
 }
 
 TEST(Migrate, IsIdempotentAndSafeTwiceAtOnce) {

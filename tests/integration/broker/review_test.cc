@@ -6,8 +6,13 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <map>
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
 #include "common/nn/snapshot.h"
@@ -310,6 +315,87 @@ TEST_F(ReviewTest, ReplacedLabelsAreListedWhenAskedFor) {
   EXPECT_EQ(standing->labels(0).answer().choice(), v1::TIE);
   EXPECT_EQ(standing->labels(0).undo_count(), 1);
   EXPECT_EQ(List("superseded: true")->labels_size(), 2);
+}
+
+TEST_F(ReviewTest, NamesAndNotesAreTextToEveryFilter) {
+  const std::pair<std::string, std::string> said[] = {
+      {"<b>bold</b>", "<script>alert(1)</script> &amp; <img src=x onerror=y>"},
+      {"100%", "100 % sure, or 50%"},
+      {"1000", "a_b"},
+      {"a_b", "axb"},
+      {"axb", R"(C:\new\table, \x41, \')"},
+      {R"(back\slash)", "two lines\nof a note"},
+      {"it's \"quoted\"", "'; DROP TABLE labels; --"},
+      {"silent", ""}};
+  Start(std::size(said));
+  std::vector<int64_t> labels;
+  for (const auto& [name, note] : said) {
+    const auto answered = Answer(name, 1, [](const v1::Question&) { return v1::TIE; }, note);
+    ASSERT_EQ(answered.size(), 1u) << name;
+    labels.push_back(answered[0]);
+  }
+  const auto by = [&](const std::string& name, const std::string& more = "") {
+    return List(absl::StrCat("labeler: \"", absl::CEscape(name), "\" ", more));
+  };
+  for (size_t i = 0; i < std::size(said); ++i) {
+    const auto& [name, note] = said[i];
+    SCOPED_TRACE(name);
+    const auto page = by(name);
+    ASSERT_TRUE(page.ok()) << page.status();
+    ASSERT_EQ(page->labels_size(), 1);
+    EXPECT_EQ(page->labels(0).label_id(), labels[i]);
+    EXPECT_EQ(page->labels(0).labeler(), name);
+    EXPECT_EQ(page->labels(0).note(), note);
+    EXPECT_EQ(by(name, "with_note: true")->labels_size(), note.empty() ? 0 : 1);
+  }
+  // what would match several, were it a pattern
+  for (const std::string& pattern : {"%", "_", "100_", "a%b", R"(back\\slash)", "' OR true --", "<b>", "SILENT"}) {
+    const auto none = by(pattern);
+    EXPECT_EQ(Code(none), absl::StatusCode::kNotFound) << pattern;
+    EXPECT_THAT(Message(none), HasSubstr(absl::StrCat("'", pattern, "'")));
+  }
+  const auto noted = List("with_note: true");
+  ASSERT_TRUE(noted.ok()) << noted.status();
+  ASSERT_EQ(noted->labels_size(), static_cast<int>(std::size(said)) - 1);
+  for (int i = 0; i < noted->labels_size(); ++i) {
+    EXPECT_EQ(noted->labels(i).note(), said[std::size(said) - 2 - i].second);
+  }
+}
+
+TEST_F(ReviewTest, FiltersNarrowEachOther) {
+  Start(8);
+  const std::vector<v1::Choice> choices = {v1::LEFT, v1::RIGHT, v1::TIE, v1::CANNOT_TELL, v1::BROKEN};
+  std::map<v1::Choice, int64_t> label_of;
+  for (const v1::Choice choice : choices) {
+    label_of[choice] = Answer("anna", 1, [=](const v1::Question&) { return choice; },
+                              choice == v1::BROKEN ? "black" : "")[0];
+  }
+  const auto berta = Answer("berta", 2, [](const v1::Question&) { return v1::BROKEN; }, "black too");
+  for (const v1::Choice choice : choices) {
+    const std::string only = absl::StrCat("labeler: 'anna' choice: ", v1::Choice_Name(choice));
+    const auto page = List(only);
+    ASSERT_TRUE(page.ok()) << page.status();
+    ASSERT_EQ(page->labels_size(), 1) << only;
+    EXPECT_EQ(page->labels(0).label_id(), label_of[choice]);
+    EXPECT_EQ(page->labels(0).answer().choice(), choice);
+    EXPECT_EQ(List(only + " with_note: true")->labels_size(), choice == v1::BROKEN ? 1 : 0);
+    EXPECT_EQ(List(only + " purpose: PROGRESS")->labels_size(), 0);
+    EXPECT_EQ(List(absl::StrCat(only, " question_id: ", page->labels(0).question_id()))->labels_size(), 1);
+    EXPECT_EQ(List(absl::StrCat(only, " before_label_id: ", label_of[choice]))->labels_size(), 0);
+  }
+  const auto broken = List("choice: BROKEN limit: 2");
+  ASSERT_EQ(broken->labels_size(), 2);
+  EXPECT_TRUE(broken->more());
+  EXPECT_EQ(broken->labels(0).label_id(), berta[1]);
+  const auto rest = List(absl::StrCat("choice: BROKEN limit: 2 before_label_id: ", broken->labels(1).label_id()));
+  ASSERT_EQ(rest->labels_size(), 1);
+  EXPECT_FALSE(rest->more());
+  EXPECT_EQ(rest->labels(0).label_id(), label_of[v1::BROKEN]);
+  // labels of another run are not among them, nor is a question of it
+  const std::string question = absl::StrCat("question_id: ", rest->labels(0).question_id());
+  run_ = broker_.CreateRun(kWithPeople);
+  EXPECT_EQ(List("")->labels_size(), 0);
+  EXPECT_EQ(Code(List(question)), absl::StatusCode::kNotFound);
 }
 
 TEST_F(ReviewTest, ListLabelsRefusesWhatIsNotThere) {
