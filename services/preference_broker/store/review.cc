@@ -29,7 +29,7 @@ constexpr double kSmoothing = 0.5;
 constexpr int kLeastVotes = 5;
 constexpr int64_t kMostPausedNamed = 20;
 
-// An answer to a question that two or more have answered.
+// An answer to a question that two or more may have answered.
 struct SharedAnswer {
   int64_t question = 0;
   int64_t caller = 0;
@@ -40,11 +40,12 @@ struct SharedAnswer {
 std::vector<SharedAnswer> SharedAnswers(Transaction& t, int64_t run_id) {
   std::vector<SharedAnswer> answers;
   for (const auto& row :
-       t.Exec("SELECT l.question_id, l.caller_id, s.turned, l.choice, l.ranking, "
-              "  (SELECT count(*) FROM question_clips p WHERE p.question_id = l.question_id) "
-              "FROM standing_labels l JOIN leases s ON s.id = l.lease_id "
-              "WHERE l.question_id IN (SELECT question_id FROM labels WHERE ($1::bigint = 0 OR run_id = $1) "
-              "    AND supersedes IS NULL GROUP BY question_id HAVING count(*) > 1) "
+       // a question has more answers than it wants only where some are a surplus
+       t.Exec("SELECT l.question_id, l.caller_id, s.turned, l.choice, l.ranking, CASE WHEN l.ranking IS NULL THEN 2 "
+              "  ELSE (SELECT count(*) FROM question_clips p WHERE p.question_id = l.question_id) END "
+              "FROM standing_labels l JOIN leases s ON s.id = l.lease_id WHERE l.question_id IN ( "
+              "  SELECT id FROM questions WHERE overlap > 1 AND ($1::bigint = 0 OR run_id = $1) "
+              "  UNION SELECT question_id FROM labels WHERE surplus AND ($1::bigint = 0 OR run_id = $1)) "
               "ORDER BY l.question_id, l.id",
               run_id)) {
     SharedAnswer& answer = answers.emplace_back();
@@ -165,7 +166,7 @@ absl::StatusOr<v1::Dashboard> ReadDashboard(Connection& connection, int64_t run_
     // first, so that what changes meanwhile is told by a newer revision
     ASSIGN_OR_RETURN(*dashboard.mutable_run(), GetRun(t, run_id, /*with_metrics=*/true));
     const pqxx::row counts = t.Exec(
-        "SELECT (SELECT count(*) FROM questions WHERE run_id = $1 AND open_slots > 0), "
+        "SELECT (SELECT count(*) FROM questions WHERE run_id = $1 AND open_slots > 0 AND made_for IS NULL), "
         "  (SELECT count(DISTINCT l.question_id) FROM leases l JOIN questions q ON q.id = l.question_id "
         "    WHERE q.run_id = $1 AND l.state = 'LIVE'), "
         "  (SELECT count(*) FROM standing_labels l WHERE l.run_id = $1 "
@@ -276,32 +277,34 @@ absl::StatusOr<v1::ListLabelersResponse> LabelerStatistics(Connection& connectio
     if (run_id != 0) RETURN_IF_ERROR(CheckRunExists(t, run_id));
     v1::ListLabelersResponse response;
     std::map<int64_t, v1::Labeler*> by_id;
-    // `first` is the question's first clip: gold pairs and repeats may have
-    // theirs in another order
+    // Gold pairs and repeats, which are few, may have their clips in another order
+    // than their questions; `copied` labels were answered in another run.
     for (const auto& row : t.Exec(
-             "WITH standing AS ( "
-             "    SELECT l.caller_id, l.question_id, l.choice, l.decision_ms, l.answered_at, s.turned, q.purpose, "
-             "      q.gold_id, q.repeat_of, f.clip_id AS first "
-             "    FROM standing_labels l JOIN leases s ON s.id = l.lease_id JOIN questions q ON q.id = l.question_id "
-             "    LEFT JOIN question_clips f ON f.question_id = q.id AND f.position = 0 "
-             "    WHERE CASE WHEN $1::bigint = 0 THEN NOT starts_with(coalesce(l.source_key, ''), 'copy of ') "
-             "               ELSE l.run_id = $1 END), "
+             "WITH counted AS NOT MATERIALIZED (SELECT *, $1::bigint = 0 AND starts_with(coalesce(source_key, ''), 'copy of ') AS copied "
+             "    FROM standing_labels WHERE $1::bigint = 0 OR run_id = $1), "
              "  answered AS ( "
              "    SELECT caller_id, count(*) AS labels, "
              "      percentile_cont(0.5) WITHIN GROUP (ORDER BY decision_ms) FILTER (WHERE decision_ms > 0) / 1000 AS median, "
              "      count(*) FILTER (WHERE choice = 'LEFT') AS left_, count(*) FILTER (WHERE choice = 'RIGHT') AS right_, "
              "      count(*) FILTER (WHERE choice = 'CANNOT_TELL') AS cannot, max(answered_at) AS last "
-             "    FROM standing GROUP BY caller_id), "
+             "    FROM counted WHERE NOT copied GROUP BY caller_id), "
              "  gold AS ( "
              "    SELECT a.caller_id, count(*) AS asked, "
-             "      count(*) FILTER (WHERE turned_choice(a.choice, a.turned <> (a.first <> g.first_clip)) = g.answer) AS right_ "
-             "    FROM standing a JOIN gold_pairs g ON g.id = a.gold_id WHERE a.purpose = 'GOLD' GROUP BY a.caller_id), "
+             "      count(*) FILTER (WHERE turned_choice(a.choice, s.turned <> (f.clip_id <> g.first_clip)) = g.answer) AS right_ "
+             "    FROM gold_pairs g JOIN questions q ON q.gold_id = g.id "
+             "    JOIN counted a ON a.question_id = q.id AND NOT a.copied JOIN leases s ON s.id = a.lease_id "
+             "    JOIN question_clips f ON f.question_id = q.id AND f.position = 0 "
+             "    WHERE q.purpose = 'GOLD' AND ($1::bigint = 0 OR q.run_id = $1) GROUP BY a.caller_id), "
              "  repeats AS ( "
              "    SELECT a.caller_id, count(*) AS asked, "
-             "      count(*) FILTER (WHERE turned_choice(a.choice, a.turned <> (a.first <> b.first)) "
-             "        = turned_choice(b.choice, b.turned)) AS same "
-             "    FROM standing a JOIN standing b ON b.question_id = a.repeat_of AND b.caller_id = a.caller_id "
-             "    WHERE a.purpose = 'REPEAT' GROUP BY a.caller_id), "
+             "      count(*) FILTER (WHERE turned_choice(a.choice, s.turned <> (f.clip_id <> o.clip_id)) "
+             "        = turned_choice(b.choice, d.turned)) AS same "
+             "    FROM questions q JOIN counted a ON a.question_id = q.id AND NOT a.copied "
+             "    JOIN counted b ON b.question_id = q.repeat_of AND b.caller_id = a.caller_id AND NOT b.copied "
+             "    JOIN leases s ON s.id = a.lease_id JOIN leases d ON d.id = b.lease_id "
+             "    JOIN question_clips f ON f.question_id = q.id AND f.position = 0 "
+             "    JOIN question_clips o ON o.question_id = q.repeat_of AND o.position = 0 "
+             "    WHERE q.repeat_of IS NOT NULL AND ($1::bigint = 0 OR q.run_id = $1) GROUP BY a.caller_id), "
              "  times AS (SELECT caller_id, sum(waiting_ms)::bigint AS waiting, sum(active_ms)::bigint AS active "
              "    FROM labeler_time WHERE $1::bigint = 0 OR run_id = $1 GROUP BY caller_id) "
              "SELECT c.id, c.name, c.role = 'teacher', c.state, c.reason, coalesce(n.number, 0), "

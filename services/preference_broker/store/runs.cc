@@ -39,7 +39,7 @@ constexpr char kRunColumns[] =
     "  extract(epoch FROM r.started_at), extract(epoch FROM r.finished_at), "
     "  (SELECT count(*) FROM leases l JOIN questions q ON q.id = l.question_id "
     "    WHERE q.run_id = r.id AND l.state = 'LIVE') AS leases, "
-    "  EXISTS (SELECT FROM questions q WHERE q.run_id = r.id AND q.open_slots > 0) AS open, "
+    "  EXISTS (SELECT FROM questions q WHERE q.run_id = r.id AND q.open_slots > 0 AND q.made_for IS NULL) AS open, "
     "  learner.run_id IS NOT NULL AS learner, "
     "  EXISTS (SELECT FROM claims c WHERE c.run_id = r.id AND c.role = 'trainer' "
     "    AND c.released_at IS NULL AND c.expires_at > now()) AS trainer, "
