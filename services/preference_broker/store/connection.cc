@@ -194,6 +194,10 @@ absl::Status Connection::Run(const std::function<absl::Status(Transaction&)>& bo
       // an idle connection may have been lost long ago: try a fresh one at once
       again = connection_ != nullptr && attempt == 0;
       Drop();
+    } catch (const pqxx::transaction_rollback& error) {
+      // a deadlock or a serialization failure, which is no sql_error before version 7
+      status = FromSqlError("40001", error.what());
+      again = true;
     } catch (const pqxx::sql_error& error) {
       status = FromSqlError(error.sqlstate(), error.what());
       again = WorthAnotherTry(error.sqlstate());

@@ -449,6 +449,21 @@ TEST(DatabaseErrors, AreSentences) {
   }
 }
 
+TEST(DatabaseErrors, WhatMaySucceedAtOnceIsTriedAgain) {
+  const std::string database = EmptyDatabase();
+  broker::Connection connection(database, "test", nullptr);
+  for (const char* sqlstate : {"40001", "40P01", "23505"}) {
+    int attempts = 0;
+    const std::string script = absl::StrCat("DO $$ BEGIN RAISE EXCEPTION '' USING ERRCODE = '", sqlstate, "'; END $$");
+    const absl::Status status = connection.Transact([&](broker::Transaction& t) -> absl::Status {
+      if (++attempts < 3) t.ExecScript(script);
+      return absl::OkStatus();
+    });
+    EXPECT_TRUE(status.ok()) << sqlstate << ": " << status;
+    EXPECT_EQ(attempts, 3) << sqlstate;
+  }
+}
+
 TEST(DatabaseErrors, ACommitOfUnknownOutcomeSaysToCallAgain) {
   const std::string database = EmptyDatabase();
   broker::Connection connection(database, "test", nullptr);
