@@ -11,6 +11,7 @@
 #include "services/preference_broker/store/leases.h"
 #include "services/preference_broker/store/questions.h"
 #include "services/preference_broker/store/rules.h"
+#include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -20,11 +21,6 @@ namespace {
 using broker::Role;
 using ::testing::HasSubstr;
 using Labeling = v1::LabelingService::Stub;
-
-template <typename T>
-absl::StatusCode Code(const absl::StatusOr<T>& result) {
-  return result.status().code();
-}
 
 class Checks : public ::testing::Test {
  protected:
@@ -64,15 +60,9 @@ class Checks : public ::testing::Test {
     return peer.Call(peer.labeling, &Labeling::Lease, request);
   }
   static v1::SubmitRequest Answer(const std::string& lease, v1::Choice choice, int decision_ms = 3000) {
-    v1::SubmitRequest request;
-    request.set_lease_id(lease);
-    request.set_idempotency_key(NewId());
-    request.mutable_answer()->set_choice(choice);
+    v1::SubmitRequest request = AnswerTo(lease, choice);
     request.mutable_timing()->set_decision_ms(decision_ms);
     return request;
-  }
-  static absl::StatusOr<v1::SubmitResponse> Submit(const Peer& peer, const v1::SubmitRequest& request) {
-    return peer.Call(peer.labeling, &Labeling::Submit, request);
   }
   // As a clip that is told from others by its poses.
   static float Value(const v1::ShownClip& clip) { return clip.poses().poses(0); }

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "services/preference_broker/store/leases.h"
+#include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -58,10 +59,7 @@ TEST(Feed, IsGaplessAndCompleteWhileManyAnswerThroughTwoBrokers) {
         ASSERT_TRUE(leased.ok()) << leased.status();
         if (leased->questions_size() == 0) return;
         for (const v1::Question& question : leased->questions()) {
-          v1::SubmitRequest submit;
-          submit.set_lease_id(question.lease_id());
-          submit.set_idempotency_key(NewId());
-          submit.mutable_answer()->set_choice(v1::TIE);
+          v1::SubmitRequest submit = AnswerTo(question.lease_id(), v1::TIE);
           const auto label = peer->Call(peer->labeling, &v1::LabelingService::Stub::Submit, submit);
           ASSERT_TRUE(label.ok()) << label.status();
         }
@@ -118,10 +116,7 @@ TEST(Feed, TakesUpLabelsThatABrokerLeftWithoutAPlace) {
   terms.lease_ms = 60'000;
   const auto leased = broker::LeaseQuestions(connection, runs, caller, terms);
   ASSERT_TRUE(leased.ok() && leased->response.questions_size() == 1);
-  v1::SubmitRequest submit;
-  submit.set_lease_id(leased->response.questions(0).lease_id());
-  submit.set_idempotency_key(NewId());
-  submit.mutable_answer()->set_choice(v1::LEFT);
+  v1::SubmitRequest submit = AnswerTo(leased->response.questions(0).lease_id(), v1::LEFT);
   ASSERT_TRUE(broker::SubmitLabel(connection, runs, caller, submit).ok());
   Follow(broker.As(Role::kTrainer), run.id(), 1, [](const v1::LabelFeedMessage& message) { return message.has_entry(); });
 }
@@ -134,10 +129,7 @@ TEST(Feed, TellsCorrectionsAndRetractions) {
   const Peer& labeler = broker.As(Role::kLabeler);
   const auto leased = labeler.Call(labeler.labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
   ASSERT_EQ(leased->questions_size(), 1);
-  v1::SubmitRequest submit;
-  submit.set_lease_id(leased->questions(0).lease_id());
-  submit.set_idempotency_key(NewId());
-  submit.mutable_answer()->set_choice(v1::TIE);
+  v1::SubmitRequest submit = AnswerTo(leased->questions(0).lease_id(), v1::TIE);
   const auto label = labeler.Call(labeler.labeling, &v1::LabelingService::Stub::Submit, submit);
   submit.set_idempotency_key(NewId());
   submit.mutable_answer()->set_choice(v1::CANNOT_TELL);

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/preference_broker/store/leases.h"
 #include "services/preference_broker/store/people.h"
+#include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -43,19 +44,6 @@ class LeasingModel : public ::testing::Test {
     operator_.id = std::stoll(Query(broker_.database(), "SELECT id FROM callers WHERE name = 'operator'"));
   }
 
-  static v1::SubmitRequest Answer(const std::string& lease, v1::Choice choice) {
-    v1::SubmitRequest request;
-    request.set_lease_id(lease);
-    request.set_idempotency_key(NewId());
-    request.mutable_answer()->set_choice(choice);
-    return request;
-  }
-  static v1::UndoRequest Undo(const std::string& lease) {
-    v1::UndoRequest request;
-    request.set_lease_id(lease);
-    request.set_idempotency_key(NewId());
-    return request;
-  }
   v1::RetractLabelsRequest Retract(int caller) {
     v1::RetractLabelsRequest request;
     request.set_request_id(NewId());
@@ -179,7 +167,7 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
       case 6: case 7: case 8: {
         if (lease == nullptr) break;
         const v1::Choice choice = pick(2) == 0 ? v1::LEFT : v1::RIGHT;
-        const v1::SubmitRequest request = Answer(lease->id, choice);
+        const v1::SubmitRequest request = AnswerTo(lease->id, choice);
         const auto label = Insist([&] { return SubmitLabel(connection, runs_, callers_[caller], request); });
         ModelLease* const other = of(caller, lease->question, lease);
         if (lease->answer.has_value()) {
@@ -215,7 +203,7 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
       }
       case 9: {
         if (lease == nullptr) break;
-        const v1::UndoRequest request = Undo(lease->id);
+        const v1::UndoRequest request = UndoOf(lease->id);
         const auto undone = Insist([&] { return UndoLabel(connection, callers_[caller], request); });
         ASSERT_EQ(undone.ok(), lease->begun) << undone.status();
         if (!lease->answer.has_value()) break;
@@ -273,7 +261,7 @@ TEST_F(LeasingModel, AddsUpWhateverHappensAtOnce) {
           }
           case 3: case 4: {
             if (lease.empty()) break;
-            const v1::SubmitRequest request = Answer(lease, random() % 2 == 0 ? v1::LEFT : v1::RIGHT);
+            const v1::SubmitRequest request = AnswerTo(lease, random() % 2 == 0 ? v1::LEFT : v1::RIGHT);
             const auto label = Insist([&] { return SubmitLabel(connection, runs_, callers_[caller], request); });
             ASSERT_TRUE(label.ok() || absl::IsFailedPrecondition(label.status())) << label.status();
             if (!label.ok() || !label->fresh) break;
@@ -283,7 +271,7 @@ TEST_F(LeasingModel, AddsUpWhateverHappensAtOnce) {
           }
           case 5:
             if (!lease.empty()) {
-              const v1::UndoRequest request = Undo(lease);
+              const v1::UndoRequest request = UndoOf(lease);
               const auto undone = Insist([&] { return UndoLabel(connection, callers_[caller], request); });
               ASSERT_TRUE(undone.ok() || absl::IsFailedPrecondition(undone.status())) << undone.status();
             }
@@ -323,7 +311,7 @@ TEST_F(LeasingModel, AddsUpWhateverHappensAtOnce) {
       const auto leased = LeaseQuestions(connection, runs_, caller, Terms());
       ASSERT_TRUE(leased.ok()) << leased.status();
       if (leased->response.questions_size() == 0) break;
-      ASSERT_TRUE(SubmitLabel(connection, runs_, caller, Answer(leased->response.questions(0).lease_id(), v1::TIE)).ok());
+      ASSERT_TRUE(SubmitLabel(connection, runs_, caller, AnswerTo(leased->response.questions(0).lease_id(), v1::TIE)).ok());
     }
   }
   EXPECT_EQ(Query(broker_.database(),

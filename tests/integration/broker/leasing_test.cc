@@ -10,6 +10,7 @@
 #include "services/preference_broker/store/exported_labels.h"
 #include "services/preference_broker/store/leases.h"
 #include "services/preference_broker/store/questions.h"
+#include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -19,11 +20,6 @@ namespace {
 using broker::Role;
 using ::testing::HasSubstr;
 using Labeling = v1::LabelingService::Stub;
-
-template <typename T>
-absl::StatusCode Code(const absl::StatusOr<T>& result) {
-  return result.status().code();
-}
 
 class Leasing : public ::testing::Test {
  protected:
@@ -53,31 +49,12 @@ class Leasing : public ::testing::Test {
     return leased->questions(0).lease_id();
   }
 
-  static v1::SubmitRequest Answer(const std::string& lease, v1::Choice choice, const std::string& key = NewId()) {
-    v1::SubmitRequest request;
-    request.set_lease_id(lease);
-    request.set_idempotency_key(key);
-    request.mutable_answer()->set_choice(choice);
-    return request;
-  }
-  static absl::StatusOr<v1::SubmitResponse> Submit(const Peer& peer, const v1::SubmitRequest& request) {
-    return peer.Call(peer.labeling, &Labeling::Submit, request);
-  }
   static absl::StatusOr<v1::UndoResponse> Undo(const Peer& peer, const std::string& lease,
                                                const std::string& key = NewId()) {
-    v1::UndoRequest request;
-    request.set_lease_id(lease);
-    request.set_idempotency_key(key);
-    return peer.Call(peer.labeling, &Labeling::Undo, request);
+    return peer.Call(peer.labeling, &Labeling::Undo, UndoOf(lease, key));
   }
 
   std::string Sql(const std::string& sql) { return Query(broker_.database(), sql); }
-  // Slots that do not add up.
-  std::string BrokenSlots() {
-    return Sql(
-        "SELECT count(*) FROM questions q WHERE q.overlap <> q.open_slots + "
-        "(SELECT count(*) FROM leases l WHERE l.question_id = q.id AND l.holds_slot)");
-  }
   void RunOutOfTime(const std::string& lease) {
     Sql(absl::StrCat("UPDATE leases SET expires_at = now() - interval '1 second' WHERE id = '", lease, "'"));
     broker::Connection connection(broker_.database(), "test", nullptr);
@@ -124,7 +101,7 @@ TEST_F(Leasing, NeverOverLeasesUnderSixteenLabelersAtOnce) {
         if (response->questions_size() == 0) return;
         for (const v1::Question& question : response->questions()) {
           ++leased;
-          const auto label = Submit(*peer, Answer(question.lease_id(), v1::LEFT));
+          const auto label = Submit(*peer, AnswerTo(question.lease_id(), v1::LEFT));
           EXPECT_TRUE(label.ok()) << label.status();
           EXPECT_FALSE(label.ok() && label->surplus());
         }
@@ -148,7 +125,7 @@ TEST_F(Leasing, NeverOverLeasesUnderSixteenLabelersAtOnce) {
   EXPECT_EQ(Sql("SELECT max(n) FROM (SELECT count(*) AS n FROM leases GROUP BY question_id) counts"),
             absl::StrCat(kOverlap));
   EXPECT_EQ(Sql("SELECT sum(open_slots) FROM questions"), "0");
-  EXPECT_EQ(BrokenSlots(), "0");
+  EXPECT_EQ(BrokenSlots(broker_), "0");
 }
 
 TEST_F(Leasing, ExpiryGivesASlotBackOnce) {
@@ -166,7 +143,7 @@ TEST_F(Leasing, ExpiryGivesASlotBackOnce) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(Sql("SELECT sum(open_slots) FROM questions"), "5");
-  EXPECT_EQ(BrokenSlots(), "0");
+  EXPECT_EQ(BrokenSlots(broker_), "0");
   // they can be leased again, by the same labeler too
   EXPECT_EQ(Lease(labeler, 5)->questions_size(), 5);
 }
@@ -187,10 +164,10 @@ TEST_F(Leasing, OneHeartbeatRenewsAllLeasesOfItsCaller) {
 TEST_F(Leasing, TheSameLabelTwiceIsOne) {
   Open(2);
   const Peer& labeler = broker_.As(Role::kLabeler);
-  const v1::SubmitRequest request = Answer(LeaseOne(labeler), v1::LEFT);
+  const v1::SubmitRequest request = AnswerTo(LeaseOne(labeler), v1::LEFT);
   const auto first = Submit(labeler, request);
   const auto repeated = Submit(labeler, request);
-  const auto other_key = Submit(labeler, Answer(request.lease_id(), v1::LEFT));
+  const auto other_key = Submit(labeler, AnswerTo(request.lease_id(), v1::LEFT));
   ASSERT_TRUE(first.ok() && repeated.ok() && other_key.ok());
   EXPECT_EQ(repeated->label_id(), first->label_id());
   EXPECT_EQ(other_key->label_id(), first->label_id());
@@ -200,7 +177,7 @@ TEST_F(Leasing, TheSameLabelTwiceIsOne) {
 TEST_F(Leasing, TheSameLabelManyTimesAtOnceIsOne) {
   Open(1);
   const Peer& labeler = broker_.As(Role::kLabeler);
-  const v1::SubmitRequest request = Answer(LeaseOne(labeler), v1::TIE);
+  const v1::SubmitRequest request = AnswerTo(LeaseOne(labeler), v1::TIE);
   std::set<int64_t> ids;
   std::mutex mutex;
   std::vector<std::thread> threads;
@@ -220,10 +197,10 @@ TEST_F(Leasing, TheSameLabelManyTimesAtOnceIsOne) {
 TEST_F(Leasing, RefusesASecondDifferentAnswer) {
   Open(1);
   const Peer& labeler = broker_.As(Role::kLabeler);
-  const v1::SubmitRequest request = Answer(LeaseOne(labeler), v1::LEFT);
+  const v1::SubmitRequest request = AnswerTo(LeaseOne(labeler), v1::LEFT);
   const auto label = Submit(labeler, request);
   ASSERT_TRUE(label.ok());
-  const auto changed = Submit(labeler, Answer(request.lease_id(), v1::RIGHT));
+  const auto changed = Submit(labeler, AnswerTo(request.lease_id(), v1::RIGHT));
   EXPECT_EQ(Code(changed), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(changed.status().message()), HasSubstr("supersedes"));
   v1::SubmitRequest same_key = request;
@@ -231,18 +208,18 @@ TEST_F(Leasing, RefusesASecondDifferentAnswer) {
   EXPECT_EQ(Code(Submit(labeler, same_key)), absl::StatusCode::kAlreadyExists);
   EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "1");
   // with the label it replaces it is a correction
-  v1::SubmitRequest correction = Answer(request.lease_id(), v1::CANNOT_TELL);
+  v1::SubmitRequest correction = AnswerTo(request.lease_id(), v1::CANNOT_TELL);
   correction.set_supersedes(label->label_id());
   ASSERT_TRUE(Submit(labeler, correction).ok());
   EXPECT_EQ(Code(Submit(labeler, [&] {
-              auto stale = Answer(request.lease_id(), v1::TIE);
+              auto stale = AnswerTo(request.lease_id(), v1::TIE);
               stale.set_supersedes(label->label_id());
               return stale;
             }())),
             absl::StatusCode::kFailedPrecondition);
   // which does not count
   EXPECT_EQ(WaitForLabels(0), 0);
-  EXPECT_EQ(BrokenSlots(), "0");
+  EXPECT_EQ(BrokenSlots(broker_), "0");
 }
 
 TEST_F(Leasing, RefusesLeasesThatAreSomeoneElsesOrNobodys) {
@@ -250,10 +227,10 @@ TEST_F(Leasing, RefusesLeasesThatAreSomeoneElsesOrNobodys) {
   const Peer& labeler = broker_.As(Role::kLabeler);
   const Peer& other = broker_.As(Role::kLabeler, "other");
   const std::string lease = LeaseOne(labeler);
-  EXPECT_EQ(Code(Submit(other, Answer(lease, v1::LEFT))), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(Code(Submit(other, AnswerTo(lease, v1::LEFT))), absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(Code(Undo(other, lease)), absl::StatusCode::kPermissionDenied);
-  EXPECT_EQ(Code(Submit(other, Answer(std::string(32, '0'), v1::LEFT))), absl::StatusCode::kNotFound);
-  EXPECT_EQ(Code(Submit(other, Answer("'; DROP TABLE labels; --", v1::LEFT))), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Code(Submit(other, AnswerTo(std::string(32, '0'), v1::LEFT))), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Code(Submit(other, AnswerTo("'; DROP TABLE labels; --", v1::LEFT))), absl::StatusCode::kNotFound);
   EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "0");
 }
 
@@ -261,13 +238,13 @@ TEST_F(Leasing, RefusesAnswersThatAreNone) {
   Open(1);
   const Peer& labeler = broker_.As(Role::kLabeler);
   const std::string lease = LeaseOne(labeler);
-  v1::SubmitRequest request = Answer(lease, v1::CHOICE_UNSPECIFIED);
+  v1::SubmitRequest request = AnswerTo(lease, v1::CHOICE_UNSPECIFIED);
   EXPECT_EQ(Code(Submit(labeler, request)), absl::StatusCode::kInvalidArgument);
   request.clear_answer();
   EXPECT_EQ(Code(Submit(labeler, request)), absl::StatusCode::kInvalidArgument);
-  request = Answer(lease, v1::LEFT, "short");
+  request = AnswerTo(lease, v1::LEFT, "short");
   EXPECT_EQ(Code(Submit(labeler, request)), absl::StatusCode::kInvalidArgument);
-  request = Answer(lease, v1::LEFT);
+  request = AnswerTo(lease, v1::LEFT);
   request.mutable_timing()->set_decision_ms(-1);
   EXPECT_EQ(Code(Submit(labeler, request)), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "0");
@@ -278,11 +255,11 @@ TEST_F(Leasing, ALateAnswerFillsAnOpenSlot) {
   const Peer& labeler = broker_.As(Role::kLabeler);
   const std::string lease = LeaseOne(labeler);
   RunOutOfTime(lease);
-  const auto label = Submit(labeler, Answer(lease, v1::LEFT));
+  const auto label = Submit(labeler, AnswerTo(lease, v1::LEFT));
   ASSERT_TRUE(label.ok()) << label.status();
   EXPECT_FALSE(label->surplus());
   EXPECT_EQ(Sql("SELECT sum(open_slots) FROM questions"), "0");
-  EXPECT_EQ(BrokenSlots(), "0");
+  EXPECT_EQ(BrokenSlots(broker_), "0");
   EXPECT_EQ(WaitForLabels(1), 1);
 }
 
@@ -292,11 +269,11 @@ TEST_F(Leasing, ALateAnswerToATakenQuestionIsASurplus) {
   const Peer& other = broker_.As(Role::kLabeler, "other");
   const std::string lease = LeaseOne(labeler);
   RunOutOfTime(lease);
-  ASSERT_TRUE(Submit(other, Answer(LeaseOne(other), v1::LEFT)).ok());
-  const auto label = Submit(labeler, Answer(lease, v1::RIGHT));
+  ASSERT_TRUE(Submit(other, AnswerTo(LeaseOne(other), v1::LEFT)).ok());
+  const auto label = Submit(labeler, AnswerTo(lease, v1::RIGHT));
   ASSERT_TRUE(label.ok()) << label.status();
   EXPECT_TRUE(label->surplus());
-  EXPECT_EQ(BrokenSlots(), "0");
+  EXPECT_EQ(BrokenSlots(broker_), "0");
   EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "2");
   EXPECT_EQ(WaitForLabels(1), 1);  // outside the budget
 }
@@ -307,9 +284,9 @@ TEST_F(Leasing, ALateAnswerReplacesTheSameLabelersNewLease) {
   const std::string old_lease = LeaseOne(labeler);
   RunOutOfTime(old_lease);
   const std::string new_lease = LeaseOne(labeler);
-  ASSERT_TRUE(Submit(labeler, Answer(old_lease, v1::LEFT)).ok());
-  EXPECT_EQ(Code(Submit(labeler, Answer(new_lease, v1::RIGHT))), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(BrokenSlots(), "0");
+  ASSERT_TRUE(Submit(labeler, AnswerTo(old_lease, v1::LEFT)).ok());
+  EXPECT_EQ(Code(Submit(labeler, AnswerTo(new_lease, v1::RIGHT))), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(BrokenSlots(broker_), "0");
   EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "1");
 }
 
@@ -318,7 +295,7 @@ TEST_F(Leasing, UndoReopensTheQuestionUnderItsLease) {
   const Peer& labeler = broker_.As(Role::kLabeler);
   const std::string lease = LeaseOne(labeler);
   EXPECT_EQ(Code(Undo(labeler, lease)), absl::StatusCode::kFailedPrecondition);
-  ASSERT_TRUE(Submit(labeler, Answer(lease, v1::LEFT)).ok());
+  ASSERT_TRUE(Submit(labeler, AnswerTo(lease, v1::LEFT)).ok());
   EXPECT_EQ(WaitForLabels(1), 1);
   const std::string key = NewId();
   ASSERT_TRUE(Undo(labeler, lease, key).ok());
@@ -326,22 +303,22 @@ TEST_F(Leasing, UndoReopensTheQuestionUnderItsLease) {
   ASSERT_TRUE(Undo(labeler, lease).ok());
   EXPECT_EQ(Sql("SELECT count(*) FROM labels WHERE retraction"), "1");
   EXPECT_EQ(WaitForLabels(0), 0);
-  EXPECT_EQ(BrokenSlots(), "0");
-  ASSERT_TRUE(Submit(labeler, Answer(lease, v1::RIGHT)).ok());
+  EXPECT_EQ(BrokenSlots(broker_), "0");
+  ASSERT_TRUE(Submit(labeler, AnswerTo(lease, v1::RIGHT)).ok());
   EXPECT_EQ(WaitForLabels(1), 1);
-  EXPECT_EQ(BrokenSlots(), "0");
+  EXPECT_EQ(BrokenSlots(broker_), "0");
 }
 
 TEST_F(Leasing, UndoThenExpiryGivesTheSlotBackOnce) {
   Open(1);
   const Peer& labeler = broker_.As(Role::kLabeler);
   const std::string lease = LeaseOne(labeler);
-  ASSERT_TRUE(Submit(labeler, Answer(lease, v1::LEFT)).ok());
+  ASSERT_TRUE(Submit(labeler, AnswerTo(lease, v1::LEFT)).ok());
   ASSERT_TRUE(Undo(labeler, lease).ok());
   EXPECT_EQ(Sql("SELECT sum(open_slots) FROM questions"), "0");
   RunOutOfTime(lease);
   EXPECT_EQ(Sql("SELECT sum(open_slots) FROM questions"), "1");
-  EXPECT_EQ(BrokenSlots(), "0");
+  EXPECT_EQ(BrokenSlots(broker_), "0");
   EXPECT_NE(LeaseOne(broker_.As(Role::kLabeler, "other")), "");
 }
 
@@ -372,7 +349,7 @@ TEST_F(Leasing, SidesAreTurnedBackInTheFeedAndNotInTheExport) {
     // the question's second clip has the larger true reward
     const bool second_is_left = question.clips(0).true_rewards(0) > question.clips(1).true_rewards(0);
     turned += second_is_left;
-    ASSERT_TRUE(Submit(teacher, Answer(question.lease_id(), second_is_left ? v1::LEFT : v1::RIGHT)).ok());
+    ASSERT_TRUE(Submit(teacher, AnswerTo(question.lease_id(), second_is_left ? v1::LEFT : v1::RIGHT)).ok());
   }
   EXPECT_GT(turned, 4);
   EXPECT_LT(turned, 28);
@@ -410,10 +387,10 @@ TEST_F(Leasing, SaysWhyThereIsNothingToLabel) {
   EXPECT_EQ(Lease(broker_.As(Role::kLabeler))->none(), v1::LEARNING);
   Open(1, 2);
   const Peer& labeler = broker_.As(Role::kLabeler);
-  ASSERT_TRUE(Submit(labeler, Answer(LeaseOne(labeler), v1::LEFT)).ok());
+  ASSERT_TRUE(Submit(labeler, AnswerTo(LeaseOne(labeler), v1::LEFT)).ok());
   EXPECT_EQ(Lease(labeler)->none(), v1::ALL_ANSWERED_BY_YOU);
   const Peer& other = broker_.As(Role::kLabeler, "other");
-  ASSERT_TRUE(Submit(other, Answer(LeaseOne(other), v1::LEFT)).ok());
+  ASSERT_TRUE(Submit(other, AnswerTo(LeaseOne(other), v1::LEFT)).ok());
   EXPECT_EQ(Lease(labeler)->none(), v1::LEARNING);
   const Peer& operator_peer = broker_.As(Role::kOperator);
   v1::CancelRunRequest cancel;
@@ -445,7 +422,7 @@ TEST_F(Leasing, AWaitingLabelerIsWokenByNewQuestions) {
 TEST_F(Leasing, LabelsAreAppendOnly) {
   Open(1);
   const Peer& labeler = broker_.As(Role::kLabeler);
-  ASSERT_TRUE(Submit(labeler, Answer(LeaseOne(labeler), v1::LEFT)).ok());
+  ASSERT_TRUE(Submit(labeler, AnswerTo(LeaseOne(labeler), v1::LEFT)).ok());
   EXPECT_EQ(WaitForLabels(1), 1);
   EXPECT_ANY_THROW(Sql("UPDATE labels SET choice = 'RIGHT'"));
   EXPECT_ANY_THROW(Sql("UPDATE labels SET position = 7"));

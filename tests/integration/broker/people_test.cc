@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -14,11 +15,6 @@ using broker::Role;
 using ::testing::HasSubstr;
 using People = v1::PeopleService::Stub;
 using Labeling = v1::LabelingService::Stub;
-
-template <typename T>
-absl::StatusCode Code(const absl::StatusOr<T>& result) {
-  return result.status().code();
-}
 
 class PeopleTest : public ::testing::Test {
  protected:
@@ -73,11 +69,7 @@ class PeopleTest : public ::testing::Test {
     const auto leased = Lease(peer);
     if (!leased.ok()) return leased.status();
     if (leased->questions_size() == 0) return absl::NotFoundError(v1::NothingToLabel_Name(leased->none()));
-    v1::SubmitRequest request;
-    request.set_lease_id(leased->questions(0).lease_id());
-    request.set_idempotency_key(NewId());
-    request.mutable_answer()->set_choice(choice);
-    return peer.Call(peer.labeling, &Labeling::Submit, request);
+    return Submit(peer, AnswerTo(leased->questions(0).lease_id(), choice));
   }
   absl::StatusOr<v1::Labeler> SetState(const std::string& name, v1::LabelerState state, Role as = Role::kOperator) {
     const Peer& peer = broker_.As(as);
@@ -289,9 +281,7 @@ TEST_F(PeopleTest, RetractionReopensQuestionsOnceAndIsInTheFeed) {
   }
   EXPECT_EQ(Sql("SELECT count(*) FROM labels WHERE retraction"), "2");
   EXPECT_EQ(Sql("SELECT count(*) FROM audit WHERE action = 'retract labels'"), "1");
-  EXPECT_EQ(Sql("SELECT count(*) FROM questions q WHERE q.overlap <> q.open_slots + "
-                "(SELECT count(*) FROM leases l WHERE l.question_id = q.id AND l.holds_slot)"),
-            "0");
+  EXPECT_EQ(BrokenSlots(broker_), "0");
   ASSERT_TRUE(AnswerOne(other).ok());
   ASSERT_TRUE(AnswerOne(other).ok());
   request.set_name("other");

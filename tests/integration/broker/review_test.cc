@@ -20,6 +20,7 @@
 #include "services/preference_broker/store/clips.h"
 #include "services/preference_broker/store/questions.h"
 #include "services/preference_broker/store/review.h"
+#include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -36,15 +37,6 @@ using Runs = v1::RunService::Stub;
 // Rules are off: these people answer at once.
 constexpr char kWithPeople[] =
     "labels: 1000 seed: 5 lockstep: false quality { max_fast_answers: 0 max_cannot_tells: 0 max_one_sided: 0 }";
-
-template <typename T>
-absl::StatusCode Code(const absl::StatusOr<T>& result) {
-  return result.status().code();
-}
-template <typename T>
-std::string Message(const absl::StatusOr<T>& result) {
-  return std::string(result.status().message());
-}
 
 // The clip of the greater value, which its first number tells, is better.
 v1::Choice Honest(const v1::Question& question) {
@@ -81,10 +73,7 @@ class ReviewTest : public ::testing::Test {
       EXPECT_TRUE(leased.ok()) << leased.status();
       if (!leased.ok() || leased->questions_size() == 0) break;
       for (const v1::Question& question : leased->questions()) {
-        v1::SubmitRequest submit;
-        submit.set_lease_id(question.lease_id());
-        submit.set_idempotency_key(NewId());
-        submit.mutable_answer()->set_choice(choose(question));
+        v1::SubmitRequest submit = AnswerTo(question.lease_id(), choose(question));
         submit.mutable_timing()->set_decision_ms(3000);
         submit.mutable_timing()->set_active_ms(2000);
         submit.set_note(note);
@@ -155,12 +144,6 @@ class ReviewTest : public ::testing::Test {
   v1::Choice Better(const v1::LabelEntry& entry) {
     const float first = first_numbers_[entry.clip_ids(0)], second = first_numbers_[entry.clip_ids(1)];
     return first > second ? v1::LEFT : first < second ? v1::RIGHT : v1::TIE;
-  }
-  // Slots that do not add up.
-  std::string BrokenSlots() {
-    return Sql(
-        "SELECT count(*) FROM questions q WHERE q.overlap <> q.open_slots + "
-        "(SELECT count(*) FROM leases l WHERE l.question_id = q.id AND l.holds_slot)");
   }
   std::string Sql(const std::string& sql) { return Query(broker_.database(), sql); }
 
@@ -300,10 +283,7 @@ TEST_F(ReviewTest, ReplacedLabelsAreListedWhenAskedFor) {
   const Peer& anna = broker_.As(Role::kLabeler, "anna");
   const auto leased = anna.Call(anna.labeling, &Labeling::Lease, v1::LeaseRequest());
   ASSERT_TRUE(leased.ok() && leased->questions_size() == 1);
-  v1::SubmitRequest submit;
-  submit.set_lease_id(leased->questions(0).lease_id());
-  submit.set_idempotency_key(NewId());
-  submit.mutable_answer()->set_choice(v1::LEFT);
+  v1::SubmitRequest submit = AnswerTo(leased->questions(0).lease_id(), v1::LEFT);
   const auto first = anna.Call(anna.labeling, &Labeling::Submit, submit);
   ASSERT_TRUE(first.ok()) << first.status();
   submit.set_idempotency_key(NewId());
@@ -597,10 +577,7 @@ TEST_F(EpisodeTest, AMomentOfAnEpisodeBecomesAQuestionOnce) {
   EXPECT_EQ(firsts.count(500), 1);
   EXPECT_EQ(question.clips(0).steps(), 3);
   for (const v1::Question& each : leased->questions()) {
-    v1::SubmitRequest submit;
-    submit.set_lease_id(each.lease_id());
-    submit.set_idempotency_key(NewId());
-    submit.mutable_answer()->set_choice(v1::LEFT);
+    v1::SubmitRequest submit = AnswerTo(each.lease_id(), v1::LEFT);
     ASSERT_TRUE(anna.Call(anna.labeling, &Labeling::Submit, submit).ok());
   }
 
@@ -1012,10 +989,7 @@ TEST_F(ExchangeTest, AForkBeginsWithPolicyAndLabelsOfItsRun) {
   const Peer& carla = broker_.As(Role::kLabeler, "carla");
   const auto leased = carla.Call(carla.labeling, &Labeling::Lease, v1::LeaseRequest());
   ASSERT_TRUE(leased.ok() && leased->questions_size() == 1);
-  v1::SubmitRequest submit;
-  submit.set_lease_id(leased->questions(0).lease_id());
-  submit.set_idempotency_key(NewId());
-  submit.mutable_answer()->set_choice(v1::TIE);
+  v1::SubmitRequest submit = AnswerTo(leased->questions(0).lease_id(), v1::TIE);
   ASSERT_TRUE(carla.Call(carla.labeling, &Labeling::Submit, submit).ok());
   v1::UndoRequest undo;
   undo.set_lease_id(submit.lease_id());
@@ -1077,7 +1051,7 @@ TEST_F(ExchangeTest, AForkBeginsWithPolicyAndLabelsOfItsRun) {
   v1::ListGoldRequest list;
   list.set_run_id(forked->id());
   EXPECT_EQ(reviewer_.Call(reviewer_.review, &Review::ListGold, list)->pairs_size(), 1);
-  EXPECT_EQ(BrokenSlots(), "0");
+  EXPECT_EQ(BrokenSlots(broker_), "0");
 
   // the copied questions are nobody's to answer, and the trainer's rounds begin at 0
   run_ = *forked;

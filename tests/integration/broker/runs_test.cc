@@ -10,6 +10,7 @@
 #include "common/base/hash.h"
 #include "common/run/snapshot_client.h"
 #include "services/preference_broker/store/clips.h"
+#include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -20,15 +21,6 @@ using broker::Role;
 using ::testing::HasSubstr;
 using Runs = v1::RunService::Stub;
 using Claims = v1::ClaimService::Stub;
-
-template <typename T>
-absl::StatusCode Code(const absl::StatusOr<T>& result) {
-  return result.status().code();
-}
-template <typename T>
-std::string Message(const absl::StatusOr<T>& result) {
-  return std::string(result.status().message());
-}
 
 class RunsTest : public ::testing::Test {
  protected:
@@ -668,10 +660,7 @@ TEST_F(RunsTest, NoTrueRewardReachesLearnerOrTrainer) {
   const Peer& teacher = broker_.As(Role::kTeacher);
   const auto leased = teacher.Call(teacher.labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
   ASSERT_TRUE(holds_marker(leased->SerializeAsString())) << "the marker does not even reach a teacher";
-  v1::SubmitRequest submit;
-  submit.set_lease_id(leased->questions(0).lease_id());
-  submit.set_idempotency_key(NewId());
-  submit.mutable_answer()->set_choice(v1::TIE);
+  v1::SubmitRequest submit = AnswerTo(leased->questions(0).lease_id(), v1::TIE);
   ASSERT_TRUE(teacher.Call(teacher.labeling, &v1::LabelingService::Stub::Submit, submit).ok());
   v1::ReportEvaluationRequest report;
   report.set_run_id(id);
