@@ -135,13 +135,19 @@ absl::Status CreditWaiting(Connection& connection, const Caller& caller, int64_t
   return connection.Transact([&](Transaction& t) -> absl::Status {
     ASSIGN_OR_RETURN(const int64_t run_id, RunOf(t, caller, asked));
     if (run_id == 0) return absl::OkStatus();
+    // one after the other, so that the same time is not credited to several calls
+    t.Exec("SELECT FROM labeler_time WHERE caller_id = $1 ORDER BY run_id FOR NO KEY UPDATE", caller.id);
     t.Exec(
-        "INSERT INTO labeler_time AS w (caller_id, run_id, waiting_ms) "
-        "SELECT $1, $2, least($3::bigint, (SELECT (extract(epoch FROM now() - max(last_at)) * 1000)::bigint "
-        "  FROM labeler_time WHERE caller_id = $1)) "
-        "ON CONFLICT (caller_id, run_id) DO UPDATE SET waiting_ms = w.waiting_ms + excluded.waiting_ms, "
-        "  last_at = now()",
-        caller.id, run_id, waited_ms);
+        "INSERT INTO labeler_time AS w (caller_id, run_id, waiting_ms, waited_ms, waited_after) "
+        "SELECT $1, $2, credit.ms, credit.ms, credit.label FROM ( "
+        "  SELECT a.label, greatest(0, least($3::bigint, (extract(epoch FROM now() - max(b.last_at)) * 1000)::bigint, "
+        "      $4::bigint - coalesce(sum(b.waited_ms) FILTER (WHERE b.waited_after = a.label), 0)::bigint)) AS ms "
+        "  FROM (SELECT coalesce(max(id), 0) AS label FROM labels WHERE caller_id = $1) a "
+        "  LEFT JOIN labeler_time b ON b.caller_id = $1 GROUP BY a.label) credit "
+        "ON CONFLICT (caller_id, run_id) DO UPDATE SET last_at = now(), "
+        "  waiting_ms = w.waiting_ms + excluded.waiting_ms, waited_after = excluded.waited_after, "
+        "  waited_ms = excluded.waited_ms + CASE WHEN w.waited_after = excluded.waited_after THEN w.waited_ms ELSE 0 END",
+        caller.id, run_id, waited_ms, kMostWaitingMs);
     return absl::OkStatus();
   });
 }

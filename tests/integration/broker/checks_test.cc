@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,7 @@
 #include "services/preference_broker/store/leases.h"
 #include "services/preference_broker/store/questions.h"
 #include "services/preference_broker/store/rules.h"
+#include "services/preference_broker/store/sessions.h"
 #include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
@@ -314,6 +316,71 @@ TEST_F(Checks, PaidTimeIsNoMoreThanHasPassed) {
   const auto after = peer.Call(peer.labeling, &Labeling::GetSession, v1::GetSessionRequest());
   EXPECT_GE(after->waiting_ms(), 200);
   EXPECT_LE(after->waiting_ms() + after->active_ms(), absl::ToInt64Milliseconds(absl::Now() - start));
+}
+
+TEST_F(Checks, WaitingWithoutAnAnswerIsPaidForAQuarterOfAnHour) {
+  constexpr int64_t kMinute = 60'000;
+  Open(2, "");
+  const int64_t first_run = run_.id();
+  const Peer& peer = broker_.As(Role::kLabeler);
+  broker::Caller caller;
+  caller.id = std::stoll(Sql("SELECT id FROM callers WHERE name = 'labeler'"));
+  broker::Connection connection(broker_.database(), "test", nullptr);
+  // As if the labeler's client had asked again and again through a night.
+  const auto wait = [&](int64_t run_id, int64_t minutes) {
+    Sql("UPDATE labeler_time SET last_at = last_at - interval '1 hour'");
+    const absl::Status status = broker::CreditWaiting(connection, caller, run_id, minutes * kMinute);
+    EXPECT_TRUE(status.ok()) << status;
+    return std::stoll(Sql("SELECT sum(waiting_ms) FROM labeler_time")) / kMinute;
+  };
+  const auto answer = [&] {
+    const auto leased = Lease(peer);
+    ASSERT_TRUE(leased.ok()) << leased.status();
+    ASSERT_EQ(leased->questions_size(), 1);
+    ASSERT_TRUE(Submit(peer, Answer(leased->questions(0).lease_id(), v1::LEFT)).ok());
+  };
+  // before the first answer: from Start
+  EXPECT_EQ(wait(first_run, 10), 10);
+  EXPECT_EQ(wait(first_run, 10), 15);
+  EXPECT_EQ(wait(first_run, 10), 15);
+  // all runs together
+  const v1::Run other = broker_.CreateRun("labels: 10");
+  EXPECT_EQ(wait(other.id(), 10), 15);
+  // each answer is the begin of another quarter
+  answer();
+  EXPECT_EQ(wait(other.id(), 10), 25);
+  EXPECT_EQ(wait(first_run, 10), 30);
+  EXPECT_EQ(wait(other.id(), 10), 30);
+  answer();
+  EXPECT_EQ(wait(first_run, 4), 34);
+  EXPECT_EQ(wait(first_run, 4), 38);
+  // and the days of a statement say the same
+  EXPECT_EQ(Sql("SELECT sum(waiting_ms) FROM labeler_days"), Sql("SELECT sum(waiting_ms) FROM labeler_time"));
+  EXPECT_EQ(wait(first_run, 30), 45);
+  // a call that waits in truth is credited no more
+  v1::LeaseRequest request;
+  request.set_wait_ms(400);
+  EXPECT_EQ(peer.Call(peer.labeling, &Labeling::Lease, request)->questions_size(), 0);
+  EXPECT_EQ(Sql("SELECT sum(waiting_ms) FROM labeler_time"), absl::StrCat(45 * kMinute));
+}
+
+TEST_F(Checks, ManyCallsAtOnceCreditTheSameTimeOnce) {
+  Open(1, "");
+  broker_.Token(Role::kLabeler);
+  broker::Caller caller;
+  caller.id = std::stoll(Sql("SELECT id FROM callers WHERE name = 'labeler'"));
+  Sql(absl::StrCat("INSERT INTO labeler_time (caller_id, run_id, last_at) VALUES (", caller.id, ", ", run_.id(),
+                   ", now() - interval '25 seconds')"));
+  std::vector<std::thread> calls;
+  for (int i = 0; i < 8; ++i) {
+    calls.emplace_back([&] {
+      broker::Connection connection(broker_.database(), "test", nullptr);
+      EXPECT_TRUE(broker::CreditWaiting(connection, caller, run_.id(), 25'000).ok());
+    });
+  }
+  for (std::thread& call : calls) call.join();
+  // with what passed while they ran
+  EXPECT_LT(std::stoll(Sql("SELECT waiting_ms FROM labeler_time")), 2 * 25'000);
 }
 
 TEST_F(Checks, NotesAreKeptAsTextAndBounded) {
