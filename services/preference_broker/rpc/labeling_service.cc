@@ -56,16 +56,18 @@ class NothingOpen {
 // brokers may have seen parts of it. Thread-safe.
 class Streaks {
  public:
-  bool MayMatter(int64_t caller_id, const v1::SubmitRequest& request, v1::Purpose purpose) {
+  bool MayMatter(int64_t caller_id, const v1::SubmitRequest& request, const SubmittedLabel& label) {
     // what is known of a gold pair is not known here
-    if (purpose == v1::GOLD) return true;
+    if (label.purpose == v1::GOLD) return true;
     base::MutexLock lock(&mutex_);
     if (streaks_.size() > 20'000) streaks_.clear();
     Streak& streak = streaks_[caller_id];
     const v1::Choice choice = request.answer().choice();
     streak.same = choice == streak.choice ? streak.same + 1 : 1;
     streak.choice = choice;
-    streak.fast = request.timing().decision_ms() < kQuickMs ? streak.fast + 1 : 0;
+    // whatever the client says of it
+    const int64_t took_ms = std::min<int64_t>(request.timing().decision_ms(), label.age_ms);
+    streak.fast = took_ms < kQuickMs ? streak.fast + 1 : 0;
     return streak.same >= kSuspicious || streak.fast >= kSuspicious || choice == v1::CANNOT_TELL;
   }
 
@@ -227,7 +229,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
 
   // After the answer is acknowledged, and only when it may matter.
   void CheckRulesLater(const Caller& caller, const v1::SubmitRequest& request, const SubmittedLabel& label) {
-    if (!streaks_.MayMatter(caller.id, request, label.purpose)) return;
+    if (!streaks_.MayMatter(caller.id, request, label)) return;
     // a full pool: the next answer is looked at too
     (void)core_.pool->Submit([this, caller_id = caller.id, run_id = label.run_id](Connection& connection) {
       const absl::Status status = EnforceRules(connection, runs_, caller_id, run_id);

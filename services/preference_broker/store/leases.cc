@@ -403,6 +403,7 @@ absl::StatusOr<SubmittedLabel> SubmitLabel(Connection& connection, RunCache& run
     SubmittedLabel label;
     label.run_id = lease.run_id;
     label.purpose = lease.purpose;
+    label.age_ms = lease.age_ms;
     const v1::Answer answer = InOrder(request.answer());
     if (lease.purpose == v1::QUALIFICATION) label.feedback = FeedbackOn(t, lease.gold_id, lease.turned, answer);
     if (lease.earlier != 0) {

@@ -66,6 +66,8 @@ struct SubmittedLabel {
   // Made by this call, rather than by an earlier one.
   bool fresh = false;
   v1::Purpose purpose = v1::PURPOSE_UNSPECIFIED;
+  // From lease to answer, by the database's clock.
+  int64_t age_ms = 0;
   // Of a question for practice.
   std::optional<v1::Feedback> feedback;
   // The question wants another answer, since these disagree.

@@ -274,6 +274,22 @@ TEST_F(Checks, FastAndOneSidedAnswersAreSeenWithoutBeingAskedFor) {
   EXPECT_THAT(Sql("SELECT reason FROM callers WHERE name = 'labeler'"), HasSubstr("faster than a clip"));
 }
 
+TEST_F(Checks, AnswersAreFastByTheDatabasesClockWhateverTheClientSays) {
+  Open(20, "quality { max_fast_answers: 5 }");
+  const Peer& peer = broker_.As(Role::kLabeler);
+  for (int i = 0; i < 6; ++i) {
+    const auto leased = Lease(peer);
+    // in no time, however slow this machine is
+    Sql("UPDATE leases SET leased_at = now() + interval '1 minute' WHERE state = 'LIVE'");
+    ASSERT_TRUE(Submit(peer, Answer(leased->questions(0).lease_id(), i % 2 == 0 ? v1::LEFT : v1::RIGHT, 5000)).ok());
+  }
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  while (Sql("SELECT reason FROM callers WHERE name = 'labeler'").empty() && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  EXPECT_THAT(Sql("SELECT reason FROM callers WHERE name = 'labeler'"), HasSubstr("faster than a clip"));
+}
+
 TEST_F(Checks, NoMoreIsAskedAfterTheEndOfAsking) {
   Open(2, "");
   const Peer& peer = broker_.As(Role::kLabeler);
