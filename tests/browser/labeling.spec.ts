@@ -206,6 +206,73 @@ test.describe("what may happen meanwhile", () => {
     await expect(page.getByRole("heading", { level: 2 })).toBeVisible();
   });
 
+  test("after a reload undo takes the last answers back, one after the other", async ({ page, stack }) => {
+    const person = await stack.people({ pairs: 8 });
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await label.press("ArrowLeft", "ArrowRight", "ArrowRight");
+    await expectChoices(stack, person.run, ["LEFT", "RIGHT", "RIGHT"]);
+    await page.reload();
+    await label.pair();
+    await page.keyboard.press("z");
+    await page.keyboard.press("z");
+    await expectChoices(stack, person.run, ["LEFT"]);
+    await label.answers(1);
+    // also where what was taken back is not answered yet
+    await page.reload();
+    await label.press("ArrowUp", "0", "ArrowLeft");
+    await expectChoices(stack, person.run, ["LEFT", "TIE", "TIE", "LEFT"]);
+    const labels = await stack.labels(person.run);
+    expect(labels.map(({ undoCount = 0 }) => undoCount)).toEqual([0, 1, 1, 0]);
+    expect(new Set(labels.map(({ questionId }) => questionId)).size).toBe(4);
+  });
+
+  test("an answer that was not acknowledged before a reload is taken back whether it was stored or not", async ({ page, stack }) => {
+    const person = await stack.people({ pairs: 8 });
+    const label = new LabelingPage(page);
+    await label.open(person);
+    let stored = 0;
+    await page.route(submit, async (route) => {
+      if (stored++ === 0) await route.fetch();
+      await route.abort();
+    });
+    await label.press("ArrowLeft");
+    await expectChoices(stack, person.run, ["LEFT"]);
+    await label.press("ArrowRight"); // never reaches the broker
+    await page.reload();
+    await label.pair();
+    await page.keyboard.press("z");
+    await page.keyboard.press("z");
+    await page.unroute(submit);
+    await expectChoices(stack, person.run, []);
+    await label.press("ArrowUp", "ArrowUp");
+    await expectChoices(stack, person.run, ["TIE", "TIE"]);
+    await expect(page.getByText(/was not stored/)).toHaveCount(0);
+  });
+
+  test("nobody takes back what another person answered in the same tab", async ({ page, stack }) => {
+    const person = await stack.people({ pairs: 8 });
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await label.press("ArrowLeft");
+    await expectChoices(stack, person.run, ["LEFT"]);
+    const kept = await page.evaluate(() => ({ ...sessionStorage }));
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await expect(page.getByRole("heading", { name: "You are signed out" })).toBeVisible();
+    expect(await page.evaluate(() => Object.keys(sessionStorage))).toEqual(["backflip.tab"]);
+    // even where it was not cleared away
+    await page.evaluate((items) => Object.entries(items).forEach(([key, value]) => sessionStorage.setItem(key, value)), kept);
+    const { secret } = await stack.invite({ name: `bob-${person.run}`, runIds: [person.run] });
+    await page.goto(`/#invite=${secret}`);
+    await page.getByRole("button", { name: "Start" }).click();
+    await page.getByRole("button", { name: "Begin" }).click();
+    await label.pair();
+    await expect(label.undo).toBeDisabled();
+    await page.keyboard.press("z");
+    await expect(page.getByText("There is no answer to take back.")).toBeVisible();
+    await expectChoices(stack, person.run, ["LEFT"]);
+  });
+
   test("answers without a connection are kept over a reload and sent once", async ({ page, context, stack }) => {
     const person = await stack.people({ pairs: 8 });
     const label = new LabelingPage(page);

@@ -18,16 +18,19 @@ import type { Clips } from "./clips";
 import { describe } from "./guide";
 import { helpDialog } from "./help";
 import { newSubmit, Outbox } from "./outbox";
-import { type Held, Questions } from "./questions";
+import { type Held, type KeptHeld, pack, Questions, unpack } from "./questions";
 import { ordinal, Ranking } from "./ranking";
+import type { Tab } from "./tab";
 import { Stopwatch } from "./timing";
 
 const client = "backflip-page/1";
 // The choice stays marked for so long.
 const markMs = 350;
 const sessionMs = 15_000;
-// Answers that can be taken back one after the other.
+// Answers that can be taken back one after the other; and, of those, after the
+// page was loaded anew.
 const undoable = 20;
+const undoableAfterReload = 5;
 const noteBytes = 500;
 
 export interface LabelingEvents {
@@ -37,6 +40,11 @@ export interface LabelingEvents {
 
 interface Given {
   held: Held;
+  key: string;
+}
+
+interface KeptGiven {
+  held: KeptHeld;
   key: string;
 }
 
@@ -56,7 +64,7 @@ const names = new Map([
 
 export class Labeling {
   private state: State = { kind: "waiting" };
-  private readonly given: Given[] = [];
+  private readonly given: Given[];
   private readonly outbox: Outbox;
   private readonly questions: Questions;
   private readonly watch: Stopwatch;
@@ -93,8 +101,11 @@ export class Labeling {
     private readonly clips: Clips,
     run: bigint,
     private session: Session,
+    private readonly tab: Tab,
     private readonly events: LabelingEvents,
   ) {
+    const kept = tab.read<KeptGiven[]>("given") ?? [];
+    this.given = kept.map(({ held, key }) => ({ held: unpack(held), key }));
     const choice = (value: Choice, keys: string[], shortcuts: string, ...content: Node[]) => {
       const button = h(
         "button",
@@ -173,13 +184,13 @@ export class Labeling {
     );
     setText(this.text, session.question);
 
-    this.outbox = new Outbox({
+    this.outbox = new Outbox(tab.name, {
       connection: (online) => this.setConnection(online),
       refused: (failure) => this.tell(`One answer was not stored: ${sentence(failure)}`),
       signedOut: () => this.end(),
       changed: () => this.updateCounts(),
     });
-    this.questions = new Questions(run, {
+    this.questions = new Questions(run, tab, {
       arrived: () => {
         for (const { question } of this.questions.peek()) void this.clips.prepare(question).catch(() => {});
         if (this.state.kind === "waiting") this.advance();
@@ -204,7 +215,7 @@ export class Labeling {
     this.showWaiting("Fetching the next pair …");
     this.update();
     this.outbox.send();
-    void this.questions.start();
+    this.questions.start();
     void this.follow();
   }
 
@@ -378,9 +389,15 @@ export class Labeling {
     ++this.uncounted;
     this.given.push({ held, key: request.idempotencyKey });
     if (this.given.length > undoable) this.given.shift();
+    this.keepGiven();
     this.questions.answered();
     this.advance();
     this.updateCounts();
+  }
+
+  private keepGiven(): void {
+    const kept = this.given.slice(-undoableAfterReload).map(({ held, key }): KeptGiven => ({ held: pack(held), key }));
+    this.tab.keep("given", kept);
   }
 
   private undo(): void {
@@ -396,6 +413,7 @@ export class Labeling {
       this.refuse("There is no answer to take back.");
       return;
     }
+    this.keepGiven();
     this.outbox.undo(last.held.question.leaseId, last.key);
     this.uncounted = Math.max(-Number(this.session.answers), this.uncounted - 1);
     this.questions.putBack(last.held);
@@ -747,6 +765,7 @@ export class Labeling {
   private stop(): void {
     this.over = true;
     this.questions.stop();
+    this.tab.forget();
     this.clips.player.clear();
   }
 

@@ -8,6 +8,7 @@ import { forget, readLink, token } from "../common/session";
 import { Clips } from "./clips";
 import { showGuide } from "./guide";
 import { Labeling } from "./labeling";
+import { Tab } from "./tab";
 import { notice, welcome } from "./welcome";
 
 const root = document.getElementById("app")!;
@@ -24,6 +25,7 @@ async function begin(): Promise<void> {
     notice(root, "Backflip", "Open the link that you were sent: it begins with this address, and ends with what lets you in.");
     return;
   }
+  const opening = Tab.open();
   const clips = new Clips(new Scenes(fetchScene));
   const backoff = new Backoff();
   const status = h("p", { role: "status" }, "Fetching the first clips …");
@@ -35,7 +37,7 @@ async function begin(): Promise<void> {
         const guide = await labeling.getGuide({ runId: session.runId }, within());
         await showGuide(root, clips, guide);
       }
-      new Labeling(root, clips, link.run, session, {
+      new Labeling(root, clips, link.run, session, await opening, {
         signedOut: () =>
           signedOut("Your access has ended", "The people who run this have ended your access. Answers that were sent are kept."),
         signOut: async () => {

@@ -15,6 +15,8 @@ interface Entry {
   key: string;
   // A SubmitRequest in base64.
   body?: string;
+  // It may have reached the broker.
+  tried?: boolean;
 }
 
 const prefix = "backflip.unsent.";
@@ -41,14 +43,16 @@ export interface OutboxEvents {
 }
 
 export class Outbox {
-  private readonly tab = randomId();
   private readonly waiting = new Map<string, (response: SubmitResponse | undefined) => void>();
   private readonly backoff = new Backoff();
-  private sending?: string;
   private running = false;
   private lastAt = 0;
 
-  constructor(private readonly events: OutboxEvents) {
+  // `tab`: of its name, the same over reloads.
+  constructor(
+    private readonly tab: string,
+    private readonly events: OutboxEvents,
+  ) {
     addEventListener("online", () => this.send());
     setInterval(() => this.send(), orphanMs);
   }
@@ -95,7 +99,8 @@ export class Outbox {
 
   // Takes an answer back that was given under this key, sent or not.
   undo(lease: string, key: string): void {
-    if (this.sending !== key && localStorage.getItem(prefix + key) !== null) {
+    const unsent = this.entries().find((entry) => entry.key === key);
+    if (unsent && !unsent.tried) {
       this.drop(key);
       return;
     }
@@ -119,7 +124,7 @@ export class Outbox {
     for (;;) {
       const next = this.entries().find(({ tab, at }) => tab === this.tab || Date.now() - at > orphanMs);
       if (!next) break;
-      this.sending = next.key;
+      localStorage.setItem(prefix + next.key, JSON.stringify({ ...next, tried: true } satisfies Entry));
       try {
         const response = await this.deliver(next);
         this.backoff.reset();
@@ -139,9 +144,7 @@ export class Outbox {
           await this.backoff.wait();
         }
       }
-      this.sending = undefined;
     }
-    this.sending = undefined;
     this.running = false;
   }
 

@@ -5,6 +5,7 @@ import { type LeaseResponse, type Question, QuestionSchema } from "backflip/v1/l
 import { Backoff, isSignedOut, labeling, sentence, isFinal, within } from "../common/api";
 import { fromBase64, toBase64 } from "./outbox";
 import { sleep } from "../common/dom";
+import type { Tab } from "./tab";
 
 export interface Held {
   question: Question;
@@ -12,11 +13,30 @@ export interface Held {
   received: number;
 }
 
+// As a tab keeps it.
+export interface KeptHeld {
+  question: string;
+  received: number;
+}
+
+export function pack({ question, received }: Held): KeptHeld {
+  return { question: toBase64(toBinary(QuestionSchema, question)), received };
+}
+
+export function unpack({ question, received }: KeptHeld): Held {
+  return { question: fromBinary(QuestionSchema, fromBase64(question)), received };
+}
+
 const ahead = 3;
 const waitMs = 20_000;
-const storeKey = "backflip.held";
 // Somebody who has not touched anything for so long has left.
 const awayMs = 5 * 60_000;
+
+interface Kept {
+  held: KeptHeld[];
+  alive: number;
+  leaseMs: number;
+}
 
 export interface QuestionEvents {
   arrived(): void;
@@ -42,18 +62,18 @@ export class Questions {
 
   constructor(
     private readonly run: bigint,
+    private readonly tab: Tab,
     private readonly events: QuestionEvents,
   ) {}
 
-  async start(): Promise<void> {
-    await this.restore();
+  start(): void {
+    this.restore();
     void this.fill();
     void this.beat();
   }
 
   stop(): void {
     this.ended = true;
-    sessionStorage.removeItem(storeKey);
   }
 
   get waiting(): number {
@@ -103,36 +123,16 @@ export class Questions {
   }
 
   private save(): void {
-    const held = [...(this.shown ? [this.shown] : []), ...this.queue].map(({ question, received }) => ({
-      question: toBase64(toBinary(QuestionSchema, question)),
-      received,
-    }));
-    try {
-      sessionStorage.setItem(storeKey, JSON.stringify({ held, alive: this.alive, leaseMs: this.leaseMs }));
-    } catch {
-      // too much to keep: a reload leases anew
-    }
+    const held = [...(this.shown ? [this.shown] : []), ...this.queue].map(pack);
+    this.tab.keep("held", { held, alive: this.alive, leaseMs: this.leaseMs } satisfies Kept);
   }
 
-  private async restore(): Promise<void> {
-    const only = await onlyTab();
-    const text = sessionStorage.getItem(storeKey);
-    sessionStorage.removeItem(storeKey);
-    // a copy of a tab must not hold the same questions
-    if (!text || !only) return;
-    try {
-      const { held, alive, leaseMs } = JSON.parse(text);
-      if (Date.now() - alive > leaseMs) return;
-      this.queue = held.map(({ question, received }: { question: string; received: number }) => ({
-        question: fromBinary(QuestionSchema, fromBase64(question)),
-        received,
-      }));
-      this.leaseMs = leaseMs;
-      this.save();
-      if (this.queue.length > 0) this.events.arrived();
-    } catch {
-      // written by another version of the page
-    }
+  private restore(): void {
+    const kept = this.tab.read<Kept>("held");
+    if (!kept || Date.now() - kept.alive > kept.leaseMs) return;
+    this.queue = kept.held.map(unpack);
+    this.leaseMs = kept.leaseMs;
+    if (this.queue.length > 0) this.events.arrived();
   }
 
   private async fill(): Promise<void> {
@@ -206,23 +206,3 @@ export class Questions {
     }
   }
 }
-
-// Whether no other tab has this tab's storage: browsers copy it with a tab.
-async function onlyTab(): Promise<boolean> {
-  const nameKey = "backflip.tab";
-  const name = sessionStorage.getItem(nameKey) ?? Math.random().toString(36).slice(2);
-  sessionStorage.setItem(nameKey, name);
-  if (!navigator.locks) return true; // a page without encryption
-  const take = () => new Promise<boolean>((resolve) => {
-    void navigator.locks.request(`backflip.tab.${name}`, { ifAvailable: true }, (lock) => {
-      resolve(lock !== null);
-      return lock ? new Promise(() => {}) : undefined; // until the tab closes
-    });
-  });
-  if (await take()) return true;
-  await sleep(300); // a reload may be faster than the end of the page before
-  if (await take()) return true;
-  sessionStorage.removeItem(nameKey);
-  return false;
-}
-
