@@ -16,6 +16,26 @@ async function picture(page: Page): Promise<string> {
   return (await page.locator(".panels").first().screenshot()).toString("base64");
 }
 
+// Calls of the labeling service from now on, and how many are under way.
+function callsOf(page: Page): { all: string[]; open: number } {
+  const calls = { all: [] as string[], open: 0 };
+  const under = new Set<object>();
+  page.on("request", (request) => {
+    const [, method] = /LabelingService\/(\w+)$/.exec(request.url()) ?? [];
+    if (!method) return;
+    calls.all.push(method);
+    under.add(request);
+    calls.open = under.size;
+  });
+  for (const end of ["requestfinished", "requestfailed"] as const) {
+    page.on(end as "requestfinished", (request) => {
+      under.delete(request);
+      calls.open = under.size;
+    });
+  }
+  return calls;
+}
+
 test.describe("the way in", () => {
   test("a link says what it is, and opening it uses nothing up", async ({ page, stack }) => {
     const person = await stack.people({ invite: { answersWanted: 5 } });
@@ -471,6 +491,91 @@ test.describe("what may happen meanwhile", () => {
     await label.press("ArrowUp");
     await expectChoices(stack, person.run, ["LEFT", "RIGHT", "TIE"]);
     await expect(suggestion).toBeHidden();
+  });
+
+  test("a page that is left open asks for nothing, holds nothing, and goes on by a key that answers nothing", async ({ page, stack }) => {
+    const person = await stack.people({ pairs: 12 });
+    await page.clock.install();
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await label.press("ArrowLeft");
+    await expectChoices(stack, person.run, ["LEFT"]);
+    const calls = callsOf(page);
+    await page.clock.fastForward("04:00");
+    await expect.poll(() => calls.all).toContain("Heartbeat");
+    await page.mouse.move(300, 300);
+    await page.clock.fastForward("04:00");
+    await label.pair(); // somebody was there less than five minutes ago
+    await page.clock.fastForward("01:10");
+    await expect(page.getByRole("heading", { name: "Paused because nobody is here" })).toBeVisible();
+    await expect(label.choice("Left")).toBeDisabled();
+    await expectNoViolations(page);
+    await expect.poll(() => calls.open).toBe(0);
+    calls.all.length = 0;
+    for (let hour = 0; hour < 8; ++hour) await page.clock.fastForward("01:00:00");
+    expect(calls.all).toEqual([]);
+    // meanwhile the broker has given the pairs to others
+    const ofRun = `question_id IN (SELECT id FROM questions WHERE run_id = ${person.run})`;
+    await stack.value(`UPDATE leases SET expires_at = now() - interval '1 hour' WHERE state = 'LEASED' AND ${ofRun} RETURNING 1`);
+    await expect.poll(() => stack.value(`SELECT count(*) FROM leases WHERE state = 'LEASED' AND ${ofRun}`)).toBe("0");
+    await page.keyboard.press("ArrowRight");
+    await label.pair();
+    await expect(label.choice("Right")).toHaveAttribute("aria-pressed", "false");
+    await label.press("ArrowUp");
+    await expectChoices(stack, person.run, ["LEFT", "TIE"]);
+    const [, after] = await stack.labels(person.run);
+    expect(after.surplus ?? false).toBe(false);
+    expect(after.timing.decisionMs).toBeLessThan(60_000);
+  });
+
+  test("whoever waits and goes is not paid for waiting", async ({ page, stack }) => {
+    const person = await stack.people({ pairs: 1 });
+    await page.clock.install();
+    const label = new LabelingPage(page);
+    const calls = callsOf(page);
+    await label.open(person);
+    await page.keyboard.press("ArrowLeft");
+    await expect(page.getByText(/goes on by itself/)).toBeVisible();
+    await page.clock.fastForward("05:10");
+    await expect(page.getByRole("heading", { name: "Paused because nobody is here" })).toBeVisible();
+    await expect.poll(() => calls.open, { timeout: 40_000 }).toBe(0); // the one that was under way
+    calls.all.length = 0;
+    const waited = await stack.value(`SELECT sum(waiting_ms) FROM labeler_time WHERE run_id = ${person.run}`);
+    await page.clock.fastForward("01:00:00");
+    await page.clock.fastForward("01:00:00");
+    expect(calls.all).toEqual([]);
+    expect(await stack.value(`SELECT sum(waiting_ms) FROM labeler_time WHERE run_id = ${person.run}`)).toBe(waited);
+    await expect(page.getByRole("heading", { name: "Paused because nobody is here" })).toBeVisible();
+    await stack.command(`open ${person.run} 3`);
+    await page.mouse.move(400, 400);
+    await label.pair();
+  });
+
+  test("a page behind others asks for nothing after a minute, and goes on when it is in front", async ({ page, stack }) => {
+    const person = await stack.people({ pairs: 12 });
+    await page.clock.install();
+    const label = new LabelingPage(page);
+    await label.open(person);
+    await label.press("ArrowLeft");
+    const show = (state: "hidden" | "visible") =>
+      page.evaluate((state) => {
+        Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+      }, state);
+    await show("hidden");
+    await page.clock.fastForward("00:30");
+    await show("visible");
+    await label.press("ArrowRight"); // a look elsewhere interrupts nothing
+    await expectChoices(stack, person.run, ["LEFT", "RIGHT"]);
+    await show("hidden");
+    await page.clock.fastForward("01:05");
+    const calls = callsOf(page);
+    await page.clock.fastForward("01:00:00");
+    await page.clock.fastForward("01:00:00");
+    expect(calls.all).toEqual([]);
+    await show("visible");
+    await label.press("ArrowUp");
+    await expectChoices(stack, person.run, ["LEFT", "RIGHT", "TIE"]);
   });
 
   test("a lost WebGL context comes back", async ({ page, stack }) => {

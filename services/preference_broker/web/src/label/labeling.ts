@@ -18,6 +18,7 @@ import type { Clips } from "./clips";
 import { describe } from "./guide";
 import { helpDialog } from "./help";
 import { newSubmit, Outbox } from "./outbox";
+import { Presence } from "./presence";
 import { type Held, type KeptHeld, pack, Questions, unpack } from "./questions";
 import { ordinal, Ranking } from "./ranking";
 import type { Tab } from "./tab";
@@ -67,7 +68,8 @@ export class Labeling {
   private readonly given: Given[];
   private readonly outbox: Outbox;
   private readonly questions: Questions;
-  private readonly watch: Stopwatch;
+  private readonly presence = new Presence();
+  private readonly watch = new Stopwatch(this.presence);
   private shown?: Held;
   private ranking?: Ranking;
   // Answers given here that the last session did not count yet.
@@ -190,17 +192,20 @@ export class Labeling {
       signedOut: () => this.end(),
       changed: () => this.updateCounts(),
     });
-    this.questions = new Questions(run, tab, {
+    this.questions = new Questions(run, tab, this.presence, {
       arrived: () => {
         for (const { question } of this.questions.peek()) void this.clips.prepare(question).catch(() => {});
-        if (this.state.kind === "waiting") this.advance();
+        if (this.state.kind === "waiting" && !this.presence.away) this.advance();
       },
-      none: (response) => this.nothing(response),
+      none: (response) => {
+        if (!this.presence.away) this.nothing(response);
+      },
       connection: (online) => this.setConnection(online),
       refused: (message) => this.tell(message),
       signedOut: () => this.end(),
     });
-    this.watch = new Stopwatch(() => (this.questions.lastActive = Date.now()));
+    this.presence.onAway = () => this.nobody();
+    this.presence.onBack = () => this.somebody();
     clips.player.onFirstMove = () => this.watch.moved();
     clips.player.onPlayedOnce = () => this.updateHint();
     addEventListener("keydown", (event) => this.key(event));
@@ -570,7 +575,7 @@ export class Labeling {
   private async follow(): Promise<void> {
     while (!this.over) {
       await sleep(sessionMs);
-      if (document.visibilityState === "visible") await this.refresh();
+      if (document.visibilityState === "visible" && !this.presence.away) await this.refresh();
     }
   }
 
@@ -625,6 +630,35 @@ export class Labeling {
     this.clips.cover(h("h2", {}, "Have a break"), h("p", {}, "Look at something far away. Go on whenever you like."), go);
     this.update();
     go.focus();
+  }
+
+  // Nobody is at the page: nothing is asked until somebody is.
+  private nobody(): void {
+    if (this.over) return;
+    const title = "Paused because nobody is here";
+    const text = h("p", {}, "No time is counted. Press any key or touch the page to go on.");
+    if (this.state.kind === "feedback") this.clips.cover(h("h2", {}, title), text);
+    else this.showWaiting(title, text);
+    this.announce(title);
+    this.update();
+    document.title = "Paused · Backflip";
+  }
+
+  private somebody(): void {
+    if (this.over) return;
+    const lost = this.questions.resume();
+    void this.refresh();
+    if (this.state.kind === "feedback") {
+      this.clips.overlay.hidden = true;
+      this.update();
+    } else if (this.state.kind === "waiting" || lost) {
+      this.advance();
+    } else {
+      this.unmark();
+      this.shown = undefined;
+      void this.display(this.state.held);
+      this.update();
+    }
   }
 
   private updateCounts(): void {

@@ -5,6 +5,7 @@ import { type LeaseResponse, type Question, QuestionSchema } from "backflip/v1/l
 import { Backoff, isSignedOut, labeling, sentence, isFinal, within } from "../common/api";
 import { fromBase64, toBase64 } from "./outbox";
 import { sleep } from "../common/dom";
+import type { Presence } from "./presence";
 import type { Tab } from "./tab";
 
 export interface Held {
@@ -29,8 +30,6 @@ export function unpack({ question, received }: KeptHeld): Held {
 
 const ahead = 3;
 const waitMs = 20_000;
-// Somebody who has not touched anything for so long has left.
-const awayMs = 5 * 60_000;
 
 interface Kept {
   held: KeptHeld[];
@@ -58,11 +57,11 @@ export class Questions {
   private ended = false;
   private asked = false;
   private wake: () => void = () => {};
-  lastActive = Date.now();
 
   constructor(
     private readonly run: bigint,
     private readonly tab: Tab,
+    private readonly presence: Presence,
     private readonly events: QuestionEvents,
   ) {}
 
@@ -138,7 +137,7 @@ export class Questions {
   private async fill(): Promise<void> {
     while (!this.ended) {
       const wanted = ahead - this.queue.length + (this.shown || this.queue.length === 0 ? 0 : 1);
-      if (wanted <= 0 || this.away) {
+      if (wanted <= 0 || this.presence.away) {
         await new Promise<void>((resolve) => {
           this.wake = resolve;
           setTimeout(resolve, 2_000);
@@ -185,24 +184,41 @@ export class Questions {
     return Promise.race([sleep(ms), new Promise<void>((resolve) => (this.wake = resolve))]);
   }
 
-  private get away(): boolean {
-    return Date.now() - this.lastActive > awayMs;
+  // Somebody is back. Whether what was held for them is theirs no more.
+  resume(): boolean {
+    const lost = this.held && Date.now() - this.alive > this.leaseMs;
+    if (lost) {
+      this.shown = undefined;
+      this.queue = [];
+      this.save();
+    } else if (this.held) {
+      void this.renew();
+    }
+    this.wake();
+    return lost;
+  }
+
+  private get held(): boolean {
+    return this.shown !== undefined || this.queue.length > 0;
   }
 
   // Keeps what is held, while somebody is there.
   private async beat(): Promise<void> {
     while (!this.ended) {
       await sleep(Math.min(20_000, Math.max(1_000, this.leaseMs / 3)));
-      if (this.ended || this.away || (!this.shown && this.queue.length === 0)) continue;
-      try {
-        await labeling.heartbeat({}, within());
-        this.alive = Date.now();
-        this.save();
-        this.events.connection(true);
-      } catch (failure) {
-        if (isSignedOut(failure)) return this.events.signedOut();
-        if (!isFinal(failure)) this.events.connection(false);
-      }
+      if (!this.ended && !this.presence.away && this.held) await this.renew();
+    }
+  }
+
+  private async renew(): Promise<void> {
+    try {
+      await labeling.heartbeat({}, within());
+      this.alive = Date.now();
+      this.save();
+      this.events.connection(true);
+    } catch (failure) {
+      if (isSignedOut(failure)) this.events.signedOut();
+      else if (!isFinal(failure)) this.events.connection(false);
     }
   }
 }

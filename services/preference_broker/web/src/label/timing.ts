@@ -1,6 +1,7 @@
 // How long a decision took, and how much of that somebody was there.
 import { type Timing, TimingSchema } from "backflip/v1/label_pb";
 import { create } from "@bufbuild/protobuf";
+import type { Presence } from "./presence";
 
 // Without a key, a touch or a move of the pointer for so long nobody is there.
 const idleMs = 30_000;
@@ -9,18 +10,9 @@ const sampleMs = 250;
 export class Stopwatch {
   private movedAt?: number;
   private active = 0;
-  private lastInput = performance.now();
   private sampled = performance.now();
 
-  constructor(onInput: () => void) {
-    const input = () => {
-      this.sample();
-      this.lastInput = performance.now();
-      onInput();
-    };
-    for (const kind of ["keydown", "pointerdown", "pointermove", "touchstart", "wheel"]) {
-      addEventListener(kind, input, { passive: true, capture: true });
-    }
+  constructor(private readonly presence: Presence) {
     document.addEventListener("visibilitychange", () => this.sample());
     setInterval(() => this.sample(), sampleMs);
   }
@@ -33,7 +25,7 @@ export class Stopwatch {
       this.active += Math.min(now - this.sampled, 4 * sampleMs);
     }
     this.sampled = now;
-    this.wasThere = document.visibilityState === "visible" && document.hasFocus() && now - this.lastInput < idleMs;
+    this.wasThere = document.visibilityState === "visible" && document.hasFocus() && this.presence.idle < idleMs;
   }
 
   // A new question; its clips have not moved.

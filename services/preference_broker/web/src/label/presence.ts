@@ -1,0 +1,67 @@
+// Whether somebody is at the page. Nothing is asked for somebody who has gone:
+// their leases end, and their waiting is not paid.
+
+// Without a key, a touch or a move of the pointer for so long nobody is there.
+const awayMs = 5 * 60_000;
+// The page is behind others; somebody who waits may look something up.
+const hiddenMs = 60_000;
+const lookMs = 2_000;
+
+export class Presence {
+  // Both tell once for each time.
+  onAway: () => void = () => {};
+  onBack: () => void = () => {};
+  private lastInput = Date.now();
+  private hiddenSince?: number;
+  private told = false;
+
+  constructor() {
+    for (const kind of ["keydown", "pointerdown", "pointermove", "touchstart", "wheel"]) {
+      addEventListener(kind, (event) => this.input(event), { passive: kind !== "keydown", capture: true });
+    }
+    addEventListener("focus", () => this.input());
+    document.addEventListener("visibilitychange", () => this.seen());
+    this.seen();
+    setInterval(() => this.look(), lookMs);
+  }
+
+  // By the time of day: browsers wake a hidden page seldom.
+  get away(): boolean {
+    const now = Date.now();
+    return now - this.lastInput > awayMs || (this.hiddenSince !== undefined && now - this.hiddenSince > hiddenMs);
+  }
+
+  // Milliseconds since somebody did something.
+  get idle(): number {
+    return Date.now() - this.lastInput;
+  }
+
+  private seen(): void {
+    if (document.visibilityState === "hidden") {
+      this.hiddenSince ??= Date.now();
+    } else {
+      this.look();
+      this.hiddenSince = undefined;
+      this.input();
+    }
+  }
+
+  private look(): void {
+    if (!this.away || this.told) return;
+    this.told = true;
+    this.onAway();
+  }
+
+  private input(event?: Event): void {
+    this.look();
+    this.lastInput = Date.now();
+    if (!this.told || this.away) return;
+    this.told = false;
+    // what wakes the page is no answer
+    if (event?.type === "keydown") {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    }
+    this.onBack();
+  }
+}
