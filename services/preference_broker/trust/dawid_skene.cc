@@ -60,17 +60,25 @@ DawidSkene FitDawidSkene(const std::vector<Vote>& votes, int items, int labelers
   };
 
   maximize();
+  Matrix truth(items, std::vector<double>(values));
+  // [labelers][true value][given value]: there are few of them and many votes
+  std::vector<Matrix> log_confusion(labelers, Matrix(values, std::vector<double>(values)));
   double moved = 1;
   while (fit.iterations < options.max_iterations && moved > options.tolerance) {
     ++fit.iterations;
     // in logarithms: a product of many votes is too small for a double
     std::vector<double> log_prior(values);
     for (int k = 0; k < values; ++k) log_prior[k] = std::log(fit.prior[k]);
-    Matrix truth(items, log_prior);
-    for (const Vote& vote : votes) {
+    for (int labeler = 0; labeler < labelers; ++labeler) {
       for (int k = 0; k < values; ++k) {
-        truth[vote.item][k] += std::log(fit.confusion[vote.labeler][k][vote.value]);
+        for (int given = 0; given < values; ++given) {
+          log_confusion[labeler][k][given] = std::log(fit.confusion[labeler][k][given]);
+        }
       }
+    }
+    for (std::vector<double>& item : truth) item = log_prior;
+    for (const Vote& vote : votes) {
+      for (int k = 0; k < values; ++k) truth[vote.item][k] += log_confusion[vote.labeler][k][vote.value];
     }
     moved = 0;
     for (int item = 0; item < items; ++item) {
