@@ -105,6 +105,69 @@ test("answers appear as they are given, with who disagrees, and become gold", as
   expect(errors).toEqual([]);
 });
 
+test("the newest episode plays over what the ensemble predicts of it, and a moment of it becomes a pair", async ({ page }) => {
+  const { run } = await stack.command("run 0 2 lockstep: false");
+  const errors = await open(page, run);
+  const episode = section(page, "An evaluation episode");
+  await expect(episode).toContainText("No episode recorded yet");
+  await stack.command(`episode ${run} 3 200`);
+  await expect(episode.getByRole("img", { name: /policy version 3,/ })).toBeVisible();
+  await expect(episode).toContainText("No ensemble has been trained yet");
+  await stack.command(`ensemble ${run}`);
+  await stack.command(`episode ${run} 7 300`);
+  // the newest is followed, with its curve
+  await expect(episode.getByRole("img", { name: /policy version 7,/ })).toBeVisible();
+  await expect(episode.getByRole("img", { name: /^Predicted reward.*300 points over step/ })).toBeVisible();
+  await expect(episode.getByLabel("Recorded version")).toHaveValue("7");
+  const { predictedReward, deviation } = await stack.call("ReviewService/GetEpisode", { runId: run });
+  expect(predictedReward).toHaveLength(300);
+  expect(predictedReward[200]).toBeCloseTo(1, 3); // 1.5 of two thirds of the way
+  expect(deviation[200]).toBeCloseTo(1 / 3, 3);
+  // it moves
+  const shot = async () => (await episode.getByRole("img", { name: /policy version 7,/ }).screenshot()).toString("base64");
+  const before = await shot();
+  await expect.poll(shot).not.toBe(before);
+  await episode.getByRole("button", { name: "Pause the episode" }).click();
+  await episode.getByRole("slider").fill("210");
+  await expect(episode).toContainText("step 210 of 300");
+  const there = await shot();
+  await episode.getByRole("slider").fill("20");
+  await expect.poll(shot).not.toBe(there);
+  await episode.getByRole("slider").fill("210");
+  await episode.screenshot({ path: test.info().outputPath("episode.png") });
+  await expectNoViolations(page);
+  // nobody is asked anything yet
+  const ann = await labeler(run, `ann-${run}`);
+  await episode.getByRole("button", { name: "Ask about this moment" }).click();
+  await expect(page.getByText(/Asked: question \d+ sets the moment around step 210/)).toBeVisible();
+  await ann(1, "LEFT", "from the moment");
+  await expect(section(page, "All labels").locator("tbody tr")).toHaveCount(1);
+  await expect(section(page, "All labels")).toContainText("from the moment");
+  const [label] = await stack.labels(run);
+  expect(label.selector).toBe("person");
+  // one clip is the 50 steps around the moment
+  const { clips } = await stack.call("ReviewService/GetClips", { runId: run, clipIds: label.clipIds });
+  const recorded = (await stack.call("ReviewService/GetEpisode", { runId: run })).poses.poses;
+  const width = 4 * 7;
+  const cut = clips.find(({ policyVersion }: { policyVersion: string }) => policyVersion === "7");
+  expect(cut.steps).toBe(50);
+  expect(cut.poses.poses).toEqual(recorded.slice(185 * width, 236 * width));
+  // an older recording, too
+  await episode.getByLabel("Recorded version").selectOption("3");
+  await expect(episode.getByRole("img", { name: /policy version 3,/ })).toBeVisible();
+  await expect(episode).toContainText("of 200");
+  expect(errors).toEqual([]);
+});
+
+test("a lockstep run refuses a question of one's own, in words", async ({ page }) => {
+  const { run } = await stack.command("run 4 2");
+  await open(page, run);
+  await stack.command(`episode ${run} 3 200`);
+  const episode = section(page, "An evaluation episode");
+  await episode.getByRole("button", { name: "Ask about this moment" }).click();
+  await expect(page.getByText(/is in lockstep, where its seed alone decides what is asked/)).toBeVisible();
+});
+
 test("a labeler is paused and resumed, asking stops, the run pauses", async ({ page }) => {
   const { run } = await stack.command("run 8 2");
   const name = `bob-${run}`;

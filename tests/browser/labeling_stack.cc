@@ -7,6 +7,9 @@
 //                              format): {"run": id, "clips": [ids]}
 //   open RUN PAIRS             that many further pairs
 //   twins RUN                  one further pair, whose clips show the same
+//   episode RUN VERSION STEPS  the policy of that version was evaluated and recorded
+//   ensemble RUN               two members that expect ever more reward of every
+//                              episode, and agree ever less
 //   sql STATEMENT              {"value": the first value of its result}
 //   stop, start                the broker goes and comes back at the same address
 #include <cmath>
@@ -21,6 +24,7 @@
 #include "absl/flags/parse.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
+#include "common/nn/snapshot.h"
 #include "common/run/snapshot_client.h"
 #include "common/sim/scene.h"
 #include "nlohmann/json.hpp"
@@ -44,14 +48,14 @@ constexpr char kInstructions[] =
 
 // The hopper of tasks/hopper_backflip, which turns backwards `turns` times as it
 // jumps `height` metres: its bodies hang on each other as in the model.
-v1::Clip HopperClip(double turns, double height, int64_t iteration, int index) {
+v1::Clip HopperClip(double turns, double height, int64_t iteration, int index, int steps = kSteps) {
   struct Joint { double x, z, anchor_x, anchor_z, bend; };
   constexpr Joint kJoints[] = {{0, -0.2, 0, 0, 1.2}, {0, -0.7, 0, 0.25, -1.6}, {0.13, -0.35, -0.13, 0.1, -0.5}};
   v1::Clip clip;
-  clip.set_steps(kSteps);
+  clip.set_steps(steps);
   clip.mutable_poses()->set_bodies(4);
-  for (int moment = 0; moment <= kSteps; ++moment) {
-    const double s = static_cast<double>(moment) / kSteps;
+  for (int moment = 0; moment <= steps; ++moment) {
+    const double s = static_cast<double>(moment) / steps;
     const double tuck = std::pow(std::sin(kPi * s), 2);
     double angle = -2 * kPi * turns * s, x = -0.6 * s, z = 1.25 + height * std::sin(kPi * s);
     const auto put = [&] {
@@ -73,7 +77,7 @@ v1::Clip HopperClip(double turns, double height, int64_t iteration, int index) {
     clip.add_observations(static_cast<float>(index));
     for (int i = 0; i < 5; ++i) clip.add_states(s + index);
   }
-  for (int i = 0; i < kSteps; ++i) clip.add_actions(0);
+  for (int i = 0; i < steps; ++i) clip.add_actions(0);
   clip.set_policy_version(1);
   clip.set_iteration(iteration);
   clip.set_ticket(index / 4);
@@ -131,6 +135,19 @@ class LabelingStack {
       // what they observe differs, or they were one clip
       for (const int index : {1000, 1001}) clips.push_back(HopperClip(0.6, 0.5, 2, index));
       OpenRound(run, {Upload(run, clips)});
+      return json::object();
+    }
+    if (command == "episode") {
+      int64_t run = 0, version = 0;
+      int steps = 0;
+      words >> run >> version >> steps;
+      Record(run, version, steps);
+      return json::object();
+    }
+    if (command == "ensemble") {
+      int64_t run = 0;
+      words >> run;
+      PublishEnsemble(run);
       return json::object();
     }
     if (command == "sql") {
@@ -197,6 +214,37 @@ class LabelingStack {
     }
     Open(run.id(), pairs, width);
     return {{"run", run.id()}, {"clips", state.clips}};
+  }
+
+  void Record(int64_t run_id, int64_t version, int steps) {
+    v1::ReportEvaluationRequest request;
+    request.set_run_id(run_id);
+    v1::Evaluation* episode = request.add_episodes();
+    episode->set_policy_version(version);
+    episode->set_iteration(version);
+    (*episode->mutable_metrics())["turns"] = 0.1 * static_cast<double>(version);
+    *request.mutable_recording() = HopperClip(0.1 * static_cast<double>(version), 0.5, version, 0, steps);
+    request.mutable_recording()->set_policy_version(version);
+    const Peer& worker = broker_->As(Role::kWorker);
+    Need(worker.Call(worker.runs, &v1::RunService::Stub::ReportEvaluation, request));
+  }
+
+  void PublishEnsemble(int64_t run_id) {
+    nn::Snapshot snapshot;
+    snapshot.metadata = {{"kind", "reward"}, {"members", "2"}, {"observations", "2"}, {"layers", "3,1"},
+                         {"activation", "leaky_relu"}, {"observation_clip", "1000"}, {"action_clip", "1"}};
+    snapshot.tensors["observation_mean"] = {{2}, {0, 0}};
+    snapshot.tensors["observation_std"] = {{2}, {1, 1}};
+    snapshot.tensors["member_mean"] = {{2}, {0, 0}};
+    snapshot.tensors["member_std"] = {{2}, {1, 1}};
+    snapshot.tensors["layer0.weight"] = {{2, 3, 1}, {1, 1, 0, 2, 2, 0}};
+    snapshot.tensors["layer0.bias"] = {{2, 1}, {0, 0}};
+    v1::SnapshotInfo info;
+    info.set_run_id(run_id);
+    info.set_kind(v1::REWARD);
+    info.set_iteration(1);
+    const Peer& trainer = broker_->As(Role::kTrainer);
+    Need(run::PublishSnapshot(trainer.client, runs_.at(run_id).epoch, info, snapshot.Encode(), nullptr));
   }
 
   std::vector<std::string> Upload(int64_t run_id, const std::vector<v1::Clip>& clips) {
