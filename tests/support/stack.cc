@@ -32,27 +32,39 @@ constexpr absl::Duration kPatience = absl::Minutes(2);
 struct Described {
   const char* binary;
   const char* role;
+  // Among those of its kind: 1 or 2.
+  int number;
   std::vector<std::string> arguments;
 };
 
 Described Describe(Program program, const std::string& folder) {
   switch (program) {
     case Program::kBroker:
-      return {"preference-broker", "", {}};
+      return {"preference-broker", "", 1, {}};
     case Program::kLearner:
-      return {"policy-learner", "learner", {absl::StrCat("--listen=unix:", folder, "/learner.sock")}};
+      return {"policy-learner", "learner", 1, {absl::StrCat("--listen=unix:", folder, "/learner.sock")}};
+    case Program::kSecondLearner:
+      return {"policy-learner", "learner", 2, {absl::StrCat("--listen=unix:", folder, "/learner2.sock")}};
     case Program::kTrainer:
-      return {"reward-trainer", "trainer", {}};
+      return {"reward-trainer", "trainer", 1, {}};
+    case Program::kSecondTrainer:
+      return {"reward-trainer", "trainer", 2, {}};
     case Program::kWorker:
-      return {"rollout-worker", "worker", {"--threads=2"}};
+      return {"rollout-worker", "worker", 1, {"--threads=2"}};
+    case Program::kSecondWorker:
+      return {"rollout-worker", "worker", 2, {"--threads=2"}};
     case Program::kTeacher:
-      return {"labeler", "teacher", {}};
+      return {"labeler", "teacher", 1, {}};
   }
   return {};
 }
 
+std::string NameOf(const Described& described) {
+  return absl::StrCat(described.binary, described.number == 1 ? "" : "-2");
+}
+
 std::string LogFile(Program program, const std::string& folder) {
-  return absl::StrCat(folder, "/", Describe(program, folder).binary, ".jsonl");
+  return absl::StrCat(folder, "/", NameOf(Describe(program, folder)), ".jsonl");
 }
 
 }  // namespace
@@ -127,8 +139,8 @@ absl::Status Stack::Drain(Program program) {
   int status = 0;
   waitpid(pid, &status, 0);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return absl::OkStatus();
-  return absl::InternalError(absl::StrCat(Describe(program, folder_).binary,
-                                          " did not end well when asked to drain:\n", Tails()));
+  return absl::InternalError(absl::StrCat(NameOf(Describe(program, folder_)),
+                                          " did not end well when asked to drain:\n", Log(program)));
 }
 
 absl::Status Stack::RestartDatabase() {
@@ -158,7 +170,7 @@ absl::StatusOr<v1::Run> Stack::Await(int64_t run_id,
       waitid(P_PID, pid, &ended, WEXITED | WNOHANG | WNOWAIT);
       if (ended.si_pid != 0) {
         return absl::InternalError(
-            absl::StrCat(Describe(program, folder_).binary, " has ended:\n", Tails()));
+            absl::StrCat(NameOf(Describe(program, folder_)), " has ended:\n", Tails()));
       }
     }
     if (run.state() == v1::FAILED) {
@@ -187,10 +199,9 @@ std::string Stack::Log(Program program) const {
 std::string Stack::Tails() const {
   constexpr size_t kTail = 1500;
   std::string tails;
-  for (const Program program : {Program::kBroker, Program::kLearner, Program::kTrainer,
-                                Program::kWorker, Program::kTeacher}) {
+  for (const auto& [program, pid] : running_) {
     const std::string log = Log(program);
-    absl::StrAppend(&tails, "--- ", Describe(program, folder_).binary, "\n",
+    absl::StrAppend(&tails, "--- ", NameOf(Describe(program, folder_)), "\n",
                     log.substr(log.size() - std::min(log.size(), kTail)), "\n");
   }
   return tails;

@@ -19,7 +19,16 @@
 
 namespace backflip::testing {
 
-enum class Program { kBroker, kLearner, kTrainer, kWorker, kTeacher };
+enum class Program {
+  kBroker,
+  kLearner,
+  kTrainer,
+  kWorker,
+  kTeacher,
+  kSecondLearner,
+  kSecondTrainer,
+  kSecondWorker,
+};
 
 // Programs are those beside the test's own. Nothing is started again by itself,
 // and nothing outlives the object. For one thread.
@@ -32,7 +41,7 @@ class Stack {
 
   // Starts a program; its log goes on where it ended.
   absl::Status StartProgram(Program program);
-  // All but the broker: two worker threads, an oracle.
+  // One of each beside the broker: two worker threads, an oracle.
   absl::Status StartServing();
   // Of a running program.
   pid_t Pid(Program program) const { return running_.at(program); }

@@ -1,0 +1,85 @@
+// Two runs share two workers: each gets some, and whoever becomes free helps
+// the other.
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "tests/support/stack.h"
+
+namespace backflip::testing {
+namespace {
+
+v1::RunSpec Spec(int labels, int batches) {
+  v1::RunSpec spec;
+  spec.set_labels(labels);
+  spec.set_steps(batches * 800);
+  spec.set_kept_snapshots(1);
+  spec.mutable_collection()->set_environments(4);
+  spec.mutable_collection()->set_batch_steps(800);
+  spec.mutable_collection()->set_clips_per_batch(8);
+  spec.mutable_ppo()->set_epochs(2);
+  spec.mutable_reward_model()->set_initial_updates(20);
+  spec.mutable_reward_model()->set_updates_per_round(2);
+  return spec;
+}
+
+bool Finished(const v1::Run& run) { return run.state() == v1::FINISHED; }
+
+TEST(TwoRuns, ShareWorkersWhichGoOverToTheOtherWhenOneEnds) {
+  auto started = Stack::Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  Stack& stack = **started;
+  const auto brief = stack.Create("hopper_backflip", Spec(10, 20));
+  ASSERT_TRUE(brief.ok()) << brief.status();
+  const auto lengthy = stack.Create("hopper_backflip", Spec(20, 80));
+  ASSERT_TRUE(lengthy.ok()) << lengthy.status();
+  for (const Program program : {Program::kLearner, Program::kSecondLearner, Program::kTrainer,
+                                Program::kSecondTrainer, Program::kTeacher}) {
+    ASSERT_TRUE(stack.StartProgram(program).ok());
+  }
+  for (const auto& run : {*brief, *lengthy}) {
+    const auto claimed = stack.Await(run.id(), [](const v1::Run& run) { return run.state() == v1::RUNNING; });
+    ASSERT_TRUE(claimed.ok()) << claimed.status();
+  }
+  // from here on both want steps
+  for (const Program program : {Program::kWorker, Program::kSecondWorker}) {
+    ASSERT_TRUE(stack.StartProgram(program).ok());
+  }
+
+  // none waits for the other's end
+  const auto both = stack.Await(lengthy->id(), [](const v1::Run& run) { return run.iterations() >= 2; });
+  ASSERT_TRUE(both.ok()) << both.status();
+  const auto meanwhile = stack.broker().Get(brief->id());
+  ASSERT_TRUE(meanwhile.ok()) << meanwhile.status();
+  EXPECT_EQ(meanwhile->state(), v1::RUNNING);
+
+  const auto end = stack.Await(brief->id(), Finished);
+  ASSERT_TRUE(end.ok()) << end.status();
+  EXPECT_EQ(end->labels(), 10);
+  // the last that each worker took up
+  const auto serves_lengthy = [&](Program worker) {
+    const std::string log = stack.Log(worker);
+    const size_t last = log.rfind("\"serving a run\"");
+    return last != std::string::npos &&
+           absl::StrContains(log.substr(last, log.find('\n', last) - last),
+                             absl::StrCat("\"run\":", lengthy->id(), ","));
+  };
+  const auto helped = stack.Await(lengthy->id(), [&](const v1::Run& run) {
+    return Finished(run) || (serves_lengthy(Program::kWorker) && serves_lengthy(Program::kSecondWorker));
+  });
+  ASSERT_TRUE(helped.ok()) << helped.status();
+  EXPECT_FALSE(Finished(*helped)) << "a worker did not ask again:\n"
+                                  << stack.Log(Program::kWorker) << stack.Log(Program::kSecondWorker);
+  const auto other_end = stack.Await(lengthy->id(), Finished);
+  ASSERT_TRUE(other_end.ok()) << other_end.status();
+  EXPECT_EQ(other_end->labels(), 20);
+  EXPECT_EQ(other_end->iterations(), 80);
+}
+
+}  // namespace
+}  // namespace backflip::testing
