@@ -75,14 +75,15 @@ absl::StatusOr<std::unique_ptr<LocalStack>> LocalStack::Start(
         absl::StrCat("cannot write into the data folder ", options.data, ": ",
                      error.message(), ". Choose another with --data."));
   }
-  ASSIGN_OR_RETURN(stack->sockets_, SocketFolder(options.data));
-  stack->lock_fd_ =
-      open(stack->sockets_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ASSIGN_OR_RETURN(const std::string sockets, SocketFolder(options.data));
+  stack->lock_fd_ = open(sockets.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (stack->lock_fd_ < 0 || flock(stack->lock_fd_, LOCK_EX | LOCK_NB) != 0) {
     return absl::FailedPreconditionError(absl::StrCat(
         "another backflip runs in the data folder ", options.data,
         ". End it first, or choose another folder with --data."));
   }
+  // ours from here on: the end removes them
+  stack->sockets_ = sockets;
 
   std::string database = options.database;
   if (database.empty()) {

@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
+#include "absl/flags/reflection.h"
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -15,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "backflip/v1/review.grpc.pb.h"
@@ -23,6 +26,7 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
+#include "services/cli/help.h"
 #include "services/cli/label_files.h"
 #include "services/cli/links.h"
 #include "services/cli/local_stack.h"
@@ -47,8 +51,8 @@ ABSL_FLAG(bool, human, false,
           "train: people answer, on a page, and the link to it is printed; with --teacher, both answer. "
           "run: the run waits for people");
 ABSL_FLAG(bool, share, false,
-          "train --human: the pages are for other machines, too; takes --tls_certificate and --tls_key, "
-          "or --public_url");
+          "train --human: the pages are for other machines, too; takes --tls-certificate and --tls-key, "
+          "or --public-url");
 ABSL_FLAG(std::string, http_listen, "",
           "train --human: where the pages are served, host:port. Default: 127.0.0.1:7480, or with a "
           "certificate 0.0.0.0:7480; a free port where that is taken");
@@ -111,7 +115,7 @@ namespace backflip::cli {
 namespace {
 
 constexpr char kUsage[] =
-    R"(backflip COMMAND: trains control policies from comparisons of short clips.
+    R"(Backflip trains control policies from comparisons of short clips.
 
   train                     start everything on this machine, train, and end by itself
   run FILE                  the same from a RunSpec text file; with --broker, queue a run there
@@ -133,6 +137,8 @@ constexpr char kUsage[] =
   render RUN[@VERSION] --out FILE.gif   film an episode of the best snapshot, or of one
   task new ROBOT.xml        write a first task for a model, and show it moving
   migrate                   bring the database to this version
+
+`backflip COMMAND --help` has the flags of a command.
 )";
 
 // A broker to ask: the given one, that of a stack which runs on the data
@@ -148,14 +154,42 @@ std::string DataFolder() {
       .string();
 }
 
+// Where the broker of a stack that runs on the data folder listens; empty: none
+// runs there.
+std::string RunningBroker(const std::string& data) {
+  std::string address = BrokerAddress(data);
+  const absl::string_view socket = absl::StripPrefix(address, "unix:");
+  std::error_code ignored;
+  // a stack that was killed leaves its socket behind
+  if (std::filesystem::exists(std::string(socket), ignored) &&
+      rpc::WaitHealthy(address, absl::Seconds(3)).ok()) {
+    return address;
+  }
+  return "";
+}
+
+// A broker elsewhere that is not there should be said at once.
+absl::Status CheckBroker() {
+  const std::string address = absl::GetFlag(FLAGS_broker);
+  if (address.empty()) return absl::OkStatus();
+  if (absl::GetFlag(FLAGS_token_file).empty()) {
+    return absl::InvalidArgumentError(
+        "--broker needs --token-file, a file with an operator's token");
+  }
+  if (rpc::WaitHealthy(address, absl::Seconds(5)).ok()) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(
+      "no broker answers at ", address, ": does one run there? --broker takes host:port "
+      "or unix:path"));
+}
+
 absl::StatusOr<Session> OpenSession(base::ShutdownSignal* shutdown) {
   const auto stop = [shutdown] { return shutdown->Requested(); };
   const std::string data = DataFolder();
   std::string address = absl::GetFlag(FLAGS_broker);
   std::string token_file = absl::GetFlag(FLAGS_token_file);
-  if (address.empty() &&
-      rpc::WaitHealthy(BrokerAddress(data), absl::Milliseconds(200)).ok()) {
-    address = BrokerAddress(data);
+  RETURN_IF_ERROR(CheckBroker());
+  if (address.empty()) {
+    address = RunningBroker(data);
     token_file = data + "/tokens/operator.token";
   }
   Session session;
@@ -186,9 +220,7 @@ absl::StatusOr<std::string> PagesOf() {
         "say how browsers reach that broker's pages: --public-url https://...");
   }
   std::string url;
-  if (rpc::WaitHealthy(BrokerAddress(DataFolder()), absl::Milliseconds(200)).ok()) {
-    url = PagesUrl(DataFolder());
-  }
+  if (!RunningBroker(DataFolder()).empty()) url = PagesUrl(DataFolder());
   if (url.empty()) {
     return absl::FailedPreconditionError(
         "no stack with pages runs here: start one by `./backflip train --human` "
@@ -235,10 +267,7 @@ absl::StatusOr<TrainOptions> TrainFlags() {
   options.database = DatabaseUrl(absl::GetFlag(FLAGS_database));
   options.broker = absl::GetFlag(FLAGS_broker);
   options.token_file = absl::GetFlag(FLAGS_token_file);
-  if (!options.broker.empty() && options.token_file.empty()) {
-    return absl::InvalidArgumentError(
-        "--broker needs --token-file, a file with an operator's token");
-  }
+  RETURN_IF_ERROR(CheckBroker());
   options.spec = absl::GetFlag(FLAGS_spec);
   const std::string run = absl::GetFlag(FLAGS_continue);
   if (run == "newest") {
@@ -661,11 +690,35 @@ std::vector<std::string> Completed(int argc, char** argv) {
   return arguments;
 }
 
+// The command that --help asks about, empty: all of them; nothing where it is
+// not asked for.
+std::optional<std::string> HelpWanted(const std::vector<std::string>& arguments) {
+  std::string command;
+  if (arguments.size() > 1 && arguments[1][0] != '-') command = arguments[1];
+  if (command == "help") return arguments.size() > 2 ? arguments[2] : "";
+  for (const std::string& argument : arguments) {
+    if (argument == "--help" || argument == "-help" || argument == "-h") return command;
+  }
+  return std::nullopt;
+}
+
+std::map<std::string, std::string> Flags() {
+  std::map<std::string, std::string> flags;
+  for (const auto& [name, flag] : absl::GetAllFlags()) {
+    if (absl::EndsWith(flag->Filename(), "cli/main.cc")) flags[std::string(name)] = flag->Help();
+  }
+  return flags;
+}
+
 }  // namespace
 }  // namespace backflip::cli
 
 int main(int argc, char** argv) {
   std::vector<std::string> arguments = backflip::cli::Completed(argc, argv);
+  if (const auto command = backflip::cli::HelpWanted(arguments)) {
+    std::fputs(backflip::cli::HelpText(backflip::cli::kUsage, backflip::cli::Flags(), *command).c_str(), stdout);
+    return EXIT_SUCCESS;
+  }
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);

@@ -98,6 +98,10 @@ TEST_F(Share, ServesThePagesToOtherMachinesUnderTheGivenCertificate) {
   EXPECT_FALSE(cli::Run({.argv = {"curl", "-sS", "--fail", "--noproxy", "*",
                                   absl::StrCat("http://", address, ":", port, "/")}}).ok());
 
+  // a second stack in the same folder is refused, and leaves the first alone
+  const auto second = launcher_->Run({"train", "--task=hopper"});
+  EXPECT_FALSE(second.ok());
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("another backflip runs in the data folder"));
   const auto another = launcher_->Run({"label"});
   ASSERT_TRUE(another.ok()) << another.status();
   EXPECT_THAT(*another, HasSubstr(absl::StrCat("https://", host_, ":", port, "/#invite=")));

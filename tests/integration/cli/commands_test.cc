@@ -195,6 +195,8 @@ TEST_F(Commands, TakeAnswersBackAndReopenTheirQuestions) {
   EXPECT_THAT(Refused({"labels", "retract", "--labeler=ada", "--since=noon"}), HasSubstr("--since is 'noon'"));
   EXPECT_THAT(Ok({"labels", "retract", "--labeler=ada", "--since=2h"}),
               HasSubstr("3 answers of ada are taken back; 3 questions are open again"));
+  // counted once they are numbered
+  for (int i = 0; i < 1000 && Get(run_id_).labels() != 2; ++i) absl::SleepFor(absl::Milliseconds(20));
   EXPECT_EQ(Get(run_id_).labels(), 2);
   // somebody else may answer them now
   const auto lease = bob->Call(bob->labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
@@ -276,6 +278,33 @@ TEST_F(Commands, ImportWhatAnotherRunExportedOnce) {
   std::ofstream(file, std::ios::app) << "{\"clip_ids\": [\"x\"], \"answer\": {\"choice\": \"UP\"}}\n";
   EXPECT_THAT(Refused({"labels", "import", file.string(), target}), HasSubstr("labels.jsonl:10: "));
   EXPECT_THAT(Refused({"labels", "import", (folder_ / "none").string(), target}), HasSubstr("cannot read"));
+}
+
+TEST_F(Commands, SayWhatIsWrongWithTheBrokerOrTheToken) {
+  const auto refused = [](const std::vector<std::string>& flags) {
+    std::vector<std::string> argv = {BACKFLIP, "runs"};
+    argv.insert(argv.end(), flags.begin(), flags.end());
+    const auto output = cli::Run({.argv = argv});
+    EXPECT_FALSE(output.ok()) << *output;
+    return std::string(output.status().message());
+  };
+  const std::string good = absl::StrCat("--broker=", broker_->address());
+  const std::string bad_token = (folder_ / "bad.token").string();
+  std::ofstream(bad_token) << "a token that nobody was given\n";
+  EXPECT_THAT(refused({good}), HasSubstr("--broker needs --token-file"));
+  EXPECT_THAT(refused({good, "--token-file=/nowhere"}), HasSubstr("cannot read the token file '/nowhere'"));
+  EXPECT_THAT(refused({good, absl::StrCat("--token-file=", bad_token)}), HasSubstr("token"));
+  EXPECT_THAT(refused({absl::StrCat("--broker=unix:", (folder_ / "none.sock").string()),
+                       absl::StrCat("--token-file=", bad_token)}),
+              HasSubstr("no broker answers at unix:"));
+}
+
+TEST_F(Commands, HaveTheirFlagsInTheirHelp) {
+  const std::string help = Ok({"labels", "--help"});
+  EXPECT_THAT(help, HasSubstr("backflip labels retract --labeler NAME"));
+  EXPECT_THAT(help, HasSubstr("--format"));
+  EXPECT_THAT(help, Not(HasSubstr("--consent")));
+  EXPECT_THAT(Ok({"--help"}), HasSubstr("labels export RUN"));
 }
 
 TEST_F(Commands, StopAsking) {
