@@ -1,5 +1,5 @@
-// The broker's services as the page calls them: the Connect protocol with
-// binary messages, since poses are many numbers.
+// The broker's services as the pages call them: the Connect protocol, with binary
+// messages where poses are in them, since those are many numbers.
 import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { LabelingService } from "backflip/v1/label_pb";
@@ -11,14 +11,11 @@ const authorize: Interceptor = (next) => (request) => {
   if (secret) request.header.set("Authorization", `Bearer ${secret}`);
   return next(request);
 };
-const transport = createConnectTransport({
-  baseUrl: location.origin,
-  useBinaryFormat: true,
-  interceptors: [authorize],
-});
+const transport = (useBinaryFormat: boolean) =>
+  createConnectTransport({ baseUrl: location.origin, useBinaryFormat, interceptors: [authorize] });
 
-export const labeling = createClient(LabelingService, transport);
-export const people = createClient(PeopleService, transport);
+export const labeling = createClient(LabelingService, transport(true));
+export const people = createClient(PeopleService, transport(false));
 
 // A call that takes longer is tried again.
 export const callMs = 20_000;

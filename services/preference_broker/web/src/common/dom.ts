@@ -1,18 +1,28 @@
 // Elements. Text goes into the page through text nodes alone.
-export type Child = Node | string | null | undefined | false;
+export type Child = Node | string | number | null | undefined | false;
+
+type Listeners = { [K in keyof HTMLElementEventMap]?: (event: HTMLElementEventMap[K]) => void };
+
+// Attributes by their names, and listeners by those of their events. False and
+// undefined: none.
+export interface Attributes extends Listeners {
+  [name: string]: string | number | boolean | undefined | ((event: any) => void);
+}
 
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
-  attributes: Record<string, string | boolean | ((event: Event) => void)> = {},
+  attributes: Attributes = {},
   ...children: Child[]
 ): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name, value);
-    else if (value === true) element.setAttribute(name, "");
-    else if (value !== false) element.setAttribute(name, value);
+    else if (value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : String(value));
   }
-  for (const child of children) if (child) element.append(child);
+  for (const child of children) {
+    if (child instanceof Node) element.append(child);
+    else if (child !== null && child !== undefined && child !== false) element.append(String(child));
+  }
   return element;
 }
 

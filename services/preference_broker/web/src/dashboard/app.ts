@@ -3,8 +3,7 @@
 import { Clips } from "./clips";
 import { ask, sentence } from "./dialog";
 import { Disputed } from "./disputed";
-import { setText } from "../common/dom";
-import { h } from "./dom";
+import { h, setText } from "../common/dom";
 import { Episode } from "./episode";
 import { Gold, type Stage } from "./gold";
 import { Labelers } from "./labelers";
@@ -55,16 +54,14 @@ export class App {
   private seenVersion = -1;
 
   private readonly choice = h("select", {
-    attributes: { "aria-label": "Run" },
-    on: {
-      change: () => this.select(Number(this.choice.value)),
+    "aria-label": "Run",
+    change: () => this.select(Number(this.choice.value)),
       focus: () => void this.listRuns(),
-    },
   });
-  private readonly stopAsking = h("button", { type: "button", on: { click: () => this.confirmStop() } }, "Stop asking …");
-  private readonly pause = h("button", { type: "button", on: { click: () => this.confirmPause() } }, "Pause run …");
-  private readonly motion = h("button", { type: "button", on: { click: () => this.toggleMotion() } });
-  private readonly trouble = h("p", { class: "trouble", hidden: true, attributes: { role: "status" } });
+  private readonly stopAsking = h("button", { type: "button", click: () => this.confirmStop() }, "Stop asking …");
+  private readonly pause = h("button", { type: "button", click: () => this.confirmPause() }, "Pause run …");
+  private readonly motion = h("button", { type: "button", click: () => this.toggleMotion() });
+  private readonly trouble = h("p", { class: "trouble", hidden: true, role: "status" });
   private readonly none = h(
     "p",
     { class: "empty big", hidden: true },
@@ -94,14 +91,13 @@ export class App {
     );
     const nav = h(
       "nav",
-      { attributes: { "aria-label": "Sections" } },
+      { "aria-label": "Sections" },
       ...sections.map(([id, text]) =>
         h(
           "a",
           {
             href: `#${id}`,
-            on: {
-              click: (event) => {
+            click: (event) => {
                 event.preventDefault();
                 const section = document.getElementById(id);
                 section?.scrollIntoView({ block: "start" });
@@ -109,7 +105,6 @@ export class App {
                 head?.setAttribute("tabindex", "-1");
                 head?.focus({ preventScroll: true });
               },
-            },
           },
           text,
         ),
@@ -146,7 +141,7 @@ export class App {
           this.motion,
           h(
             "button",
-            { type: "button", title: `Signed in as ${options.name}`, on: { click: options.signOut } },
+            { type: "button", title: `Signed in as ${options.name}`, click: options.signOut },
             "Sign out",
           ),
         ),

@@ -2,8 +2,8 @@
 // numbers are also in the page as a sentence and as a table, for whoever does
 // not see the picture.
 import uPlot from "uplot";
-import { setText } from "../common/dom";
-import { h, number, plural, short } from "./dom";
+import { h, setText } from "../common/dom";
+import { number, plural, short } from "./dom";
 
 export interface ChartOptions {
   title: string;
@@ -70,12 +70,12 @@ export class Chart {
   constructor(private readonly options: ChartOptions) {
     this.format = options.format ?? number;
     this.readout = h("output", { class: "chart-value" });
-    this.plotBox = h("div", { class: "plot", attributes: { role: "img" } });
+    this.plotBox = h("div", { class: "plot", role: "img" });
     this.plotBox.style.height = `${this.height()}px`;
     this.emptyNote = h("p", { class: "empty" }, options.empty);
     this.table = h("div", {
       class: "scroll small",
-      attributes: { tabindex: 0, role: "region", "aria-label": `${options.title}: numbers` },
+      tabindex: 0, role: "region", "aria-label": `${options.title}: numbers`,
     });
     this.details = h("details", { class: "numbers" }, h("summary", {}, "Numbers"), this.table);
     this.details.addEventListener("toggle", () => this.fillTable());
@@ -339,7 +339,7 @@ export class Chart {
       h(
         "table",
         {},
-        h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { attributes: { scope: "col" } }, name)))),
+        h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", {}, ...rows.reverse().slice(0, 500)),
       ),
     );

@@ -1,6 +1,5 @@
 // The newest clips of the policy, playing; two of them may become a gold pair.
-import { setText } from "../common/dom";
-import { h, setAttribute } from "./dom";
+import { h, setText } from "../common/dom";
 import { makeGold, type Stage } from "./gold";
 import type { DrawnClip } from "./model";
 import { playButton, Player } from "./player";
@@ -13,7 +12,7 @@ export class Clips {
   private readonly picked: string[] = [];
   private readonly make = h(
     "button",
-    { type: "button", class: "small", disabled: true, on: { click: () => this.gold() } },
+    { type: "button", class: "small", disabled: true, click: () => this.gold() },
     "Make gold of two …",
   );
   private stage?: Stage;
@@ -23,7 +22,7 @@ export class Clips {
   constructor(private readonly goldAdded: () => void) {
     this.element = h(
       "section",
-      { id: "clips", attributes: { "aria-labelledby": "clips-title" } },
+      { id: "clips", "aria-labelledby": "clips-title" },
       h("div", { class: "section-head" }, h("h2", { id: "clips-title" }, "Newest clips of the policy"), this.buttons),
       this.empty,
       this.grid,
@@ -50,17 +49,15 @@ export class Clips {
     const pick = h("button", {
       type: "button",
       class: "small pick",
-      attributes: { "aria-pressed": "false", "aria-label": `Choose clip ${place} for a gold pair` },
-      on: {
-        click: () => {
+      "aria-pressed": "false", "aria-label": `Choose clip ${place} for a gold pair`,
+      click: () => {
           const at = this.picked.indexOf(clip.clipId);
           if (at >= 0) this.picked.splice(at, 1);
           else this.picked.push(clip.clipId);
-          setAttribute(pick, "aria-pressed", at >= 0 ? "false" : "true");
+          pick.setAttribute("aria-pressed", at >= 0 ? "false" : "true");
           setText(pick, at >= 0 ? "Choose" : "Chosen");
           this.make.disabled = this.picked.length !== 2;
         },
-      },
     }, "Choose");
     return h(
       "figure",
@@ -76,7 +73,7 @@ export class Clips {
       this.picked.length = 0;
       this.make.disabled = true;
       for (const pick of this.grid.querySelectorAll(".pick")) {
-        setAttribute(pick, "aria-pressed", "false");
+        pick.setAttribute("aria-pressed", "false");
         setText(pick, "Choose");
       }
       this.goldAdded();

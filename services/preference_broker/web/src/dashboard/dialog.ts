@@ -1,7 +1,6 @@
 // Questions to the reader: a modal dialog that keeps the focus, closes with
 // Escape, and shows what went wrong in place.
-import { setText } from "../common/dom";
-import { h } from "./dom";
+import { h, setText } from "../common/dom";
 
 export interface Ask {
   title: string;
@@ -16,8 +15,8 @@ export interface Ask {
 }
 
 export function ask(options: Ask): void {
-  const error = h("p", { class: "error", attributes: { role: "alert" } });
-  const cancel = h("button", { type: "button", on: { click: () => dialog.close() } }, "Cancel");
+  const error = h("p", { class: "error", role: "alert" });
+  const cancel = h("button", { type: "button", click: () => dialog.close() }, "Cancel");
   const go = h(
     "button",
     { type: "submit", class: options.danger ? "danger" : "primary" },
@@ -26,8 +25,7 @@ export function ask(options: Ask): void {
   const form = h(
     "form",
     {
-      on: {
-        submit: async (event) => {
+      submit: async (event) => {
           event.preventDefault();
           go.disabled = true;
           setText(error, "");
@@ -40,7 +38,6 @@ export function ask(options: Ask): void {
             go.disabled = false;
           }
         },
-      },
     },
     ...options.body,
     error,
@@ -50,7 +47,7 @@ export function ask(options: Ask): void {
 }
 
 export function show(title: string, body: Node[], onClose?: () => void): HTMLDialogElement {
-  const close = h("button", { type: "button", on: { click: () => dialog.close() } }, "Close");
+  const close = h("button", { type: "button", click: () => dialog.close() }, "Close");
   const dialog = open(
     title,
     h("div", {}, ...body, h("div", { class: "dialog-buttons" }, close)),
@@ -70,7 +67,7 @@ function open(
   const id = `dialog-${++opened}`;
   const dialog = h(
     "dialog",
-    { class: wide ? "wide" : "", attributes: { "aria-labelledby": id } },
+    { class: wide ? "wide" : "", "aria-labelledby": id },
     h("h2", { id }, title),
     content,
   );
@@ -93,7 +90,7 @@ let line: HTMLElement | undefined;
 let timer = 0;
 export function say(text: string): void {
   if (!line) {
-    line = h("div", { class: "toast", attributes: { role: "status", "aria-live": "polite" } });
+    line = h("div", { class: "toast", role: "status", "aria-live": "polite" });
     document.body.append(line);
   }
   setText(line, text);

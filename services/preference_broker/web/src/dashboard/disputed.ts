@@ -1,6 +1,6 @@
 // The pairs that people disagree on most, with every answer beside them.
-import { setText } from "../common/dom";
-import { ago, h, KeyedList, percent } from "./dom";
+import { h, setText } from "../common/dom";
+import { ago, KeyedList, percent } from "./dom";
 import { makeGold, type Stage } from "./gold";
 import type { Choice, DisputedQuestion } from "./model";
 import { PairView } from "./pair";
@@ -26,7 +26,7 @@ export class Disputed {
   constructor(private readonly goldAdded: () => void) {
     this.element = h(
       "section",
-      { id: "disputed", attributes: { "aria-labelledby": "disputed-title" } },
+      { id: "disputed", "aria-labelledby": "disputed-title" },
       h("div", { class: "section-head" }, h("h2", { id: "disputed-title" }, "Most disputed pairs")),
       this.empty,
       this.body,
@@ -70,8 +70,8 @@ export class Disputed {
               {
                 type: "button",
                 class: "small",
-                attributes: { "aria-label": `Make question ${question.questionId} a gold pair` },
-                on: { click: () => makeGold(stage, question.clipIds, undefined, this.goldAdded) },
+                "aria-label": `Make question ${question.questionId} a gold pair`,
+                click: () => makeGold(stage, question.clipIds, undefined, this.goldAdded),
               },
               "Make gold …",
             )

@@ -1,8 +1,7 @@
 // A recorded episode over the curve of its predicted reward.
 import { Chart } from "./chart";
 import { say, sentence } from "./dialog";
-import { setText } from "../common/dom";
-import { h } from "./dom";
+import { h, setText } from "../common/dom";
 import type { Stage } from "./gold";
 import type { Episode as Recording } from "./model";
 import { playButton, Player } from "./player";
@@ -17,38 +16,36 @@ export class Episode {
   private player?: Player;
   private asked = 0;
   private readonly version = h("select", {
-    attributes: { "aria-label": "Recorded version of the policy" },
-    on: { change: () => void this.load(Number(this.version.value)) },
+    "aria-label": "Recorded version of the policy",
+    change: () => void this.load(Number(this.version.value)),
   });
   private readonly picture = h("div", { class: "episode-picture" });
   private readonly empty = h(
     "p",
-    { class: "empty", attributes: { role: "status" } },
+    { class: "empty", role: "status" },
     noRecording,
   );
   private readonly slider = h("input", {
     type: "range",
     value: "0",
-    attributes: { min: 0, step: 1, "aria-label": "Moment of the episode" },
-    on: { input: () => this.player?.seek(Number(this.slider.value)) },
+    min: 0, step: 1, "aria-label": "Moment of the episode",
+    input: () => this.player?.seek(Number(this.slider.value)),
   });
   private readonly moment = h("output", { class: "quiet" });
   private readonly buttons = h("div", { class: "episode-buttons" });
   private readonly speed = h(
     "select",
     {
-      attributes: { "aria-label": "Speed" },
-      on: {
-        change: () => {
+      "aria-label": "Speed",
+      change: () => {
           if (this.player) this.player.speed = Number(this.speed.value);
         },
-      },
     },
     ...["0.25", "0.5", "1", "2", "4"].map((value) => h("option", { value }, `${value}×`)),
   );
   private readonly askButton = h(
     "button",
-    { type: "button", class: "primary", on: { click: () => void this.askAbout() } },
+    { type: "button", class: "primary", click: () => void this.askAbout() },
     "Ask about this moment",
   );
   private readonly chart = new Chart({
@@ -72,7 +69,7 @@ export class Episode {
     );
     this.element = h(
       "section",
-      { id: "episode", attributes: { "aria-labelledby": "episode-title" } },
+      { id: "episode", "aria-labelledby": "episode-title" },
       h(
         "div",
         { class: "section-head" },

@@ -1,7 +1,7 @@
 // Pairs with a known answer: made of pairs that are shown, listed, removed.
 import { ask, say } from "./dialog";
-import { setText } from "../common/dom";
-import { h, KeyedList, percent, plural, whole } from "./dom";
+import { h, setText } from "../common/dom";
+import { KeyedList, percent, plural, whole } from "./dom";
 import type { Answer, Client, GoldAnswer, GoldPair, GoldUse } from "./model";
 import { PairView, type Scene } from "./pair";
 import type { Theatre } from "./player";
@@ -27,7 +27,7 @@ function radios<T extends string>(
   chosen: T | undefined,
 ): { element: HTMLElement; value: () => T } {
   const inputs = choices.map(({ value }) =>
-    h("input", { type: "radio", name, value, checked: value === chosen, attributes: { required: true } }),
+    h("input", { type: "radio", name, value, checked: value === chosen, required: true }),
   );
   return {
     element: h(
@@ -65,7 +65,7 @@ export function makeGold(stage: Stage, clipIds: readonly string[], hint: Answer 
   );
   const explanation = h("textarea", {
     id: "gold-explanation",
-    attributes: { rows: 2, maxlength: 2000 },
+    rows: 2, maxlength: 2000,
   });
   ask({
     title: "Make a gold pair",
@@ -110,7 +110,7 @@ export class Gold {
   constructor(private readonly changed: () => void) {
     this.element = h(
       "section",
-      { id: "gold", attributes: { "aria-labelledby": "gold-title" } },
+      { id: "gold", "aria-labelledby": "gold-title" },
       h("div", { class: "section-head" }, h("h2", { id: "gold-title" }, "Gold pairs")),
       this.empty,
       this.body,
@@ -139,9 +139,8 @@ export class Gold {
       {
         type: "button",
         class: "small danger-text",
-        attributes: { "aria-label": `Remove gold pair ${pair.goldId}` },
-        on: {
-          click: () =>
+        "aria-label": `Remove gold pair ${pair.goldId}`,
+        click: () =>
             ask({
               title: "Remove this gold pair?",
               body: [h("p", {}, "It is asked no more. Answers to it stay, and still count in gold scores.")],
@@ -152,7 +151,6 @@ export class Gold {
                 this.changed();
               },
             }),
-        },
       },
       "Remove",
     );

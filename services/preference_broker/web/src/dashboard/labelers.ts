@@ -1,7 +1,7 @@
 // Who labels, how well, and a way to pause them.
 import { ask } from "./dialog";
-import { setText } from "../common/dom";
-import { ago, h, KeyedList, percent, plural, seconds, setAttribute, svg, whole } from "./dom";
+import { h, setText } from "../common/dom";
+import { ago, KeyedList, percent, plural, seconds, svg, whole } from "./dom";
 import type { Agreement, Client, Labeler } from "./model";
 import { agreementWords, labelerStateWords } from "./words";
 
@@ -142,8 +142,8 @@ export class Labelers {
     for (const { name, title } of sorts) {
       const cell = h(
         "th",
-        { attributes: { scope: "col" } },
-        h("button", { type: "button", class: "sort", title, on: { click: () => this.sort(name) } }, name),
+        { scope: "col" },
+        h("button", { type: "button", class: "sort", title, click: () => this.sort(name) }, name),
       );
       this.heads.push({ name, cell });
       head.append(cell);
@@ -156,12 +156,12 @@ export class Labelers {
     );
     this.table = h(
       "div",
-      { class: "scroll", attributes: { tabindex: 0, role: "region", "aria-label": "Table of labelers" } },
+      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of labelers" },
       h("table", { class: "labelers" }, h("thead", {}, head), body),
     );
     this.element = h(
       "section",
-      { id: "labelers", attributes: { "aria-labelledby": "labelers-title" } },
+      { id: "labelers", "aria-labelledby": "labelers-title" },
       h("div", { class: "section-head" }, h("h2", { id: "labelers-title" }, "Labelers and agreement")),
       h(
         "div",
@@ -222,7 +222,8 @@ export class Labelers {
   private draw(): void {
     for (const { name, cell } of this.heads) {
       const sorted = name === this.sortBy;
-      setAttribute(cell, "aria-sort", sorted ? (this.falling ? "descending" : "ascending") : undefined);
+      if (sorted) cell.setAttribute("aria-sort", this.falling ? "descending" : "ascending");
+      else cell.removeAttribute("aria-sort");
     }
     const value =
       this.sortBy === "Labeler"
@@ -248,14 +249,14 @@ export class Labelers {
     const button = h("button", {
       type: "button",
       class: "small",
-      on: { click: () => this.change(labeler) },
+      click: () => this.change(labeler),
     });
     const cells = columns.map(() => h("td"));
     let drawn = "";
     const element = h(
       "tr",
       {},
-      h("th", { attributes: { scope: "row" } }, name, first.teacher ? h("span", { class: "chip plain" }, "teacher") : null),
+      h("th", { scope: "row" }, name, first.teacher ? h("span", { class: "chip plain" }, "teacher") : null),
       h("td", {}, h("div", { class: "state" }, state, button), reason),
       ...cells,
     );
@@ -269,7 +270,7 @@ export class Labelers {
         setText(reason, now.reason);
         const verb = now.state === "ACTIVE" ? "Pause" : "Resume";
         setText(button, verb);
-        setAttribute(button, "aria-label", `${verb} ${now.name}`);
+        button.setAttribute("aria-label", `${verb} ${now.name}`);
         button.hidden = now.state === "REVOKED";
         const key = JSON.stringify({ ...now, lastAnswerMs: ago(now.lastAnswerMs) });
         if (key === drawn) return;
@@ -281,7 +282,7 @@ export class Labelers {
 
   private change(labeler: Labeler): void {
     const pausing = labeler.state === "ACTIVE";
-    const reason = h("input", { type: "text", attributes: { maxlength: 500 } });
+    const reason = h("input", { type: "text", maxlength: 500 });
     ask({
       title: pausing ? `Pause ${labeler.name}?` : `Resume ${labeler.name}?`,
       body: pausing

@@ -1,7 +1,7 @@
 // Every label, with filters and pages.
 import { sentence, show } from "./dialog";
-import { setText } from "../common/dom";
-import { ago, h, plural, seconds, time } from "./dom";
+import { h, setText } from "../common/dom";
+import { ago, plural, seconds, time } from "./dom";
 import { makeGold, type Stage } from "./gold";
 import type { Choice, Label, LabelFilter, Purpose } from "./model";
 import { PairView } from "./pair";
@@ -26,15 +26,15 @@ export class Labels {
   private readonly labeler = h("select", {}, h("option", { value: "" }, "all"));
   private readonly purpose = select(purposeWords);
   private readonly choice = select(choiceWords);
-  private readonly question = h("input", { type: "number", attributes: { min: 1, inputmode: "numeric" } });
+  private readonly question = h("input", { type: "number", min: 1, inputmode: "numeric" });
   private readonly note = h("input", { type: "checkbox" });
   private readonly superseded = h("input", { type: "checkbox" });
   private readonly body = h("tbody");
   private readonly table: HTMLElement;
   private readonly empty = h("p", { class: "empty" });
-  private readonly newer = h("button", { type: "button", on: { click: () => this.turn(-1) } }, "Newer");
-  private readonly older = h("button", { type: "button", on: { click: () => this.turn(1) } }, "Older");
-  private readonly place = h("span", { class: "quiet", attributes: { role: "status" } });
+  private readonly newer = h("button", { type: "button", click: () => this.turn(-1) }, "Newer");
+  private readonly older = h("button", { type: "button", click: () => this.turn(1) }, "Older");
+  private readonly place = h("span", { class: "quiet", role: "status" });
   private shown: Label[] = [];
 
   constructor(private readonly goldAdded: () => void) {
@@ -44,14 +44,12 @@ export class Labels {
       "form",
       {
         class: "filters",
-        attributes: { role: "search", "aria-label": "Filter labels" },
-        on: {
-          change: () => this.filter(),
+        role: "search", "aria-label": "Filter labels",
+        change: () => this.filter(),
           submit: (event) => {
             event.preventDefault();
             this.filter();
           },
-        },
       },
       field("Labeler", this.labeler),
       field("Purpose", this.purpose),
@@ -59,22 +57,22 @@ export class Labels {
       field("Question", this.question),
       check("with a note", this.note),
       check("replaced ones too", this.superseded),
-      h("button", { type: "reset", class: "small", on: { click: () => setTimeout(() => this.filter()) } }, "Clear"),
+      h("button", { type: "reset", class: "small", click: () => setTimeout(() => this.filter()) }, "Clear"),
     );
     const heads = ["Label", "When", "Labeler", "Purpose", "Answer, as shown", "Decided in", "Question", "Note", "Clips"];
     this.table = h(
       "div",
-      { class: "scroll", attributes: { tabindex: 0, role: "region", "aria-label": "Table of labels" } },
+      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of labels" },
       h(
         "table",
         { class: "labels" },
-        h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { attributes: { scope: "col" } }, head)))),
+        h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { scope: "col" }, head)))),
         this.body,
       ),
     );
     this.element = h(
       "section",
-      { id: "labels", attributes: { "aria-labelledby": "labels-title" } },
+      { id: "labels", "aria-labelledby": "labels-title" },
       h("div", { class: "section-head" }, h("h2", { id: "labels-title" }, "All labels")),
       filters,
       this.empty,
@@ -166,7 +164,7 @@ export class Labels {
     return h(
       "tr",
       {},
-      h("th", { attributes: { scope: "row" } }, String(label.labelId)),
+      h("th", { scope: "row" }, String(label.labelId)),
       h("td", { title: time(label.answeredMs) }, ago(label.answeredMs)),
       h("td", { class: "name" }, label.labeler),
       h("td", {}, purposeWords[label.purpose] ?? label.purpose),
@@ -187,8 +185,8 @@ export class Labels {
           {
             type: "button",
             class: "small",
-            attributes: { "aria-label": `Show the clips of label ${label.labelId}`, "data-label": label.labelId },
-            on: { click: () => this.open(stage, label) },
+            "aria-label": `Show the clips of label ${label.labelId}`, "data-label": label.labelId,
+            click: () => this.open(stage, label),
           },
           "Show",
         ),
@@ -215,12 +213,10 @@ export class Labels {
       "button",
       {
         type: "button",
-        on: {
-          click: () => {
+        click: () => {
             dialog.close();
             makeGold(stage, label.clipIds, label.answer, this.goldAdded);
           },
-        },
       },
       "Make gold …",
     );

@@ -1,7 +1,8 @@
 // The run's curves, over labels or over steps, and what people see of the
 // policy's progress.
+import { h } from "../common/dom";
 import { Chart, type ChartData } from "./chart";
-import { h, percent } from "./dom";
+import { percent } from "./dom";
 import type { Evaluation, MetricPoint, ProgressPoint, Run } from "./model";
 
 type Axis = "labels" | "steps";
@@ -52,18 +53,16 @@ export class Learning {
           name: "axis",
           value: axis,
           checked: axis === this.axis,
-          on: {
-            change: () => {
+          change: () => {
               this.axis = axis;
               this.draw();
             },
-          },
         }),
         ` ${axis}`,
       );
     this.element = h(
       "section",
-      { id: "learning", attributes: { "aria-labelledby": "learning-title" } },
+      { id: "learning", "aria-labelledby": "learning-title" },
       h(
         "div",
         { class: "section-head" },
@@ -202,7 +201,7 @@ export class Progress {
   constructor() {
     this.element = h(
       "section",
-      { id: "progress", attributes: { "aria-labelledby": "progress-title" } },
+      { id: "progress", "aria-labelledby": "progress-title" },
       h(
         "div",
         { class: "section-head" },

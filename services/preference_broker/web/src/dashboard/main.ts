@@ -1,10 +1,10 @@
 import "uplot/dist/uPlot.min.css";
 import "./dashboard.css";
+import { enter, notice } from "../common/gate";
 import { forget, readLink, token, visitor } from "../common/session";
+import { h } from "../common/dom";
 import { App } from "./app";
 import { type Call, type Json, makeClient } from "./client";
-import { accept, notice } from "./gate";
-import { h } from "./dom";
 import { SharedPainter } from "./painter";
 import { Theatre } from "./player";
 
@@ -63,7 +63,13 @@ function signedOut(): void {
 
 async function main(): Promise<void> {
   const { invite, run } = readLink();
-  if (invite) await accept(root, invite, call);
+  if (invite) {
+    await enter(root, invite, {
+      title: "Backflip dashboard",
+      before: ({ name }) => [name ? `You are invited as “${name}”.` : "You are invited."],
+      after: "This browser stays signed in until you sign out.",
+    });
+  }
   if (!token()) {
     signedOut();
     return;
@@ -73,8 +79,7 @@ async function main(): Promise<void> {
     notice(
       root,
       "This page is for reviewers",
-      "Your link is for labeling: ",
-      h("a", { href: "/" }, "go to the labeling page"),
+      h("p", {}, "Your link is for labeling: ", h("a", { href: "/" }, "go to the labeling page")),
     );
     return;
   }

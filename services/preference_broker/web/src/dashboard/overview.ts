@@ -1,6 +1,6 @@
 // What is going on, in numbers: the row under the head, and alerts.
-import { setText } from "../common/dom";
-import { h, KeyedList, number, percent, plural, short, whole } from "./dom";
+import { h, setText } from "../common/dom";
+import { KeyedList, number, percent, plural, short, whole } from "./dom";
 import type { Dashboard } from "./model";
 import { queueWords, runStateWords, standing } from "./words";
 
@@ -11,7 +11,7 @@ class Tile {
   private readonly bar?: HTMLProgressElement;
 
   constructor(label: string, bar = false) {
-    if (bar) this.bar = h("progress", { attributes: { max: 1, "aria-label": label } });
+    if (bar) this.bar = h("progress", { max: 1, "aria-label": label });
     this.element = h(
       "div",
       { class: "tile" },
@@ -32,7 +32,7 @@ class Tile {
 export class Overview {
   readonly element: HTMLElement;
   private readonly state = h("span", { class: "chip" });
-  private readonly sentence = h("span", { attributes: { role: "status" } });
+  private readonly sentence = h("span", { role: "status" });
   private readonly task = h("p", { class: "question" });
   private readonly labels = new Tile("Labels", true);
   private readonly steps = new Tile("Steps of training", true);
@@ -40,7 +40,7 @@ export class Overview {
   private readonly queue = new Tile("Questions waiting");
   private readonly pace = new Tile("Labels in the last hour");
   private readonly people = new Tile("Labelers at work");
-  private readonly alertList = h("ul", { class: "alerts", attributes: { "aria-live": "polite" } });
+  private readonly alertList = h("ul", { class: "alerts", "aria-live": "polite" });
   private readonly alerts = new KeyedList<string>(
     this.alertList,
     (text) => text,
@@ -50,7 +50,7 @@ export class Overview {
   constructor() {
     this.element = h(
       "section",
-      { class: "overview", attributes: { "aria-label": "Overview" } },
+      { class: "overview", "aria-label": "Overview" },
       h("p", { class: "standing" }, this.state, this.sentence),
       this.task,
       this.alertList,

@@ -1,6 +1,5 @@
 // Two or more clips side by side on one clock, from their ids.
-import { setText } from "../common/dom";
-import { h } from "./dom";
+import { h, setText } from "../common/dom";
 import { sentence } from "./dialog";
 import type { Client, DrawnClip } from "./model";
 import { playButton, Player, type Theatre } from "./player";
@@ -16,7 +15,7 @@ export class PairView {
   readonly element: HTMLElement;
   readonly player: Player;
   private asked = false;
-  private readonly note = h("p", { class: "empty", attributes: { role: "status" } }, "Loading the clips …");
+  private readonly note = h("p", { class: "empty", role: "status" }, "Loading the clips …");
 
   constructor(
     theatre: Theatre,
@@ -50,7 +49,7 @@ export class PairView {
       this.place(await this.client.clips(this.runId, [...this.clipIds]));
     } catch (failure) {
       this.asked = false;
-      const retry = h("button", { type: "button", class: "small", on: { click: () => void this.load() } }, "Try again");
+      const retry = h("button", { type: "button", class: "small", click: () => void this.load() }, "Try again");
       setText(this.note, `The clips could not be loaded: ${sentence(failure)} `);
       this.note.append(retry);
     }

@@ -1,7 +1,6 @@
 // Moving pictures on the page: every clip is a small canvas, all of them are
 // drawn by one painter (one WebGL context), and only those in sight move.
-import { setText } from "../common/dom";
-import { h, setAttribute } from "./dom";
+import { h, setText } from "../common/dom";
 import type { Orbit } from "../common/scene";
 import type { Poses } from "./model";
 
@@ -63,7 +62,7 @@ export class Player {
 
   // Adds a canvas. `label` is what a screen reader calls it.
   view(label: string): { element: HTMLCanvasElement; set(scene: string, poses: Poses): void; remove(): void } {
-    const canvas = h("canvas", { class: "clip", attributes: { role: "img", "aria-label": label } });
+    const canvas = h("canvas", { class: "clip", role: "img", "aria-label": label });
     const view: View = { canvas, scene: "", moments: 0 };
     this.views.push(view);
     this.observer.observe(canvas);
@@ -209,10 +208,10 @@ export class Theatre {
 
 // A button that plays and pauses a player.
 export function playButton(player: Player, what: string): HTMLButtonElement {
-  const button = h("button", { type: "button", class: "small", on: { click: () => player.setPlaying(!player.playing) } });
+  const button = h("button", { type: "button", class: "small", click: () => player.setPlaying(!player.playing) });
   const update = () => {
     setText(button, player.playing ? "Pause" : "Play");
-    setAttribute(button, "aria-label", `${player.playing ? "Pause" : "Play"} ${what}`);
+    button.setAttribute("aria-label", `${player.playing ? "Pause" : "Play"} ${what}`);
   };
   const before = player.onMove;
   player.onMove = () => {

@@ -3,13 +3,14 @@ import "./label.css";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { fetchScene, isSignedOut, labeling, people, sentence, within, Backoff } from "../common/api";
 import { h, setText } from "../common/dom";
+import { enter, notice } from "../common/gate";
 import { Scenes } from "../common/scene";
 import { forget, readLink, token } from "../common/session";
 import { Clips } from "./clips";
 import { showGuide } from "./guide";
 import { Labeling } from "./labeling";
 import { Tab } from "./tab";
-import { notice, welcome } from "./welcome";
+import { welcome } from "./welcome";
 
 const root = document.getElementById("app")!;
 
@@ -20,7 +21,7 @@ function signedOut(title: string, text: string): void {
 
 async function begin(): Promise<void> {
   const link = readLink();
-  if (link.invite) await welcome(root, link.invite, token() !== undefined);
+  if (link.invite) await enter(root, link.invite, welcome);
   if (!token()) {
     notice(root, "Backflip", "Open the link that you were sent: it begins with this address, and ends with what lets you in.");
     return;
@@ -29,7 +30,7 @@ async function begin(): Promise<void> {
   const clips = new Clips(new Scenes(fetchScene));
   const backoff = new Backoff();
   const status = h("p", { role: "status" }, "Fetching the first clips …");
-  root.replaceChildren(h("div", { class: "centred" }, h("main", { class: "card still" }, status)));
+  root.replaceChildren(h("div", { class: "centred" }, h("main", { class: "gate still" }, status)));
   for (;;) {
     try {
       const session = await labeling.getSession({ runId: link.run }, within());
