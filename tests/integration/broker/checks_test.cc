@@ -211,6 +211,24 @@ TEST_F(Checks, ANewLabelerQualifiesFirstWithFeedback) {
   EXPECT_EQ(Sql("SELECT labels FROM runs"), "0");
 }
 
+TEST_F(Checks, ACheckThatWasGivenBackIsNoQuestionThatWaitsForOthers) {
+  Open(3, "quality { qualification: 1 }");
+  AddGold("QUALIFY", 0, 1);
+  const auto leased = Lease(broker_.As(Role::kLabeler));
+  ASSERT_EQ(leased->questions_size(), 1);
+  EXPECT_TRUE(leased->questions(0).practice());
+  Sql("UPDATE leases SET expires_at = now() - interval '1 second'");
+  broker::Connection connection(broker_.database(), "test", nullptr);
+  while (Sql("SELECT state FROM leases") == "LIVE") ASSERT_TRUE(broker::ExpireLeases(connection).ok());
+  EXPECT_EQ(Sql("SELECT open_slots FROM questions WHERE made_for IS NOT NULL"), "1");
+  const Peer& reviewer = broker_.As(Role::kReviewer);
+  v1::WatchDashboardRequest watch;
+  watch.set_run_id(run_.id());
+  const auto dashboard = reviewer.Call(reviewer.review, &v1::ReviewService::Stub::Watch, watch);
+  ASSERT_TRUE(dashboard.ok()) << dashboard.status();
+  EXPECT_EQ(dashboard->open_questions(), 3);
+}
+
 TEST_F(Checks, AQuestionThatPeopleDisagreeOnWantsMoreAnswersUpToTheCap) {
   Open(1, "queries { max_overlap: 3 }", 2);
   std::vector<v1::Choice> wanted = {v1::LEFT, v1::RIGHT, v1::LEFT};
