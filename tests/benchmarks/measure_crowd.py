@@ -20,13 +20,11 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import statistics
 import subprocess
-import sys
-import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from measuring import ROOT, build, data_folder, origin, train
+
 FAULTY = "oracle,oracle,oracle,inverted,half_random"
 ARMS = {"honest": ("oracle,oracle,oracle,oracle,oracle", True), "learned": (FAULTY, True), "ignored": (FAULTY, False)}
 
@@ -47,20 +45,11 @@ def labelers(data):
 
 def run_once(task, seed, arm):
     teachers, learn = ARMS[arm]
-    data = tempfile.mkdtemp(prefix="backflip-crowd-")
-    os.chmod(data, 0o755)
-    spec = os.path.join(data, "spec.textproto")
-    pathlib.Path(spec).write_text(f"quality {{ learn_reliability: {str(learn).lower()} }}\n")
-    result = os.path.join(data, "result.json")
-    command = [str(ROOT / "backflip"), "train", "--task", task, "--seed", str(seed), "--teacher", teachers,
-               "--spec", spec, "--data", data, "--json", result]
-    with open(os.path.join(data, "output.txt"), "w") as output:
-        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode
-    if code != 0:
-        sys.exit(f"{arm}, seed {seed}: `{' '.join(command)}` ended with {code}; its output is {data}/output.txt")
-    row = {"arm": arm, **json.loads(pathlib.Path(result).read_text()), "labelers": labelers(data)}
-    shutil.rmtree(data)
-    return row
+    with data_folder() as data:
+        spec = os.path.join(data, "spec.textproto")
+        pathlib.Path(spec).write_text(f"quality {{ learn_reliability: {str(learn).lower()} }}\n")
+        results = train(data, "--task", task, "--seed", str(seed), "--teacher", teachers, "--spec", spec)
+        return {"arm": arm, **results, "labelers": labelers(data)}
 
 
 def main():
@@ -74,14 +63,14 @@ def main():
     first, last = (int(s) for s in args.seeds.split("-"))
     rows = json.loads(pathlib.Path(args.merge).read_text())["rows"] if args.merge else []
     done = {(row["arm"], row["seed"]) for row in rows}
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    build()
 
     def summary():
         landed = {arm: {r["seed"]: r["landed_backflips"] for r in rows if r["arm"] == arm} for arm in ARMS}
         means = {arm: statistics.mean(of.values()) for arm, of in landed.items() if of}
         ratios = {f"{arm}_over_honest": means[arm] / means["honest"] for arm in ("learned", "ignored")
                   if arm in means and means.get("honest")}
-        return landed, {"commit": commit, "machine": f"{os.cpu_count()} cores", "teachers": {a: t for a, (t, _) in ARMS.items()},
+        return landed, {**origin(), "teachers": {a: t for a, (t, _) in ARMS.items()},
                         "mean_landed_backflips": means, "ratios": ratios, "rows": rows}
 
     for seed in range(first, last + 1):

@@ -34,8 +34,8 @@ import threading
 import time
 import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = ROOT / "build" / "release" / "bin"
+from measuring import BIN, origin
+
 CONNECTIONS = 8  # of the broker to the database: its default
 
 
@@ -429,7 +429,7 @@ def main():
             broker.process.wait()
         database.stop("immediate")
         shutil.rmtree(folder)
-    text = json.dumps(result, indent=2)
+    text = json.dumps({**origin(), **result}, indent=2)
     print(text)
     if args.out:
         pathlib.Path(args.out).write_text(text + "\n")

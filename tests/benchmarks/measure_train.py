@@ -13,16 +13,11 @@ import argparse
 import json
 import os
 import pathlib
-import platform
-import shutil
 import statistics
 import subprocess
-import sys
-import tempfile
 import threading
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = ROOT / "build" / "release" / "bin"
+from measuring import BIN, ROOT, build, data_folder, origin, train
 
 
 def raw_steps_per_second(task):
@@ -73,17 +68,9 @@ def stack_pss(data):
 
 
 def run_once(args, seed):
-    data = tempfile.mkdtemp(prefix="backflip-measure-")
-    os.chmod(data, 0o755)
-    result = os.path.join(data, "result.json")
     raw_before = raw_steps_per_second(args.task)
-    command = [str(ROOT / "backflip"), "train", "--task", args.task, "--seed", str(seed), "--data", data, "--json", result]
-    if args.spec:
-        command += ["--spec", args.spec]
     peak, done = 0, threading.Event()
-    with open(os.path.join(data, "output.txt"), "w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-
+    with data_folder() as data:
         def watch():
             nonlocal peak
             while not done.wait(1.0):
@@ -91,15 +78,13 @@ def run_once(args, seed):
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        code = process.wait()
-        done.set()
-        watcher.join()
-    if code != 0:
-        sys.exit(f"seed {seed}: `{' '.join(command)}` ended with {code}; its output is {data}/output.txt")
-    row = json.loads(pathlib.Path(result).read_text())
+        try:
+            row = train(data, "--task", args.task, "--seed", str(seed), *(["--spec", args.spec] if args.spec else []))
+        finally:
+            done.set()
+            watcher.join()
     raw = statistics.mean([raw_before, raw_steps_per_second(args.task)])
     row.update(raw_steps_per_second=raw, loop_over_raw=row["steps_per_second"] / raw, peak_pss_bytes=peak)
-    shutil.rmtree(data)
     return row
 
 
@@ -111,17 +96,14 @@ def main():
     parser.add_argument("--out", required=True, help="JSON file to write")
     args = parser.parse_args()
     first, last = (int(s) for s in args.seeds.split("-"))
-    # the launcher compiles what has changed: not while memory is measured
-    subprocess.run([ROOT / "backflip", "--help"], check=True, stdout=subprocess.DEVNULL)
+    build()
     rows = []
     for seed in range(first, last + 1):
         rows.append(run_once(args, seed))
         print(json.dumps(rows[-1]), flush=True)
     numbers = [k for k in rows[0] if isinstance(rows[0][k], (int, float)) and k != "seed"]
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     summary = {
-        "commit": commit,
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        **origin(),
         "rows": rows,
         "mean": {k: statistics.mean(r[k] for r in rows if r[k] is not None) for k in numbers},
         "least": {k: min(r[k] for r in rows if r[k] is not None) for k in numbers},
