@@ -94,7 +94,7 @@ test.describe("a run in the middle of its life", () => {
     await expect(row).toContainText("active");
     expect(fake.requests("SetLabelerState")).toEqual([
       { labelerId: 4, state: "LABELER_PAUSED", reason: "Please read the guide again." },
-      { labelerId: 4, state: "ACTIVE", reason: "" },
+      { labelerId: 4, state: "ACTIVE" },
     ]);
   });
 

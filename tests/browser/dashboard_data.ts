@@ -453,7 +453,7 @@ export class FakeReview {
       reliabilityHigh: Math.min(1, reliability + half),
       ...(i < 5 ? { dawidSkene: Math.max(0.1, reliability - 0.02) } : {}),
       lastAnswerMs: String(this.now - [4, 30, 200, 2400, 90, 9000][i]! * 1000),
-      activeMs: String(labels * medianSeconds * 1000),
+      activeMs: String(Math.round(labels * medianSeconds * 1000)),
       waitingMs: String(labels * 400),
     }));
     this.labelers.push({

@@ -44,7 +44,7 @@ export async function serveFake(page: Page, fake: FakeReview): Promise<Opened> {
     if (fake.revoked) return refuse(401, "unauthenticated", "this token was revoked");
     if (!handler) return refuse(501, "unimplemented", `${method} is not part of this test`);
     try {
-      const answer = await handler(route.request().postDataJSON());
+      const answer = await handler(JSON.parse(route.request().postData() ?? "{}", asNumber));
       await route.fulfill({ contentType: "application/json", body: JSON.stringify(answer) });
     } catch (failure) {
       if (failure instanceof Refusal) await refuse(400, failure.code, failure.message);
@@ -52,6 +52,11 @@ export async function serveFake(page: Page, fake: FakeReview): Promise<Opened> {
     }
   });
   return opened;
+}
+
+// Of 64-bit numbers, which are texts in JSON.
+function asNumber(key: string, value: unknown): unknown {
+  return /(Id|Version|Revision)$/.test(key) && /^\d{1,15}$/.test(String(value)) ? Number(value) : value;
 }
 
 // The page of somebody who has accepted an invite before.

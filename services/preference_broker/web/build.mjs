@@ -29,7 +29,7 @@ const generated = path.resolve(flags.generated ?? `${out}-generated`);
 
 fs.rmSync(generated, { recursive: true, force: true });
 fs.mkdirSync(generated, { recursive: true });
-const files = ["clip", "label", "people", "run"].map((name) => `backflip/v1/${name}.proto`);
+const files = ["clip", "label", "people", "review", "run"].map((name) => `backflip/v1/${name}.proto`);
 execFileSync(flags.protoc, [
   `--proto_path=${protos}`,
   `--plugin=protoc-gen-es=${path.join(here, "node_modules/.bin/protoc-gen-es")}`,

@@ -1,21 +1,34 @@
 // The broker's services as the pages call them: the Connect protocol, with binary
 // messages where poses are in them, since those are many numbers.
-import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import type { DescService } from "@bufbuild/protobuf";
+import { Code, type Client, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { LabelingService } from "backflip/v1/label_pb";
 import { PeopleService } from "backflip/v1/people_pb";
 import { token } from "./session";
 
-const authorize: Interceptor = (next) => (request) => {
+// Told of each call whose token is no longer accepted.
+export const access = { ended: () => {} };
+
+const authorize: Interceptor = (next) => async (request) => {
   const secret = token();
   if (secret) request.header.set("Authorization", `Bearer ${secret}`);
-  return next(request);
+  try {
+    return await next(request);
+  } catch (failure) {
+    if (secret && isSignedOut(failure)) access.ended();
+    throw failure;
+  }
 };
 const transport = (useBinaryFormat: boolean) =>
   createConnectTransport({ baseUrl: location.origin, useBinaryFormat, interceptors: [authorize] });
 
+export function jsonClient<T extends DescService>(service: T): Client<T> {
+  return createClient(service, transport(false));
+}
+
 export const labeling = createClient(LabelingService, transport(true));
-export const people = createClient(PeopleService, transport(false));
+export const people = jsonClient(PeopleService);
 
 // A call that takes longer is tried again.
 export const callMs = 20_000;
@@ -46,8 +59,9 @@ export function isSignedOut(failure: unknown): boolean {
   return failure instanceof ConnectError && failure.code === Code.Unauthenticated;
 }
 
-// What a person can read of it.
+// What a person can read of it. An error of the page's own is a sentence.
 export function sentence(failure: unknown): string {
+  if (failure instanceof Error && !(failure instanceof ConnectError) && failure.name === "Error") return failure.message;
   if (!isFinal(failure)) return "The server does not answer. Is there a connection?";
   const text = (failure as ConnectError).rawMessage;
   return text ? text[0]!.toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".") : "The server refused.";

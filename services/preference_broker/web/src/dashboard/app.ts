@@ -1,8 +1,9 @@
 // The dashboard: one long poll says when the run has moved, then what depends
 // on it is asked for again.
 import { Clips } from "./clips";
-import { ask, sentence } from "./dialog";
+import { ask } from "./dialog";
 import { Disputed } from "./disputed";
+import { sentence } from "../common/api";
 import { h, setText } from "../common/dom";
 import { Episode } from "./episode";
 import { Gold, type Stage } from "./gold";

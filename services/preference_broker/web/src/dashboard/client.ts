@@ -1,25 +1,20 @@
-// From the JSON of backflip.v1 (64-bit numbers as texts, unset fields left
-// out) to what the page shows.
+// From the messages of backflip.v1 to what the page shows, and back.
+import { type Answer as GivenAnswer, Choice, type ExportedLabel, Purpose } from "backflip/v1/label_pb";
+import { type Labeler as LabelerMessage, LabelerState } from "backflip/v1/people_pb";
+import {
+  type DisputedQuestion as DisputedMessage,
+  type DrawnClip as DrawnMessage,
+  type Dashboard as DashboardMessage,
+  type Episode as EpisodeMessage,
+  type GoldPair as GoldMessage,
+  GoldUse,
+  ReviewService,
+} from "backflip/v1/review_pb";
+import { Limit, RewardSource, type Run as RunMessage, RunService, RunState } from "backflip/v1/run_pb";
+import type { Poses as PosesMessage } from "backflip/v1/clip_pb";
+import { jsonClient, people, within } from "../common/api";
 import { randomId } from "../common/dom";
-import type {
-  Answer,
-  Client,
-  Dashboard,
-  DisputedQuestion,
-  DrawnClip,
-  Episode,
-  Evaluation,
-  GoldPair,
-  Label,
-  Labeler,
-  MetricPoint,
-  Poses,
-  Run,
-} from "./model";
-
-// One unary call: POST /backflip.v1.<method>.
-export type Call = (method: string, request: object, signal?: AbortSignal) => Promise<Json>;
-export type Json = Record<string, any>;
+import type * as model from "./model";
 
 const watchMs = 25_000;
 // As many clips as a call may name.
@@ -29,213 +24,121 @@ const keptClips = 400;
 // More than the newest runs nobody looks for here.
 const listedRuns = 100;
 
-function int(value: unknown): number {
-  return value === undefined || value === null ? 0 : Number(value);
+// 64-bit numbers as numbers: all that the page shows are small enough.
+type Plain<T> = T extends bigint
+  ? number
+  : T extends (infer U)[]
+    ? Plain<U>[]
+    : T extends object
+      ? { [K in keyof T as K extends "$typeName" | "$unknown" ? never : K]: Plain<T[K]> }
+      : T;
+
+function plain<T>(value: T): Plain<T> {
+  if (typeof value === "bigint") return Number(value) as Plain<T>;
+  if (Array.isArray(value)) return value.map(plain) as Plain<T>;
+  if (typeof value !== "object" || value === null) return value as Plain<T>;
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, part]) => (key.startsWith("$") ? [] : [[key, plain(part)]])),
+  ) as Plain<T>;
 }
 
-function text(value: unknown): string {
-  return typeof value === "string" ? value : "";
+function poses(message: PosesMessage | undefined): model.Poses {
+  return { bodies: message?.bodies ?? 0, poses: Float32Array.from(message?.poses ?? []) };
 }
 
-function optional(value: unknown): number | undefined {
-  return value === undefined || value === null ? undefined : Number(value);
+function answer(message: GivenAnswer | undefined): model.Answer {
+  const given = message?.answer;
+  if (given?.case === "ranking") return { ranking: given.value.groups.map(({ positions }) => positions) };
+  return { choice: Choice[given?.value ?? Choice.CANNOT_TELL] as model.Choice };
 }
 
-function list(value: unknown): Json[] {
-  return Array.isArray(value) ? value : [];
-}
-
-function poses(value: Json | undefined): Poses {
-  return { bodies: int(value?.["bodies"]), poses: Float32Array.from(value?.["poses"] ?? []) };
-}
-
-function answer(value: Json | undefined): Answer | undefined {
-  if (!value) return undefined;
-  if (value["ranking"]) {
-    return {
-      ranking: list(value["ranking"].groups).map((group) => (group["positions"] ?? []).map(Number)),
-    };
-  }
-  return { choice: value["choice"] ?? "CANNOT_TELL" };
-}
-
-function numbers(value: Json | undefined): Map<string, number> {
-  return new Map(Object.entries(value ?? {}).map(([name, number]) => [name, Number(number)]));
-}
-
-export function runFrom(value: Json): Run {
-  const spec: Json = value["spec"] ?? {};
-  const task: Json = value["task"] ?? {};
+function run(message: RunMessage): model.Run {
+  const { spec, task } = message;
   return {
-    id: int(value["id"]),
-    state: value["state"] ?? "QUEUED",
-    task: text(task["name"]),
-    question: text(task["question"]),
-    metricNames: task["metrics"] ?? [],
-    hasTrueReward: !!task["hasTrueReward"],
-    playbackFps: int(task["playbackFps"]),
-    sceneHash: text(task["sceneHash"]),
-    learned: spec["reward"] !== "TRUE",
-    seed: int(spec["seed"]),
-    message: text(value["message"]),
-    iterations: int(value["iterations"]),
-    steps: int(value["steps"]),
-    stepBudget: int(spec["steps"]),
-    labels: int(value["labels"]),
-    labelBudget: int(spec["labels"]),
-    limit: text(value["limit"]).replace("LIMIT_", "") as Run["limit"],
-    bestVersion: int(value["bestVersion"]),
-    metrics: numbers(value["metrics"]),
-    revision: int(value["revision"]),
-    askingStopped: !!value["askingStopped"],
-    forkedFromRun: int(value["forkedFromRun"]),
-    forkedFromVersion: int(value["forkedFromVersion"]),
+    id: Number(message.id),
+    state: RunState[message.state] as model.RunState,
+    task: task?.name ?? "",
+    question: task?.question ?? "",
+    metricNames: task?.metrics ?? [],
+    hasTrueReward: task?.hasTrueReward ?? false,
+    playbackFps: task?.playbackFps ?? 0,
+    sceneHash: task?.sceneHash ?? "",
+    learned: spec?.reward !== RewardSource.TRUE,
+    seed: Number(spec?.seed ?? 0),
+    message: message.message,
+    iterations: Number(message.iterations),
+    steps: Number(message.steps),
+    stepBudget: Number(spec?.steps ?? 0),
+    labels: Number(message.labels),
+    labelBudget: Number(spec?.labels ?? 0),
+    limit: Limit[message.limit].replace("LIMIT_", "") as model.Limit,
+    bestVersion: Number(message.bestVersion),
+    metrics: new Map(Object.entries(message.metrics)),
+    revision: Number(message.revision),
+    askingStopped: message.askingStopped,
+    forkedFromRun: Number(message.forkedFromRun),
+    forkedFromVersion: Number(message.forkedFromVersion),
   };
 }
 
-export function dashboardFrom(value: Json): Dashboard {
-  const agreement: Json = value["agreement"] ?? {};
+function dashboard(message: DashboardMessage): model.Dashboard {
   return {
-    run: runFrom(value["run"] ?? {}),
-    openQuestions: int(value["openQuestions"]),
-    leasedQuestions: int(value["leasedQuestions"]),
-    labelsLastHour: int(value["labelsLastHour"]),
-    activeLabelers: int(value["activeLabelers"]),
-    agreement: {
-      nominal: optional(agreement["nominal"]),
-      ordinal: optional(agreement["ordinal"]),
-      questions: int(agreement["questions"]),
-      answers: int(agreement["answers"]),
-    },
-    progress: list(value["progress"]).map((point) => ({
-      iteration: int(point["iteration"]),
-      steps: int(point["steps"]),
-      answers: int(point["answers"]),
-      winRate: int(point["winRate"]),
-      low: int(point["low"]),
-      high: int(point["high"]),
-    })),
-    alerts: value["alerts"] ?? [],
+    ...plain(message),
+    run: run(message.run!),
+    agreement: message.agreement ? plain(message.agreement) : { questions: 0, answers: 0 },
   };
 }
 
-function pointFrom(value: Json): MetricPoint {
+function labeler(message: LabelerMessage): model.Labeler {
+  return { ...plain(message), state: LabelerState[message.state] as model.LabelerState };
+}
+
+function label(message: ExportedLabel): model.Label {
+  const { timing } = message;
   return {
-    name: text(value["name"]),
-    iteration: int(value["iteration"]),
-    steps: int(value["steps"]),
-    labels: int(value["labels"]),
-    value: int(value["value"]),
+    ...plain(message),
+    purpose: Purpose[message.purpose] as model.Purpose,
+    answer: answer(message.answer),
+    expected: message.expected && answer(message.expected),
+    decisionMs: timing?.decisionMs ?? 0,
+    activeMs: timing?.activeMs ?? 0,
+    loops: timing?.loops ?? 0,
   };
 }
 
-function evaluationFrom(value: Json): Evaluation {
+function disputed(message: DisputedMessage): model.DisputedQuestion {
   return {
-    policyVersion: int(value["policyVersion"]),
-    iteration: int(value["iteration"]),
-    trueReturn: optional(value["trueReturn"]),
-    metrics: numbers(value["metrics"]),
-    final: !!value["final"],
+    ...plain(message),
+    answers: message.answers.map((given) => ({ ...plain(given), answer: answer(given.answer) })),
   };
 }
 
-function labelerFrom(value: Json): Labeler {
+function clip(message: DrawnMessage): model.DrawnClip {
+  return { ...plain(message), poses: poses(message.poses) };
+}
+
+function episode(message: EpisodeMessage): model.Episode {
   return {
-    id: int(value["id"]),
-    name: text(value["name"]),
-    teacher: !!value["teacher"],
-    state: value["state"] ?? "ACTIVE",
-    reason: text(value["reason"]),
-    labels: int(value["labels"]),
-    medianSeconds: int(value["medianSeconds"]),
-    goldScore: optional(value["goldScore"]),
-    goldAnswers: int(value["goldAnswers"]),
-    selfConsistency: optional(value["selfConsistency"]),
-    repeats: int(value["repeats"]),
-    leftShare: optional(value["leftShare"]),
-    cannotTellShare: optional(value["cannotTellShare"]),
-    reliability: optional(value["reliability"]),
-    reliabilityLow: optional(value["reliabilityLow"]),
-    reliabilityHigh: optional(value["reliabilityHigh"]),
-    dawidSkene: optional(value["dawidSkene"]),
-    lastAnswerMs: int(value["lastAnswerMs"]),
+    ...plain(message),
+    poses: poses(message.poses),
+    predictedReward: Float32Array.from(message.predictedReward),
+    deviation: Float32Array.from(message.deviation),
   };
 }
 
-function labelFrom(value: Json): Label {
-  const timing: Json = value["timing"] ?? {};
+function gold(message: GoldMessage): model.GoldPair {
   return {
-    labelId: int(value["labelId"]),
-    questionId: int(value["questionId"]),
-    purpose: value["purpose"] ?? "TRAIN",
-    clipIds: value["clipIds"] ?? [],
-    answer: answer(value["answer"]) ?? { choice: "CANNOT_TELL" },
-    expected: answer(value["expected"]),
-    labeler: text(value["labeler"]),
-    answeredMs: int(value["answeredMs"]),
-    decisionMs: int(timing["decisionMs"]),
-    activeMs: int(timing["activeMs"]),
-    loops: int(timing["loops"]),
-    client: text(value["client"]),
-    surplus: !!value["surplus"],
-    selector: text(value["selector"]),
-    round: int(value["round"]),
-    undoCount: int(value["undoCount"]),
-    turned: !!value["turned"],
-    note: text(value["note"]),
+    ...plain(message),
+    answer: Choice[message.answer] as model.GoldAnswer,
+    use: GoldUse[message.use] as model.GoldUse,
   };
 }
 
-function disputedFrom(value: Json): DisputedQuestion {
-  return {
-    questionId: int(value["questionId"]),
-    clipIds: value["clipIds"] ?? [],
-    answers: list(value["answers"]).map((entry) => ({
-      labeler: text(entry["labeler"]),
-      answer: answer(entry["answer"]) ?? { choice: "CANNOT_TELL" },
-      answeredMs: int(entry["answeredMs"]),
-      note: text(entry["note"]),
-    })),
-    disagreement: int(value["disagreement"]),
-  };
-}
-
-function clipFrom(value: Json): DrawnClip {
-  return {
-    clipId: text(value["clipId"]),
-    iteration: int(value["iteration"]),
-    poses: poses(value["poses"]),
-  };
-}
-
-function episodeFrom(value: Json): Episode {
-  return {
-    policyVersion: int(value["policyVersion"]),
-    steps: int(value["steps"]),
-    poses: poses(value["poses"]),
-    playbackFps: int(value["playbackFps"]),
-    sceneHash: text(value["sceneHash"]),
-    predictedReward: Float32Array.from(value["predictedReward"] ?? []),
-    deviation: Float32Array.from(value["deviation"] ?? []),
-    recordedVersions: list(value["recordedVersions"]).map(Number),
-  };
-}
-
-function goldFrom(value: Json): GoldPair {
-  return {
-    goldId: int(value["goldId"]),
-    clipIds: value["clipIds"] ?? [],
-    answer: value["answer"],
-    explanation: text(value["explanation"]),
-    use: value["use"],
-    asked: int(value["asked"]),
-    answeredRight: int(value["answeredRight"]),
-  };
-}
-
-export function makeClient(call: Call): Client {
-  const kept = new Map<string, DrawnClip>();
-  const keep = (clips: DrawnClip[]) => {
+export function makeClient(): model.Client {
+  const review = jsonClient(ReviewService);
+  const runs = jsonClient(RunService);
+  const kept = new Map<string, model.DrawnClip>();
+  const keep = (clips: model.DrawnClip[]) => {
     for (const clip of clips) kept.set(clip.clipId, clip);
     for (const id of kept.keys()) {
       if (kept.size <= keptClips) break;
@@ -243,31 +146,41 @@ export function makeClient(call: Call): Client {
     }
   };
   return {
-    listRuns: async () =>
-      list((await call("RunService/List", { limit: listedRuns }))["runs"]).map(runFrom),
+    listRuns: async () => (await runs.list({ limit: listedRuns }, within())).runs.map(run),
     watch: async (runId, sinceRevision, signal) =>
-      dashboardFrom(
-        await call("ReviewService/Watch", { runId, sinceRevision, waitMs: watchMs }, signal),
+      dashboard(
+        await review.watch({ runId: BigInt(runId), sinceRevision: BigInt(sinceRevision), waitMs: watchMs }, { signal }),
       ),
     listMetrics: async (runId, names) =>
-      list((await call("RunService/ListMetrics", { runId, names }))["points"]).map(pointFrom),
+      plain((await runs.listMetrics({ runId: BigInt(runId), names }, within())).points),
     listEvaluations: async (runId) =>
-      list((await call("RunService/ListEvaluations", { runId }))["episodes"]).map(evaluationFrom),
-    listLabelers: async (runId) =>
-      list((await call("PeopleService/ListLabelers", { runId }))["labelers"]).map(labelerFrom),
+      (await runs.listEvaluations({ runId: BigInt(runId) }, within())).episodes.map((message) => ({
+        ...plain(message),
+        metrics: new Map(Object.entries(message.metrics)),
+      })),
+    listLabelers: async (runId) => (await people.listLabelers({ runId: BigInt(runId) }, within())).labelers.map(labeler),
     setLabelerState: async (labelerId, state, reason) => {
-      await call("PeopleService/SetLabelerState", { labelerId, state, reason });
+      await people.setLabelerState({ labelerId: BigInt(labelerId), state: LabelerState[state], reason }, within());
     },
     listDisagreements: async (runId) =>
-      list((await call("ReviewService/ListDisagreements", { runId, limit: 12 }))["questions"]).map(
-        disputedFrom,
-      ),
-    listLabels: async (runId, filter) => {
-      const answer = await call("ReviewService/ListLabels", { runId, limit: 25, ...filter });
-      return { labels: list(answer["labels"]).map(labelFrom), more: !!answer["more"] };
+      (await review.listDisagreements({ runId: BigInt(runId), limit: 12 }, within())).questions.map(disputed),
+    listLabels: async (runId, { purpose, choice, questionId, beforeLabelId, ...filter }) => {
+      const { labels, more } = await review.listLabels(
+        {
+          ...filter,
+          runId: BigInt(runId),
+          limit: 25,
+          questionId: BigInt(questionId),
+          beforeLabelId: BigInt(beforeLabelId),
+          purpose: purpose && Purpose[purpose],
+          choice: choice && Choice[choice],
+        },
+        within(),
+      );
+      return { labels: labels.map(label), more };
     },
     newestClips: async (runId, newest) => {
-      const clips = list((await call("ReviewService/GetClips", { runId, newest }))["clips"]).map(clipFrom);
+      const clips = (await review.getClips({ runId: BigInt(runId), newest }, within())).clips.map(clip);
       keep(clips);
       return clips;
     },
@@ -275,31 +188,29 @@ export function makeClient(call: Call): Client {
       const missing = ids.filter((id) => !kept.has(id));
       for (let i = 0; i < missing.length; i += clipsPerCall) {
         const clipIds = missing.slice(i, i + clipsPerCall);
-        keep(list((await call("ReviewService/GetClips", { runId, clipIds }))["clips"]).map(clipFrom));
+        keep((await review.getClips({ runId: BigInt(runId), clipIds }, within())).clips.map(clip));
       }
       return ids.flatMap((id) => kept.get(id) ?? []);
     },
     episode: async (runId, policyVersion) =>
-      episodeFrom(await call("ReviewService/GetEpisode", { runId, policyVersion })),
-    askAbout: async (runId, policyVersion, step) =>
-      int(
-        (await call("ReviewService/AskAbout", { requestId: randomId(), runId, policyVersion, step }))[
-          "questionId"
-        ],
-      ),
-    addGold: async (runId, clipIds, answer, explanation, use) => {
-      await call("ReviewService/AddGold", { runId, clipIds, answer, explanation, use });
+      episode(await review.getEpisode({ runId: BigInt(runId), policyVersion: BigInt(policyVersion) }, within())),
+    askAbout: async (runId, policyVersion, step) => {
+      const request = { requestId: randomId(), runId: BigInt(runId), policyVersion: BigInt(policyVersion), step };
+      return Number((await review.askAbout(request, within())).questionId);
     },
-    listGold: async (runId) =>
-      list((await call("ReviewService/ListGold", { runId }))["pairs"]).map(goldFrom),
+    addGold: async (runId, clipIds, answer, explanation, use) => {
+      const request = { runId: BigInt(runId), clipIds, answer: Choice[answer], explanation, use: GoldUse[use] };
+      await review.addGold(request, within());
+    },
+    listGold: async (runId) => (await review.listGold({ runId: BigInt(runId) }, within())).pairs.map(gold),
     removeGold: async (goldId) => {
-      await call("ReviewService/RemoveGold", { goldId });
+      await review.removeGold({ goldId: BigInt(goldId) }, within());
     },
     stopAsking: async (runId) => {
-      await call("RunService/StopAsking", { runId });
+      await runs.stopAsking({ runId: BigInt(runId) }, within());
     },
     pauseRun: async (runId) => {
-      await call("RunService/Cancel", { runId, pause: true });
+      await runs.cancel({ runId: BigInt(runId), pause: true }, within());
     },
   };
 }

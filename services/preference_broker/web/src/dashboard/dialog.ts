@@ -1,5 +1,6 @@
 // Questions to the reader: a modal dialog that keeps the focus, closes with
 // Escape, and shows what went wrong in place.
+import { sentence } from "../common/api";
 import { h, setText } from "../common/dom";
 
 export interface Ask {
@@ -78,11 +79,6 @@ function open(
   document.body.append(dialog);
   dialog.showModal();
   return dialog;
-}
-
-export function sentence(failure: unknown): string {
-  const text = failure instanceof Error ? failure.message : String(failure);
-  return text || "It did not work; try again.";
 }
 
 // Says something in passing, also to screen readers.

@@ -1,6 +1,7 @@
 // A recorded episode over the curve of its predicted reward.
 import { Chart } from "./chart";
-import { say, sentence } from "./dialog";
+import { say } from "./dialog";
+import { sentence } from "../common/api";
 import { h, setText } from "../common/dom";
 import type { Stage } from "./gold";
 import type { Episode as Recording } from "./model";

@@ -1,5 +1,6 @@
 // Every label, with filters and pages.
-import { sentence, show } from "./dialog";
+import { show } from "./dialog";
+import { sentence } from "../common/api";
 import { h, setText } from "../common/dom";
 import { ago, plural, seconds, time } from "./dom";
 import { makeGold, type Stage } from "./gold";

@@ -1,55 +1,16 @@
 import "uplot/dist/uPlot.min.css";
 import "./dashboard.css";
+import { access, fetchScene, people, within } from "../common/api";
 import { enter, notice } from "../common/gate";
 import { forget, readLink, token, visitor } from "../common/session";
 import { h } from "../common/dom";
 import { App } from "./app";
-import { type Call, type Json, makeClient } from "./client";
+import { makeClient } from "./client";
 import { SharedPainter } from "./painter";
 import { Theatre } from "./player";
 
-// What the broker refused, and its code of the Connect protocol.
-class Refused extends Error {
-  constructor(
-    readonly code: string,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
 const root = document.getElementById("app")!;
 let app: App | undefined;
-
-async function ask(path: string, options: RequestInit): Promise<Response> {
-  const headers = new Headers(options.headers);
-  const secret = token();
-  if (secret) headers.set("Authorization", `Bearer ${secret}`);
-  let answer: Response;
-  try {
-    answer = await fetch(path, { ...options, headers });
-  } catch (failure) {
-    if (options.signal?.aborted) throw failure;
-    throw new Refused("unavailable", "The broker does not answer: the connection is lost, or it starts again.");
-  }
-  if (!answer.ok) {
-    const refusal: Json = await answer.json().catch(() => ({}));
-    const code = String(refusal["code"] ?? "unknown");
-    if (code === "unauthenticated" && secret) signedOut();
-    throw new Refused(code, String(refusal["message"] ?? `the broker answered ${answer.status}`));
-  }
-  return answer;
-}
-
-const call: Call = async (method, request, signal) =>
-  (
-    await ask(`/backflip.v1.${method}`, {
-      method: "POST",
-      body: JSON.stringify(request),
-      headers: { "Content-Type": "application/json" },
-      ...(signal ? { signal } : {}),
-    })
-  ).json();
 
 function signedOut(): void {
   app?.stop();
@@ -83,19 +44,18 @@ async function main(): Promise<void> {
     );
     return;
   }
-  const client = makeClient(call);
-  const theatre = new Theatre(
-    new SharedPainter(async (hash) => (await ask(`/scenes/${hash}.glb`, {})).arrayBuffer()),
-  );
+  const client = makeClient();
+  const theatre = new Theatre(new SharedPainter(fetchScene));
   app = new App(root, {
     client,
     theatre,
     // of a token whose role is not known the broker decides
     operator: role !== "INVITE_REVIEWER",
     name,
-    signOut: () => void call("PeopleService/SignOut", {}).finally(signedOut),
+    signOut: () => void people.signOut({}, within()).finally(signedOut),
   });
   await app.start(Number(run));
 }
 
+access.ended = signedOut;
 void main();

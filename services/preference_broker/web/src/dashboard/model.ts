@@ -173,8 +173,7 @@ export interface GoldPair {
   answeredRight: number;
 }
 
-// Everything that the page asks of a broker. Failures are errors whose message
-// is a sentence for the reader.
+// Everything that the page asks of a broker.
 export interface Client {
   listRuns(): Promise<Run[]>;
   watch(runId: number, sinceRevision: number, signal: AbortSignal): Promise<Dashboard>;

@@ -1,6 +1,6 @@
 // Two or more clips side by side on one clock, from their ids.
+import { sentence } from "../common/api";
 import { h, setText } from "../common/dom";
-import { sentence } from "./dialog";
 import type { Client, DrawnClip } from "./model";
 import { playButton, Player, type Theatre } from "./player";
 
