@@ -22,6 +22,7 @@ constexpr char kSpec[] = R"(
   collection { environments: 8 batch_steps: 1024 clips_per_batch: 32 }
   ppo { epochs: 2 }
   reward_model { initial_updates: 20 updates_per_round: 2 }
+  quality { max_fast_answers: 0 }
 )";
 
 class Human : public ::testing::Test {

@@ -142,7 +142,6 @@ absl::StatusOr<int> Person::AnswerSome() {
         {"leaseId", question.value("leaseId", "")},
         {"idempotencyKey", base::RandomHex128()},
         {"answer", {{"choice", answers_ % 2 == 0 ? "LEFT" : "RIGHT"}}},
-        // as long as a clip, for whoever checks
         {"timing", {{"decisionMs", 4000}, {"activeMs", 4000}, {"loops", 2}}},
     };
     RETURN_IF_ERROR(Call("LabelingService/Submit", answer).status());

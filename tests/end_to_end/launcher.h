@@ -71,7 +71,7 @@ class Person {
   // Presses Start behind a link. `curl`: flags that reaching it takes.
   static absl::StatusOr<Person> Accept(const std::string& link, std::vector<std::string> curl = {});
 
-  // Answers left and right by turns, as slowly as clips play, until `count` are
+  // Answers left and right by turns, faster than clips play, until `count` are
   // given; waits for questions.
   absl::Status Answer(int count);
   // Answers whatever comes until `enough`; returns how many there were. That the

@@ -24,6 +24,7 @@ constexpr char kSpec[] = R"(
   collection { environments: 8 batch_steps: 1024 clips_per_batch: 32 }
   ppo { epochs: 2 }
   reward_model { initial_updates: 20 updates_per_round: 2 }
+  quality { max_fast_answers: 0 }
 )";
 // Two answers to every question, which nobody can give alone.
 constexpr char kOfTwo[] = "labels: 20 queries { first_labels: 10 overlap: 2 overlap_share: 1 progress_share: 0 }";
