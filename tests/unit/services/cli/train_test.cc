@@ -61,6 +61,11 @@ TEST(TrainOptions, CheckPeopleAndLearnNoFurtherThanTheirAnswersAllow) {
   EXPECT_DOUBLE_EQ(spec->quality().repeat_share(), 0.04);
   EXPECT_DOUBLE_EQ(spec->quality().gold_share(), 0.05);
   EXPECT_TRUE(spec->quality().must_play_once());
+  // batches are half as long, so that an answer waits less
+  const auto teachers = ResolveSpec(TrainOptions(), v1::Task());
+  ASSERT_TRUE(teachers.ok());
+  EXPECT_EQ(spec->collection().batch_steps() * 2, teachers->collection().batch_steps());
+  EXPECT_EQ(spec->collection().clips_per_batch() * 2, teachers->collection().clips_per_batch());
 
   // beside a teacher, people are checked as without one
   options.teacher = "oracle";
