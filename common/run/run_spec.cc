@@ -97,6 +97,7 @@ v1::RunSpec DefaultRunSpec() {
   ppo->set_centre_rewards(true);
   ppo->set_reward_scale(0.1);
   ppo->set_final_learning_rate_share(1);
+  ppo->set_reused_batches(0);
   for (int i = 0; i < 2; ++i) ppo->add_hidden(64);
 
   v1::RewardModel* reward = spec.mutable_reward_model();
@@ -189,6 +190,7 @@ absl::Status ValidateRunSpec(const v1::RunSpec& spec) {
   if (ppo.has_final_min_log_std()) check.InRange<double>("ppo.final_min_log_std", ppo.final_min_log_std(), -20, 2);
   check.Between("ppo.reward_scale", ppo.reward_scale(), 0, 1e6);
   check.InRange<double>("ppo.final_learning_rate_share", ppo.final_learning_rate_share(), 0, 1);
+  check.InRange<int64_t>("ppo.reused_batches", ppo.reused_batches(), 0, 8);
   check.Hidden("ppo.hidden", ppo.hidden());
 
   const v1::RewardModel& reward = spec.reward_model();

@@ -156,13 +156,17 @@ absl::Status WriteResults(const TrainOptions& options, const Operator& broker,
 }
 
 // An answer reaches the policy with the next batch, and a batch waits for the
-// labels that pay for it: a single person sees sooner what they taught.
+// labels that pay for it: a single person sees sooner what they taught where it
+// is half as long. Updates learn from as many steps, as often, as before.
 void HalveBatches(v1::RunSpec* spec) {
   v1::Collection& collection = *spec->mutable_collection();
   const int half = collection.batch_steps() / 2;
   if (half % collection.environments() != 0 || half < spec->ppo().minibatch_steps()) return;
   collection.set_batch_steps(half);
   collection.set_clips_per_batch((collection.clips_per_batch() + 1) / 2);
+  v1::Ppo& ppo = *spec->mutable_ppo();
+  ppo.set_reused_batches(2 * ppo.reused_batches() + 1);
+  ppo.set_epochs((ppo.epochs() + 1) / 2);
 }
 
 }  // namespace

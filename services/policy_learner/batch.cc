@@ -27,9 +27,9 @@ void Append(const Floats& rows, ptrdiff_t first, ptrdiff_t count,
 
 }  // namespace
 
-std::vector<learn::Trajectory> MakeBatch(
-    const std::vector<std::unique_ptr<v1::Rollout>>& rollouts,
-    const v1::TaskInfo& task, const nn::RewardModel* model) {
+std::vector<learn::Trajectory> MakeBatch(const Rollouts& rollouts,
+                                         const v1::TaskInfo& task,
+                                         const nn::RewardModel* model) {
   const int width = task.observation_size();
   std::vector<learn::Trajectory> batch;
   for (const auto& rollout : rollouts) {
@@ -64,8 +64,7 @@ std::vector<learn::Trajectory> MakeBatch(
   return batch;
 }
 
-double MeanReturn(const std::vector<std::unique_ptr<v1::Rollout>>& episodes,
-                  const nn::RewardModel* model) {
+double MeanReturn(const Rollouts& episodes, const nn::RewardModel* model) {
   double sum = 0;
   for (const auto& episode : episodes) {
     const v1::Trajectory& path = episode->trajectories(0);

@@ -12,16 +12,18 @@
 
 namespace backflip::learner {
 
+// Of one batch, in the order of its tickets.
+using Rollouts = std::vector<std::unique_ptr<v1::Rollout>>;
+
 // Rollouts that CheckRollout accepted, in their order, cut where episodes
 // ended. Rewards come from `model`; null: from the rollouts' true rewards.
-std::vector<learn::Trajectory> MakeBatch(
-    const std::vector<std::unique_ptr<v1::Rollout>>& rollouts,
-    const v1::TaskInfo& task, const nn::RewardModel* model);
+std::vector<learn::Trajectory> MakeBatch(const Rollouts& rollouts,
+                                         const v1::TaskInfo& task,
+                                         const nn::RewardModel* model);
 
 // Mean over episodes of the sum of their rewards, from where MakeBatch takes
 // them. Expects at least one.
-double MeanReturn(const std::vector<std::unique_ptr<v1::Rollout>>& episodes,
-                  const nn::RewardModel* model);
+double MeanReturn(const Rollouts& episodes, const nn::RewardModel* model);
 
 }  // namespace backflip::learner
 

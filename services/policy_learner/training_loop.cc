@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -171,17 +172,27 @@ absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
       RETURN_IF_ERROR(SaveCheckpoint());
     }
 
-    ASSIGN_OR_RETURN(const auto rollouts,
+    ASSIGN_OR_RETURN(Rollouts rollouts,
                      collector_->WaitBatch(iteration_, stop));
     const int64_t steps = steps_ + spec_.collection().batch_steps();
     RETURN_IF_ERROR(broker_->CompleteBatch(iteration_, steps));
     if (Rewarded(iteration_)) {
       ASSIGN_OR_RETURN(reward_, WaitReward(iteration_));
-      ASSIGN_OR_RETURN(
-          const learn::PpoStats stats,
-          ppo_->Update(MakeBatch(rollouts, run_.task(),
-                                 reward_ ? &reward_->model : nullptr)));
+      const nn::RewardModel* const model =
+          reward_ ? &reward_->model : nullptr;
+      std::vector<learn::Trajectory> batch =
+          MakeBatch(rollouts, run_.task(), model);
+      for (const Rollouts& earlier : earlier_) {
+        std::vector<learn::Trajectory> again =
+            MakeBatch(earlier, run_.task(), model);
+        std::move(again.begin(), again.end(), std::back_inserter(batch));
+      }
+      ASSIGN_OR_RETURN(const learn::PpoStats stats, ppo_->Update(batch));
       ChartUpdate(stats);
+    }
+    earlier_.push_back(std::move(rollouts));
+    if (earlier_.size() > static_cast<size_t>(spec_.ppo().reused_batches())) {
+      earlier_.pop_front();
     }
     ++iteration_;
     steps_ = steps;

@@ -3,6 +3,7 @@
 #define BACKFLIP_SERVICES_POLICY_LEARNER_TRAINING_LOOP_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "backflip/v1/run.pb.h"
 #include "backflip/v1/state.pb.h"
 #include "common/learn/ppo.h"
+#include "services/policy_learner/batch.h"
 #include "services/policy_learner/broker_link.h"
 #include "services/policy_learner/collector.h"
 
@@ -96,6 +98,8 @@ class TrainingLoop {
   int64_t iteration_ = 0;
   int64_t steps_ = 0;
   std::vector<Kept> kept_;
+  // Of batches before, for ppo.reused_batches; the oldest first.
+  std::deque<Rollouts> earlier_;
   // The reward that was used last.
   std::shared_ptr<const Reward> reward_;
   // The last whole iteration, as a checkpoint says it.

@@ -84,6 +84,7 @@ const Range kRanges[] = {
     {"ppo.final_min_log_std", -20, 2},
     {"ppo.reward_scale", 0, 1e6, Range::kOpen},
     {"ppo.final_learning_rate_share", 0, 1},
+    {"ppo.reused_batches", 0, 8},
     {"ppo.hidden", 1, 4096},
     {"reward_model.members", 1, 32},
     {"reward_model.hidden", 1, 4096},

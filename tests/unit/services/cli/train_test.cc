@@ -61,11 +61,13 @@ TEST(TrainOptions, CheckPeopleAndLearnNoFurtherThanTheirAnswersAllow) {
   EXPECT_DOUBLE_EQ(spec->quality().repeat_share(), 0.04);
   EXPECT_DOUBLE_EQ(spec->quality().gold_share(), 0.05);
   EXPECT_TRUE(spec->quality().must_play_once());
-  // batches are half as long, so that an answer waits less
+  // batches are half as long, so that an answer waits less, and learned from twice
   const auto teachers = ResolveSpec(TrainOptions(), v1::Task());
   ASSERT_TRUE(teachers.ok());
   EXPECT_EQ(spec->collection().batch_steps() * 2, teachers->collection().batch_steps());
   EXPECT_EQ(spec->collection().clips_per_batch() * 2, teachers->collection().clips_per_batch());
+  EXPECT_EQ(spec->ppo().reused_batches(), 1);
+  EXPECT_EQ(spec->ppo().epochs() * 2, teachers->ppo().epochs());
 
   // beside a teacher, people are checked as without one
   options.teacher = "oracle";

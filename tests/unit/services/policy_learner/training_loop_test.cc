@@ -278,6 +278,29 @@ TEST(TrainingLoop, RewardsEachBatchWithItsOwnEnsembleInLockstep) {
   EXPECT_NE(broker.PolicyOf(1), broker.PolicyOf(2));
 }
 
+TEST(TrainingLoop, LearnsFromAsManyEarlierBatchesAsItIsTo) {
+  // policies by iteration, of updates that reuse so many
+  const auto learn = [](int reused) {
+    v1::Run run = SyntheticRun();
+    run.mutable_spec()->set_steps(32 * 4);
+    run.mutable_spec()->mutable_ppo()->set_reused_batches(reused);
+    FakeBroker broker;
+    const auto loop = *TrainingLoop::Create(run, &broker);
+    SyntheticWorker worker(loop->collector(), false);
+    EXPECT_TRUE(loop->Run(Never).ok());
+    std::vector<std::string> policies;
+    for (int i = 0; i <= 4; ++i) policies.push_back(broker.PolicyOf(i));
+    return policies;
+  };
+  const auto none = learn(0), one = learn(1), two = learn(2);
+  // batch 0 is not rewarded: the first update is that of batch 1, which has one
+  // before it, and batch 2 has two
+  EXPECT_EQ(none[1], one[1]);
+  EXPECT_NE(none[2], one[2]);
+  EXPECT_EQ(one[2], two[2]);
+  EXPECT_NE(one[3], two[3]);
+}
+
 TEST(TrainingLoop, GoesOnFromItsCheckpointAsIfNothingHadHappened) {
   FakeBroker whole;
   {
