@@ -329,7 +329,7 @@ TEST_F(ReviewTest, NamesAndNotesAreTextToEveryFilter) {
     EXPECT_EQ(by(name, "with_note: true")->labels_size(), note.empty() ? 0 : 1);
   }
   // what would match several, were it a pattern
-  for (const std::string& pattern : {"%", "_", "100_", "a%b", R"(back\\slash)", "' OR true --", "<b>", "SILENT"}) {
+  for (const char* const pattern : {"%", "_", "100_", "a%b", R"(back\\slash)", "' OR true --", "<b>", "SILENT"}) {
     const auto none = by(pattern);
     EXPECT_EQ(Code(none), absl::StatusCode::kNotFound) << pattern;
     EXPECT_THAT(Message(none), HasSubstr(absl::StrCat("'", pattern, "'")));
