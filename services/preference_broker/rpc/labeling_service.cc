@@ -57,8 +57,9 @@ class NothingOpen {
 class Streaks {
  public:
   bool MayMatter(int64_t caller_id, const v1::SubmitRequest& request, const SubmittedLabel& label) {
+    const v1::Quality& quality = label.run->spec.quality();
     // what is known of a gold pair is not known here
-    if (label.purpose == v1::GOLD) return true;
+    if (label.purpose == v1::GOLD) return quality.min_gold_score() > 0;
     base::MutexLock lock(&mutex_);
     if (streaks_.size() > 20'000) streaks_.clear();
     Streak& streak = streaks_[caller_id];
@@ -67,14 +68,15 @@ class Streaks {
     streak.choice = choice;
     // whatever the client says of it
     const int64_t took_ms = std::min<int64_t>(request.timing().decision_ms(), label.age_ms);
-    streak.fast = took_ms < kQuickMs ? streak.fast + 1 : 0;
-    return streak.same >= kSuspicious || streak.fast >= kSuspicious || choice == v1::CANNOT_TELL;
+    streak.fast = took_ms < ClipMillis(label.run->task) ? streak.fast + 1 : 0;
+    return MayReach(quality.max_one_sided(), streak.same) || MayReach(quality.max_fast_answers(), streak.fast) ||
+           (choice == v1::CANNOT_TELL && quality.max_cannot_tells() > 0);
   }
 
  private:
   static constexpr int kSuspicious = 4;
-  // Longer than most clips.
-  static constexpr int kQuickMs = 2000;
+  // `most` of a rule, 0: there is none.
+  static bool MayReach(int32_t most, int length) { return most > 0 && length >= std::min(most, kSuspicious); }
   struct Streak {
     v1::Choice choice = v1::CHOICE_UNSPECIFIED;
     int same = 0;

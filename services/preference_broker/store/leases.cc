@@ -478,8 +478,8 @@ absl::StatusOr<SubmittedLabel> SubmitLabel(Connection& connection, RunCache& run
         ranking.has_value() ? std::optional<Bytes>(Bytes{*ranking}) : std::nullopt, label.surplus,
         !label.surplus && lease.purpose == v1::TRAIN && Compares(answer), timing.decision_ms(), timing.active_ms(), timing.loops(),
         timing.first_played_ms(), request.client(), request.note())[0][0]);
-    ASSIGN_OR_RETURN(const auto run, runs.Get(t, lease.run_id));
-    const int32_t max_overlap = run->spec.queries().max_overlap();
+    ASSIGN_OR_RETURN(label.run, runs.Get(t, lease.run_id));
+    const int32_t max_overlap = label.run->spec.queries().max_overlap();
     if (lease.purpose == v1::TRAIN && !label.surplus && lease.open_slots == 0 && lease.overlap < max_overlap &&
         Disagree(t, lease.question_id, lease.clips, lease.overlap)) {
       t.Exec("UPDATE questions SET overlap = overlap + 1, open_slots = open_slots + 1 WHERE id = $1",

@@ -6,6 +6,7 @@
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LEASES_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LEASES_H_
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -63,8 +64,9 @@ struct SubmittedLabel {
   int64_t run_id = 0;
   int64_t label_id = 0;
   bool surplus = false;
-  // Made by this call, rather than by an earlier one.
+  // Made by this call, rather than by an earlier one; `run` is null otherwise.
   bool fresh = false;
+  std::shared_ptr<const RunDefinition> run;
   v1::Purpose purpose = v1::PURPOSE_UNSPECIFIED;
   // From lease to answer, by the database's clock.
   int64_t age_ms = 0;
