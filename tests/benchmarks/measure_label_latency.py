@@ -131,7 +131,9 @@ def human_run(args, data, output):
         for process in [*teachers, train]:
             process.wait()
     labels = [json.loads(line) for line in exported.splitlines()]
-    return [int(l["answered_ms"]) / 1000 for l in labels if l["answer"].get("choice") in ("LEFT", "RIGHT", "TIE")], updates
+    # those that are trained on: not the checks of labelers and the questions about progress
+    return [int(l["answered_ms"]) / 1000 for l in labels
+            if l["purpose"] == "TRAIN" and l["answer"].get("choice") in ("LEFT", "RIGHT", "TIE")], updates
 
 
 def main():
