@@ -291,6 +291,22 @@ absl::Status CheckTeacher(const std::string& teacher, const v1::RunSpec& spec,
       "(docs/tasks.md)"));
 }
 
+absl::Status CheckOverlap(const std::string& teacher, bool human,
+                          const v1::RunSpec& spec) {
+  const int teachers = static_cast<int>(TeachersOf(teacher).size());
+  // people may yet be invited
+  if (human || teachers == 0 || spec.reward() == v1::TRUE ||
+      spec.queries().overlap_share() == 0 ||
+      spec.queries().overlap() <= teachers) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "queries.overlap is ", spec.queries().overlap(), ", and ", teachers,
+      teachers == 1 ? " teacher answers" : " teachers answer",
+      ", each of them a question once: the run would wait for ever. Give more "
+      "teachers (--teacher oracle,oracle), or let people answer (--human)"));
+}
+
 absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options,
                                   const Operator& broker) {
   ASSIGN_OR_RETURN(const std::string folder, FindTask(options.task));
@@ -350,6 +366,10 @@ absl::Status Train(const TrainOptions& options,
     ASSIGN_OR_RETURN(const v1::RunSpec spec,
                      ResolveSpec(options, task->task()));
     RETURN_IF_ERROR(CheckTeacher(options.teacher, spec, InfoOf(*task)));
+    // a broker elsewhere has labelers of its own
+    if (options.broker.empty()) {
+      RETURN_IF_ERROR(CheckOverlap(options.teacher, options.human, spec));
+    }
   }
 
   std::unique_ptr<LocalStack> stack;

@@ -75,6 +75,11 @@ std::vector<std::string> TeachersOf(const std::string& teacher);
 absl::Status CheckTeacher(const std::string& teacher, const v1::RunSpec& spec,
                           const v1::TaskInfo& task);
 
+// INVALID_ARGUMENT when a question wants more answers than there are teachers,
+// who answer each question once, and nobody else may answer: the run would not end.
+absl::Status CheckOverlap(const std::string& teacher, bool human,
+                          const v1::RunSpec& spec);
+
 // Puts the task's bundle and scene to the broker and queues the run.
 absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options,
                                   const Operator& broker);

@@ -177,9 +177,12 @@ absl::StatusOr<v1::Run> ForkRun(Connection& connection, const Caller& caller, co
     if (t.Exec("UPDATE snapshots SET kept = true WHERE run_id = $1 AND kind = 'POLICY' AND version = $2 RETURNING version",
                from_run, request.version())
             .empty()) {
-      return absl::NotFoundError(
-          absl::StrCat("run ", from_run, " has no policy snapshot of version ", request.version(),
-                       ": SnapshotService.List tells which it has"));
+      const std::string versions = Text(t.Exec(
+          "SELECT coalesce(string_agg(version::text, ', ' ORDER BY version), 'none') FROM snapshots "
+          "WHERE run_id = $1 AND kind = 'POLICY'",
+          from_run)[0][0]);
+      return absl::NotFoundError(absl::StrCat("run ", from_run, " has no policy snapshot of version ",
+                                              request.version(), "; it has these: ", versions));
     }
     const int64_t id = Int(t.Exec(
         "INSERT INTO runs (reward, spec, task, has_true_reward, bundle, forked_from_run, forked_from_version) "

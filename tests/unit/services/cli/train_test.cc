@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "common/run/run_spec.h"
 #include "services/cli/paths.h"
 #include "services/cli/replay.h"
 
@@ -117,6 +118,19 @@ TEST(CheckTeacher, RefusesOneWithoutATrueRewardAndNamesTheWay) {
   EXPECT_FALSE(CheckTeacher(kNoTeacher, spec, task).ok());
   task.set_has_true_reward(true);
   EXPECT_TRUE(CheckTeacher("oracle", spec, task).ok());
+}
+
+TEST(CheckOverlap, RefusesMoreAnswersToAQuestionThanThereAreTeachers) {
+  v1::RunSpec spec = run::DefaultRunSpec();
+  spec.mutable_queries()->set_overlap(3);
+  spec.mutable_queries()->set_overlap_share(0.5);
+  EXPECT_THAT(CheckOverlap("oracle,oracle", false, spec).message(),
+              HasSubstr("queries.overlap is 3, and 2 teachers answer"));
+  EXPECT_TRUE(CheckOverlap("oracle,oracle,oracle", false, spec).ok());
+  EXPECT_TRUE(CheckOverlap("oracle", true, spec).ok()) << "people may come";
+  EXPECT_TRUE(CheckOverlap(kNoTeacher, false, spec).ok());
+  spec.mutable_queries()->set_overlap_share(0);
+  EXPECT_TRUE(CheckOverlap("oracle", false, spec).ok()) << "no question wants more than one";
 }
 
 TEST(CheckTeacher, ListsTheTeachersThatThereAre) {
