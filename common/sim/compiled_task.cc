@@ -98,6 +98,17 @@ absl::Status Mark(const mjModel* model, const Names& geoms, const Names& bodies,
   return absl::OkStatus();
 }
 
+absl::StatusOr<int> FindQuantity(const std::vector<std::string>& names,
+                                 const std::string& name, const Located& at,
+                                 absl::string_view field, int index = -1) {
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found != names.end()) return static_cast<int>(found - names.begin());
+  return at.Error(field,
+                  absl::StrCat("unknown quantity \"", name, "\" (known: ",
+                               absl::StrJoin(names, ", "), ")"),
+                  index);
+}
+
 // a half-open range of qpos or qvel, checked
 template <typename Term>
 absl::StatusOr<std::pair<int, int>> Range(const Term& term, int size,
@@ -317,6 +328,19 @@ absl::Status CompiledTask::ResolveQuantities(const Located& at) {
         }
         break;
       }
+      case v1::Quantity::kLatch: {
+        const Located where = here.Nested("latch");
+        source.kind = QuantitySource::kLatch;
+        ASSIGN_OR_RETURN(source.set,
+                         FindQuantity(quantity_names_, quantity.latch().set(),
+                                      where, "set"));
+        ASSIGN_OR_RETURN(source.reset,
+                         FindQuantity(quantity_names_, quantity.latch().reset(),
+                                      where, "reset"));
+        // the model may have user data of its own
+        source.index = model_->nuserdata++;
+        break;
+      }
       default: {
         source.kind = QuantitySource::kExpression;
         source.text = quantity.expression();
@@ -368,18 +392,10 @@ absl::Status CompiledTask::ResolveObservation(const Located& at) {
     }
   }
   for (int i = 0; i < observation.quantity_size(); ++i) {
-    const auto found = std::find(quantity_names_.begin(), quantity_names_.end(),
-                                 observation.quantity(i));
-    if (found == quantity_names_.end()) {
-      return here.Error("quantity",
-                        absl::StrCat("unknown quantity \"",
-                                     observation.quantity(i), "\" (known: ",
-                                     absl::StrJoin(quantity_names_, ", "), ")"),
-                        i);
-    }
-    observation_terms_.push_back(
-        {ObservationTerm::kQuantity,
-         static_cast<int>(found - quantity_names_.begin()), kNoClip});
+    ASSIGN_OR_RETURN(const int quantity,
+                     FindQuantity(quantity_names_, observation.quantity(i), here,
+                                  "quantity", i));
+    observation_terms_.push_back({ObservationTerm::kQuantity, quantity, kNoClip});
   }
   if (observation_terms_.empty()) {
     return at.Error("observation", "is empty: give qpos, angle, qvel or quantity");

@@ -29,6 +29,7 @@ struct QuantitySource {
     kAction,         // index: actuator
     kPower,          // terms
     kExpression,     // text
+    kLatch,          // index in userdata, which MuJoCo's states carry; set, reset
   };
   struct PowerTerm {
     int actuator;
@@ -41,6 +42,7 @@ struct QuantitySource {
   std::vector<char> first, second;
   std::vector<PowerTerm> terms;
   std::string text;
+  int set = 0, reset = 0;  // quantities before this one
 };
 
 // What must be computed before quantities can be read.

@@ -9,11 +9,6 @@
 #include "common/base/status_macros.h"
 
 namespace backflip::sim {
-namespace {
-
-// draws to [0, 1), from the upper 53 bits
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<Environment>> Environment::Create(
     std::shared_ptr<const CompiledTask> task) {
@@ -214,6 +209,7 @@ absl::Status Environment::Refresh() {
   for (size_t i = 0; i < sources.size(); ++i) {
     values_[i] = Quantity(sources[i], expression);
     if (sources[i].kind == QuantitySource::kExpression) ++expression;
+    if (sources[i].kind == QuantitySource::kLatch) d->userdata[sources[i].index] = values_[i];
     if (!std::isfinite(values_[i])) {
       return absl::OutOfRangeError(
           absl::StrCat("quantity \"", task_->quantity_names()[i], "\" is ",
@@ -257,6 +253,9 @@ double Environment::Quantity(const QuantitySource& source,
     }
     case QuantitySource::kExpression:
       return expressions_[expression].Evaluate();
+    case QuantitySource::kLatch:
+      if (values_[source.set] != 0) return 1;
+      return values_[source.reset] != 0 ? 0 : d->userdata[source.index];
   }
   return 0;
 }

@@ -58,7 +58,7 @@ class TaskFolder : public testing::Test {
 TEST_F(TaskFolder, LoadsTheHopper) {
   const auto task = CompiledTask::FromFolder(folder_);
   ASSERT_TRUE(task.ok()) << task.status();
-  EXPECT_EQ((*task)->observation_size(), 14);
+  EXPECT_EQ((*task)->observation_size(), 15);
   EXPECT_EQ((*task)->action_size(), 3);
   EXPECT_DOUBLE_EQ((*task)->step_seconds(), 0.008);
   EXPECT_EQ((*task)->metric_names(),
@@ -266,6 +266,51 @@ true_reward:)"}}));
     touched = touched || value("foot") == 1;
   }
   EXPECT_TRUE(touched);
+}
+
+TEST_F(TaskFolder, RemembersWithinAnEpisodeAndInItsStates) {
+  Write(kTaskFile, absl::StrReplaceAll(task_, {{"true_reward:", R"(
+quantity { name: "tall" expression: "z > 1.2" }
+quantity { name: "low" expression: "z < 1" }
+quantity { name: "never" expression: "0" }
+quantity { name: "stood" latch { set: "tall" reset: "low" } }
+quantity { name: "fell" latch { set: "low" reset: "never" } }
+true_reward:)"}}));
+  const auto task = CompiledTask::FromFolder(folder_);
+  ASSERT_TRUE(task.ok()) << task.status();
+  auto a = Environment::Create(*task), b = Environment::Create(*task);
+  ASSERT_TRUE(a.ok() && b.ok());
+  const auto value = [&](const auto& environment, const std::string& name) {
+    const auto& names = (*task)->quantity_names();
+    return environment->quantity(std::find(names.begin(), names.end(), name) -
+                                 names.begin());
+  };
+  const float still[] = {0, 0, 0};
+  ASSERT_TRUE((*a)->Begin(3).ok());
+  int remembered = 0;
+  for (int i = 0; i < 300 && value(*a, "low") == 0; ++i) {
+    EXPECT_EQ(value(*a, "stood"), 1);
+    EXPECT_EQ(value(*a, "fell"), 0);
+    // another environment goes on with what this one remembers
+    ASSERT_TRUE((*b)->Restore((*a)->Save()).ok());
+    EXPECT_EQ(value(*b, "stood"), 1);
+    remembered += value(*a, "tall") == 0;
+    ASSERT_TRUE((*a)->Step(still).ok());
+  }
+  EXPECT_GT(remembered, 0);
+  ASSERT_EQ(value(*a, "low"), 1) << "nothing holds it up";
+  EXPECT_EQ(value(*a, "stood"), 0);
+  EXPECT_EQ(value(*a, "fell"), 1);
+  ASSERT_TRUE((*a)->BeginEpisode().ok());
+  EXPECT_EQ(value(*a, "low"), 0);
+  EXPECT_EQ(value(*a, "fell"), 0) << "an episode begins with nothing to remember";
+}
+
+TEST_F(TaskFolder, RefusesALatchOfWhatComesAfterIt) {
+  EXPECT_THAT(ErrorWith("true_reward:",
+                        "quantity { name: \"m\" latch { set: \"z\" reset: \"later\" } }\n"
+                        "quantity { name: \"later\" expression: \"1\" }\ntrue_reward:"),
+              HasSubstr("reset: unknown quantity \"later\" (known: z, "));
 }
 
 TEST_F(TaskFolder, ResumesExactlyWithSensors) {
