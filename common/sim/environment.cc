@@ -209,7 +209,9 @@ absl::Status Environment::Refresh() {
   for (size_t i = 0; i < sources.size(); ++i) {
     values_[i] = Quantity(sources[i], expression);
     if (sources[i].kind == QuantitySource::kExpression) ++expression;
-    if (sources[i].kind == QuantitySource::kLatch) d->userdata[sources[i].index] = values_[i];
+    if (sources[i].kind == QuantitySource::kLatch) {
+      d->userdata[sources[i].index] = values_[i];
+    }
     if (!std::isfinite(values_[i])) {
       return absl::OutOfRangeError(
           absl::StrCat("quantity \"", task_->quantity_names()[i], "\" is ",

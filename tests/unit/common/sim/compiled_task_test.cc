@@ -24,6 +24,13 @@ std::string Read(const std::string& path) {
   return std::string{std::istreambuf_iterator<char>(in), {}};
 }
 
+// The quantity of that name, as of the moment.
+double ValueOf(const Environment& environment, const std::string& name) {
+  const auto& names = environment.task().quantity_names();
+  return environment.quantity(std::find(names.begin(), names.end(), name) -
+                              names.begin());
+}
+
 // A task folder of its own for each test.
 class TaskFolder : public testing::Test {
  protected:
@@ -251,9 +258,7 @@ true_reward:)"}}));
   ASSERT_TRUE(environment.ok());
   ASSERT_TRUE((*environment)->Begin(7).ok());
   const auto value = [&](const std::string& name) {
-    const auto& names = (*task)->quantity_names();
-    return (*environment)
-        ->quantity(std::find(names.begin(), names.end(), name) - names.begin());
+    return ValueOf(**environment, name);
   };
   const float action[] = {0.5f, -2, 1};
   bool touched = false;
@@ -280,30 +285,25 @@ true_reward:)"}}));
   ASSERT_TRUE(task.ok()) << task.status();
   auto a = Environment::Create(*task), b = Environment::Create(*task);
   ASSERT_TRUE(a.ok() && b.ok());
-  const auto value = [&](const auto& environment, const std::string& name) {
-    const auto& names = (*task)->quantity_names();
-    return environment->quantity(std::find(names.begin(), names.end(), name) -
-                                 names.begin());
-  };
   const float still[] = {0, 0, 0};
   ASSERT_TRUE((*a)->Begin(3).ok());
   int remembered = 0;
-  for (int i = 0; i < 300 && value(*a, "low") == 0; ++i) {
-    EXPECT_EQ(value(*a, "stood"), 1);
-    EXPECT_EQ(value(*a, "fell"), 0);
+  for (int i = 0; i < 300 && ValueOf(**a, "low") == 0; ++i) {
+    EXPECT_EQ(ValueOf(**a, "stood"), 1);
+    EXPECT_EQ(ValueOf(**a, "fell"), 0);
     // another environment goes on with what this one remembers
     ASSERT_TRUE((*b)->Restore((*a)->Save()).ok());
-    EXPECT_EQ(value(*b, "stood"), 1);
-    remembered += value(*a, "tall") == 0;
+    EXPECT_EQ(ValueOf(**b, "stood"), 1);
+    remembered += ValueOf(**a, "tall") == 0;
     ASSERT_TRUE((*a)->Step(still).ok());
   }
   EXPECT_GT(remembered, 0);
-  ASSERT_EQ(value(*a, "low"), 1) << "nothing holds it up";
-  EXPECT_EQ(value(*a, "stood"), 0);
-  EXPECT_EQ(value(*a, "fell"), 1);
+  ASSERT_EQ(ValueOf(**a, "low"), 1) << "nothing holds it up";
+  EXPECT_EQ(ValueOf(**a, "stood"), 0);
+  EXPECT_EQ(ValueOf(**a, "fell"), 1);
   ASSERT_TRUE((*a)->BeginEpisode().ok());
-  EXPECT_EQ(value(*a, "low"), 0);
-  EXPECT_EQ(value(*a, "fell"), 0) << "an episode begins with nothing to remember";
+  EXPECT_EQ(ValueOf(**a, "low"), 0);
+  EXPECT_EQ(ValueOf(**a, "fell"), 0) << "an episode begins with nothing to remember";
 }
 
 TEST_F(TaskFolder, RefusesALatchOfWhatComesAfterIt) {
