@@ -7,7 +7,9 @@
 namespace backflip::learn {
 
 // One thread inside each operation: networks this small are slower on several.
-// Call it once before the first learner or ensemble.
+// Call it once before the first learner or ensemble. At most one thread of a
+// process may use learners and ensembles at a time: with Debian's serial OpenBLAS
+// two at once were seen to change each other's results.
 void SetUpTorch();
 
 struct Blas {

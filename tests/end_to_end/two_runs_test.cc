@@ -42,11 +42,11 @@ TEST(TwoRuns, ShareWorkersWhichGoOverToTheOtherWhenOneEnds) {
                                 Program::kSecondTrainer, Program::kTeacher}) {
     ASSERT_TRUE(stack.StartProgram(program).ok());
   }
-  for (const auto& run : {*brief, *lengthy}) {
-    const auto claimed = stack.Await(run.id(), [](const v1::Run& run) { return run.state() == v1::RUNNING; });
-    ASSERT_TRUE(claimed.ok()) << claimed.status();
-  }
-  // from here on both want steps
+  // a claimed run wants steps only once its learner has said so
+  const auto wanting = stack.Await(lengthy->id(), [&](const v1::Run&) {
+    return stack.Sql("SELECT count(*) FROM claims WHERE role = 'learner' AND wanted_steps > 0") == "2";
+  });
+  ASSERT_TRUE(wanting.ok()) << wanting.status();
   for (const Program program : {Program::kWorker, Program::kSecondWorker}) {
     ASSERT_TRUE(stack.StartProgram(program).ok());
   }

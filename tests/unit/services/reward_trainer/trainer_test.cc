@@ -338,12 +338,13 @@ TEST(Reliability, IsReportedOnceThereAreTwoLabelers) {
 TEST(Reliability, IsNotLearnedOfASingleLabelerNorWhereTurnedOff) {
   v1::Run off = SmallRun();
   off.mutable_spec()->mutable_quality()->set_learn_reliability(false);
+  const auto undisturbed = UndisturbedRewards(2);
   for (const bool single : {true, false}) {
     FakeBroker broker(single ? SmallRun() : off);
     if (!single) broker.SetLabelers({1, 2});
     AddBatches(&broker, 2);
     const auto trainer = Start(broker);
-    EXPECT_EQ(broker.AwaitReward(2), UndisturbedRewards(2));
+    EXPECT_EQ(broker.AwaitReward(2), undisturbed);
     EXPECT_THAT(broker.Reliabilities(), IsEmpty());
   }
 }
