@@ -346,8 +346,7 @@ absl::Status PrivatePostgres::EndServer() {
   // "fast": sessions are ended, what they did not commit is rolled back
   if (Serves(pid_)) kill(pid_, SIGINT);
   const absl::Time give_up = absl::Now() + absl::Minutes(1);
-  // an adopted server is no child of ours, and cannot be waited for
-  while (waitpid(pid_, nullptr, WNOHANG) != pid_ && Serves(pid_)) {
+  while (Serves(pid_)) {
     if (absl::Now() > give_up) {
       return absl::DeadlineExceededError(absl::StrCat(
           "PostgreSQL, process ", pid_, ", does not end; see ", data_,
@@ -355,6 +354,8 @@ absl::Status PrivatePostgres::EndServer() {
     }
     absl::SleepFor(absl::Milliseconds(20));
   }
+  // its remains; an adopted server is no child of ours and leaves none
+  waitpid(pid_, nullptr, 0);
   pid_ = 0;
   return absl::OkStatus();
 }
