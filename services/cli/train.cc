@@ -82,6 +82,11 @@ absl::StatusOr<v1::Run> ContinueRun(const TrainOptions& options,
         "run ", run.id(), " is finished. Say how much further it should go: "
         "--labels +N, --steps +N, or both"));
   }
+  // before the run changes; a broker elsewhere has labelers of its own
+  if (options.broker.empty()) {
+    RETURN_IF_ERROR(CheckTeacher(options.teacher, run.spec(), run.task()));
+    RETURN_IF_ERROR(CheckOverlap(options.teacher, options.human, run.spec()));
+  }
   // of a launcher that was killed
   if (!Ended(run.state())) RETURN_IF_ERROR(broker.Cancel(run.id(), true).status());
   return broker.Continue(run.id(), static_cast<int32_t>(labels), steps);
@@ -412,8 +417,6 @@ absl::Status Train(const TrainOptions& options,
   const absl::Time training = absl::Now();
   const int64_t steps_before = run->steps();
   if (stack != nullptr) {
-    RETURN_IF_ERROR(
-        CheckTeacher(options.teacher, run->spec(), run->task()));
     const int cores = std::max(1u, std::thread::hardware_concurrency());
     RETURN_IF_ERROR(stack->Serve({.run_id = id,
                   .threads = options.workers > 0 ? options.workers : cores,

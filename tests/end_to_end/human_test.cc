@@ -100,6 +100,11 @@ TEST_F(Human, GoesOnAskingAfterItWasStopped) {
   const int64_t labels = Labels(), steps = Steps();
   EXPECT_LT(labels, 12);
 
+  // refused before the run is touched
+  const auto refused = launcher_->Run({"train", "--continue", "--labels=+4", "--teacher=wizard"});
+  EXPECT_THAT(refused.status().message(), HasSubstr("--teacher is 'wizard'"));
+  EXPECT_EQ(launcher_->Sql("SELECT state, asking_stopped FROM runs WHERE id = 1"), "FINISHED|t");
+
   person = Start({"train", "--human", "--continue", "--labels=+4"});
   ASSERT_TRUE(person.ok()) << person.status();
   const auto more = person->AnswerUntil([&] { return launcher_->Ended(); });
