@@ -184,12 +184,7 @@ absl::StatusOr<std::shared_ptr<const CompiledTask>> CompiledTask::Compile(
                                  "; the model has ", task->model_->nu,
                                  " actuators"));
   }
-  if (!task->task_.reset().keyframe().empty()) {
-    ASSIGN_OR_RETURN(task->keyframe_,
-                     Find(task->model(), mjOBJ_KEY,
-                          task->task_.reset().keyframe(), at.Nested("reset"),
-                          "keyframe"));
-  }
+  RETURN_IF_ERROR(task->ResolveReset(at.Nested("reset")));
   RETURN_IF_ERROR(task->ResolveQuantities(at));
   RETURN_IF_ERROR(task->ResolveObservation(at));
   RETURN_IF_ERROR(task->ResolveCamera(at));
@@ -199,6 +194,38 @@ absl::StatusOr<std::shared_ptr<const CompiledTask>> CompiledTask::Compile(
   }
   task->Hash(message);
   return task;
+}
+
+absl::Status CompiledTask::ResolveReset(const Located& at) {
+  const v1::Reset& reset = task_.reset();
+  if (!reset.keyframe().empty()) {
+    ASSIGN_OR_RETURN(keyframe_, Find(model(), mjOBJ_KEY, reset.keyframe(), at,
+                                     "keyframe"));
+  }
+  const Located starts = at.Nested("exploring_starts");
+  for (int i = 0; i < reset.exploring_starts().joint_size(); ++i) {
+    const v1::JointStart& start = reset.exploring_starts().joint(i);
+    const Located here = starts.Nested("joint", i);
+    ASSIGN_OR_RETURN(const int joint,
+                     FindScalarJoint(model(), start.name(), here, "name"));
+    StartingJoint& to = exploring_joints_.emplace_back();
+    to.qpos = model()->jnt_qposadr[joint];
+    to.qvel = model()->jnt_dofadr[joint];
+    if (start.has_position()) {
+      to.position = {start.position().from(), start.position().to()};
+      const mjtNum* range = model()->jnt_range + 2 * joint;
+      if (model()->jnt_limited[joint] &&
+          (to.position->from < range[0] || to.position->to > range[1])) {
+        return here.Error("position",
+                          absl::StrCat("the joint's limits are ", range[0],
+                                       " and ", range[1]));
+      }
+    }
+    if (start.has_velocity()) {
+      to.velocity = {start.velocity().from(), start.velocity().to()};
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CompiledTask::ResolveQuantities(const Located& at) {

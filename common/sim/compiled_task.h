@@ -4,6 +4,7 @@
 #define BACKFLIP_COMMON_SIM_COMPILED_TASK_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,15 @@ struct ObservationTerm {
   double clip;  // infinite: none
 };
 
+// A joint of an exploring start. Equal bounds: not drawn, but set.
+struct StartingJoint {
+  struct Drawn {
+    double from, to;
+  };
+  int qpos, qvel;  // indices
+  std::optional<Drawn> position, velocity;
+};
+
 // Immutable, hence safe to share among threads.
 class CompiledTask {
  public:
@@ -115,11 +125,15 @@ class CompiledTask {
   int tracked_body() const { return tracked_body_; }
   // -1: the model's own pose.
   int keyframe() const { return keyframe_; }
+  const std::vector<StartingJoint>& exploring_joints() const {
+    return exploring_joints_;
+  }
 
  private:
   CompiledTask() = default;
   static absl::StatusOr<std::shared_ptr<const CompiledTask>> Compile(
       Bundle bundle, const std::string& shown_file);
+  absl::Status ResolveReset(const Located& at);
   absl::Status ResolveQuantities(const Located& at);
   absl::Status ResolveObservation(const Located& at);
   absl::Status ResolveCamera(const Located& at);
@@ -137,6 +151,7 @@ class CompiledTask {
   int state_size_ = 0;
   int tracked_body_ = 1;
   int keyframe_ = -1;
+  std::vector<StartingJoint> exploring_joints_;
 };
 
 }  // namespace backflip::sim

@@ -85,13 +85,13 @@ void Environment::DrawUniforms(absl::Span<float> uniforms) {
   for (float& value : uniforms) value = static_cast<float>(DrawUniform(1));
 }
 
-absl::Status Environment::Begin(uint64_t seed) {
+absl::Status Environment::Begin(uint64_t seed, Purpose purpose) {
   rng_seed_ = seed;
   rng_counter_ = 0;
-  return BeginEpisode();
+  return BeginEpisode(purpose);
 }
 
-absl::Status Environment::BeginEpisode() {
+absl::Status Environment::BeginEpisode(Purpose purpose) {
   if (task_->keyframe() >= 0) {
     mj_resetDataKeyframe(model_, data_.get(), task_->keyframe());
   } else {
@@ -106,6 +106,19 @@ absl::Status Environment::BeginEpisode() {
     data_->qvel[i] += DrawUniform(reset.qvel_noise());
   }
   mj_normalizeQuat(model_, data_->qpos);
+  // no draw where there are none: those tasks' episodes stay what they were
+  const double share = reset.exploring_starts().share();
+  if (purpose == Purpose::kTraining && share > 0 &&
+      base::UnitInterval(Draw()) < share) {
+    const auto draw = [this](const StartingJoint::Drawn& interval) {
+      return interval.from +
+             (interval.to - interval.from) * base::UnitInterval(Draw());
+    };
+    for (const StartingJoint& joint : task_->exploring_joints()) {
+      if (joint.position) data_->qpos[joint.qpos] = draw(*joint.position);
+      if (joint.velocity) data_->qvel[joint.qvel] = draw(*joint.velocity);
+    }
+  }
   DrawNormals(absl::MakeSpan(noise_));
   episode_step_ = 0;
   diverged_ = false;

@@ -37,11 +37,13 @@ class Environment {
 
   const CompiledTask& task() const { return *task_; }
 
+  // Training begins a share of its episodes at the task's exploring starts.
+  enum class Purpose { kTraining, kEvaluation };
   // Starts the generator at `seed`, and an episode.
-  absl::Status Begin(uint64_t seed);
-  // Starts the next episode with the generator as it stands. Draws the reset
-  // noise and the exploration noise's first value.
-  absl::Status BeginEpisode();
+  absl::Status Begin(uint64_t seed, Purpose purpose);
+  // Starts the next episode with the generator as it stands. Draws the start,
+  // the reset noise and the exploration noise's first value.
+  absl::Status BeginEpisode(Purpose purpose);
   // InvalidArgument when the state is of another task. Metrics begin anew.
   absl::Status Restore(const EnvironmentState& state);
   EnvironmentState Save() const;

@@ -163,7 +163,7 @@ std::string TaskText(const mjModel* m, const std::string& model_file,
 
 absl::Status Try(std::shared_ptr<const CompiledTask> task) {
   ASSIGN_OR_RETURN(const auto environment, Environment::Create(task));
-  RETURN_IF_ERROR(environment->Begin(1));
+  RETURN_IF_ERROR(environment->Begin(1, Environment::Purpose::kEvaluation));
   std::vector<float> action(task->action_size());
   for (int i = 0; i < kTrialSteps; ++i) {
     environment->DrawUniforms(absl::MakeSpan(action));

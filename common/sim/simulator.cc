@@ -176,15 +176,16 @@ absl::Status Simulator::Simulate(const Ticket& ticket, int index,
   recording.states.resize(static_cast<size_t>(steps) * state_size);
   recording.last_state.resize(state_size);
 
+  const auto purpose = ticket.evaluation ? Environment::Purpose::kEvaluation
+                                         : Environment::Purpose::kTraining;
   const EnvironmentStart& start = ticket.environments[index];
   if (start.state.has_value()) {
     RETURN_IF_ERROR(environment->Restore(*start.state));
   } else {
-    RETURN_IF_ERROR(environment->Begin(start.reset_seed));
+    RETURN_IF_ERROR(environment->Begin(start.reset_seed, purpose));
   }
 
   Truth::Episode episode;
-  bool from_reset = environment->episode_step() == 0;
   std::vector<float> normals(action_size);
   for (int t = 0; t < steps; ++t) {
     if (t % kStepsBetweenChecks == 0 && stopping_) {
@@ -217,7 +218,6 @@ absl::Status Simulator::Simulate(const Ticket& ticket, int index,
     if (!ended && !last) continue;
     environment->Observe(out.last_observation.data());
     environment->RecordState(recording.last_state.data());
-    episode.complete = ended && from_reset;
     episode.metrics = environment->Metrics();
     truth.episodes.push_back(std::move(episode));
     if (!ended) continue;
@@ -228,8 +228,7 @@ absl::Status Simulator::Simulate(const Ticket& ticket, int index,
     recording.end_states.insert(recording.end_states.end(),
                                 recording.last_state.begin(),
                                 recording.last_state.end());
-    RETURN_IF_ERROR(environment->BeginEpisode());
-    from_reset = true;
+    RETURN_IF_ERROR(environment->BeginEpisode(purpose));
     episode = Truth::Episode{};
     episode.first_step = t + 1;
   }

@@ -61,7 +61,6 @@ struct Truth {
   struct Episode {
     int32_t first_step = 0;  // within the ticket
     int32_t steps = 0;
-    bool complete = false;  // from its reset to its end
     double true_return = 0;
     std::vector<double> metrics;  // in the task's order
   };

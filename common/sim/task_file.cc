@@ -118,6 +118,24 @@ absl::Status TaskFile::Check() const {
       in_range(reset, "qpos_noise", task_.reset().qpos_noise(), 0, 100));
   RETURN_IF_ERROR(
       in_range(reset, "qvel_noise", task_.reset().qvel_noise(), 0, 100));
+  const v1::ExploringStarts& exploring = task_.reset().exploring_starts();
+  const Located starts = reset.Nested("exploring_starts");
+  RETURN_IF_ERROR(in_range(starts, "share", exploring.share(), 0, 1));
+  if (exploring.share() > 0 && exploring.joint().empty()) {
+    return starts.Error("share", "no joint says where these episodes begin");
+  }
+  for (int i = 0; i < exploring.joint_size(); ++i) {
+    const Located joint = starts.Nested("joint", i);
+    for (const auto& [field, interval] :
+         {std::pair("position", exploring.joint(i).position()),
+          std::pair("velocity", exploring.joint(i).velocity())}) {
+      if (!(interval.from() >= -1e4 && interval.from() <= interval.to() &&
+            interval.to() <= 1e4)) {
+        return joint.Error(field, "`from` must be at most `to`, and both "
+                                  "-10000 to 10000");
+      }
+    }
+  }
   // clips
   const Located clip = at.Nested("clip");
   RETURN_IF_ERROR(in_range(clip, "steps", task_.clip().steps(), 1,

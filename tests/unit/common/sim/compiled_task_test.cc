@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
+using enum Environment::Purpose;
 
 std::string Read(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -256,7 +257,7 @@ true_reward:)"}}));
   ASSERT_TRUE(task.ok()) << task.status();
   auto environment = Environment::Create(*task);
   ASSERT_TRUE(environment.ok());
-  ASSERT_TRUE((*environment)->Begin(7).ok());
+  ASSERT_TRUE((*environment)->Begin(7, kEvaluation).ok());
   const auto value = [&](const std::string& name) {
     return ValueOf(**environment, name);
   };
@@ -286,7 +287,7 @@ true_reward:)"}}));
   auto a = Environment::Create(*task), b = Environment::Create(*task);
   ASSERT_TRUE(a.ok() && b.ok());
   const float still[] = {0, 0, 0};
-  ASSERT_TRUE((*a)->Begin(3).ok());
+  ASSERT_TRUE((*a)->Begin(3, kEvaluation).ok());
   int remembered = 0;
   for (int i = 0; i < 300 && ValueOf(**a, "low") == 0; ++i) {
     EXPECT_EQ(ValueOf(**a, "stood"), 1);
@@ -301,9 +302,52 @@ true_reward:)"}}));
   ASSERT_EQ(ValueOf(**a, "low"), 1) << "nothing holds it up";
   EXPECT_EQ(ValueOf(**a, "stood"), 0);
   EXPECT_EQ(ValueOf(**a, "fell"), 1);
-  ASSERT_TRUE((*a)->BeginEpisode().ok());
+  ASSERT_TRUE((*a)->BeginEpisode(kEvaluation).ok());
   EXPECT_EQ(ValueOf(**a, "low"), 0);
   EXPECT_EQ(ValueOf(**a, "fell"), 0) << "an episode begins with nothing to remember";
+}
+
+TEST_F(TaskFolder, BeginsAShareOfTheTrainingElsewhere) {
+  const auto task = CompiledTask::FromFolder(folder_);
+  ASSERT_TRUE(task.ok()) << task.status();
+  const auto environment = Environment::Create(*task);
+  ASSERT_TRUE(environment.ok());
+  const auto inverted = [&](int episodes, Environment::Purpose purpose) {
+    int count = 0;
+    EXPECT_TRUE((*environment)->Begin(1, purpose).ok());
+    for (int i = 0; i < episodes; ++i) {
+      if (ValueOf(**environment, "inverted") != 0) {
+        ++count;
+        EXPECT_GE(ValueOf(**environment, "z"), 1.45);
+        EXPECT_LE(ValueOf(**environment, "z"), 1.85);
+        EXPECT_GE(ValueOf(**environment, "w"), 2);
+        EXPECT_EQ(ValueOf(**environment, "over"), 1);
+      } else {
+        EXPECT_NEAR(ValueOf(**environment, "z"), 1.25, 0.006);
+        EXPECT_NEAR(ValueOf(**environment, "w"), 0, 0.006);
+      }
+      EXPECT_TRUE((*environment)->BeginEpisode(purpose).ok());
+    }
+    return count;
+  };
+  // -4.2 and -2.1 rad are both beyond what `inverted` asks for
+  EXPECT_NEAR(inverted(1000, kTraining), 250, 60);
+  EXPECT_EQ(inverted(200, kEvaluation), 0);
+}
+
+TEST_F(TaskFolder, RefusesExploringStartsThatCannotBe) {
+  EXPECT_THAT(ErrorWith("share: 0.25", "share: 2"),
+              HasSubstr("share: is 2; must be 0 to 1"));
+  EXPECT_THAT(ErrorWith("\"leg_joint\" position { from: -2", "\"leg_joint\" position { from: -3"),
+              HasSubstr("position: the joint's limits are -2.6"));
+  EXPECT_THAT(ErrorWith("\"leg_joint\" position { from: -2", "\"leg_joint\" position { from: 2"),
+              HasSubstr("position: `from` must be at most `to`"));
+  EXPECT_THAT(ErrorWith("\"rootx\" velocity", "\"rotx\" velocity"),
+              HasSubstr("the model has no joint \"rotx\" (named ones: rootx"));
+  const size_t begin = task_.find("reset {"), end = task_.find("clip {");
+  EXPECT_THAT(ErrorWith(task_.substr(begin, end - begin),
+                        "reset { exploring_starts { share: 0.5 } }\n"),
+              HasSubstr("share: no joint says where these episodes begin"));
 }
 
 TEST_F(TaskFolder, RefusesALatchOfWhatComesAfterIt) {
@@ -330,7 +374,7 @@ TEST_F(TaskFolder, ResumesExactlyWithSensors) {
   ASSERT_TRUE(task.ok()) << task.status();
   auto a = Environment::Create(*task), b = Environment::Create(*task);
   ASSERT_TRUE(a.ok() && b.ok());
-  ASSERT_TRUE((*a)->Begin(3).ok());
+  ASSERT_TRUE((*a)->Begin(3, kEvaluation).ok());
   const float action[] = {0.3f, 0.9f, -0.4f};
   for (int i = 0; i < 40; ++i) ASSERT_TRUE((*a)->Step(action).ok());
   ASSERT_TRUE((*b)->Restore((*a)->Save()).ok());
