@@ -67,7 +67,7 @@ class TaskFolder : public testing::Test {
 TEST_F(TaskFolder, LoadsTheHopper) {
   const auto task = CompiledTask::FromFolder(folder_);
   ASSERT_TRUE(task.ok()) << task.status();
-  EXPECT_EQ((*task)->observation_size(), 16);
+  EXPECT_EQ((*task)->observation_size(), 17);
   EXPECT_EQ((*task)->action_size(), 3);
   EXPECT_DOUBLE_EQ((*task)->step_seconds(), 0.008);
   EXPECT_EQ((*task)->metric_names(),
