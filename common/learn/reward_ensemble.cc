@@ -179,6 +179,7 @@ struct RewardEnsemble::Impl {
   // those without any their prior.
   void UpdateReliabilities();
   void StartReliabilities();
+  std::map<int, double> RelativeReliabilities() const;
   Reliability ReliabilityOf(int labeler,
                             const std::vector<double>& answers) const;
 
@@ -261,13 +262,13 @@ torch::Tensor RewardEnsemble::Impl::Losses(
   // the floor keeps the logarithm finite when no answer is random
   torch::Tensor left = torch::sigmoid(differences) * (1 - noise) + noise / 2;
   if (!reliabilities.empty()) {
-    std::vector<float> means;
-    means.reserve(rows.size());
+    const std::map<int, double> relative = RelativeReliabilities();
+    std::vector<float> of_rows;
+    of_rows.reserve(rows.size());
     for (const int64_t row : rows) {
-      means.push_back(
-          static_cast<float>(reliabilities.at(labelers[row]).mean));
+      of_rows.push_back(static_cast<float>(relative.at(labelers[row])));
     }
-    const torch::Tensor eta = ToTorch(means, differences.sizes().vec());
+    const torch::Tensor eta = ToTorch(of_rows, differences.sizes().vec());
     left = eta * left + (1 - eta) * (1 - left);
   }
   left = left.clamp(1e-7, 1 - 1e-7);
@@ -363,6 +364,17 @@ void RewardEnsemble::Impl::StartReliabilities() {
       reliabilities[labeler] = ReliabilityOf(labeler, {});
     }
   }
+}
+
+std::map<int, double> RewardEnsemble::Impl::RelativeReliabilities() const {
+  double best = 0;
+  for (const auto& [labeler, of] : reliabilities) best = std::max(best, of.mean);
+  const double scale = best > 0.5 ? 2 * best - 1 : 1;
+  std::map<int, double> relative;
+  for (const auto& [labeler, of] : reliabilities) {
+    relative[labeler] = 0.5 + 0.5 * std::max(-1.0, (2 * of.mean - 1) / scale);
+  }
+  return relative;
 }
 
 void RewardEnsemble::Impl::UpdateReliabilities() {

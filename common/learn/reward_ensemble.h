@@ -14,8 +14,14 @@
 // Reliability of labelers (Crowd-BT: Chen, Bennett, Collins-Thompson, Horvitz
 // 2013, "Pairwise ranking aggregation in a crowdsourced setting"): labeler k
 // answers what they see with probability η_k, its reverse otherwise, so that
-// P′ = η_k · P + (1 − η_k) · (1 − P) takes the place of P in the loss. η near ½
-// takes a labeler's labels out of it; η under ½ turns them around.
+// P′ = η′_k · P + (1 − η′_k) · (1 − P) takes the place of P in the loss. η′ near ½
+// takes a labeler's labels out of it; η′ under ½ turns them around.
+//
+// η′ is η relative to the best labeler's: 2 η′_k − 1 = (2 η_k − 1) / (2 max η − 1),
+// at least −1. Where even the best labeler answers against the networks, these
+// are wrong more often than the labeler: with η itself the loss would explain
+// away just those answers from which there is most to learn (what is rare, such
+// as a first landing). Lapses of good labelers are n's.
 //
 // η_k is shared by the members and learned in turns with them. Between updates
 // of the networks it becomes the mean of its posterior,

@@ -68,13 +68,15 @@ std::vector<Label> CrowdOf(uint64_t seed, int labels, bool faulty) {
   return crowd;
 }
 
-std::unique_ptr<RewardEnsemble> Make(uint64_t seed, bool learn_reliability) {
+std::unique_ptr<RewardEnsemble> Make(uint64_t seed, bool learn_reliability,
+                                     double held_out = 0.36787944117144233) {
   SetUpTorch();
   RewardEnsembleConfig config;
   config.hidden = {32, 32};
   config.minibatch = 32;
   config.learning_rate = 3e-3;
   config.learn_reliability = learn_reliability;
+  config.held_out = held_out;
   config.seed = seed;
   auto ensemble = RewardEnsemble::Create(config, kObservations, kActions);
   EXPECT_TRUE(ensemble.ok()) << ensemble.status();
@@ -177,6 +179,19 @@ TEST(Reliability, ChangesNothingForASingleLabeler) {
   }
   EXPECT_TRUE(with->Reliabilities().empty());
   EXPECT_EQ(with->SaveState().Encode(), without->SaveState().Encode());
+}
+
+TEST(Reliability, BelievesLabelersWhoAreEquallyGoodAsOne) {
+  // nothing held out: all stay at the prior's mean, 0.8
+  auto with = Make(1, true, 0), without = Make(1, false, 0);
+  for (RewardEnsemble* ensemble : {with.get(), without.get()}) {
+    Fit(CrowdOf(1, 60, false), ensemble);
+  }
+  EXPECT_NEAR(ByLabeler(*with)[1].mean, 0.8, 1e-3);
+  for (const auto& [labeler, r] : ByLabeler(*with)) {
+    EXPECT_EQ(r.mean, ByLabeler(*with)[1].mean);
+  }
+  EXPECT_EQ(with->ToSnapshot().Encode(), without->ToSnapshot().Encode());
 }
 
 TEST(Reliability, StartsAtThePriorThatGoldMade) {
