@@ -12,6 +12,8 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "services/cli/links.h"
 #include "services/cli/train.h"
 
@@ -55,8 +57,16 @@ TEST_F(PagesAddressTest, TakesAFreePortWhereTheUsualOneIsTaken) {
   taken.sin_family = AF_INET;
   taken.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   taken.sin_port = htons(7480);
-  // either we hold it, or somebody else does
-  if (bind(fd, reinterpret_cast<sockaddr*>(&taken), sizeof(taken)) == 0) listen(fd, 1);
+  // Either we hold it, or somebody else does and goes on: connections that ended a
+  // moment ago do not hold it, nor do other tests for long.
+  const int reuse = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
+  const absl::Time give_up = absl::Now() + absl::Seconds(5);
+  bool held = false;
+  while (!held && absl::Now() < give_up) {
+    held = bind(fd, reinterpret_cast<sockaddr*>(&taken), sizeof(taken)) == 0 && listen(fd, 1) == 0;
+    if (!held) absl::SleepFor(absl::Milliseconds(20));
+  }
   const auto address = ChoosePagesAddress({});
   ASSERT_TRUE(address.ok()) << address.status();
   EXPECT_NE(address->listen, "127.0.0.1:7480");
