@@ -179,6 +179,7 @@ struct RewardEnsemble::Impl {
   // those without any their prior.
   void UpdateReliabilities();
   void StartReliabilities();
+  // η′ of each labeler.
   std::map<int, double> RelativeReliabilities() const;
   Reliability ReliabilityOf(int labeler,
                             const std::vector<double>& answers) const;

@@ -208,22 +208,16 @@ absl::Status CompiledTask::ResolveReset(const Located& at) {
     const Located here = starts.Nested("joint", i);
     ASSIGN_OR_RETURN(const int joint,
                      FindScalarJoint(model(), start.name(), here, "name"));
-    StartingJoint& to = exploring_joints_.emplace_back();
-    to.qpos = model()->jnt_qposadr[joint];
-    to.qvel = model()->jnt_dofadr[joint];
-    if (start.has_position()) {
-      to.position = {start.position().from(), start.position().to()};
-      const mjtNum* range = model()->jnt_range + 2 * joint;
-      if (model()->jnt_limited[joint] &&
-          (to.position->from < range[0] || to.position->to > range[1])) {
-        return here.Error("position",
-                          absl::StrCat("the joint's limits are ", range[0],
-                                       " and ", range[1]));
-      }
+    const mjtNum* range = model()->jnt_range + 2 * joint;
+    if (start.has_position() && model()->jnt_limited[joint] &&
+        (start.position().from() < range[0] ||
+         start.position().to() > range[1])) {
+      return here.Error("position",
+                        absl::StrCat("the joint's limits are ", range[0],
+                                     " and ", range[1]));
     }
-    if (start.has_velocity()) {
-      to.velocity = {start.velocity().from(), start.velocity().to()};
-    }
+    exploring_joints_.push_back(
+        {model()->jnt_qposadr[joint], model()->jnt_dofadr[joint]});
   }
   return absl::OkStatus();
 }

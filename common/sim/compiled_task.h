@@ -4,7 +4,6 @@
 #define BACKFLIP_COMMON_SIM_COMPILED_TASK_H_
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,13 +61,9 @@ struct ObservationTerm {
   double clip;  // infinite: none
 };
 
-// A joint of an exploring start. Equal bounds: not drawn, but set.
-struct StartingJoint {
-  struct Drawn {
-    double from, to;
-  };
-  int qpos, qvel;  // indices
-  std::optional<Drawn> position, velocity;
+// Where a joint's numbers are.
+struct JointIndex {
+  int qpos, qvel;
 };
 
 // Immutable, hence safe to share among threads.
@@ -125,7 +120,8 @@ class CompiledTask {
   int tracked_body() const { return tracked_body_; }
   // -1: the model's own pose.
   int keyframe() const { return keyframe_; }
-  const std::vector<StartingJoint>& exploring_joints() const {
+  // Of reset.exploring_starts.joint, in its order.
+  const std::vector<JointIndex>& exploring_joints() const {
     return exploring_joints_;
   }
 
@@ -151,7 +147,7 @@ class CompiledTask {
   int state_size_ = 0;
   int tracked_body_ = 1;
   int keyframe_ = -1;
-  std::vector<StartingJoint> exploring_joints_;
+  std::vector<JointIndex> exploring_joints_;
 };
 
 }  // namespace backflip::sim

@@ -107,16 +107,18 @@ absl::Status Environment::BeginEpisode(Purpose purpose) {
   }
   mj_normalizeQuat(model_, data_->qpos);
   // no draw where there are none: those tasks' episodes stay what they were
-  const double share = reset.exploring_starts().share();
-  if (purpose == Purpose::kTraining && share > 0 &&
-      base::UnitInterval(Draw()) < share) {
-    const auto draw = [this](const StartingJoint::Drawn& interval) {
-      return interval.from +
-             (interval.to - interval.from) * base::UnitInterval(Draw());
+  const v1::ExploringStarts& starts = reset.exploring_starts();
+  if (purpose == Purpose::kTraining && starts.share() > 0 &&
+      base::UnitInterval(Draw()) < starts.share()) {
+    const auto draw = [this](const v1::Interval& interval) {
+      return interval.from() +
+             (interval.to() - interval.from()) * base::UnitInterval(Draw());
     };
-    for (const StartingJoint& joint : task_->exploring_joints()) {
-      if (joint.position) data_->qpos[joint.qpos] = draw(*joint.position);
-      if (joint.velocity) data_->qvel[joint.qvel] = draw(*joint.velocity);
+    for (int i = 0; i < starts.joint_size(); ++i) {
+      const v1::JointStart& start = starts.joint(i);
+      const auto [qpos, qvel] = task_->exploring_joints()[i];
+      if (start.has_position()) data_->qpos[qpos] = draw(start.position());
+      if (start.has_velocity()) data_->qvel[qvel] = draw(start.velocity());
     }
   }
   DrawNormals(absl::MakeSpan(noise_));

@@ -69,7 +69,7 @@ std::vector<Label> CrowdOf(uint64_t seed, int labels, bool faulty) {
 }
 
 std::unique_ptr<RewardEnsemble> Make(uint64_t seed, bool learn_reliability,
-                                     double held_out = 0.36787944117144233) {
+                                     double held_out = RewardEnsembleConfig().held_out) {
   SetUpTorch();
   RewardEnsembleConfig config;
   config.hidden = {32, 32};
