@@ -7,9 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/log.h"
-#include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/protocol.h"
+#include "services/policy_learner/seeds.h"
 
 namespace backflip::learner {
 namespace {
@@ -22,9 +22,6 @@ constexpr int kMostThreads = 4096;
 // A worker whose heart beats but that keeps a ticket so long is stuck.
 constexpr absl::Duration kStuckAfter = absl::Minutes(2);
 constexpr std::chrono::milliseconds kStopCheck(100);
-
-// What seeds are keyed by, after the run's own.
-enum SeedPurpose : uint64_t { kEnvironmentSeed = 1, kClipSeed = 2 };
 
 int64_t StepBytes(const v1::TaskInfo& task) {
   // observations, actions, log-probability, true reward
@@ -140,8 +137,7 @@ void Collector::MaybeStartBatch() {
     for (int e = first; e < last; ++e) {
       v1::EnvironmentStart* start = ticket->add_environments();
       if (states_.empty()) {
-        start->set_reset_seed(base::SeedOf(
-            {spec_.seed(), kEnvironmentSeed, static_cast<uint64_t>(e)}));
+        start->set_reset_seed(SeedOf(spec_, Draws::kEnvironment, e));
       } else {
         *start->mutable_state() = states_[e];
       }
@@ -151,9 +147,7 @@ void Collector::MaybeStartBatch() {
       const int64_t clips = spec_.collection().clips_per_batch();
       ticket->set_clips(static_cast<int>(clips * last / environments -
                                          clips * first / environments));
-      ticket->set_clip_seed(base::SeedOf(
-          {spec_.seed(), kClipSeed, static_cast<uint64_t>(batch_),
-           static_cast<uint64_t>(index)}));
+      ticket->set_clip_seed(SeedOf(spec_, Draws::kClips, batch_, index));
     }
     messages.push_back(std::move(message));
   }

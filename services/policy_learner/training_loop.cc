@@ -9,10 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/log.h"
-#include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "common/nn/snapshot.h"
 #include "services/policy_learner/batch.h"
+#include "services/policy_learner/seeds.h"
 
 namespace backflip::learner {
 namespace {
@@ -27,15 +27,10 @@ constexpr size_t kMostStateBytes = 2 << 20;
 // Weight of the newest iteration in steps_per_second.
 constexpr double kSmoothing = 0.2;
 
-// What seeds are keyed by, after the run's own; 1 and 2 are the collector's.
-enum SeedPurpose : uint64_t { kPpoSeed = 3, kEvaluationSeed = 4, kFinalSeed = 5 };
-
-std::vector<uint64_t> EpisodeSeeds(uint64_t seed, SeedPurpose purpose,
+std::vector<uint64_t> EpisodeSeeds(const v1::RunSpec& spec, Draws draws,
                                    int episodes) {
   std::vector<uint64_t> seeds;
-  for (int i = 0; i < episodes; ++i) {
-    seeds.push_back(base::SeedOf({seed, purpose, static_cast<uint64_t>(i)}));
-  }
+  for (int i = 0; i < episodes; ++i) seeds.push_back(SeedOf(spec, draws, i));
   return seeds;
 }
 
@@ -75,7 +70,7 @@ learn::PpoConfig PpoConfigOf(const v1::RunSpec& spec, int64_t batches) {
   config.noise_correlation = spec.collection().noise_correlation();
   config.centre_rewards = ppo.centre_rewards();
   config.reward_deviation = ppo.reward_scale();
-  config.seed = base::SeedOf({spec.seed(), kPpoSeed});
+  config.seed = SeedOf(spec, Draws::kPpo);
   return config;
 }
 
@@ -239,7 +234,7 @@ void TrainingLoop::StartEvaluation(Kept* kept, std::string bytes) {
        .version = kept->info.version(),
        .steps_trained = kept->info.steps(),
        .bytes = std::move(bytes)},
-      0, EpisodeSeeds(spec_.seed(), kEvaluationSeed, kEvaluationEpisodes),
+      0, EpisodeSeeds(spec_, Draws::kEvaluation, kEvaluationEpisodes),
       false);
 }
 
@@ -427,7 +422,7 @@ absl::Status TrainingLoop::Finish(const std::function<bool()>& stop) {
        .steps_trained = best->info.steps(),
        .bytes = std::move(bytes)},
       kEvaluationEpisodes,
-      EpisodeSeeds(spec_.seed(), kFinalSeed, kFinalEpisodes), true);
+      EpisodeSeeds(spec_, Draws::kFinalEvaluation, kFinalEpisodes), true);
   return collector_->WaitEvaluation(final_episodes, stop).status();
 }
 

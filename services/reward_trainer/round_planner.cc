@@ -6,7 +6,11 @@ namespace backflip::reward_trainer {
 namespace {
 
 // Kinds of keyed draws, kept apart from everybody else's of the same run.
-enum : uint64_t { kOverlapDraw = 0x6f7665726c6170, kProgressDraw = 0x70726f6772657373 };
+enum : uint64_t {
+  kOverlapDraw = 0x6f7665726c6170,
+  kProgressDraw = 0x70726f6772657373,
+  kSelectionDraw = 0x73656c656374
+};
 
 // In [0, 1).
 double Draw(const v1::RunSpec& spec, uint64_t kind, int64_t round, uint64_t place) {
@@ -28,6 +32,21 @@ std::vector<PlannedQuestion> PlanRound(const v1::RunSpec& spec, int64_t round, i
     labels -= question.overlap;
   }
   return questions;
+}
+
+uint64_t SelectionSeed(const v1::RunSpec& spec) {
+  return base::SeedOf({spec.seed(), kSelectionDraw});
+}
+
+absl::StatusOr<std::vector<learn::SelectedPair>> SelectPairs(
+    const v1::RunSpec& spec, const learn::RewardEnsemble* ensemble,
+    const std::vector<const learn::Clip*>& candidates, int wanted, int64_t round) {
+  const uint64_t seed = SelectionSeed(spec);
+  if (ensemble == nullptr) {
+    return learn::SelectUniformly(static_cast<int>(candidates.size()), wanted, seed, round);
+  }
+  return learn::SelectByDisagreement(*ensemble, candidates, wanted,
+                                     spec.queries().oversampling(), seed, round);
 }
 
 }  // namespace backflip::reward_trainer

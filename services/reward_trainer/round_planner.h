@@ -6,7 +6,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "backflip/v1/run.pb.h"
+#include "common/learn/reward_ensemble.h"
+#include "common/learn/selector.h"
 
 namespace backflip::reward_trainer {
 
@@ -41,6 +44,15 @@ inline int64_t LabelsToAskPeople(int64_t scheduled, int64_t budget, int64_t coun
 // want queries.overlap answers, the others one, and queries.progress_share have a
 // PROGRESS question beside them: drawn by (seed, round, place in the round).
 std::vector<PlannedQuestion> PlanRound(const v1::RunSpec& spec, int64_t round, int64_t labels);
+
+// The seed of everything that is drawn to choose clips of a run.
+uint64_t SelectionSeed(const v1::RunSpec& spec);
+
+// Up to `wanted` pairs of `candidates` for a round's questions: those about which
+// the members of `ensemble` disagree most, or, where it is null, any.
+absl::StatusOr<std::vector<learn::SelectedPair>> SelectPairs(
+    const v1::RunSpec& spec, const learn::RewardEnsemble* ensemble,
+    const std::vector<const learn::Clip*>& candidates, int wanted, int64_t round);
 
 }  // namespace backflip::reward_trainer
 

@@ -30,8 +30,7 @@ constexpr std::chrono::milliseconds kLookUp(500);
 // What a drain may take to save a checkpoint.
 constexpr absl::Duration kSaveOnDrain = absl::Seconds(5);
 constexpr int64_t kAllRounds = std::numeric_limits<int64_t>::max();
-// Keeps the selectors' draws apart from everybody else's of the same run.
-constexpr uint64_t kSelectionSeed = 0x73656c656374;
+// Keeps these draws apart from everybody else's of the same run.
 constexpr uint64_t kProgressSeed = 0x70726f6772657373;
 // A labeler works as long as their last answer is not older.
 constexpr absl::Duration kActiveFor = absl::Minutes(1);
@@ -294,30 +293,25 @@ int64_t RunTrainer::StepsAfter(int64_t round) const {
 
 absl::StatusOr<bool> RunTrainer::Ask(int64_t round, int64_t batch, int64_t labels) {
   const v1::Queries& queries = spec_.queries();
-  const uint64_t seed = base::SeedOf({spec_.seed(), kSelectionSeed});
   const std::vector<PlannedQuestion> planned = PlanRound(spec_, round, labels);
   const int wanted = static_cast<int>(planned.size());
   std::vector<const learn::Clip*> clips;
   for (const Candidate& candidate : pool_) clips.push_back(candidate.clip.get());
-  std::vector<learn::SelectedPair> selected;
-  v1::OpenQuestionsRequest request;
   const bool by_disagreement = queries.selector() == v1::DISAGREEMENT && fitter_->fitted();
-  if (by_disagreement) {
-    ASSIGN_OR_RETURN(selected, learn::SelectByDisagreement(fitter_->ensemble(), clips, wanted,
-                                                           queries.oversampling(), seed, round));
-    request.set_selector("disagreement");
-  } else {
-    selected = learn::SelectUniformly(static_cast<int>(pool_.size()), wanted, seed, round);
-    request.set_selector("random");
-  }
+  const learn::RewardEnsemble* const ensemble =
+      by_disagreement ? &fitter_->ensemble() : nullptr;
+  ASSIGN_OR_RETURN(const std::vector<learn::SelectedPair> selected,
+                   SelectPairs(spec_, ensemble, clips, wanted, round));
+  v1::OpenQuestionsRequest request;
+  request.set_selector(by_disagreement ? "disagreement" : "random");
   if (selected.empty()) {
     base::LogWarning("too few candidates for a pair",
                      {{"run", run_.id()}, {"round", round}, {"candidates", pool_.size()}});
     return true;
   }
   ASSIGN_OR_RETURN(const auto rankings,
-                   learn::CompleteToRankings(by_disagreement ? &fitter_->ensemble() : nullptr, clips,
-                                             selected, queries.clips_per_question(), seed, round));
+                   learn::CompleteToRankings(ensemble, clips, selected, queries.clips_per_question(),
+                                             SelectionSeed(spec_), round));
   request.set_run_id(run_.id());
   request.set_epoch(claim_->epoch());
   request.set_round(round);
