@@ -87,7 +87,8 @@ class Loop {
  private:
   Loop() = default;
 
-  // One batch: what the policy learns from, with true rewards, and its clips.
+  // One batch: what the policy learns from, with true rewards, and its clips in
+  // the pool.
   absl::Status Collect(int64_t iteration);
   absl::Status Reward();
   // Asks and fits as after batch `round`.
@@ -357,7 +358,7 @@ absl::Status Loop::Finish() {
   }
   ASSIGN_OR_RETURN(const Evaluation e,
                    Evaluate(*best, Draws::kFinalEvaluation, kFinalEpisodes));
-  std::printf("final: seed %llu labels %lld true %.0f",
+  std::printf("final: seed %llu labels %lld true %.3f",
               static_cast<unsigned long long>(spec_.seed()),
               static_cast<long long>(comparisons_.size()), e.true_return);
   PrintMetrics(e.metrics);

@@ -1,0 +1,58 @@
+// The loop in one process, by which settings are found, is worth what it says
+// about the services only as long as both make the same run of the same seed.
+#include <fstream>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "services/cli/paths.h"
+#include "services/cli/subprocess.h"
+#include "tests/end_to_end/launcher.h"
+
+namespace backflip::testing {
+namespace {
+
+// Episodes begin and end, latches are carried on, the pool overflows, and pairs are
+// chosen by disagreement.
+constexpr char kSpec[] = R"(
+  seed: 3
+  labels: 60
+  steps: 32768
+  kept_snapshots: 4
+  collection { environments: 4 batch_steps: 2048 clips_per_batch: 32 }
+  ppo { epochs: 4 minibatch_steps: 256 }
+  reward_model { initial_updates: 40 updates_per_round: 4 }
+  queries { pool: 100 }
+)";
+
+TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTheSameSeed) {
+  const auto launcher = Launcher::Make();
+  ASSERT_TRUE(launcher.ok()) << launcher.status();
+  const std::string spec = (*launcher)->Spec(kSpec);
+  const std::string json = ((*launcher)->folder() / "result.json").string();
+  const auto services = (*launcher)->Run({"train", "--task=hopper_backflip", spec,
+                                          absl::StrCat("--json=", json)});
+  ASSERT_TRUE(services.ok()) << services.status();
+  std::ifstream file(json);
+  const auto result = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
+  ASSERT_TRUE(result.is_object());
+
+  const auto task = cli::FindTask("hopper_backflip");
+  ASSERT_TRUE(task.ok()) << task.status();
+  const auto loop = cli::Run({.argv = {cli::ProgramPath("learning_loop"),
+                                       absl::StrCat("--task=", task->string()), spec}});
+  ASSERT_TRUE(loop.ok()) << loop.status();
+  const std::string before = "final: seed 3 labels 60 true ";
+  const size_t at = loop->find(before);
+  ASSERT_NE(at, std::string::npos) << *loop;
+  const size_t begin = at + before.size();
+  double true_return = 0;
+  ASSERT_TRUE(absl::SimpleAtod(loop->substr(begin, loop->find(' ', begin) - begin), &true_return));
+  EXPECT_NEAR(true_return, result.value("true_return", 0.0), 1e-3) << *loop;
+}
+
+}  // namespace
+}  // namespace backflip::testing
