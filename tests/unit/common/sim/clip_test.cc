@@ -39,7 +39,7 @@ TEST_F(Clips, HoldOneMomentMoreThanSteps) {
 }
 
 TEST_F(Clips, CrossNoReset) {
-  // 300 steps and 100 steps an environment: 5 and 1 clips
+  // 250 steps and 150 steps an environment: 4 and 2 clips
   const auto clips = CutClips(*task_, rollout_, 1000, 2);
   EXPECT_EQ(clips.size(), 18u);
   for (const Clip& clip : clips) {

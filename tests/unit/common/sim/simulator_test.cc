@@ -101,7 +101,7 @@ TEST(Simulator, ContinuesFromAReturnedStateAsIfItHadNotStopped) {
   Ticket ticket = SampleTicket(*task, 2, 150);
   std::vector<float> actions, log_probs, rewards, observations;
   EnvironmentState end;
-  for (const int steps : {150, 150, 100}) {  // an episode ends at 300
+  for (const int steps : {150, 100, 150}) {  // an episode ends at 250
     ticket.steps = steps;
     const auto part = simulator->Run(ticket);
     ASSERT_TRUE(part.ok()) << part.status();
