@@ -90,8 +90,9 @@ class Loop {
   // One batch: what the policy learns from, with true rewards, and its clips in
   // the pool.
   absl::Status Collect(int64_t iteration);
-  absl::Status Reward();
-  // Asks and fits as after batch `round`.
+  // Puts the ensemble's rewards in the place of the true ones.
+  void Reward();
+  // Asks about clips of the pool, and fits the ensemble to all answers.
   absl::Status Compare(int64_t round);
   absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot,
                                       Draws draws, int episodes);
@@ -171,7 +172,7 @@ absl::Status Loop::Run() {
     const double t1 = Seconds();
     // the first batch only gives candidates
     if (truth || iteration > 0) {
-      if (!truth) RETURN_IF_ERROR(Reward());
+      if (!truth) Reward();
       ASSIGN_OR_RETURN(update_, ppo_->Update(batch_));
     }
     const double t2 = Seconds();
@@ -257,12 +258,11 @@ absl::Status Loop::Collect(int64_t iteration) {
   return absl::OkStatus();
 }
 
-absl::Status Loop::Reward() {
+void Loop::Reward() {
   for (learn::Trajectory& t : batch_) {
     model_->Score(t.observations.data(), t.actions.data(), t.rewards.size(),
                   t.rewards.data());
   }
-  return absl::OkStatus();
 }
 
 absl::Status Loop::Compare(int64_t round) {
