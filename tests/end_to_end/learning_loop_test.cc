@@ -43,7 +43,7 @@ TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTheSameSeed) {
   const auto task = cli::FindTask("hopper_backflip");
   ASSERT_TRUE(task.ok()) << task.status();
   const auto loop = cli::Run({.argv = {cli::ProgramPath("learning_loop"),
-                                       absl::StrCat("--task=", task->string()), spec}});
+                                       absl::StrCat("--task=", *task), spec}});
   ASSERT_TRUE(loop.ok()) << loop.status();
   const std::string before = "final: seed 3 labels 60 true ";
   const size_t at = loop->find(before);
