@@ -69,6 +69,12 @@ TEST(TwoRuns, ShareWorkersWhichGoOverToTheOtherWhenOneEnds) {
   ASSERT_TRUE(both.ok()) << both.status();
   EXPECT_NE(serves_lengthy(Program::kWorker), serves_lengthy(Program::kSecondWorker))
       << stack.Log(Program::kWorker) << stack.Log(Program::kSecondWorker);
+  // none waits for the other's end
+  const auto two = stack.Await(lengthy->id(), [](const v1::Run& run) { return run.iterations() >= 2; });
+  ASSERT_TRUE(two.ok()) << two.status();
+  const auto meanwhile = stack.broker().Get(brief->id());
+  ASSERT_TRUE(meanwhile.ok()) << meanwhile.status();
+  EXPECT_EQ(meanwhile->state(), v1::RUNNING);
   ASSERT_TRUE(stack.StartProgram(Program::kTeacher).ok());
 
   const auto end = stack.Await(brief->id(), Finished);
