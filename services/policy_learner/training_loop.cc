@@ -18,9 +18,6 @@ namespace backflip::learner {
 namespace {
 
 constexpr int kCheckpointEvery = 10;  // iterations
-// A snapshot's evaluation; then those that a run reports.
-constexpr int kEvaluationEpisodes = 10;
-constexpr int kFinalEpisodes = 20;
 // Workers serve other runs when the wait for a reward is longer.
 constexpr absl::Duration kPatience = absl::Seconds(5);
 constexpr size_t kMostStateBytes = 2 << 20;

@@ -23,6 +23,10 @@
 
 namespace backflip::learner {
 
+// A kept snapshot's evaluation; then those that a run reports of its best.
+inline constexpr int kEvaluationEpisodes = 10;
+inline constexpr int kFinalEpisodes = 20;
+
 // What a run's spec says of PPO, for a run of `batches` batches.
 learn::PpoConfig PpoConfigOf(const v1::RunSpec& spec, int64_t batches);
 

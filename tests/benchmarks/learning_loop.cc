@@ -55,9 +55,6 @@ using reward_trainer::ClipPointer;
 using reward_trainer::Comparison;
 using reward_trainer::EnsembleFitter;
 
-// As a run's evaluations and its report have them.
-constexpr int kEvaluationEpisodes = 10;
-constexpr int kFinalEpisodes = 20;
 // Keys the draw of who answers a question.
 constexpr uint64_t kTeacherDraw = 0x74656163686572;
 
@@ -342,7 +339,8 @@ absl::Status Loop::Finish() {
   double best_score = 0;
   for (const auto& [steps, snapshot] : kept_) {
     ASSIGN_OR_RETURN(const Evaluation e,
-                     Evaluate(snapshot, Draws::kEvaluation, kEvaluationEpisodes));
+                     Evaluate(snapshot, Draws::kEvaluation,
+                              learner::kEvaluationEpisodes));
     std::printf("kept at %.2fM: predicted %.1f true %.0f", steps / 1e6,
                 e.predicted, e.true_return);
     PrintMetrics(e.metrics);
@@ -357,7 +355,8 @@ absl::Status Loop::Finish() {
     std::printf("labeler %d: reliability %.2f\n", r.labeler, r.mean);
   }
   ASSIGN_OR_RETURN(const Evaluation e,
-                   Evaluate(*best, Draws::kFinalEvaluation, kFinalEpisodes));
+                   Evaluate(*best, Draws::kFinalEvaluation,
+                            learner::kFinalEpisodes));
   std::printf("final: seed %llu labels %lld true %.3f",
               static_cast<unsigned long long>(spec_.seed()),
               static_cast<long long>(comparisons_.size()), e.true_return);
