@@ -15,7 +15,7 @@ class Clips : public testing::Test {
   Clips() {
     task_ = *CompiledTask::FromFolder(BACKFLIP_TASKS "/hopper_backflip");
     Ticket ticket;
-    ticket.steps = 400;
+    ticket.steps = 650;
     ticket.environments.resize(3);
     for (int i = 0; i < 3; ++i) ticket.environments[i].reset_seed = i;
     rollout_ = *(*Simulator::Start(task_, 1))->Run(ticket);
@@ -39,9 +39,9 @@ TEST_F(Clips, HoldOneMomentMoreThanSteps) {
 }
 
 TEST_F(Clips, CrossNoReset) {
-  // 250 steps and 150 steps an environment: 4 and 2 clips
+  // 500 steps and 150 steps an environment: 8 and 2 clips
   const auto clips = CutClips(*task_, rollout_, 1000, 2);
-  EXPECT_EQ(clips.size(), 18u);
+  EXPECT_EQ(clips.size(), 30u);
   for (const Clip& clip : clips) {
     const int size = task_->state_size();
     for (int i = 0; i < clip.steps; ++i) {

@@ -123,8 +123,8 @@ TEST_F(TaskFolder, RefusesRangesThatDoNotFit) {
               HasSubstr("to: is 9; the model has 6"));
   EXPECT_THAT(ErrorWith("qvel { clip: 25 }", "qvel { clip: -1 }"),
               HasSubstr("clip: is -1"));
-  EXPECT_THAT(ErrorWith("steps: 60", "steps: 251"),
-              HasSubstr("steps: is 251; must be 1 to 250"));
+  EXPECT_THAT(ErrorWith("steps: 60", "steps: 501"),
+              HasSubstr("steps: is 501; must be 1 to 500"));
   EXPECT_THAT(ErrorWith("qpos_noise: 0.005", "qpos_noise: -1"),
               HasSubstr("qpos_noise: is -1"));
   EXPECT_THAT(ErrorWith("qpos_noise: 0.005", "qpos_noise: nan"),

@@ -96,12 +96,12 @@ TEST(Simulator, GivesTheSameBitsAtAnyNumberOfThreads) {
 TEST(Simulator, ContinuesFromAReturnedStateAsIfItHadNotStopped) {
   const auto task = Load("hopper_backflip");
   auto simulator = StartOn(task, 2);
-  const auto whole = simulator->Run(SampleTicket(*task, 2, 400));
+  const auto whole = simulator->Run(SampleTicket(*task, 2, 650));
   ASSERT_TRUE(whole.ok()) << whole.status();
-  Ticket ticket = SampleTicket(*task, 2, 150);
+  Ticket ticket = SampleTicket(*task, 2, 300);
   std::vector<float> actions, log_probs, rewards, observations;
   EnvironmentState end;
-  for (const int steps : {150, 100, 150}) {  // an episode ends at 250
+  for (const int steps : {300, 200, 150}) {  // an episode ends at 500
     ticket.steps = steps;
     const auto part = simulator->Run(ticket);
     ASSERT_TRUE(part.ok()) << part.status();
