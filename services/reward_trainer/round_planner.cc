@@ -34,6 +34,15 @@ std::vector<PlannedQuestion> PlanRound(const v1::RunSpec& spec, int64_t round, i
   return questions;
 }
 
+size_t ProgressClip(const v1::RunSpec& spec, int64_t round, size_t place, int side, size_t size) {
+  return base::SeedOf({spec.seed(), kProgressDraw, static_cast<uint64_t>(round), place, static_cast<uint64_t>(side)}) %
+         size;
+}
+
+const learn::RewardEnsemble* ChoosingEnsemble(const v1::RunSpec& spec, const EnsembleFitter& fitter) {
+  return spec.queries().selector() == v1::DISAGREEMENT && fitter.fitted() ? &fitter.ensemble() : nullptr;
+}
+
 uint64_t SelectionSeed(const v1::RunSpec& spec) {
   return base::SeedOf({spec.seed(), kSelectionDraw});
 }

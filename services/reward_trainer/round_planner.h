@@ -3,6 +3,7 @@
 #define BACKFLIP_SERVICES_REWARD_TRAINER_ROUND_PLANNER_H_
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "backflip/v1/run.pb.h"
 #include "common/learn/reward_ensemble.h"
 #include "common/learn/selector.h"
+#include "services/reward_trainer/ensemble_fitter.h"
 
 namespace backflip::reward_trainer {
 
@@ -44,6 +46,14 @@ inline int64_t LabelsToAskPeople(int64_t scheduled, int64_t budget, int64_t coun
 // want queries.overlap answers, the others one, and queries.progress_share have a
 // PROGRESS question beside them: drawn by (seed, round, place in the round).
 std::vector<PlannedQuestion> PlanRound(const v1::RunSpec& spec, int64_t round, int64_t labels);
+
+// Which of `size` clips stands on `side` (0: of the newest, 1: of earlier ones) of the
+// PROGRESS question beside the question at `place` of `round`.
+size_t ProgressClip(const v1::RunSpec& spec, int64_t round, size_t place, int side, size_t size);
+
+// The ensemble that chooses a run's clips by disagreement: null where it is not
+// trained yet, or the run asks about any clips. It is the fitter's.
+const learn::RewardEnsemble* ChoosingEnsemble(const v1::RunSpec& spec, const EnsembleFitter& fitter);
 
 // The seed of everything that is drawn to choose clips of a run.
 uint64_t SelectionSeed(const v1::RunSpec& spec);

@@ -10,7 +10,6 @@
 #include "absl/time/clock.h"
 #include "backflip/v1/state.pb.h"
 #include "common/base/log.h"
-#include "common/base/random.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/learn/selector.h"
@@ -30,8 +29,6 @@ constexpr std::chrono::milliseconds kLookUp(500);
 // What a drain may take to save a checkpoint.
 constexpr absl::Duration kSaveOnDrain = absl::Seconds(5);
 constexpr int64_t kAllRounds = std::numeric_limits<int64_t>::max();
-// Keeps these draws apart from everybody else's of the same run.
-constexpr uint64_t kProgressSeed = 0x70726f6772657373;
 // A labeler works as long as their last answer is not older.
 constexpr absl::Duration kActiveFor = absl::Minutes(1);
 
@@ -297,13 +294,11 @@ absl::StatusOr<bool> RunTrainer::Ask(int64_t round, int64_t batch, int64_t label
   const int wanted = static_cast<int>(planned.size());
   std::vector<const learn::Clip*> clips;
   for (const Candidate& candidate : pool_) clips.push_back(candidate.clip.get());
-  const bool by_disagreement = queries.selector() == v1::DISAGREEMENT && fitter_->fitted();
-  const learn::RewardEnsemble* const ensemble =
-      by_disagreement ? &fitter_->ensemble() : nullptr;
+  const learn::RewardEnsemble* const ensemble = ChoosingEnsemble(spec_, *fitter_);
   ASSIGN_OR_RETURN(const std::vector<learn::SelectedPair> selected,
                    SelectPairs(spec_, ensemble, clips, wanted, round));
   v1::OpenQuestionsRequest request;
-  request.set_selector(by_disagreement ? "disagreement" : "random");
+  request.set_selector(ensemble != nullptr ? "disagreement" : "random");
   if (selected.empty()) {
     base::LogWarning("too few candidates for a pair",
                      {{"run", run_.id()}, {"round", round}, {"candidates", pool_.size()}});
@@ -351,13 +346,9 @@ void RunTrainer::AddProgressQuestion(int64_t round, int64_t batch, size_t place,
     earlier = book_.ComparedClips(round - 1, batch - 1);
   }
   if (newest.empty() || earlier.empty()) return;
-  const auto draw = [&](uint64_t side, const std::vector<std::string>& ids) {
-    return ids[base::SeedOf({spec_.seed(), kProgressSeed, static_cast<uint64_t>(round), place, side}) %
-               ids.size()];
-  };
   v1::NewQuestion* question = request->add_questions();
-  question->add_clip_ids(draw(0, newest));
-  question->add_clip_ids(draw(1, earlier));
+  question->add_clip_ids(newest[ProgressClip(spec_, round, place, 0, newest.size())]);
+  question->add_clip_ids(earlier[ProgressClip(spec_, round, place, 1, earlier.size())]);
   question->set_purpose(v1::PROGRESS);
   question->set_overlap(1);
 }

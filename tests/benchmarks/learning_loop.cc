@@ -274,11 +274,9 @@ absl::Status Loop::Compare(int64_t round) {
   const int64_t wanted = run::LabelsWantedAt(spec_, steps) -
                          static_cast<int64_t>(comparisons_.size());
   if (wanted > 0) {
-    const bool by_disagreement =
-        spec_.queries().selector() == v1::DISAGREEMENT && fitter_->fitted();
     ASSIGN_OR_RETURN(const std::vector<learn::SelectedPair> pairs,
                      reward_trainer::SelectPairs(
-                         spec_, by_disagreement ? &fitter_->ensemble() : nullptr,
+                         spec_, reward_trainer::ChoosingEnsemble(spec_, *fitter_),
                          candidates, static_cast<int>(wanted), round));
     for (const learn::SelectedPair& pair : pairs) {
       const Candidate &first = pool_[pair.left], &second = pool_[pair.right];
