@@ -174,6 +174,9 @@ absl::Status ValidateRunSpec(const v1::RunSpec& spec) {
   if (spec.reward() == v1::PREFERENCES && collection.clips_per_batch() < 2) {
     check.Fail("collection.clips_per_batch is below 2; a run with reward PREFERENCES needs at least two clips to compare");
   }
+  if (collection.has_initial_episode_steps()) {
+    check.InRange<int64_t>("collection.initial_episode_steps", collection.initial_episode_steps(), 1, 1'000'000);
+  }
   check.InRange<double>("collection.noise_correlation", collection.noise_correlation(), 0, 0.99);
 
   const v1::Ppo& ppo = spec.ppo();

@@ -162,8 +162,9 @@ absl::Status Simulator::Simulate(const Ticket& ticket, int index,
   const int observation_size = task_->observation_size();
   const int action_size = task_->action_size();
   const int state_size = task_->state_size();
-  const int episode_steps = ticket.evaluation ? task_->task().evaluation_steps()
-                                              : task_->task().episode_steps();
+  const int episode_steps = ticket.evaluation          ? task_->task().evaluation_steps()
+                            : ticket.episode_steps > 0 ? ticket.episode_steps
+                                                       : task_->task().episode_steps();
   const bool has_true_reward = task_->has_true_reward();
   Trajectory& out = rollout->trajectories[index];
   Truth& truth = rollout->truths[index];

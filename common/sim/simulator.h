@@ -34,6 +34,7 @@ struct Ticket {
   // Mean actions and episodes of evaluation_steps, instead of sampled actions
   // and episodes of episode_steps.
   bool evaluation = false;
+  int32_t episode_steps = 0;  // 0: the task's
   std::vector<EnvironmentStart> environments;
   int32_t steps = 0;  // of each environment, 1 to 1,000,000
 };

@@ -59,7 +59,28 @@ absl::Status Collector::CheckSizes(const v1::RunSpec& spec,
         task.evaluation_steps(), ", which with ", task.observation_size(),
         " observations is over 3 MB; allowed: at most ", kRolloutBytes / step));
   }
+  const v1::Collection& collection = spec.collection();
+  if (collection.has_initial_episode_steps() &&
+      (collection.initial_episode_steps() < task.clip_steps() ||
+       collection.initial_episode_steps() > task.episode_steps())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "collection.initial_episode_steps is ",
+        collection.initial_episode_steps(), "; with task ", task.name(),
+        " allowed: ", task.clip_steps(), ", the steps of a clip, to ",
+        task.episode_steps(), ", the task's episode_steps"));
+  }
   return absl::OkStatus();
+}
+
+int32_t Collector::EpisodeSteps(const v1::RunSpec& spec, int32_t final_steps,
+                                int64_t batch) {
+  const int64_t last = Batches(spec) - 1;
+  if (!spec.collection().has_initial_episode_steps() || last <= 0) {
+    return final_steps;
+  }
+  const int64_t initial = spec.collection().initial_episode_steps();
+  return static_cast<int32_t>(
+      initial + (final_steps - initial) * std::min(batch, last) / last);
 }
 
 int64_t Collector::Batches(const v1::RunSpec& spec) {
@@ -132,6 +153,8 @@ void Collector::MaybeStartBatch() {
     ticket->set_purpose(v1::COLLECT);
     ticket->set_policy_version(it->second->info.version);
     ticket->set_steps(StepsPerEnvironment(spec_));
+    ticket->set_episode_steps(
+        EpisodeSteps(spec_, task_.episode_steps(), batch_));
     const int first = index * each;
     const int last = std::min(environments, first + each);
     for (int e = first; e < last; ++e) {

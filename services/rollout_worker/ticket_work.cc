@@ -58,6 +58,7 @@ sim::Ticket SimulatorTicket(const v1::Ticket& ticket,
   result.policy = std::move(policy);
   result.evaluation = ticket.purpose() == v1::EVALUATE;
   result.steps = ticket.steps();
+  result.episode_steps = ticket.episode_steps();
   for (const v1::EnvironmentStart& start : ticket.environments()) {
     sim::EnvironmentStart& environment = result.environments.emplace_back();
     if (start.has_state()) {

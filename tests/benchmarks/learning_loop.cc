@@ -198,6 +198,8 @@ absl::Status Loop::Collect(int64_t iteration) {
   ticket.policy = std::make_shared<const nn::Policy>(std::move(policy));
   ticket.environments = starts_;
   ticket.steps = spec_.collection().batch_steps() / environments;
+  ticket.episode_steps = learner::Collector::EpisodeSteps(
+      spec_, task_->task().episode_steps(), iteration);
   ASSIGN_OR_RETURN(sim::Rollout rollout, simulator_->Run(std::move(ticket)));
 
   batch_.clear();

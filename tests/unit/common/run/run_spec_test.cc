@@ -71,6 +71,7 @@ const Range kRanges[] = {
     {"collection.batch_steps", 1, 1e7},
     {"collection.clips_per_batch", 0, 4096, Range::kClosed, "reward: TRUE"},
     {"collection.noise_correlation", 0, 0.99},
+    {"collection.initial_episode_steps", 1, 1e6},
     {"ppo.discount", 0, 1, Range::kOpen},
     {"ppo.gae_lambda", 0, 1},
     {"ppo.clip", 0, 1, Range::kOpen},

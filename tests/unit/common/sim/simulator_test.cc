@@ -137,6 +137,15 @@ TEST(Simulator, EndsEpisodesByTheTimeLimitAndBeginsNewOnes) {
   EXPECT_EQ(rollout->truths[0].episodes[1].first_step, 1000);
 }
 
+TEST(Simulator, EndsEpisodesEarlierWhereTheTicketSaysSo) {
+  const auto task = Load("hopper");
+  Ticket ticket = SampleTicket(*task, 1, 700);
+  ticket.episode_steps = 300;
+  const auto rollout = StartOn(task, 1)->Run(ticket);
+  ASSERT_TRUE(rollout.ok()) << rollout.status();
+  EXPECT_EQ(rollout->trajectories[0].episode_ends, (std::vector<int32_t>{299, 599}));
+}
+
 TEST(Simulator, EvaluatesMeanActionsOverTheEvaluationEpisode) {
   const auto task = Load("hopper_backflip");
   auto simulator = StartOn(task, 1);

@@ -357,6 +357,39 @@ TEST(Collector, SaysWhichOptionMakesRolloutsTooLarge) {
               HasSubstr("collection.batch_steps / collection.environments"));
 }
 
+TEST(Collector, LengthensEpisodesToTheTasksOverTheRun) {
+  v1::RunSpec spec = Spec();
+  EXPECT_EQ(Collector::EpisodeSteps(spec, 500, 0), 500);
+  spec.mutable_collection()->set_initial_episode_steps(50);
+  EXPECT_EQ(Collector::EpisodeSteps(spec, 500, 0), 50);
+  EXPECT_EQ(Collector::EpisodeSteps(spec, 500, 1), 100);
+  EXPECT_EQ(Collector::EpisodeSteps(spec, 500, 9), 500);
+
+  const v1::TaskInfo task = SyntheticTask();
+  spec.mutable_collection()->set_initial_episode_steps(task.clip_steps());
+  Collector collector(spec, task, 0, {});
+  collector.AddPolicy(PolicyOf(0));
+  FakeWorker worker(&collector, 8);
+  ASSERT_THAT(worker.tickets, SizeIs(kEnvironments));
+  EXPECT_EQ(worker.tickets[0].episode_steps(), task.clip_steps());
+}
+
+TEST(Collector, SaysWhichFirstEpisodesFitTheTask) {
+  v1::TaskInfo task = SyntheticTask();
+  task.set_clip_steps(60);
+  task.set_episode_steps(500);
+  v1::RunSpec spec = Spec();
+  for (const int steps : {60, 500}) {
+    spec.mutable_collection()->set_initial_episode_steps(steps);
+    EXPECT_TRUE(Collector::CheckSizes(spec, task).ok());
+  }
+  for (const int steps : {59, 501}) {
+    spec.mutable_collection()->set_initial_episode_steps(steps);
+    EXPECT_THAT(std::string(Collector::CheckSizes(spec, task).message()),
+                HasSubstr("allowed: 60, the steps of a clip, to 500"));
+  }
+}
+
 TEST(Collector, GroupsManyEnvironmentsInFewTickets) {
   v1::RunSpec spec = Spec();
   spec.mutable_collection()->set_environments(1000);
