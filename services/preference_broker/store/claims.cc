@@ -158,6 +158,8 @@ absl::StatusOr<std::optional<v1::Assignment>> AssignWork(Connection& connection,
                                                          const v1::AssignWorkRequest& request) {
   using Result = absl::StatusOr<std::optional<v1::Assignment>>;
   return connection.Transact([&](Transaction& t) -> Result {
+    // workers that ask at the same moment must see each other's assignments
+    t.ExecScript("LOCK TABLE assignments IN SHARE ROW EXCLUSIVE MODE");
     // Steps wanted per thread already sent there, this worker's included. A
     // worker does not say goodbye: an assignment counts for an hour.
     const pqxx::result rows = t.Exec(

@@ -2,8 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <latch>
 #include <limits>
+#include <map>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -338,6 +342,37 @@ TEST_F(RunsTest, WorkersGoWhereStepsAreWantedMost) {
   EXPECT_EQ(assign("b"), second.run().id());
   EXPECT_EQ(assign("c"), first.run().id());
   EXPECT_EQ(assign("d"), second.run().id());
+}
+
+TEST_F(RunsTest, WorkersThatAskAtTheSameMomentAreSpreadOverTheRuns) {
+  constexpr int kWorkers = 12;
+  ASSERT_TRUE(Create(ARun()).ok());
+  ASSERT_TRUE(Create(ARun()).ok());
+  std::map<int64_t, std::atomic<int>> served;
+  for (int i = 0; i < 2; ++i) {
+    v1::RenewClaimRequest renew;
+    const v1::ClaimResponse claim = broker_.Claim(Role::kLearner);
+    served[claim.run().id()] = 0;
+    renew.set_run_id(claim.run().id());
+    renew.set_epoch(claim.epoch());
+    renew.set_wanted_steps(1000);
+    ASSERT_TRUE(learner_.Call(learner_.claims, &Claims::Renew, renew).ok());
+  }
+  std::latch together(kWorkers);
+  std::vector<std::thread> workers;
+  for (int i = 0; i < kWorkers; ++i) {
+    workers.emplace_back([&, i] {
+      v1::AssignWorkRequest request;
+      request.set_worker(absl::StrCat("worker ", i));
+      request.set_threads(1);
+      together.arrive_and_wait();
+      const auto assignment = worker_.Call(worker_.work, &v1::WorkService::Stub::AssignWork, request);
+      ASSERT_TRUE(assignment.ok()) << assignment.status();
+      ++served.at(assignment->run_id());
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  for (const auto& [run, count] : served) EXPECT_EQ(count, kWorkers / 2) << "run " << run;
 }
 
 TEST_F(RunsTest, ARoundIsOpenedOnce) {
