@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <stdlib.h>
+#include <torch/torch.h>
 
 namespace backflip::learn {
 
