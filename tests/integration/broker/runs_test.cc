@@ -52,6 +52,23 @@ class RunsTest : public ::testing::Test {
     request.set_steps(100 * (iteration + 1));
     return learner_.Call(learner_.claims, &Claims::CompleteBatch, request);
   }
+  absl::StatusOr<v1::RenewClaimResponse> Want(const v1::ClaimResponse& claim, int64_t steps) {
+    v1::RenewClaimRequest renew;
+    renew.set_run_id(claim.run().id());
+    renew.set_epoch(claim.epoch());
+    renew.set_wanted_steps(steps);
+    return learner_.Call(learner_.claims, &Claims::Renew, renew);
+  }
+  // The run that a worker with one thread is sent to; 0: none.
+  int64_t Assign(const std::string& worker, int wait_ms = 0) {
+    v1::AssignWorkRequest request;
+    request.set_worker(worker);
+    request.set_threads(1);
+    request.set_wait_ms(wait_ms);
+    const auto assignment = worker_.Call(worker_.work, &v1::WorkService::Stub::AssignWork, request);
+    EXPECT_TRUE(assignment.ok()) << assignment.status();
+    return assignment->run_id();
+  }
   absl::StatusOr<v1::ReleaseClaimResponse> Release(const Peer& peer, const v1::ClaimResponse& claim,
                                                    bool finished = false, const std::string& failure = "") {
     v1::ReleaseClaimRequest request;
@@ -316,32 +333,16 @@ TEST_F(RunsTest, WorkersGoWhereStepsAreWantedMost) {
   ASSERT_TRUE(Create(ARun()).ok());
   const v1::ClaimResponse first = broker_.Claim(Role::kLearner);
   const v1::ClaimResponse second = broker_.Claim(Role::kLearner);
-  const auto want = [&](const v1::ClaimResponse& claim, int64_t steps) {
-    v1::RenewClaimRequest renew;
-    renew.set_run_id(claim.run().id());
-    renew.set_epoch(claim.epoch());
-    renew.set_wanted_steps(steps);
-    ASSERT_TRUE(learner_.Call(learner_.claims, &Claims::Renew, renew).ok());
-  };
-  const auto assign = [&](const std::string& name, int wait_ms = 0) {
-    v1::AssignWorkRequest request;
-    request.set_worker(name);
-    request.set_threads(1);
-    request.set_wait_ms(wait_ms);
-    const auto assignment = worker_.Call(worker_.work, &v1::WorkService::Stub::AssignWork, request);
-    EXPECT_TRUE(assignment.ok()) << assignment.status();
-    return assignment->run_id();
-  };
-  EXPECT_EQ(assign("a"), 0);
+  EXPECT_EQ(Assign("a"), 0);
   int64_t waited = 0;
-  std::thread waiter([&] { waited = assign("a", 20'000); });
-  want(first, 2000);
+  std::thread waiter([&] { waited = Assign("a", 20'000); });
+  EXPECT_TRUE(Want(first, 2000).ok());
   waiter.join();
   EXPECT_EQ(waited, first.run().id());
-  want(second, 1500);
-  EXPECT_EQ(assign("b"), second.run().id());
-  EXPECT_EQ(assign("c"), first.run().id());
-  EXPECT_EQ(assign("d"), second.run().id());
+  ASSERT_TRUE(Want(second, 1500).ok());
+  EXPECT_EQ(Assign("b"), second.run().id());
+  EXPECT_EQ(Assign("c"), first.run().id());
+  EXPECT_EQ(Assign("d"), second.run().id());
 }
 
 TEST_F(RunsTest, WorkersThatAskAtTheSameMomentAreSpreadOverTheRuns) {
@@ -350,25 +351,16 @@ TEST_F(RunsTest, WorkersThatAskAtTheSameMomentAreSpreadOverTheRuns) {
   ASSERT_TRUE(Create(ARun()).ok());
   std::map<int64_t, std::atomic<int>> served;
   for (int i = 0; i < 2; ++i) {
-    v1::RenewClaimRequest renew;
     const v1::ClaimResponse claim = broker_.Claim(Role::kLearner);
     served[claim.run().id()] = 0;
-    renew.set_run_id(claim.run().id());
-    renew.set_epoch(claim.epoch());
-    renew.set_wanted_steps(1000);
-    ASSERT_TRUE(learner_.Call(learner_.claims, &Claims::Renew, renew).ok());
+    ASSERT_TRUE(Want(claim, 1000).ok());
   }
   std::latch together(kWorkers);
   std::vector<std::thread> workers;
   for (int i = 0; i < kWorkers; ++i) {
     workers.emplace_back([&, i] {
-      v1::AssignWorkRequest request;
-      request.set_worker(absl::StrCat("worker ", i));
-      request.set_threads(1);
       together.arrive_and_wait();
-      const auto assignment = worker_.Call(worker_.work, &v1::WorkService::Stub::AssignWork, request);
-      ASSERT_TRUE(assignment.ok()) << assignment.status();
-      ++served.at(assignment->run_id());
+      ++served.at(Assign(absl::StrCat("worker ", i)));
     });
   }
   for (std::thread& worker : workers) worker.join();
