@@ -5,12 +5,21 @@
 //
 //   learning_loop [--task=tasks/hopper_backflip] [--spec=FILE] [--seed=1]
 //                 [--teachers=oracle,oracle,inverted] [--threads=1] [--every=10]
+//                 [--watchers=FILE,FILE]
 //
 // FILE is a RunSpec in protobuf's text format, laid over the task's defaults; its
 // questions are pairs, each answered once, by a teacher drawn at random.
-// Prints a line every `every` iterations, the kept snapshots, and the best of
-// them by predicted return (true return with `reward: TRUE`) on fresh episodes.
+// A watcher is a further ensemble, of the run's spec with its FILE over it: it asks
+// and is fitted as the run's own, but rewards nothing. So many settings of the reward
+// are compared on the same behaviour, also on that of `reward: TRUE`.
+// Prints a line every `every` iterations, below it one for each ensemble, the kept
+// snapshots, and the best of them by predicted return (true return with
+// `reward: TRUE`) on fresh episodes. Of an ensemble: its answers, accuracy and losses
+// (training, held out) of the last round, and the correlation of its rewards with the
+// true ones in the newest batch, step by step and discounted over what follows.
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -44,6 +53,7 @@ ABSL_FLAG(std::string, task, "tasks/hopper_backflip", "task folder");
 ABSL_FLAG(std::string, spec, "", "RunSpec, text format, over the defaults");
 ABSL_FLAG(uint64_t, seed, 0, "overrides the spec's; 0 does not");
 ABSL_FLAG(std::vector<std::string>, teachers, {"oracle"}, "names, with commas");
+ABSL_FLAG(std::vector<std::string>, watchers, {}, "RunSpecs, with commas, of ensembles that only watch");
 ABSL_FLAG(int, threads, 1, "simulation threads");
 ABSL_FLAG(int, every, 10, "iterations between lines");
 
@@ -61,6 +71,39 @@ constexpr uint64_t kTeacherDraw = 0x74656163686572;
 struct Candidate {
   ClipPointer clip;
   std::vector<float> true_rewards;
+};
+
+// An ensemble, and the answers that it asked for.
+struct Asker {
+  std::string name;
+  v1::RunSpec spec;
+  std::unique_ptr<EnsembleFitter> fitter;
+  std::vector<labeler::Teacher> teachers;
+  std::vector<Comparison> comparisons;
+  learn::RewardTrainingStats fit;  // of the last round
+  double seconds = 0;              // asking and fitting
+};
+
+// Pearson's, over the pairs that were added.
+class Correlation {
+ public:
+  void Add(double x, double y) {
+    ++n_;
+    x_ += x;
+    y_ += y;
+    xx_ += x * x;
+    yy_ += y * y;
+    xy_ += x * y;
+  }
+  double MeanX() const { return x_ / n_; }
+  double MeanY() const { return y_ / n_; }
+  double Value() const {
+    return (n_ * xy_ - x_ * y_) /
+           std::sqrt((n_ * xx_ - x_ * x_) * (n_ * yy_ - y_ * y_));
+  }
+
+ private:
+  double n_ = 0, x_ = 0, y_ = 0, xx_ = 0, yy_ = 0, xy_ = 0;
 };
 
 double Seconds() {
@@ -87,14 +130,16 @@ class Loop {
   // One batch: what the policy learns from, with true rewards, and its clips in
   // the pool.
   absl::Status Collect(int64_t iteration);
+  absl::Status AddAsker(const std::string& name, const v1::RunSpec& spec);
   // Puts the ensemble's rewards in the place of the true ones.
   void Reward();
   // Asks about clips of the pool, and fits the ensemble to all answers.
-  absl::Status Compare(int64_t round);
+  absl::Status Compare(int64_t round, Asker* asker) const;
   absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot,
                                       Draws draws, int episodes);
   absl::Status Finish();
-  void Print(int64_t done) const;
+  absl::Status Print(int64_t done) const;
+  absl::Status PrintAsker(const Asker& asker) const;
   void PrintMetrics(const std::vector<double>& values) const;
 
   v1::RunSpec spec_;
@@ -102,23 +147,22 @@ class Loop {
   int64_t batches_ = 0;
   std::unique_ptr<sim::Simulator> simulator_;
   std::unique_ptr<learn::Ppo> ppo_;
-  std::unique_ptr<EnsembleFitter> fitter_;
+  // The run's own first, unless it learns from the true reward; then watchers.
+  std::vector<Asker> askers_;
   std::optional<nn::RewardModel> model_;
-  std::vector<labeler::Teacher> teachers_;
 
   std::vector<sim::EnvironmentStart> starts_;
   std::vector<learn::Trajectory> batch_;
+  std::vector<std::vector<float>> true_rewards_;  // of the batch's trajectories
   std::vector<Candidate> pool_;
   std::vector<ClipPointer> fresh_;
-  std::vector<Comparison> comparisons_;
   std::vector<std::pair<int64_t, nn::Snapshot>> kept_;
 
   // of the newest batch
   double true_sum_ = 0;
   std::vector<double> metrics_;
   learn::PpoStats update_;
-  learn::RewardTrainingStats fit_;
-  double simulating_ = 0, updating_ = 0, fitting_ = 0;
+  double simulating_ = 0, updating_ = 0;
   const double begin_ = Seconds();
 };
 
@@ -145,20 +189,33 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   ASSIGN_OR_RETURN(loop->ppo_,
                    learn::Ppo::Create(learner::PpoConfigOf(spec, loop->batches_),
                                       task.observation_size(), task.action_size()));
-  v1::Run run;
-  *run.mutable_spec() = spec;
-  run.mutable_task()->set_observation_size(task.observation_size());
-  run.mutable_task()->set_action_size(task.action_size());
-  ASSIGN_OR_RETURN(loop->fitter_,
-                   EnsembleFitter::Create(reward_trainer::FitterConfigOf(run)));
-  for (const std::string& name : absl::GetFlag(FLAGS_teachers)) {
-    ASSIGN_OR_RETURN(const labeler::TeacherTraits traits, labeler::TraitsOf(name));
-    loop->teachers_.emplace_back(traits, loop->teachers_.size() + 1);
+  if (spec.reward() != v1::TRUE) RETURN_IF_ERROR(loop->AddAsker("own", spec));
+  for (const std::string& file : absl::GetFlag(FLAGS_watchers)) {
+    ASSIGN_OR_RETURN(const v1::RunSpec layer, run::ReadRunSpecFile(file));
+    const v1::RunSpec watching = run::Overlay(spec, layer);
+    RETURN_IF_ERROR(run::ValidateRunSpec(watching));
+    RETURN_IF_ERROR(loop->AddAsker(file, watching));
   }
   for (int e = 0; e < spec.collection().environments(); ++e) {
     loop->starts_.push_back({SeedOf(spec, Draws::kEnvironment, e), {}});
   }
   return loop;
+}
+
+absl::Status Loop::AddAsker(const std::string& name, const v1::RunSpec& spec) {
+  v1::Run run;
+  *run.mutable_spec() = spec;
+  run.mutable_task()->set_observation_size(task_->observation_size());
+  run.mutable_task()->set_action_size(task_->action_size());
+  Asker asker{.name = name, .spec = spec};
+  ASSIGN_OR_RETURN(asker.fitter,
+                   EnsembleFitter::Create(reward_trainer::FitterConfigOf(run)));
+  for (const std::string& teacher : absl::GetFlag(FLAGS_teachers)) {
+    ASSIGN_OR_RETURN(const labeler::TeacherTraits traits, labeler::TraitsOf(teacher));
+    asker.teachers.emplace_back(traits, asker.teachers.size() + 1);
+  }
+  askers_.push_back(std::move(asker));
+  return absl::OkStatus();
 }
 
 absl::Status Loop::Run() {
@@ -172,18 +229,23 @@ absl::Status Loop::Run() {
       if (!truth) Reward();
       ASSIGN_OR_RETURN(update_, ppo_->Update(batch_));
     }
-    const double t2 = Seconds();
-    if (!truth) RETURN_IF_ERROR(Compare(iteration));
     simulating_ += t1 - t0;
-    updating_ += t2 - t1;
-    fitting_ += Seconds() - t2;
+    updating_ += Seconds() - t1;
+    for (Asker& asker : askers_) RETURN_IF_ERROR(Compare(iteration, &asker));
+    if (!truth) {
+      ASSIGN_OR_RETURN(model_,
+                       nn::RewardModel::FromSnapshot(
+                           askers_.front().fitter->ensemble().ToSnapshot()));
+    }
 
     const int64_t done = iteration + 1;
     if (learner::IsKept(done, batches_, spec_.kept_snapshots())) {
       kept_.emplace_back(done * spec_.collection().batch_steps(),
                          ppo_->ToSnapshot());
     }
-    if (done % absl::GetFlag(FLAGS_every) == 0 || done == batches_) Print(done);
+    if (done % absl::GetFlag(FLAGS_every) == 0 || done == batches_) {
+      RETURN_IF_ERROR(Print(done));
+    }
   }
   return Finish();
 }
@@ -203,6 +265,7 @@ absl::Status Loop::Collect(int64_t iteration) {
   ASSIGN_OR_RETURN(sim::Rollout rollout, simulator_->Run(std::move(ticket)));
 
   batch_.clear();
+  true_rewards_.clear();
   fresh_.clear();
   true_sum_ = 0;
   metrics_.assign(task_->metric_names().size(), 0);
@@ -238,6 +301,7 @@ absl::Status Loop::Collect(int64_t iteration) {
       piece.log_probabilities.assign(t.log_probs.begin() + first,
                                      t.log_probs.begin() + end);
       piece.rewards.assign(rewards.begin() + first, rewards.begin() + end);
+      true_rewards_.push_back(piece.rewards);
       batch_.push_back(std::move(piece));
       first = end;
     }
@@ -252,8 +316,9 @@ absl::Status Loop::Collect(int64_t iteration) {
       pool_.push_back({fresh_.back(), std::move(cut.true_rewards)});
     }
   }
-  const size_t most = spec_.queries().pool();
-  if (pool_.size() > most) pool_.erase(pool_.begin(), pool_.end() - most);
+  int most = 0;
+  for (const Asker& asker : askers_) most = std::max(most, asker.spec.queries().pool());
+  if (static_cast<int>(pool_.size()) > most) pool_.erase(pool_.begin(), pool_.end() - most);
   return absl::OkStatus();
 }
 
@@ -264,40 +329,43 @@ void Loop::Reward() {
   }
 }
 
-absl::Status Loop::Compare(int64_t round) {
-  RETURN_IF_ERROR(fitter_->AddCandidates(fresh_));
+absl::Status Loop::Compare(int64_t round, Asker* asker) const {
+  const double begin = Seconds();
+  const v1::RunSpec& spec = asker->spec;
+  RETURN_IF_ERROR(asker->fitter->AddCandidates(fresh_));
+  const size_t size = std::min<size_t>(pool_.size(), spec.queries().pool());
+  const Candidate* pool = pool_.data() + (pool_.size() - size);
   std::vector<ClipPointer> clips;
   std::vector<const learn::Clip*> candidates;
-  for (const Candidate& candidate : pool_) {
-    clips.push_back(candidate.clip);
-    candidates.push_back(candidate.clip.get());
+  for (size_t i = 0; i < size; ++i) {
+    clips.push_back(pool[i].clip);
+    candidates.push_back(pool[i].clip.get());
   }
-  const int64_t steps = (round + 1) * spec_.collection().batch_steps();
-  const int64_t wanted = run::LabelsWantedAt(spec_, steps) -
-                         static_cast<int64_t>(comparisons_.size());
+  const int64_t steps = (round + 1) * spec.collection().batch_steps();
+  const int64_t wanted = run::LabelsWantedAt(spec, steps) -
+                         static_cast<int64_t>(asker->comparisons.size());
   if (wanted > 0) {
     ASSIGN_OR_RETURN(const std::vector<learn::SelectedPair> pairs,
                      reward_trainer::SelectPairs(
-                         spec_, reward_trainer::ChoosingEnsemble(spec_, *fitter_),
+                         spec, reward_trainer::ChoosingEnsemble(spec, *asker->fitter),
                          candidates, static_cast<int>(wanted), round));
     for (const learn::SelectedPair& pair : pairs) {
-      const Candidate &first = pool_[pair.left], &second = pool_[pair.right];
-      const int64_t ordinal = static_cast<int64_t>(comparisons_.size());
+      const Candidate &first = pool[pair.left], &second = pool[pair.right];
+      const int64_t ordinal = static_cast<int64_t>(asker->comparisons.size());
       const int teacher = static_cast<int>(
-          base::SeedOf({spec_.seed(), kTeacherDraw, static_cast<uint64_t>(ordinal)}) %
-          teachers_.size());
+          base::SeedOf({spec.seed(), kTeacherDraw, static_cast<uint64_t>(ordinal)}) %
+          asker->teachers.size());
       const labeler::Verdict verdict =
-          teachers_[teacher].Judge(first.true_rewards, second.true_rewards);
-      comparisons_.push_back({ordinal + 1, ordinal, first.clip, second.clip,
-                              verdict == labeler::Verdict::kLeft    ? 1.0f
-                              : verdict == labeler::Verdict::kRight ? 0.0f
-                                                                    : 0.5f,
-                              teacher + 1});
+          asker->teachers[teacher].Judge(first.true_rewards, second.true_rewards);
+      asker->comparisons.push_back({ordinal + 1, ordinal, first.clip, second.clip,
+                                    verdict == labeler::Verdict::kLeft    ? 1.0f
+                                    : verdict == labeler::Verdict::kRight ? 0.0f
+                                                                          : 0.5f,
+                                    teacher + 1});
     }
   }
-  ASSIGN_OR_RETURN(fit_, fitter_->Fit(comparisons_, clips, nullptr));
-  ASSIGN_OR_RETURN(model_, nn::RewardModel::FromSnapshot(
-                               fitter_->ensemble().ToSnapshot()));
+  ASSIGN_OR_RETURN(asker->fit, asker->fitter->Fit(asker->comparisons, clips, nullptr));
+  asker->seconds += Seconds() - begin;
   return absl::OkStatus();
 }
 
@@ -351,15 +419,19 @@ absl::Status Loop::Finish() {
     }
   }
   if (best == nullptr) return absl::InternalError("no snapshot was kept");
-  for (const learn::Reliability& r : fitter_->ensemble().Reliabilities()) {
-    std::printf("labeler %d: reliability %.2f\n", r.labeler, r.mean);
+  for (const Asker& asker : askers_) {
+    for (const learn::Reliability& r : asker.fitter->ensemble().Reliabilities()) {
+      std::printf("%s: labeler %d: reliability %.2f\n", asker.name.c_str(),
+                  r.labeler, r.mean);
+    }
   }
   ASSIGN_OR_RETURN(const Evaluation e,
                    Evaluate(*best, Draws::kFinalEvaluation,
                             learner::kFinalEpisodes));
-  std::printf("final: seed %llu labels %lld true %.3f",
+  std::printf("final: seed %llu labels %zu true %.3f",
               static_cast<unsigned long long>(spec_.seed()),
-              static_cast<long long>(comparisons_.size()), e.true_return);
+              model_.has_value() ? askers_.front().comparisons.size() : 0,
+              e.true_return);
   PrintMetrics(e.metrics);
   std::printf(" wall %.0f s\n", Seconds() - begin_);
   return absl::OkStatus();
@@ -371,22 +443,50 @@ void Loop::PrintMetrics(const std::vector<double>& values) const {
   }
 }
 
-void Loop::Print(int64_t done) const {
+absl::Status Loop::Print(int64_t done) const {
   const int64_t batch_steps = spec_.collection().batch_steps();
   const double thousands = static_cast<double>(batch_steps) / 1000;
   std::vector<double> metrics = metrics_;
   for (double& m : metrics) m /= thousands;
-  std::printf("%4lld steps %.2fM labels %zu | a 1000 steps: true %.0f",
+  std::printf("%4lld steps %.2fM | a 1000 steps: true %.0f",
               static_cast<long long>(done), done * batch_steps / 1e6,
-              comparisons_.size(), true_sum_ / thousands);
+              true_sum_ / thousands);
   PrintMetrics(metrics);
-  std::printf(
-      " | accuracy %.2f loss %.3f/%.3f decay %.1e | std %.2f kl %.3f"
-      " | simulate %.0f s update %.0f fit %.0f wall %.0f\n",
-      fit_.accuracy, fit_.training_loss, fit_.validation_loss,
-      fit_.weight_decay, update_.log_std, update_.kl, simulating_, updating_,
-      fitting_, Seconds() - begin_);
+  std::printf(" | std %.2f kl %.3f | simulate %.0f s update %.0f wall %.0f\n",
+              update_.log_std, update_.kl, simulating_, updating_,
+              Seconds() - begin_);
+  for (const Asker& asker : askers_) RETURN_IF_ERROR(PrintAsker(asker));
   std::fflush(stdout);
+  return absl::OkStatus();
+}
+
+absl::Status Loop::PrintAsker(const Asker& asker) const {
+  const int o = task_->observation_size();
+  // as far as advantages look
+  const double decay = spec_.ppo().discount() * spec_.ppo().gae_lambda();
+  std::vector<std::vector<float>> learned;
+  Correlation step, following;
+  for (size_t i = 0; i < batch_.size(); ++i) {
+    const learn::Trajectory& t = batch_[i];
+    ASSIGN_OR_RETURN(learned.emplace_back(),
+                     asker.fitter->ensemble().Score(
+                         {t.observations.begin(), t.observations.end() - o}, t.actions));
+    for (size_t k = 0; k < t.rewards.size(); ++k) step.Add(learned[i][k], true_rewards_[i][k]);
+  }
+  for (size_t i = 0; i < batch_.size(); ++i) {
+    double learned_sum = 0, true_sum = 0;
+    for (size_t k = learned[i].size(); k-- > 0;) {
+      learned_sum = learned[i][k] - step.MeanX() + decay * learned_sum;
+      true_sum = true_rewards_[i][k] - step.MeanY() + decay * true_sum;
+      following.Add(learned_sum, true_sum);
+    }
+  }
+  std::printf("       %s: labels %zu accuracy %.2f loss %.3f/%.3f decay %.1e | like the"
+              " true reward: step %.3f following %.3f | %.0f s\n",
+              asker.name.c_str(), asker.comparisons.size(), asker.fit.accuracy,
+              asker.fit.training_loss, asker.fit.validation_loss, asker.fit.weight_decay,
+              step.Value(), following.Value(), asker.seconds);
+  return absl::OkStatus();
 }
 
 absl::Status Main() {
