@@ -27,6 +27,7 @@
 #include <utility>
 #include <vector>
 
+#include "Eigen/Core"
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/status/status.h"
@@ -84,27 +85,18 @@ struct Asker {
   double seconds = 0;              // asking and fitting
 };
 
-// Pearson's, over the pairs that were added.
-class Correlation {
- public:
-  void Add(double x, double y) {
-    ++n_;
-    x_ += x;
-    y_ += y;
-    xx_ += x * x;
-    yy_ += y * y;
-    xy_ += x * y;
-  }
-  double MeanX() const { return x_ / n_; }
-  double MeanY() const { return y_ / n_; }
-  double Value() const {
-    return (n_ * xy_ - x_ * y_) /
-           std::sqrt((n_ * xx_ - x_ * x_) * (n_ * yy_ - y_ * y_));
-  }
+using Series = Eigen::Map<const Eigen::ArrayXd>;
 
- private:
-  double n_ = 0, x_ = 0, y_ = 0, xx_ = 0, yy_ = 0, xy_ = 0;
-};
+Series SeriesOf(const std::vector<double>& values) {
+  return {values.data(), static_cast<Eigen::Index>(values.size())};
+}
+
+// Pearson's, of series of the same length.
+double Correlation(const std::vector<double>& x, const std::vector<double>& y) {
+  const Eigen::ArrayXd dx = SeriesOf(x) - SeriesOf(x).mean();
+  const Eigen::ArrayXd dy = SeriesOf(y) - SeriesOf(y).mean();
+  return (dx * dy).sum() / std::sqrt(dx.square().sum() * dy.square().sum());
+}
 
 double Seconds() {
   return std::chrono::duration<double>(
@@ -127,10 +119,11 @@ class Loop {
  private:
   Loop() = default;
 
+  // An ensemble that asks and is fitted as `spec` has it.
+  absl::Status AddAsker(const std::string& name, const v1::RunSpec& spec);
   // One batch: what the policy learns from, with true rewards, and its clips in
   // the pool.
   absl::Status Collect(int64_t iteration);
-  absl::Status AddAsker(const std::string& name, const v1::RunSpec& spec);
   // Puts the ensemble's rewards in the place of the true ones.
   void Reward();
   // Asks about clips of the pool, and fits the ensemble to all answers.
@@ -341,7 +334,7 @@ absl::Status Loop::Compare(int64_t round, Asker* asker) const {
     clips.push_back(pool[i].clip);
     candidates.push_back(pool[i].clip.get());
   }
-  const int64_t steps = (round + 1) * spec.collection().batch_steps();
+  const int64_t steps = (round + 1) * spec_.collection().batch_steps();
   const int64_t wanted = run::LabelsWantedAt(spec, steps) -
                          static_cast<int64_t>(asker->comparisons.size());
   if (wanted > 0) {
@@ -464,28 +457,33 @@ absl::Status Loop::PrintAsker(const Asker& asker) const {
   const int o = task_->observation_size();
   // as far as advantages look
   const double decay = spec_.ppo().discount() * spec_.ppo().gae_lambda();
-  std::vector<std::vector<float>> learned;
-  Correlation step, following;
+  std::vector<double> learned, truth;
   for (size_t i = 0; i < batch_.size(); ++i) {
     const learn::Trajectory& t = batch_[i];
-    ASSIGN_OR_RETURN(learned.emplace_back(),
+    ASSIGN_OR_RETURN(const std::vector<float> rewards,
                      asker.fitter->ensemble().Score(
                          {t.observations.begin(), t.observations.end() - o}, t.actions));
-    for (size_t k = 0; k < t.rewards.size(); ++k) step.Add(learned[i][k], true_rewards_[i][k]);
+    learned.insert(learned.end(), rewards.begin(), rewards.end());
+    truth.insert(truth.end(), true_rewards_[i].begin(), true_rewards_[i].end());
   }
-  for (size_t i = 0; i < batch_.size(); ++i) {
+  const double learned_mean = SeriesOf(learned).mean(), true_mean = SeriesOf(truth).mean();
+  std::vector<double> learned_following(learned.size()), true_following(truth.size());
+  size_t begin = 0;
+  for (const std::vector<float>& trajectory : true_rewards_) {
+    const size_t end = begin + trajectory.size();
     double learned_sum = 0, true_sum = 0;
-    for (size_t k = learned[i].size(); k-- > 0;) {
-      learned_sum = learned[i][k] - step.MeanX() + decay * learned_sum;
-      true_sum = true_rewards_[i][k] - step.MeanY() + decay * true_sum;
-      following.Add(learned_sum, true_sum);
+    for (size_t k = end; k-- > begin;) {
+      learned_following[k] = learned_sum = learned[k] - learned_mean + decay * learned_sum;
+      true_following[k] = true_sum = truth[k] - true_mean + decay * true_sum;
     }
+    begin = end;
   }
   std::printf("       %s: labels %zu accuracy %.2f loss %.3f/%.3f decay %.1e | like the"
               " true reward: step %.3f following %.3f | %.0f s\n",
               asker.name.c_str(), asker.comparisons.size(), asker.fit.accuracy,
               asker.fit.training_loss, asker.fit.validation_loss, asker.fit.weight_decay,
-              step.Value(), following.Value(), asker.seconds);
+              Correlation(learned, truth),
+              Correlation(learned_following, true_following), asker.seconds);
   return absl::OkStatus();
 }
 
