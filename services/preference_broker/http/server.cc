@@ -408,9 +408,9 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
 
 class HttpServerImpl final : public HttpServer {
  public:
-  HttpServerImpl(const HttpOptions& options, const std::shared_ptr<grpc::Channel>& channel, Pages pages,
-                 std::unique_ptr<Tls> tls)
-      : shared_(options, channel, std::move(pages)), tls_(std::move(tls)) {
+  HttpServerImpl(const HttpOptions& options, const std::shared_ptr<grpc::Channel>& channel,
+                 std::function<void()> on_drain, Pages pages, std::unique_ptr<Tls> tls)
+      : shared_(options, channel, std::move(pages)), on_drain_(std::move(on_drain)), tls_(std::move(tls)) {
     for (int i = 0; i < kThreads; ++i) shards_.push_back(std::make_shared<Shard>(&shared_));
     acceptor_.emplace(shards_[0]->context);
   }
@@ -446,6 +446,7 @@ class HttpServerImpl final : public HttpServer {
     if (drained_) return;
     drained_ = true;
     shared_.draining = true;
+    on_drain_();
     if (shards_[0]->thread.joinable()) {
       std::promise<void> closed;
       asio::post(shards_[0]->context, [&] {
@@ -538,6 +539,7 @@ class HttpServerImpl final : public HttpServer {
   }
 
   Shared shared_;
+  const std::function<void()> on_drain_;
   const std::unique_ptr<Tls> tls_;
   std::vector<std::shared_ptr<Shard>> shards_;
   std::optional<tcp::acceptor> acceptor_;
@@ -559,7 +561,8 @@ int64_t RaiseFileLimit() {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions& options,
-                                                              const std::shared_ptr<grpc::Channel>& channel) {
+                                                              const std::shared_ptr<grpc::Channel>& channel,
+                                                              std::function<void()> on_drain) {
   const size_t colon = options.listen.rfind(':');
   int port = 0;
   if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(options.listen.substr(colon + 1), &port) ||
@@ -601,7 +604,7 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions&
     ASSIGN_OR_RETURN(pages, Pages::Read(options.web));
   }
   const int64_t max_connections = RaiseFileLimit();
-  auto server = std::make_unique<HttpServerImpl>(options, channel, std::move(pages), std::move(tls));
+  auto server = std::make_unique<HttpServerImpl>(options, channel, std::move(on_drain), std::move(pages), std::move(tls));
   absl::Status listening;
   for (const tcp::endpoint& endpoint : endpoints) {
     listening = server->Listen(endpoint, host);

@@ -4,6 +4,7 @@
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_SERVER_H_
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -37,13 +38,16 @@ struct HttpOptions {
 // A few threads carry all connections, of which there may be ten thousand and more.
 class HttpServer {
  public:
-  // Serves from now on; calls go to the services by `channel`. Raises this process's
+  // Serves from now on; calls go to the services by `channel`. `on_drain` ends the services'
+  // long polls; Drain calls it once, in its thread, as soon as every answer from then on
+  // tells its client that the connection closes. Raises this process's
   // soft limit of open files to its hard limit. INVALID_ARGUMENT: options that
   // cannot be meant, or plain HTTP that others could reach and nothing said to
   // be in front of it. FAILED_PRECONDITION: pages that cannot be read. UNAVAILABLE: the
   // address is taken or not of this machine.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const HttpOptions& options,
-                                                           const std::shared_ptr<grpc::Channel>& channel);
+                                                           const std::shared_ptr<grpc::Channel>& channel,
+                                                           std::function<void()> on_drain);
   virtual ~HttpServer() = default;
 
   // Where it listens, with the port that was taken: http://host:port or https://host:port.

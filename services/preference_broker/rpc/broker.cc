@@ -52,11 +52,12 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
   rpc::ServerOptions server;
   server.listen = broker->options_.listen;
   for (const auto& service : broker->services_) server.services.push_back(service.get());
-  server.on_drain = [b = broker.get()] { b->hub_.Drain(); };
+  const auto end_long_polls = [b = broker.get()] { b->hub_.Drain(); };
+  server.on_drain = end_long_polls;
   ASSIGN_OR_RETURN(broker->server_, rpc::Server::Start(std::move(server)));
   if (!broker->options_.http.listen.empty()) {
     ASSIGN_OR_RETURN(broker->http_,
-                     HttpServer::Start(broker->options_.http, broker->server_->InProcessChannel()));
+                     HttpServer::Start(broker->options_.http, broker->server_->InProcessChannel(), end_long_polls));
   }
   return broker;
 }
@@ -68,10 +69,7 @@ Broker::~Broker() {
 
 void Broker::Drain(absl::Duration grace) {
   const absl::Time end = absl::Now() + grace;
-  if (http_ != nullptr) {
-    hub_.Drain();  // its long polls
-    http_->Drain(grace);
-  }
+  if (http_ != nullptr) http_->Drain(grace);
   if (server_ != nullptr) server_->Drain(std::max(end - absl::Now(), absl::ZeroDuration()));
   {
     base::MutexLock lock(&mutex_);
