@@ -234,6 +234,23 @@ absl::Status ValidateRunSpec(const v1::RunSpec& spec) {
   return check.status;
 }
 
+absl::Status CheckFitsTask(const v1::RunSpec& spec, const v1::TaskInfo& task) {
+  if (spec.reward() == v1::TRUE && !task.has_true_reward()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the task ", task.name(), " has no true reward to learn from. Give it one (true_reward in its task.textproto), "
+        "or learn from comparisons (reward: PREFERENCES)"));
+  }
+  const v1::Collection& collection = spec.collection();
+  if (collection.has_initial_episode_steps() && (collection.initial_episode_steps() < task.clip_steps() ||
+                                                 collection.initial_episode_steps() > task.episode_steps())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "collection.initial_episode_steps is ", collection.initial_episode_steps(), "; with the task ", task.name(),
+        " allowed: ", task.clip_steps(), ", the steps of a clip, to ", task.episode_steps(),
+        ", the task's episode_steps"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<v1::RunSpec> ReadRunSpecFile(const std::string& path) {
   std::ifstream file(path);
   if (!file) return absl::NotFoundError(absl::StrCat("cannot read the run spec '", path, "'"));

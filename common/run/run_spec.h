@@ -24,6 +24,11 @@ v1::RunSpec Overlay(const v1::RunSpec& base, const v1::RunSpec& layer);
 // every field to be set that DefaultRunSpec sets.
 absl::Status ValidateRunSpec(const v1::RunSpec& spec);
 
+// Whether a valid `spec` can be run on `task`. INVALID_ARGUMENT: its first episodes are
+// shorter than a clip or longer than the task's. FAILED_PRECONDITION: it learns from the
+// true reward, and the task has none.
+absl::Status CheckFitsTask(const v1::RunSpec& spec, const v1::TaskInfo& task);
+
 // From a text file in protobuf text format; the error names file, line and
 // field.
 absl::StatusOr<v1::RunSpec> ReadRunSpecFile(const std::string& path);

@@ -48,6 +48,12 @@ const std::vector<std::string>& Teachers() {
   return *teachers;
 }
 
+// Empty for "none".
+std::vector<std::string> TeachersOf(const std::string& teacher) {
+  if (teacher == kNoTeacher) return {};
+  return absl::StrSplit(teacher, ',');
+}
+
 bool Ended(v1::RunState state) {
   return state == v1::FINISHED || state == v1::FAILED ||
          state == v1::CANCELLED || state == v1::PAUSED;
@@ -82,11 +88,8 @@ absl::StatusOr<v1::Run> ContinueRun(const TrainOptions& options,
         "run ", run.id(), " is finished. Say how much further it should go: "
         "--labels +N, --steps +N, or both"));
   }
-  // before the run changes; a broker elsewhere has labelers of its own
-  if (options.broker.empty()) {
-    RETURN_IF_ERROR(CheckTeacher(options.teacher, run.spec(), run.task()));
-    RETURN_IF_ERROR(CheckOverlap(options.teacher, options.human, run.spec()));
-  }
+  // before the run changes
+  RETURN_IF_ERROR(CheckLabelers(options, run.spec(), run.task()));
   // of a launcher that was killed
   if (!Ended(run.state())) RETURN_IF_ERROR(broker.Cancel(run.id(), true).status());
   return broker.Continue(run.id(), static_cast<int32_t>(labels), steps);
@@ -265,14 +268,10 @@ absl::Status CheckPages(const TrainOptions& options) {
   return ChoosePagesAddress(pages).status();
 }
 
-std::vector<std::string> TeachersOf(const std::string& teacher) {
-  if (teacher == kNoTeacher) return {};
-  return absl::StrSplit(teacher, ',');
-}
-
-absl::Status CheckTeacher(const std::string& teacher, const v1::RunSpec& spec,
-                          const v1::TaskInfo& task) {
-  for (const std::string& name : TeachersOf(teacher)) {
+absl::Status CheckLabelers(const TrainOptions& options, const v1::RunSpec& spec,
+                           const v1::TaskInfo& task) {
+  const std::vector<std::string> teachers = TeachersOf(options.teacher);
+  for (const std::string& name : teachers) {
     if (std::find(Teachers().begin(), Teachers().end(), name) ==
         Teachers().end()) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -281,33 +280,24 @@ absl::Status CheckTeacher(const std::string& teacher, const v1::RunSpec& spec,
           "(oracle,inverted); with --human people answer"));
     }
   }
-  if (task.has_true_reward()) return absl::OkStatus();
-  if (spec.reward() == v1::TRUE) {
+  if (teachers.empty() || !options.broker.empty()) return absl::OkStatus();
+  if (!task.has_true_reward()) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "the task ", task.name(), " has no true reward to learn from. Give it "
-        "one (true_reward in its task.textproto), or learn from comparisons "
-        "(reward: PREFERENCES)"));
+        "the task ", task.name(), " has no true reward, by which the simulated "
+        "teacher ", options.teacher, " would answer. Let people answer instead "
+        "(--human), or give the task a true_reward in its task.textproto "
+        "(docs/tasks.md)"));
   }
-  if (teacher == kNoTeacher) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      "the task ", task.name(), " has no true reward, by which the simulated "
-      "teacher ", teacher, " would answer. Let people answer instead "
-      "(--human), or give the task a true_reward in its task.textproto "
-      "(docs/tasks.md)"));
-}
-
-absl::Status CheckOverlap(const std::string& teacher, bool human,
-                          const v1::RunSpec& spec) {
-  const int teachers = static_cast<int>(TeachersOf(teacher).size());
+  const int count = static_cast<int>(teachers.size());
   // people may yet be invited
-  if (human || teachers == 0 || spec.reward() == v1::TRUE ||
+  if (options.human || spec.reward() == v1::TRUE ||
       spec.queries().overlap_share() == 0 ||
-      spec.queries().overlap() <= teachers) {
+      spec.queries().overlap() <= count) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(absl::StrCat(
-      "queries.overlap is ", spec.queries().overlap(), ", and ", teachers,
-      teachers == 1 ? " teacher answers" : " teachers answer",
+      "queries.overlap is ", spec.queries().overlap(), ", and ", count,
+      count == 1 ? " teacher answers" : " teachers answer",
       ", each of them a question once: the run would wait for ever. Give more "
       "teachers (--teacher oracle,oracle), or let people answer (--human)"));
 }
@@ -370,11 +360,9 @@ absl::Status Train(const TrainOptions& options,
     ASSIGN_OR_RETURN(const auto task, sim::CompiledTask::FromFolder(folder));
     ASSIGN_OR_RETURN(const v1::RunSpec spec,
                      ResolveSpec(options, task->task()));
-    RETURN_IF_ERROR(CheckTeacher(options.teacher, spec, InfoOf(*task)));
-    // a broker elsewhere has labelers of its own
-    if (options.broker.empty()) {
-      RETURN_IF_ERROR(CheckOverlap(options.teacher, options.human, spec));
-    }
+    const v1::TaskInfo info = InfoOf(*task);
+    RETURN_IF_ERROR(run::CheckFitsTask(spec, info));
+    RETURN_IF_ERROR(CheckLabelers(options, spec, info));
   }
 
   std::unique_ptr<LocalStack> stack;

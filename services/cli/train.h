@@ -67,18 +67,12 @@ absl::StatusOr<v1::RunSpec> ResolveSpec(const TrainOptions& options,
 // TLS, or are not asked for.
 absl::Status CheckPages(const TrainOptions& options);
 
-// The teachers that --teacher names, apart by commas; empty for "none".
-std::vector<std::string> TeachersOf(const std::string& teacher);
-
-// FAILED_PRECONDITION, with the way out, when `teacher` cannot answer for the
-// task; INVALID_ARGUMENT for a teacher that there is not.
-absl::Status CheckTeacher(const std::string& teacher, const v1::RunSpec& spec,
-                          const v1::TaskInfo& task);
-
-// INVALID_ARGUMENT when a question wants more answers than there are teachers,
-// who answer each question once, and nobody else may answer: the run would not end.
-absl::Status CheckOverlap(const std::string& teacher, bool human,
-                          const v1::RunSpec& spec);
+// Whether the run will be answered. INVALID_ARGUMENT: --teacher names one that there is
+// not, or a question wants more answers than there are teachers, who answer each
+// question once, and nobody else may. FAILED_PRECONDITION, with the way out: teachers
+// cannot answer for the task. A broker elsewhere has labelers of its own.
+absl::Status CheckLabelers(const TrainOptions& options, const v1::RunSpec& spec,
+                           const v1::TaskInfo& task);
 
 // Puts the task's bundle and scene to the broker and queues the run.
 absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options,

@@ -59,16 +59,6 @@ absl::Status Collector::CheckSizes(const v1::RunSpec& spec,
         task.evaluation_steps(), ", which with ", task.observation_size(),
         " observations is over 3 MB; allowed: at most ", kRolloutBytes / step));
   }
-  const v1::Collection& collection = spec.collection();
-  if (collection.has_initial_episode_steps() &&
-      (collection.initial_episode_steps() < task.clip_steps() ||
-       collection.initial_episode_steps() > task.episode_steps())) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "collection.initial_episode_steps is ",
-        collection.initial_episode_steps(), "; with task ", task.name(),
-        " allowed: ", task.clip_steps(), ", the steps of a clip, to ",
-        task.episode_steps(), ", the task's episode_steps"));
-  }
   return absl::OkStatus();
 }
 

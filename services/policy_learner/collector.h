@@ -59,8 +59,8 @@ struct Episodes {
 // Thread-safe. Nothing blocks but the Wait functions.
 class Collector {
  public:
-  // INVALID_ARGUMENT when rollouts of this run would not fit into a message, or
-  // its first episodes not to the task; says what to change.
+  // INVALID_ARGUMENT when rollouts of this run would not fit into a message; says
+  // what to change.
   static absl::Status CheckSizes(const v1::RunSpec& spec,
                                  const v1::TaskInfo& task);
 

@@ -28,11 +28,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
       *merged.mutable_spec() = run::Overlay(run::DefaultRunSpec(), request->spec());
       RETURN_IF_ERROR(run::ValidateRunSpec(merged.spec()));
       RETURN_IF_ERROR(CheckTask(merged.task()));
-      if (merged.spec().reward() == v1::TRUE && !merged.task().has_true_reward()) {
-        return absl::FailedPreconditionError(absl::StrCat(
-            "task '", merged.task().name(), "' has no true reward, which `reward: TRUE` learns from: "
-            "give task.textproto a true_reward, or learn from preferences"));
-      }
+      RETURN_IF_ERROR(run::CheckFitsTask(merged.spec(), merged.task()));
       ASSIGN_OR_RETURN(*response, CreateRun(connection, caller, merged));
       return absl::OkStatus();
     });

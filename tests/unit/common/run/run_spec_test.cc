@@ -52,6 +52,35 @@ TEST(RunSpec, BatchMustDivideAmongEnvironments) {
   EXPECT_THAT(std::string(ValidateRunSpec(spec).message()), HasSubstr("multiple of collection.environments"));
 }
 
+TEST(RunSpec, FirstEpisodesFitTheTask) {
+  v1::TaskInfo task;
+  task.set_clip_steps(60);
+  task.set_episode_steps(500);
+  v1::RunSpec spec = DefaultRunSpec();
+  EXPECT_TRUE(CheckFitsTask(spec, task).ok());
+  for (const int steps : {60, 500}) {
+    spec.mutable_collection()->set_initial_episode_steps(steps);
+    EXPECT_TRUE(CheckFitsTask(spec, task).ok());
+  }
+  for (const int steps : {59, 501}) {
+    spec.mutable_collection()->set_initial_episode_steps(steps);
+    EXPECT_THAT(std::string(CheckFitsTask(spec, task).message()),
+                HasSubstr("allowed: 60, the steps of a clip, to 500"));
+  }
+}
+
+TEST(RunSpec, TheTrueRewardIsLearnedFromWhereThereIsOne) {
+  v1::TaskInfo task;
+  task.set_name("robot");
+  v1::RunSpec spec = DefaultRunSpec();
+  spec.set_reward(v1::TRUE);
+  const absl::Status refused = CheckFitsTask(spec, task);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("the task robot has no true reward"));
+  task.set_has_true_reward(true);
+  EXPECT_TRUE(CheckFitsTask(spec, task).ok());
+}
+
 // What a field may be. `with`: what else the spec must say for the bounds to be
 // the field's own.
 struct Range {

@@ -104,41 +104,53 @@ TEST(ParseCount, TakesAPlusOnlyToGoOn) {
   EXPECT_FALSE(ParseCount("steps", "-5", false).ok());
 }
 
-TEST(CheckTeacher, RefusesOneWithoutATrueRewardAndNamesTheWay) {
-  v1::RunSpec spec;
-  spec.set_reward(v1::PREFERENCES);
+TrainOptions With(const std::string& teacher) {
+  TrainOptions options;
+  options.teacher = teacher;
+  return options;
+}
+
+v1::TaskInfo TaskWithATrueReward() {
+  v1::TaskInfo task;
+  task.set_has_true_reward(true);
+  return task;
+}
+
+TEST(CheckLabelers, RefusesTeachersWithoutATrueRewardAndNamesTheWay) {
+  const v1::RunSpec spec = run::DefaultRunSpec();
   v1::TaskInfo task;
   task.set_name("robot");
-  const absl::Status refused = CheckTeacher("oracle", spec, task);
+  const absl::Status refused = CheckLabelers(With("oracle"), spec, task);
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(refused.message(), HasSubstr("--human"));
   EXPECT_THAT(refused.message(), HasSubstr("true_reward"));
-  EXPECT_TRUE(CheckTeacher(kNoTeacher, spec, task).ok());
-  spec.set_reward(v1::TRUE);
-  EXPECT_FALSE(CheckTeacher(kNoTeacher, spec, task).ok());
-  task.set_has_true_reward(true);
-  EXPECT_TRUE(CheckTeacher("oracle", spec, task).ok());
+  EXPECT_TRUE(CheckLabelers(With(kNoTeacher), spec, task).ok());
+  EXPECT_TRUE(CheckLabelers(With("oracle"), spec, TaskWithATrueReward()).ok());
 }
 
-TEST(CheckOverlap, RefusesMoreAnswersToAQuestionThanThereAreTeachers) {
+TEST(CheckLabelers, RefusesMoreAnswersToAQuestionThanThereAreTeachers) {
+  const v1::TaskInfo task = TaskWithATrueReward();
   v1::RunSpec spec = run::DefaultRunSpec();
   spec.mutable_queries()->set_overlap(3);
   spec.mutable_queries()->set_overlap_share(0.5);
-  EXPECT_THAT(CheckOverlap("oracle,oracle", false, spec).message(),
+  TrainOptions options = With("oracle,oracle");
+  EXPECT_THAT(CheckLabelers(options, spec, task).message(),
               HasSubstr("queries.overlap is 3, and 2 teachers answer"));
-  EXPECT_TRUE(CheckOverlap("oracle,oracle,oracle", false, spec).ok());
-  EXPECT_TRUE(CheckOverlap("oracle", true, spec).ok()) << "people may come";
-  EXPECT_TRUE(CheckOverlap(kNoTeacher, false, spec).ok());
+  options.human = true;
+  EXPECT_TRUE(CheckLabelers(options, spec, task).ok()) << "people may come";
+  options.human = false;
+  options.broker = "there:1";
+  EXPECT_TRUE(CheckLabelers(options, spec, task).ok()) << "others may answer there";
+  EXPECT_TRUE(CheckLabelers(With("oracle,oracle,oracle"), spec, task).ok());
+  EXPECT_TRUE(CheckLabelers(With(kNoTeacher), spec, task).ok());
   spec.mutable_queries()->set_overlap_share(0);
-  EXPECT_TRUE(CheckOverlap("oracle", false, spec).ok()) << "no question wants more than one";
+  EXPECT_TRUE(CheckLabelers(With("oracle"), spec, task).ok()) << "no question wants more than one";
 }
 
-TEST(CheckTeacher, ListsTheTeachersThatThereAre) {
-  v1::TaskInfo task;
-  task.set_has_true_reward(true);
-  EXPECT_THAT(CheckTeacher("wizard", v1::RunSpec(), task).message(),
-              HasSubstr("myopic"));
-  EXPECT_THAT(CheckTeacher("oracle,wizard", v1::RunSpec(), task).message(),
+TEST(CheckLabelers, ListsTheTeachersThatThereAre) {
+  const v1::TaskInfo task = TaskWithATrueReward();
+  EXPECT_THAT(CheckLabelers(With("wizard"), v1::RunSpec(), task).message(), HasSubstr("myopic"));
+  EXPECT_THAT(CheckLabelers(With("oracle,wizard"), v1::RunSpec(), task).message(),
               HasSubstr("--teacher is 'wizard'"));
 }
 

@@ -374,22 +374,6 @@ TEST(Collector, LengthensEpisodesToTheTasksOverTheRun) {
   EXPECT_EQ(worker.tickets[0].episode_steps(), task.clip_steps());
 }
 
-TEST(Collector, SaysWhichFirstEpisodesFitTheTask) {
-  v1::TaskInfo task = SyntheticTask();
-  task.set_clip_steps(60);
-  task.set_episode_steps(500);
-  v1::RunSpec spec = Spec();
-  for (const int steps : {60, 500}) {
-    spec.mutable_collection()->set_initial_episode_steps(steps);
-    EXPECT_TRUE(Collector::CheckSizes(spec, task).ok());
-  }
-  for (const int steps : {59, 501}) {
-    spec.mutable_collection()->set_initial_episode_steps(steps);
-    EXPECT_THAT(std::string(Collector::CheckSizes(spec, task).message()),
-                HasSubstr("allowed: 60, the steps of a clip, to 500"));
-  }
-}
-
 TEST(Collector, GroupsManyEnvironmentsInFewTickets) {
   v1::RunSpec spec = Spec();
   spec.mutable_collection()->set_environments(1000);
