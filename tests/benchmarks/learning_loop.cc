@@ -121,11 +121,9 @@ class Loop {
 
   // An ensemble that asks and is fitted as `spec` has it.
   absl::Status AddAsker(const std::string& name, const v1::RunSpec& spec);
-  // One batch: what the policy learns from, with true rewards, and its clips in
-  // the pool.
+  // One batch: what the policy learns from, with the ensemble's rewards once there is
+  // one, and its clips in the pool.
   absl::Status Collect(int64_t iteration);
-  // Puts the ensemble's rewards in the place of the true ones.
-  void Reward();
   // Asks about clips of the pool, and fits the ensemble to all answers.
   absl::Status Compare(int64_t round, Asker* asker) const;
   absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot,
@@ -219,7 +217,6 @@ absl::Status Loop::Run() {
     const double t1 = Seconds();
     // the first batch only gives candidates
     if (truth || iteration > 0) {
-      if (!truth) Reward();
       ASSIGN_OR_RETURN(update_, ppo_->Update(batch_));
     }
     simulating_ += t1 - t0;
@@ -277,6 +274,12 @@ absl::Status Loop::Collect(int64_t iteration) {
       }
     }
     const int steps = static_cast<int>(rewards.size());
+    // a trajectory at once, as the learner does: matrix products of a few rows round
+    // otherwise
+    std::vector<float> learned = rewards;
+    if (model_.has_value()) {
+      model_->Score(t.observations.data(), t.actions.data(), steps, learned.data());
+    }
     std::vector<int32_t> ends = t.episode_ends;
     if (ends.empty() || ends.back() != steps - 1) ends.push_back(steps - 1);
     int first = 0;
@@ -293,8 +296,8 @@ absl::Status Loop::Collect(int64_t iteration) {
                            t.actions.begin() + end * a);
       piece.log_probabilities.assign(t.log_probs.begin() + first,
                                      t.log_probs.begin() + end);
-      piece.rewards.assign(rewards.begin() + first, rewards.begin() + end);
-      true_rewards_.push_back(piece.rewards);
+      piece.rewards.assign(learned.begin() + first, learned.begin() + end);
+      true_rewards_.emplace_back(rewards.begin() + first, rewards.begin() + end);
       batch_.push_back(std::move(piece));
       first = end;
     }
@@ -313,13 +316,6 @@ absl::Status Loop::Collect(int64_t iteration) {
   for (const Asker& asker : askers_) most = std::max(most, asker.spec.queries().pool());
   if (static_cast<int>(pool_.size()) > most) pool_.erase(pool_.begin(), pool_.end() - most);
   return absl::OkStatus();
-}
-
-void Loop::Reward() {
-  for (learn::Trajectory& t : batch_) {
-    model_->Score(t.observations.data(), t.actions.data(), t.rewards.size(),
-                  t.rewards.data());
-  }
 }
 
 absl::Status Loop::Compare(int64_t round, Asker* asker) const {
