@@ -75,6 +75,7 @@ v1::RunSpec DefaultRunSpec() {
   spec.set_lockstep(true);
   spec.set_max_policy_lag(0);
   spec.set_steps_per_label(0);
+  spec.set_warm_up_labels(0);
   spec.set_kept_snapshots(20);
 
   v1::Collection* collection = spec.mutable_collection();
@@ -157,6 +158,7 @@ absl::Status ValidateRunSpec(const v1::RunSpec& spec) {
   check.OneOf("reward", spec.reward() == v1::PREFERENCES || spec.reward() == v1::TRUE, "PREFERENCES, TRUE");
   check.InRange<int64_t>("max_policy_lag", spec.max_policy_lag(), 0, 1);
   check.InRange<int64_t>("steps_per_label", spec.steps_per_label(), 0, 1'000'000'000);
+  check.InRange<int64_t>("warm_up_labels", spec.warm_up_labels(), 0, 1'000'000);
   check.InRange<int64_t>("kept_snapshots", spec.kept_snapshots(), 1, 1000);
 
   const v1::Collection& collection = spec.collection();
@@ -266,6 +268,11 @@ absl::StatusOr<v1::RunSpec> ReadRunSpecFile(const std::string& path) {
   return spec;
 }
 
+int64_t StepsAllowedBy(const v1::RunSpec& spec, int64_t labels) {
+  const double even = static_cast<double>(labels) * spec.steps_per_label();
+  return labels < spec.warm_up_labels() ? even * labels / spec.warm_up_labels() : even;
+}
+
 int64_t LabelsWantedAt(const v1::RunSpec& spec, int64_t steps) {
   const double all = spec.labels();
   const double first = std::max(1.0, std::floor(spec.queries().initial_share() * all));
@@ -278,7 +285,11 @@ int64_t LabelsWantedAt(const v1::RunSpec& spec, int64_t steps) {
   // the last label must not be lost to rounding
   int64_t wanted = std::floor(first + (all - first) * share + 1e-6);
   if (!spec.lockstep() && spec.steps_per_label() > 0) {
-    wanted = std::max(wanted, (steps + spec.steps_per_label() - 1) / spec.steps_per_label());
+    const double even = static_cast<double>(steps) / spec.steps_per_label();
+    const double warm_up = spec.warm_up_labels();
+    int64_t least = std::floor(even < warm_up ? std::sqrt(even * warm_up) : even);
+    while (StepsAllowedBy(spec, least) < steps) ++least;
+    wanted = std::max(wanted, least);
   }
   return std::min<int64_t>(spec.labels(), wanted);
 }

@@ -233,6 +233,7 @@ absl::StatusOr<v1::RunSpec> ResolveSpec(const TrainOptions& options,
   if (options.human && spec.steps_per_label() == 0) {
     spec.set_steps_per_label(
         std::max<int64_t>(1, spec.steps() / std::max(1, spec.labels())));
+    spec.set_warm_up_labels(spec.labels());
   }
   RETURN_IF_ERROR(run::ValidateRunSpec(spec));
   return spec;

@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "common/nn/snapshot.h"
+#include "common/run/run_spec.h"
 #include "services/policy_learner/batch.h"
 #include "services/policy_learner/seeds.h"
 
@@ -291,7 +292,7 @@ absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::NewestReward() {
 bool TrainingLoop::TooFarPastTheLabels(const Reward& reward) const {
   return PacedByLabels(spec_) && !asking_stopped_ &&
          reward.info.labels() < spec_.labels() &&
-         steps_ > reward.info.labels() * spec_.steps_per_label();
+         steps_ > run::StepsAllowedBy(spec_, reward.info.labels());
 }
 
 void TrainingLoop::SetEnd(const Asking& asking) {

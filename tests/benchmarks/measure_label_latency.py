@@ -3,6 +3,7 @@
 
     tests/benchmarks/measure_label_latency.py --labelers 0
     tests/benchmarks/measure_label_latency.py --labelers 5 --labels 200
+    tests/benchmarks/measure_label_latency.py --labelers 1 --labels-per-minute 17.5 --labels 890 --to-the-end
 
 With --labelers 0 it follows a whole `./backflip train --seed S` as it is, with its teacher and in lockstep, by SQL in
 its database. Otherwise it starts `./backflip train --human` on a fresh data folder, with oracles in the place of people: each answers one
@@ -12,8 +13,9 @@ ensemble that had trained on it (the learner reports how many labels that was: p
 in the order of the feed). The update itself is part of it, so the figure is an upper bound.
 
 Those labels that the first ensemble waited for (queries.first_labels) are told apart. With steps_per_label, as people
-have it, a batch waits for batch_steps / steps_per_label labels: at the pace of a single person that wait is most of
-the latency. Prints JSON.
+have it, a batch waits for batch_steps / steps_per_label labels, and for more while warm_up_labels are not reached: at
+the pace of a single person that wait is most of the latency. With --to-the-end the run of 900 labels is let end, and
+what came of it is told. Prints JSON.
 """
 import argparse
 import json
@@ -92,7 +94,7 @@ def plain_run(args, data, output):
 def human_run(args, data, output):
     """The same of a run that people answer."""
     command = [str(BIN / "backflip"), "train", "--task", args.task, "--human", "--teacher", "none", "--seed",
-               str(args.seed), "--data", data, "--labels", "900"]
+               str(args.seed), "--data", data, "--labels", "900", "--json", os.path.join(data, "result.json")]
     train = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     teachers = []
     try:
@@ -125,6 +127,8 @@ def human_run(args, data, output):
             time.sleep(1)
         exported = subprocess.run([BIN / "backflip", "labels", "export", "1", "--data", data], check=True,
                                   capture_output=True, text=True).stdout
+        if args.to_the_end:
+            train.wait()
     finally:
         for process in [*teachers, train]:
             process.send_signal(signal.SIGINT)
@@ -142,6 +146,7 @@ def main():
     parser.add_argument("--labels", type=int, default=200)
     parser.add_argument("--labelers", type=int, default=5, help="0: ./backflip train as it is")
     parser.add_argument("--labels-per-minute", type=float, default=20, help="of each labeler; 0: as fast as they can")
+    parser.add_argument("--to-the-end", action="store_true", help="with labelers: until the run ends; then its result")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", help="JSON file to write")
     args = parser.parse_args()
@@ -159,12 +164,14 @@ def main():
             (waited if number <= first else latencies).append(min(used) - at)
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     result = {
-        "commit": commit, "machine": f"{os.cpu_count()} cores", "task": args.task, "labelers": args.labelers,
+        "commit": commit, "machine": f"{os.cpu_count()} cores", "task": args.task, "seed": args.seed, "labelers": args.labelers,
         "labels_per_minute": args.labels_per_minute, "labels": len(latencies), "updates": len(updates),
         "p50_s": percentile(latencies, 0.5), "p90_s": percentile(latencies, 0.9), "p99_s": percentile(latencies, 0.99),
         "mean_s": statistics.mean(latencies) if latencies else None,
         "before_the_first_ensemble": {"labels": len(waited), "p50_s": percentile(waited, 0.5)},
     }
+    if args.labelers and args.to_the_end:
+        result["run"] = json.loads(pathlib.Path(data, "result.json").read_text())
     print(json.dumps(result, indent=1))
     if args.out:
         pathlib.Path(args.out).write_text(json.dumps(result, indent=1) + "\n")

@@ -95,6 +95,7 @@ const Range kRanges[] = {
     {"steps", 1, 1e12},
     {"max_policy_lag", 0, 1},
     {"steps_per_label", 0, 1e9},
+    {"warm_up_labels", 0, 1e6},
     {"kept_snapshots", 1, 1000},
     {"collection.environments", 1, 4096, Range::kClosed, "collection { batch_steps: 4096 }"},
     {"collection.batch_steps", 1, 1e7},
@@ -297,6 +298,38 @@ TEST(LabelsWantedAt, UniformSpreadsEvenlyUntilAskedBy) {
   EXPECT_EQ(LabelsWantedAt(spec, 0), 90);
   EXPECT_EQ(LabelsWantedAt(spec, 250'000), 495);
   EXPECT_EQ(LabelsWantedAt(spec, 500'000), 900);
+}
+
+TEST(StepsAllowedBy, GrowsWithTheSquareOfTheLabelsWhileTheyWarmUp) {
+  v1::RunSpec spec = DefaultRunSpec();
+  spec.set_steps_per_label(1000);
+  EXPECT_EQ(StepsAllowedBy(spec, 30), 30'000);
+  spec.set_warm_up_labels(300);
+  EXPECT_EQ(StepsAllowedBy(spec, 0), 0);
+  EXPECT_EQ(StepsAllowedBy(spec, 30), 3'000);
+  EXPECT_EQ(StepsAllowedBy(spec, 150), 75'000);
+  EXPECT_EQ(StepsAllowedBy(spec, 299), 298'003);
+  EXPECT_EQ(StepsAllowedBy(spec, 300), 300'000);
+  EXPECT_EQ(StepsAllowedBy(spec, 900), 900'000);
+}
+
+TEST(LabelsWantedAt, AreWithoutLockstepTheLeastThatAllowTheSteps) {
+  v1::RunSpec spec = DefaultRunSpec();
+  spec.set_lockstep(false);
+  spec.set_labels(1000);
+  spec.set_steps(1'000'000);
+  spec.mutable_queries()->set_initial_share(1e-6);
+  spec.mutable_queries()->set_schedule(v1::UNIFORM);
+  spec.set_steps_per_label(700);
+  for (const int warm_up : {0, 400, 1000}) {
+    spec.set_warm_up_labels(warm_up);
+    // between labels, and from where the even schedule no longer wants more
+    for (int64_t steps = 100; steps < 700'000; steps += 9'973) {
+      const int64_t wanted = LabelsWantedAt(spec, steps);
+      EXPECT_GE(StepsAllowedBy(spec, wanted), steps) << warm_up;
+      EXPECT_LT(StepsAllowedBy(spec, wanted - 1), steps) << warm_up;
+    }
+  }
 }
 
 }  // namespace

@@ -57,6 +57,7 @@ TEST(TrainOptions, CheckPeopleAndLearnNoFurtherThanTheirAnswersAllow) {
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_FALSE(spec->lockstep());
   EXPECT_EQ(spec->steps_per_label(), 10'000);
+  EXPECT_EQ(spec->warm_up_labels(), 100);
   EXPECT_EQ(spec->queries().overlap(), 1);
   EXPECT_EQ(spec->queries().first_labels(), 30);
   EXPECT_DOUBLE_EQ(spec->quality().repeat_share(), 0.04);
