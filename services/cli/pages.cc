@@ -117,6 +117,9 @@ absl::StatusOr<PagesAddress> ChoosePagesAddress(const PagesOptions& options) {
   RETURN_IF_ERROR(Check(options));
   const bool tls = !options.tls_certificate.empty();
   PagesAddress address;
+  if (!options.public_url.empty()) {
+    ASSIGN_OR_RETURN(address.url, CheckPublicUrl(options.public_url));
+  }
   std::string host;
   int port = 0;
   if (options.listen.empty()) {
@@ -143,10 +146,8 @@ absl::StatusOr<PagesAddress> ChoosePagesAddress(const PagesOptions& options) {
     host = options.listen.substr(0, colon);
     if (host == "0.0.0.0" || host == "[::]") host = HostName();
   }
-  if (options.public_url.empty()) {
+  if (address.url.empty()) {
     address.url = absl::StrCat(tls ? "https://" : "http://", host, ":", port);
-  } else {
-    ASSIGN_OR_RETURN(address.url, CheckPublicUrl(options.public_url));
   }
   return address;
 }

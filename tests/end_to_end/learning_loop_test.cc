@@ -15,14 +15,14 @@
 namespace backflip::testing {
 namespace {
 
-// Episodes begin and end, the last of a batch after one step, latches are carried on,
-// the pool overflows, and pairs are chosen by disagreement.
+// Episodes begin and end, in the third batch one step before its end, latches are carried
+// on, the pool overflows, and pairs are chosen by disagreement.
 constexpr char kSpec[] = R"(
   seed: 3
   labels: 60
   steps: 32064
   kept_snapshots: 4
-  collection { environments: 4 batch_steps: 2004 clips_per_batch: 32 }
+  collection { environments: 4 batch_steps: 668 clips_per_batch: 32 initial_episode_steps: 500 }
   ppo { epochs: 4 minibatch_steps: 256 }
   reward_model { initial_updates: 40 updates_per_round: 4 }
   queries { pool: 100 }

@@ -74,6 +74,9 @@ TEST_F(PagesAddressTest, TakesAFreePortWhereTheUsualOneIsTaken) {
   const absl::Status refused = Refused({.share = true, .public_url = "https://labels.example.org"});
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(refused.message(), HasSubstr("--http-listen 127.0.0.1:PORT"));
+  // what is wrong whatever port is free is said first
+  EXPECT_THAT(Refused({.share = true, .public_url = "http://labels.example.org"}).message(),
+              HasSubstr("It must be https://"));
   close(fd);
 }
 
