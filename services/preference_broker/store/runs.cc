@@ -232,7 +232,7 @@ absl::StatusOr<v1::Run> ContinueRun(Connection& connection, const Caller& caller
     ASSIGN_OR_RETURN(const int64_t earlier, EarlierRequest(t, request.request_id(), body));
     if (earlier != 0) return GetRun(t, earlier, true);
     const pqxx::result rows =
-        t.Exec("SELECT state, spec FROM runs WHERE id = $1 FOR NO KEY UPDATE", request.run_id());
+        t.Exec("SELECT state, spec, asking_stopped FROM runs WHERE id = $1 FOR NO KEY UPDATE", request.run_id());
     if (rows.empty()) return UnknownRun(request.run_id());
     const std::string state = Text(rows[0][0]);
     if (state == "QUEUED" || state == "RUNNING") {
@@ -243,6 +243,9 @@ absl::StatusOr<v1::Run> ContinueRun(Connection& connection, const Caller& caller
     spec.ParseFromString(Blob(rows[0][1]));
     spec.set_labels(spec.labels() + request.add_labels());
     spec.set_steps(spec.steps() + request.add_steps());
+    // its labels have earned all that labels earn: with a warm-up it would wait for many
+    // more before its next step
+    if (rows[0][2].as<bool>()) spec.set_warm_up_labels(0);
     RETURN_IF_ERROR(run::ValidateRunSpec(spec));
     const std::string bytes = spec.SerializeAsString();
     t.Exec("UPDATE runs SET state = 'QUEUED', spec = $2, message = '', finished_at = NULL, asking_stopped = false "

@@ -315,6 +315,22 @@ TEST_F(RunsTest, PausedFinishedAndCancelledRunsGoOnWhenContinued) {
   EXPECT_EQ(Get(id)->spec().labels(), 15);
 }
 
+TEST_F(RunsTest, OnlyAContinuedRunWhoseAskingWasStoppedWarmsUpNoMore) {
+  const int64_t id = Create(ARun("labels: 10 lockstep: false steps_per_label: 100 warm_up_labels: 10"))->id();
+  const auto go_on = [&] {
+    EXPECT_EQ(Cancel(id, true)->state(), v1::PAUSED);
+    v1::ContinueRunRequest request;
+    request.set_request_id(NewId());
+    request.set_run_id(id);
+    return operator_.Call(operator_.runs, &Runs::Continue, request)->spec().warm_up_labels();
+  };
+  EXPECT_EQ(go_on(), 10);
+  v1::StopAskingRequest stop;
+  stop.set_run_id(id);
+  ASSERT_TRUE(operator_.Call(operator_.runs, &Runs::StopAsking, stop).ok());
+  EXPECT_EQ(go_on(), 0) << "its labels have earned all their steps";
+}
+
 TEST_F(RunsTest, ATrueRewardRunWantsNoTrainerAndNoClips) {
   const auto run = Create(ARun("reward: TRUE"));
   ASSERT_TRUE(run.ok()) << run.status();
