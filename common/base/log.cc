@@ -1,12 +1,11 @@
 #include "common/base/log.h"
 
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <memory>
-
 #include <nlohmann/json.hpp>
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
 
 #include "absl/strings/str_cat.h"
 
@@ -42,10 +41,12 @@ void Write(spdlog::level::level_enum level, absl::string_view event, LogFields f
       std::visit([&line, k = std::string(key)](const auto& v) { line[k] = v; }, field.value);
     }
     // a name from outside may hold bytes that are no UTF-8
-    log.logger->log(level, "{}", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    log.logger->log(level, "{}",
+                    line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }
-  std::string line = log.service.empty() ? std::string(event) : absl::StrCat(log.service, ": ", event);
+  std::string line =
+      log.service.empty() ? std::string(event) : absl::StrCat(log.service, ": ", event);
   for (const auto& [key, field] : fields) {
     std::visit(
         [&line, k = key](const auto& v) {
@@ -64,8 +65,14 @@ void Write(spdlog::level::level_enum level, absl::string_view event, LogFields f
 
 void InitLogging(absl::string_view service) { TheLog().service = std::string(service); }
 
-void LogInfo(absl::string_view event, LogFields fields) { Write(spdlog::level::info, event, fields); }
-void LogWarning(absl::string_view event, LogFields fields) { Write(spdlog::level::warn, event, fields); }
-void LogError(absl::string_view event, LogFields fields) { Write(spdlog::level::err, event, fields); }
+void LogInfo(absl::string_view event, LogFields fields) {
+  Write(spdlog::level::info, event, fields);
+}
+void LogWarning(absl::string_view event, LogFields fields) {
+  Write(spdlog::level::warn, event, fields);
+}
+void LogError(absl::string_view event, LogFields fields) {
+  Write(spdlog::level::err, event, fields);
+}
 
 }  // namespace backflip::base

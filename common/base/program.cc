@@ -1,14 +1,14 @@
 #include "common/base/program.h"
 
-#include <csignal>
-#include <cstdint>
-#include <cstdlib>
-#include <cstring>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <string>
 
 #include "absl/flags/parse.h"
@@ -32,7 +32,7 @@ sigset_t EndSignals() {
 }  // namespace
 
 std::vector<absl::string_view> InitProgram(int argc, char** argv, absl::string_view service,
-                                          absl::string_view usage) {
+                                           absl::string_view usage) {
   absl::SetProgramUsageMessage(usage);
   absl::FlagsUsageConfig config;
   // our own flags: those of a program's main.cc, not those of the libraries

@@ -9,13 +9,12 @@
 
 namespace backflip::base {
 
-// Parses the flags (ABSL_FLAG, in the program's main.cc), answers --help with `usage` and all of them,
-// starts logging, and blocks SIGINT and SIGTERM in this thread and all that it
-// starts, so that only a ShutdownSignal receives them. Call it first in main. Returns the
-// arguments that are no flags, without the program's name.
-std::vector<absl::string_view> InitProgram(int argc, char** argv,
-                                          absl::string_view service,
-                                          absl::string_view usage);
+// Parses the flags (ABSL_FLAG, in the program's main.cc), answers --help with `usage` and all of
+// them, starts logging, and blocks SIGINT and SIGTERM in this thread and all that it starts, so
+// that only a ShutdownSignal receives them. Call it first in main. Returns the arguments that are
+// no flags, without the program's name.
+std::vector<absl::string_view> InitProgram(int argc, char** argv, absl::string_view service,
+                                           absl::string_view usage);
 
 // Waits for the wish to end, from SIGTERM, SIGINT or Request(). Thread-safe.
 class ShutdownSignal {

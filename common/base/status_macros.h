@@ -11,10 +11,9 @@
 #define BACKFLIP_CONCAT_INNER(a, b) a##b
 #define BACKFLIP_CONCAT(a, b) BACKFLIP_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expression)                         \
-  do {                                                      \
-    if (::absl::Status status_ = (expression); !status_.ok()) \
-      return status_;                                       \
+#define RETURN_IF_ERROR(expression)                                           \
+  do {                                                                        \
+    if (::absl::Status status_ = (expression); !status_.ok()) return status_; \
   } while (false)
 
 #define ASSIGN_OR_RETURN(lhs, expression) \

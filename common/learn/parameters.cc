@@ -46,8 +46,7 @@ void Parameters::Step(double learning_rate) {
   const double count = static_cast<double>(steps_);
   first_.mul_(0.9).add_(gradient_, 0.1);
   second_.mul_(0.999).addcmul_(gradient_, gradient_, 0.001);
-  const torch::Tensor scale =
-      second_.div(1 - std::pow(0.999, count)).sqrt_().add_(1e-8);
+  const torch::Tensor scale = second_.div(1 - std::pow(0.999, count)).sqrt_().add_(1e-8);
   values_.addcdiv_(first_, scale, -learning_rate / (1 - std::pow(0.9, count)));
 }
 
@@ -61,8 +60,7 @@ void Parameters::Save(const std::string& prefix, nn::Snapshot* snapshot) const {
   snapshot->metadata[prefix + "steps"] = absl::StrCat(steps_);
 }
 
-absl::Status Parameters::Load(const std::string& prefix,
-                              const nn::Snapshot& snapshot) {
+absl::Status Parameters::Load(const std::string& prefix, const nn::Snapshot& snapshot) {
   torch::NoGradGuard no_grad;
   ASSIGN_OR_RETURN(const int64_t steps, snapshot.Integer(prefix + "steps"));
   // find everything before anything changes
@@ -89,34 +87,26 @@ nn::Tensor FromTorch(const torch::Tensor& tensor) {
   return {flat.sizes().vec(), std::vector<float>(data, data + flat.numel())};
 }
 
-torch::Tensor ToTorch(const nn::Tensor& tensor) {
-  return ToTorch(tensor.values, tensor.shape);
+torch::Tensor ToTorch(const nn::Tensor& tensor) { return ToTorch(tensor.values, tensor.shape); }
+
+torch::Tensor ToTorch(const std::vector<float>& values, const std::vector<int64_t>& shape) {
+  return torch::from_blob(const_cast<float*>(values.data()), shape, torch::kFloat32).clone();
 }
 
-torch::Tensor ToTorch(const std::vector<float>& values,
-                      const std::vector<int64_t>& shape) {
-  return torch::from_blob(const_cast<float*>(values.data()), shape,
-                          torch::kFloat32)
-      .clone();
-}
-
-torch::Tensor Orthogonal(int64_t in, int64_t out, double gain,
-                         at::Generator generator) {
-  const torch::Tensor normal = torch::randn(
-      {std::max(in, out), std::min(in, out)}, generator, torch::kFloat32);
+torch::Tensor Orthogonal(int64_t in, int64_t out, double gain, at::Generator generator) {
+  const torch::Tensor normal =
+      torch::randn({std::max(in, out), std::min(in, out)}, generator, torch::kFloat32);
   auto [q, r] = torch::linalg_qr(normal);
   // the sign that makes the distribution uniform over orthogonal matrices
   q = q * r.diagonal().sign();
   return (gain * (in < out ? q.t() : q)).contiguous();
 }
 
-absl::Status Guard(const char* what,
-                   const std::function<absl::Status()>& body) {
+absl::Status Guard(const char* what, const std::function<absl::Status()>& body) {
   try {
     return body();
   } catch (const c10::Error& error) {
-    return absl::InternalError(
-        absl::StrCat(what, ": LibTorch: ", error.what_without_backtrace()));
+    return absl::InternalError(absl::StrCat(what, ": LibTorch: ", error.what_without_backtrace()));
   } catch (const std::exception& error) {
     return absl::InternalError(absl::StrCat(what, ": ", error.what()));
   }

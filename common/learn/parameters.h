@@ -55,12 +55,10 @@ class Parameters {
 // Copies to and from plain floats.
 nn::Tensor FromTorch(const torch::Tensor& tensor);
 torch::Tensor ToTorch(const nn::Tensor& tensor);
-torch::Tensor ToTorch(const std::vector<float>& values,
-                      const std::vector<int64_t>& shape);
+torch::Tensor ToTorch(const std::vector<float>& values, const std::vector<int64_t>& shape);
 
 // A matrix [in, out] with orthonormal rows or columns times `gain`.
-torch::Tensor Orthogonal(int64_t in, int64_t out, double gain,
-                         at::Generator generator);
+torch::Tensor Orthogonal(int64_t in, int64_t out, double gain, at::Generator generator);
 
 // What `body` returns; Internal with LibTorch's message if it throws.
 absl::Status Guard(const char* what, const std::function<absl::Status()>& body);

@@ -27,18 +27,14 @@ absl::Status Check(const PpoConfig& c, int observations, int actions) {
   for (const int size : c.hidden) {
     RETURN_IF_ERROR(require(size > 0, "PPO: hidden layers must be positive"));
   }
-  RETURN_IF_ERROR(require(c.gamma >= 0 && c.gamma <= 1 && c.lambda >= 0 &&
-                              c.lambda <= 1,
+  RETURN_IF_ERROR(require(c.gamma >= 0 && c.gamma <= 1 && c.lambda >= 0 && c.lambda <= 1,
                           "PPO: gamma and lambda must be in [0, 1]"));
-  RETURN_IF_ERROR(require(c.clip > 0 && c.clip < 1,
-                          "PPO: clip must be in (0, 1)"));
-  RETURN_IF_ERROR(require(c.epochs > 0 && c.minibatch > 0,
-                          "PPO: epochs and minibatch must be positive"));
-  RETURN_IF_ERROR(require(c.learning_rate > 0 && c.final_learning_rate >= 0 &&
-                              c.gradient_norm > 0,
+  RETURN_IF_ERROR(require(c.clip > 0 && c.clip < 1, "PPO: clip must be in (0, 1)"));
+  RETURN_IF_ERROR(
+      require(c.epochs > 0 && c.minibatch > 0, "PPO: epochs and minibatch must be positive"));
+  RETURN_IF_ERROR(require(c.learning_rate > 0 && c.final_learning_rate >= 0 && c.gradient_norm > 0,
                           "PPO: learning rates and gradient_norm must be > 0"));
-  RETURN_IF_ERROR(require(c.anneal_updates >= 0,
-                          "PPO: anneal_updates must be >= 0"));
+  RETURN_IF_ERROR(require(c.anneal_updates >= 0, "PPO: anneal_updates must be >= 0"));
   RETURN_IF_ERROR(require(c.entropy >= 0 && c.reward_deviation >= 0,
                           "PPO: entropy and reward_deviation must be >= 0"));
   RETURN_IF_ERROR(require(c.noise_correlation >= 0 && c.noise_correlation < 1,
@@ -55,14 +51,12 @@ Parameters::Named Network(const std::vector<int64_t>& sizes, double last_gain,
     const double gain = i + 2 < sizes.size() ? std::sqrt(2.0) : last_gain;
     named.emplace_back(absl::StrCat("layer", i, ".weight"),
                        Orthogonal(sizes[i], sizes[i + 1], gain, generator));
-    named.emplace_back(absl::StrCat("layer", i, ".bias"),
-                       torch::zeros({sizes[i + 1]}));
+    named.emplace_back(absl::StrCat("layer", i, ".bias"), torch::zeros({sizes[i + 1]}));
   }
   return named;
 }
 
-torch::Tensor Forward(const Parameters& network, size_t layers,
-                      torch::Tensor x) {
+torch::Tensor Forward(const Parameters& network, size_t layers, torch::Tensor x) {
   for (size_t i = 0; i < layers; ++i) {
     x = torch::addmm(network[2 * i + 1], x, network[2 * i]);
     if (i + 1 < layers) x = torch::tanh(x);
@@ -74,8 +68,7 @@ torch::Tensor Forward(const Parameters& network, size_t layers,
 
 struct Ppo::Impl {
   static at::Generator Generator(uint64_t seed, uint64_t update) {
-    return at::detail::createCPUGenerator(
-        KeyedRandom(seed, 0x9900, update).Next());
+    return at::detail::createCPUGenerator(KeyedRandom(seed, 0x9900, update).Next());
   }
 
   static std::vector<int64_t> Sizes(const PpoConfig& config, int in, int out) {
@@ -87,8 +80,7 @@ struct Ppo::Impl {
 
   static Parameters::Named PolicyNetwork(const PpoConfig& config, int o, int a,
                                          at::Generator generator) {
-    Parameters::Named named =
-        Network(Sizes(config, o, a), /*last_gain=*/0.01, generator);
+    Parameters::Named named = Network(Sizes(config, o, a), /*last_gain=*/0.01, generator);
     named.emplace_back("log_std", torch::full({a}, config.initial_log_std));
     return named;
   }
@@ -122,20 +114,18 @@ absl::Status Ppo::Impl::Check(const std::vector<Trajectory>& batch) const {
     const Trajectory& t = batch[i];
     const size_t steps = t.rewards.size();
     if (steps == 0 || t.observations.size() != (steps + 1) * observation_size ||
-        t.actions.size() != steps * action_size ||
-        t.log_probabilities.size() != steps) {
+        t.actions.size() != steps * action_size || t.log_probabilities.size() != steps) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "PPO: trajectory ", i, " has ", steps,
-          " rewards; observations must be one row of ", observation_size,
-          " more, actions rows of ", action_size,
+          "PPO: trajectory ", i, " has ", steps, " rewards; observations must be one row of ",
+          observation_size, " more, actions rows of ", action_size,
           ", log-probabilities as many as rewards"));
     }
     for (const std::vector<float>* values :
          {&t.observations, &t.actions, &t.log_probabilities, &t.rewards}) {
       for (const float value : *values) {
         if (!std::isfinite(value)) {
-          return absl::InvalidArgumentError(absl::StrCat(
-              "PPO: trajectory ", i, " holds a value that is not finite"));
+          return absl::InvalidArgumentError(
+              absl::StrCat("PPO: trajectory ", i, " holds a value that is not finite"));
         }
       }
     }
@@ -145,14 +135,12 @@ absl::Status Ppo::Impl::Check(const std::vector<Trajectory>& batch) const {
 
 torch::Tensor Ppo::Impl::Normalized(const torch::Tensor& observations) const {
   const torch::Tensor mean = ToTorch(normalizer.Mean(), {observation_size});
-  const torch::Tensor deviation =
-      ToTorch(normalizer.StandardDeviation(), {observation_size});
+  const torch::Tensor deviation = ToTorch(normalizer.StandardDeviation(), {observation_size});
   return ((observations - mean) / deviation)
       .clamp_(-config.observation_clip, config.observation_clip);
 }
 
-absl::StatusOr<PpoStats> Ppo::Impl::Update(
-    const std::vector<Trajectory>& batch) {
+absl::StatusOr<PpoStats> Ppo::Impl::Update(const std::vector<Trajectory>& batch) {
   RETURN_IF_ERROR(Check(batch));
 
   // one row a step, and the rows that only follow, at the end
@@ -162,17 +150,14 @@ absl::StatusOr<PpoStats> Ppo::Impl::Update(
     rows.insert(rows.end(), t.observations.begin(), last);
     following.insert(following.end(), last, t.observations.end());
     actions.insert(actions.end(), t.actions.begin(), t.actions.end());
-    old_log_probabilities.insert(old_log_probabilities.end(),
-                                 t.log_probabilities.begin(),
+    old_log_probabilities.insert(old_log_probabilities.end(), t.log_probabilities.begin(),
                                  t.log_probabilities.end());
     rewards.insert(rewards.end(), t.rewards.begin(), t.rewards.end());
   }
   const int64_t steps = static_cast<int64_t>(rewards.size());
   const int64_t ends = static_cast<int64_t>(batch.size());
-  const torch::Tensor observations =
-      Normalized(ToTorch(rows, {steps, observation_size}));
-  const torch::Tensor ends_observations =
-      Normalized(ToTorch(following, {ends, observation_size}));
+  const torch::Tensor observations = Normalized(ToTorch(rows, {steps, observation_size}));
+  const torch::Tensor ends_observations = Normalized(ToTorch(following, {ends, observation_size}));
 
   PpoStats stats;
   // normalise rewards over the batch
@@ -183,12 +168,10 @@ absl::StatusOr<PpoStats> Ppo::Impl::Update(
     squares += (reward - mean) * (reward - mean);
   }
   const double deviation = std::sqrt(squares / static_cast<double>(steps));
-  const double scale = config.reward_deviation > 0 && deviation > 1e-8
-                           ? config.reward_deviation / deviation
-                           : 1.0;
+  const double scale =
+      config.reward_deviation > 0 && deviation > 1e-8 ? config.reward_deviation / deviation : 1.0;
   for (float& reward : rewards) {
-    reward = static_cast<float>(
-        scale * (config.centre_rewards ? reward - mean : reward));
+    reward = static_cast<float>(scale * (config.centre_rewards ? reward - mean : reward));
   }
   stats.reward_mean = mean;
 
@@ -197,18 +180,15 @@ absl::StatusOr<PpoStats> Ppo::Impl::Update(
   {
     torch::NoGradGuard no_grad;
     old_values = Forward(value, layers, observations).squeeze(1).contiguous();
-    end_values =
-        Forward(value, layers, ends_observations).squeeze(1).contiguous();
+    end_values = Forward(value, layers, ends_observations).squeeze(1).contiguous();
   }
   const float* values = old_values.data_ptr<float>();
   std::vector<float> advantages(steps), returns(steps);
   int64_t begin = 0;
   for (int64_t i = 0; i < ends; ++i) {
     const int64_t length = static_cast<int64_t>(batch[i].rewards.size());
-    const bool nothing_follows =
-        batch[i].episode_ended && !config.bootstrap_episode_ends;
-    double next_value =
-        nothing_follows ? 0 : end_values.data_ptr<float>()[i];
+    const bool nothing_follows = batch[i].episode_ended && !config.bootstrap_episode_ends;
+    double next_value = nothing_follows ? 0 : end_values.data_ptr<float>()[i];
     double advantage = 0;
     for (int64_t t = begin + length - 1; t >= begin; --t) {
       const double delta = rewards[t] + config.gamma * next_value - values[t];
@@ -221,26 +201,20 @@ absl::StatusOr<PpoStats> Ppo::Impl::Update(
   }
 
   const torch::Tensor action = ToTorch(actions, {steps, action_size});
-  const torch::Tensor old_log_probability =
-      ToTorch(old_log_probabilities, {steps});
+  const torch::Tensor old_log_probability = ToTorch(old_log_probabilities, {steps});
   const torch::Tensor target = ToTorch(returns, {steps});
   torch::Tensor advantage = ToTorch(advantages, {steps});
   stats.explained_variance =
-      1 - advantage.var(false).item<double>() /
-              std::max(1e-12, target.var(false).item<double>());
-  advantage = (advantage - advantage.mean()) /
-              (advantage.std(/*unbiased=*/false) + 1e-8);
+      1 - advantage.var(false).item<double>() / std::max(1e-12, target.var(false).item<double>());
+  advantage = (advantage - advantage.mean()) / (advantage.std(/*unbiased=*/false) + 1e-8);
 
-  const double progress =
-      config.anneal_updates > 0
-          ? std::min(1.0, static_cast<double>(updates) / config.anneal_updates)
-          : 0.0;
+  const double progress = config.anneal_updates > 0
+                              ? std::min(1.0, static_cast<double>(updates) / config.anneal_updates)
+                              : 0.0;
   const double learning_rate =
-      config.learning_rate +
-      progress * (config.final_learning_rate - config.learning_rate);
+      config.learning_rate + progress * (config.final_learning_rate - config.learning_rate);
   const double log_std_floor =
-      config.log_std_floor +
-      progress * (config.final_log_std_floor - config.log_std_floor);
+      config.log_std_floor + progress * (config.final_log_std_floor - config.log_std_floor);
   at::Generator generator = Generator(config.seed, updates + 1);
   const torch::Tensor& log_std = policy[2 * layers];
   double policy_loss_sum = 0, value_loss_sum = 0, kl_sum = 0, clipped_sum = 0;
@@ -256,32 +230,22 @@ absl::StatusOr<PpoStats> Ppo::Impl::Update(
       const torch::Tensor x = observations.index_select(0, rows);
       const torch::Tensor a = advantage.index_select(0, rows);
       const torch::Tensor mean = Forward(policy, layers, x);
-      const torch::Tensor distance =
-          (action.index_select(0, rows) - mean) * torch::exp(-log_std);
+      const torch::Tensor distance = (action.index_select(0, rows) - mean) * torch::exp(-log_std);
       const torch::Tensor log_probability =
-          distance.square().sum(1) * -0.5 -
-          (log_std.sum() + kLogSqrtTwoPi * action_size);
-      const torch::Tensor log_ratio =
-          log_probability - old_log_probability.index_select(0, rows);
+          distance.square().sum(1) * -0.5 - (log_std.sum() + kLogSqrtTwoPi * action_size);
+      const torch::Tensor log_ratio = log_probability - old_log_probability.index_select(0, rows);
       const torch::Tensor ratio = log_ratio.exp();
       torch::Tensor policy_loss =
-          -torch::min(ratio * a,
-                      ratio.clamp(1 - config.clip, 1 + config.clip) * a)
-               .mean();
+          -torch::min(ratio * a, ratio.clamp(1 - config.clip, 1 + config.clip) * a).mean();
       const torch::Tensor value_loss =
-          (Forward(value, layers, x).squeeze(1) -
-           target.index_select(0, rows))
-              .square()
-              .mean();
+          (Forward(value, layers, x).squeeze(1) - target.index_select(0, rows)).square().mean();
       policy_loss_sum += policy_loss.item<double>();
       value_loss_sum += value_loss.item<double>();
       ++minibatches;
       if (epoch + 1 == config.epochs) {
         torch::NoGradGuard no_grad;
         kl_sum += (ratio - 1 - log_ratio).mean().item<double>();
-        clipped_sum +=
-            ((ratio - 1).abs() > config.clip).to(torch::kFloat32).mean()
-                .item<double>();
+        clipped_sum += ((ratio - 1).abs() > config.clip).to(torch::kFloat32).mean().item<double>();
         ++last_minibatches;
       }
       if (config.entropy > 0) {
@@ -311,15 +275,13 @@ absl::StatusOr<PpoStats> Ppo::Impl::Update(
 Ppo::Ppo(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Ppo::~Ppo() = default;
 
-absl::StatusOr<std::unique_ptr<Ppo>> Ppo::Create(const PpoConfig& config,
-                                                 int observation_size,
+absl::StatusOr<std::unique_ptr<Ppo>> Ppo::Create(const PpoConfig& config, int observation_size,
                                                  int action_size) {
   RETURN_IF_ERROR(Check(config, observation_size, action_size));
   std::unique_ptr<Ppo> ppo;
   RETURN_IF_ERROR(Guard("PPO", [&] {
-    ppo.reset(new Ppo(std::make_unique<Impl>(
-        config, observation_size, action_size,
-        Impl::Generator(config.seed, 0))));
+    ppo.reset(new Ppo(std::make_unique<Impl>(config, observation_size, action_size,
+                                             Impl::Generator(config.seed, 0))));
     return absl::OkStatus();
   }));
   return ppo;
@@ -346,11 +308,10 @@ nn::Snapshot Ppo::ToSnapshot() const {
   }
   snapshot.tensors["log_std"] = FromTorch(impl_->policy[2 * impl_->layers]);
   snapshot.tensors["observation_mean"] = {{o}, impl_->normalizer.Mean()};
-  snapshot.tensors["observation_std"] = {{o},
-                                         impl_->normalizer.StandardDeviation()};
+  snapshot.tensors["observation_std"] = {{o}, impl_->normalizer.StandardDeviation()};
   snapshot.metadata["kind"] = "policy";
-  snapshot.metadata["layers"] = absl::StrJoin(
-      Impl::Sizes(impl_->config, o, impl_->action_size), ",");
+  snapshot.metadata["layers"] =
+      absl::StrJoin(Impl::Sizes(impl_->config, o, impl_->action_size), ",");
   snapshot.metadata["activation"] = "tanh";
   snapshot.SetNumbers("observation_clip", {impl_->config.observation_clip});
   snapshot.SetNumbers("action_clip", {impl_->config.action_clip});
@@ -361,8 +322,7 @@ nn::Snapshot Ppo::ToSnapshot() const {
 absl::Status Ppo::BeginFrom(const nn::Snapshot& policy, int64_t steps) {
   const int o = impl_->observation_size;
   ASSIGN_OR_RETURN(const nn::Tensor* mean, policy.Find("observation_mean", {o}));
-  ASSIGN_OR_RETURN(const nn::Tensor* deviation,
-                   policy.Find("observation_std", {o}));
+  ASSIGN_OR_RETURN(const nn::Tensor* deviation, policy.Find("observation_std", {o}));
   // a state without moments
   nn::Snapshot state;
   impl_->policy.Save("policy.", &state);
@@ -378,8 +338,7 @@ absl::Status Ppo::BeginFrom(const nn::Snapshot& policy, int64_t steps) {
   state.metadata["policy.steps"] = "0";
   return Guard("PPO policy", [&]() -> absl::Status {
     RETURN_IF_ERROR(impl_->policy.Load("policy.", state));
-    impl_->normalizer.Restore(mean->values, deviation->values,
-                              std::max<int64_t>(2, steps));
+    impl_->normalizer.Restore(mean->values, deviation->values, std::max<int64_t>(2, steps));
     return absl::OkStatus();
   });
 }

@@ -49,8 +49,8 @@ struct PpoConfig {
 
 // Consecutive steps of one environment, with no reset in between.
 struct Trajectory {
-  std::vector<float> observations;  // [steps + 1, o]: the last one follows
-  std::vector<float> actions;       // [steps, a], not clipped
+  std::vector<float> observations;       // [steps + 1, o]: the last one follows
+  std::vector<float> actions;            // [steps, a], not clipped
   std::vector<float> log_probabilities;  // [steps], of the policy that acted
   std::vector<float> rewards;            // [steps]
   bool episode_ended = false;            // at the last step
@@ -59,10 +59,10 @@ struct Trajectory {
 struct PpoStats {
   double policy_loss = 0;
   double value_loss = 0;
-  double kl = 0;             // estimate of KL(old ‖ new) in the last epoch
-  double clipped = 0;        // fraction of clipped ratios in the last epoch
-  double log_std = 0;        // mean over actions, after the update
-  double reward_mean = 0;    // before normalisation
+  double kl = 0;                  // estimate of KL(old ‖ new) in the last epoch
+  double clipped = 0;             // fraction of clipped ratios in the last epoch
+  double log_std = 0;             // mean over actions, after the update
+  double reward_mean = 0;         // before normalisation
   double explained_variance = 0;  // of the returns, by the old values
 };
 
@@ -70,8 +70,7 @@ struct PpoStats {
 class Ppo {
  public:
   // InvalidArgument names the option that is out of range.
-  static absl::StatusOr<std::unique_ptr<Ppo>> Create(const PpoConfig& config,
-                                                     int observation_size,
+  static absl::StatusOr<std::unique_ptr<Ppo>> Create(const PpoConfig& config, int observation_size,
                                                      int action_size);
   ~Ppo();
 

@@ -12,8 +12,7 @@ namespace backflip::learn {
 // SplitMix64 (Steele, Lea, Flood 2014) started from a hash of its key.
 class KeyedRandom {
  public:
-  KeyedRandom(uint64_t seed, uint64_t a, uint64_t b = 0, uint64_t c = 0)
-      : state_(seed) {
+  KeyedRandom(uint64_t seed, uint64_t a, uint64_t b = 0, uint64_t c = 0) : state_(seed) {
     for (const uint64_t part : {a, b, c}) state_ = Next() ^ part;
     Next();
   }

@@ -50,19 +50,16 @@ int Poisson1(double draw) {
 
 // The posterior of η under a Beta(right, wrong) prior and answers that have
 // these probabilities at η = 1.
-Reliability PosteriorOf(double right, double wrong,
-                        const std::vector<double>& answers) {
+Reliability PosteriorOf(double right, double wrong, const std::vector<double>& answers) {
   std::vector<double> log_density(kReliabilityGrid);
   for (int i = 0; i < kReliabilityGrid; ++i) {
     const double eta = (i + 0.5) / kReliabilityGrid;
-    log_density[i] =
-        (right - 1) * std::log(eta) + (wrong - 1) * std::log(1 - eta);
+    log_density[i] = (right - 1) * std::log(eta) + (wrong - 1) * std::log(1 - eta);
     for (const double p : answers) {
       log_density[i] += std::log(eta * p + (1 - eta) * (1 - p));
     }
   }
-  const double greatest =
-      *std::max_element(log_density.begin(), log_density.end());
+  const double greatest = *std::max_element(log_density.begin(), log_density.end());
   double total = 0;
   for (double& value : log_density) total += value = std::exp(value - greatest);
   Reliability result;
@@ -82,36 +79,30 @@ Reliability PosteriorOf(double right, double wrong,
   return result;
 }
 
-absl::Status Check(const RewardEnsembleConfig& c, int observations,
-                   int actions) {
+absl::Status Check(const RewardEnsembleConfig& c, int observations, int actions) {
   const auto require = [](bool good, const char* what) {
     return good ? absl::OkStatus() : absl::InvalidArgumentError(what);
   };
-  RETURN_IF_ERROR(require(
-      observations > 0 && actions >= 0,
-      "reward ensemble: observation and action sizes must be positive"));
+  RETURN_IF_ERROR(require(observations > 0 && actions >= 0,
+                          "reward ensemble: observation and action sizes must be positive"));
   RETURN_IF_ERROR(require(c.members >= 1 && c.members <= 1000,
                           "reward ensemble: members must be in [1, 1000]"));
   for (const int size : c.hidden) {
-    RETURN_IF_ERROR(
-        require(size > 0, "reward ensemble: hidden layers must be positive"));
+    RETURN_IF_ERROR(require(size > 0, "reward ensemble: hidden layers must be positive"));
   }
-  RETURN_IF_ERROR(require(
-      c.learning_rate > 0 && c.minibatch > 0,
-      "reward ensemble: learning_rate and minibatch must be positive"));
+  RETURN_IF_ERROR(require(c.learning_rate > 0 && c.minibatch > 0,
+                          "reward ensemble: learning_rate and minibatch must be positive"));
   RETURN_IF_ERROR(require(c.random_answers >= 0 && c.random_answers < 1,
                           "reward ensemble: random_answers must be in [0, 1)"));
   RETURN_IF_ERROR(require(c.held_out >= 0 && c.held_out <= 0.9,
                           "reward ensemble: held_out must be in [0, 0.9]"));
-  RETURN_IF_ERROR(require(
-      c.weight_decay >= 0 && c.weight_decay_step >= 0 &&
-          c.weight_decay_step < 1 &&
-          c.validation_ratio_min <= c.validation_ratio_max,
-      "reward ensemble: weight_decay must be >= 0, its step in [0, 1), and "
-      "validation_ratio_min <= validation_ratio_max"));
-  RETURN_IF_ERROR(require(
-      c.prior_right >= 1 && c.prior_wrong >= 1,
-      "reward ensemble: prior_right and prior_wrong must be at least 1"));
+  RETURN_IF_ERROR(require(c.weight_decay >= 0 && c.weight_decay_step >= 0 &&
+                              c.weight_decay_step < 1 &&
+                              c.validation_ratio_min <= c.validation_ratio_max,
+                          "reward ensemble: weight_decay must be >= 0, its step in [0, 1), and "
+                          "validation_ratio_min <= validation_ratio_max"));
+  RETURN_IF_ERROR(require(c.prior_right >= 1 && c.prior_wrong >= 1,
+                          "reward ensemble: prior_right and prior_wrong must be at least 1"));
   return require(c.observation_clip > 0 && c.action_clip > 0,
                  "reward ensemble: observation_clip and action_clip must be > 0");
 }
@@ -121,8 +112,8 @@ absl::Status Check(const RewardEnsembleConfig& c, int observations,
 struct RewardEnsemble::Impl {
   static Parameters::Named Networks(const RewardEnsembleConfig& config,
                                     const std::vector<int64_t>& sizes) {
-    at::Generator generator = at::detail::createCPUGenerator(
-        KeyedRandom(config.seed, kInitDraws).Next());
+    at::Generator generator =
+        at::detail::createCPUGenerator(KeyedRandom(config.seed, kInitDraws).Next());
     Parameters::Named named;
     for (size_t i = 0; i + 1 < sizes.size(); ++i) {
       // uniform within 1/√in, every member its own
@@ -138,8 +129,7 @@ struct RewardEnsemble::Impl {
     return named;
   }
 
-  Impl(const RewardEnsembleConfig& config, int o, int a,
-       std::vector<int64_t> sizes)
+  Impl(const RewardEnsembleConfig& config, int o, int a, std::vector<int64_t> sizes)
       : config(config),
         observation_size(o),
         action_size(a),
@@ -164,25 +154,21 @@ struct RewardEnsemble::Impl {
   // Differences of returns [members, n] of labels `rows` [members × n].
   torch::Tensor Differences(const std::vector<int64_t>& rows) const;
   // Losses [members, n] of each label; weights of single labels belong here.
-  torch::Tensor Losses(const torch::Tensor& differences,
-                       const std::vector<int64_t>& rows) const;
+  torch::Tensor Losses(const torch::Tensor& differences, const std::vector<int64_t>& rows) const;
 
   absl::Status CheckSteps(const std::vector<float>& observations,
                           const std::vector<float>& actions) const;
   absl::Status AddLabel(const Label& label);
   absl::StatusOr<RewardTrainingStats> Train(int updates);
 
-  bool LearnsReliability() const {
-    return config.learn_reliability && labels_of.size() >= 2;
-  }
+  bool LearnsReliability() const { return config.learn_reliability && labels_of.size() >= 2; }
   // Gives every labeler the posterior of the networks as they stand, or only
   // those without any their prior.
   void UpdateReliabilities();
   void StartReliabilities();
   // η′ of each labeler.
   std::map<int, double> RelativeReliabilities() const;
-  Reliability ReliabilityOf(int labeler,
-                            const std::vector<double>& answers) const;
+  Reliability ReliabilityOf(int labeler, const std::vector<double>& answers) const;
 
   const RewardEnsembleConfig config;
   const int observation_size;
@@ -199,23 +185,20 @@ struct RewardEnsemble::Impl {
   int64_t clip_steps = 0;
   std::vector<float> left_preferred;
   std::vector<int> labelers;
-  std::map<int, int64_t> labels_of;                   // by labeler
-  std::map<int, std::pair<int64_t, int64_t>> gold;    // right, wrong
-  std::map<int, Reliability> reliabilities;           // empty: not learned
+  std::map<int, int64_t> labels_of;                 // by labeler
+  std::map<int, std::pair<int64_t, int64_t>> gold;  // right, wrong
+  std::map<int, Reliability> reliabilities;         // empty: not learned
   // Per member: rows it trains on, as often as it took them, and the others.
   std::vector<std::vector<int64_t>> taken, held_out;
 };
 
 torch::Tensor RewardEnsemble::Impl::Inputs(const torch::Tensor& raw) const {
   const torch::Tensor mean = ToTorch(normalizer.Mean(), {observation_size});
-  const torch::Tensor deviation =
-      ToTorch(normalizer.StandardDeviation(), {observation_size});
-  const torch::Tensor observations =
-      ((raw.narrow(-1, 0, observation_size) - mean) / deviation)
-          .clamp_(-config.observation_clip, config.observation_clip);
+  const torch::Tensor deviation = ToTorch(normalizer.StandardDeviation(), {observation_size});
+  const torch::Tensor observations = ((raw.narrow(-1, 0, observation_size) - mean) / deviation)
+                                         .clamp_(-config.observation_clip, config.observation_clip);
   const torch::Tensor actions =
-      raw.narrow(-1, observation_size, action_size)
-          .clamp(-config.action_clip, config.action_clip);
+      raw.narrow(-1, observation_size, action_size).clamp(-config.action_clip, config.action_clip);
   return torch::cat({observations, actions}, -1);
 }
 
@@ -227,34 +210,27 @@ torch::Tensor RewardEnsemble::Impl::Forward(torch::Tensor x) const {
   return x.squeeze(-1);
 }
 
-torch::Tensor RewardEnsemble::Impl::Raw(
-    const std::vector<float>& observations,
-    const std::vector<float>& actions) const {
+torch::Tensor RewardEnsemble::Impl::Raw(const std::vector<float>& observations,
+                                        const std::vector<float>& actions) const {
   torch::NoGradGuard no_grad;
-  const int64_t steps =
-      static_cast<int64_t>(observations.size()) / observation_size;
-  const torch::Tensor raw =
-      torch::cat({ToTorch(observations, {steps, observation_size}),
-                  ToTorch(actions, {steps, action_size})},
-                 1);
-  return Forward(Inputs(raw).unsqueeze(0).expand(
-      {config.members, steps, sizes.front()}));
+  const int64_t steps = static_cast<int64_t>(observations.size()) / observation_size;
+  const torch::Tensor raw = torch::cat(
+      {ToTorch(observations, {steps, observation_size}), ToTorch(actions, {steps, action_size})},
+      1);
+  return Forward(Inputs(raw).unsqueeze(0).expand({config.members, steps, sizes.front()}));
 }
 
-torch::Tensor RewardEnsemble::Impl::Differences(
-    const std::vector<int64_t>& rows) const {
+torch::Tensor RewardEnsemble::Impl::Differences(const std::vector<int64_t>& rows) const {
   const int64_t n = static_cast<int64_t>(rows.size()) / config.members;
   const torch::Tensor index = torch::tensor(rows, torch::kInt64);
   const torch::Tensor x = Inputs(clips.index_select(0, index))
-                              .view({config.members, n * 2 * clip_steps,
-                                     sizes.front()});
-  const torch::Tensor returns =
-      Forward(x).view({config.members, n, 2, clip_steps}).sum(-1);
+                              .view({config.members, n * 2 * clip_steps, sizes.front()});
+  const torch::Tensor returns = Forward(x).view({config.members, n, 2, clip_steps}).sum(-1);
   return returns.select(2, 0) - returns.select(2, 1);
 }
 
-torch::Tensor RewardEnsemble::Impl::Losses(
-    const torch::Tensor& differences, const std::vector<int64_t>& rows) const {
+torch::Tensor RewardEnsemble::Impl::Losses(const torch::Tensor& differences,
+                                           const std::vector<int64_t>& rows) const {
   std::vector<float> targets;
   targets.reserve(rows.size());
   for (const int64_t row : rows) targets.push_back(left_preferred[row]);
@@ -276,22 +252,19 @@ torch::Tensor RewardEnsemble::Impl::Losses(
   return -(target * left.log() + (1 - target) * (1 - left).log());
 }
 
-absl::Status RewardEnsemble::Impl::CheckSteps(
-    const std::vector<float>& observations,
-    const std::vector<float>& actions) const {
+absl::Status RewardEnsemble::Impl::CheckSteps(const std::vector<float>& observations,
+                                              const std::vector<float>& actions) const {
   const size_t steps = observations.size() / observation_size;
   if (steps == 0 || observations.size() != steps * observation_size ||
       actions.size() != steps * action_size) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "reward ensemble: ", observations.size(), " observation values and ",
-        actions.size(), " action values are not steps of ", observation_size,
-        " and ", action_size));
+        "reward ensemble: ", observations.size(), " observation values and ", actions.size(),
+        " action values are not steps of ", observation_size, " and ", action_size));
   }
   for (const std::vector<float>* values : {&observations, &actions}) {
     for (const float value : *values) {
       if (!std::isfinite(value)) {
-        return absl::InvalidArgumentError(
-            "reward ensemble: a value that is not finite");
+        return absl::InvalidArgumentError("reward ensemble: a value that is not finite");
       }
     }
   }
@@ -301,25 +274,23 @@ absl::Status RewardEnsemble::Impl::CheckSteps(
 absl::Status RewardEnsemble::Impl::AddLabel(const Label& label) {
   RETURN_IF_ERROR(CheckSteps(label.left.observations, label.left.actions));
   RETURN_IF_ERROR(CheckSteps(label.right.observations, label.right.actions));
-  const int64_t steps =
-      static_cast<int64_t>(label.left.observations.size()) / observation_size;
+  const int64_t steps = static_cast<int64_t>(label.left.observations.size()) / observation_size;
   if (label.right.observations.size() != label.left.observations.size() ||
       (clip_steps != 0 && steps != clip_steps)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "reward ensemble: label ", label.ordinal,
-        " has clips of another length than the labels before it"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("reward ensemble: label ", label.ordinal,
+                     " has clips of another length than the labels before it"));
   }
   if (!(label.left_preferred >= 0 && label.left_preferred <= 1)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "reward ensemble: label ", label.ordinal,
-        " prefers left by a share outside [0, 1]"));
+    return absl::InvalidArgumentError(absl::StrCat("reward ensemble: label ", label.ordinal,
+                                                   " prefers left by a share outside [0, 1]"));
   }
   clip_steps = steps;
   const int64_t row = static_cast<int64_t>(left_preferred.size());
   const int64_t capacity = clips.defined() ? clips.size(0) : 0;
   if (row == capacity) {
-    const torch::Tensor more = torch::zeros(
-        {std::max<int64_t>(256, capacity), 2, steps, sizes.front()});
+    const torch::Tensor more =
+        torch::zeros({std::max<int64_t>(256, capacity), 2, steps, sizes.front()});
     clips = clips.defined() ? torch::cat({clips, more}) : more;
   }
   const Clip* sides[] = {&label.left, &label.right};
@@ -334,26 +305,22 @@ absl::Status RewardEnsemble::Impl::AddLabel(const Label& label) {
   labelers.push_back(label.labeler);
   ++labels_of[label.labeler];
   for (int m = 0; m < config.members; ++m) {
-    const double draw =
-        KeyedRandom(config.seed, kBootstrapDraws, label.ordinal, m).Uniform();
+    const double draw = KeyedRandom(config.seed, kBootstrapDraws, label.ordinal, m).Uniform();
     if (draw < config.held_out) {
       held_out[m].push_back(row);
     } else {
-      taken[m].insert(taken[m].end(), config.bootstrap ? Poisson1(draw) : 1,
-                      row);
+      taken[m].insert(taken[m].end(), config.bootstrap ? Poisson1(draw) : 1, row);
     }
   }
   return absl::OkStatus();
 }
 
-Reliability RewardEnsemble::Impl::ReliabilityOf(
-    int labeler, const std::vector<double>& answers) const {
+Reliability RewardEnsemble::Impl::ReliabilityOf(int labeler,
+                                                const std::vector<double>& answers) const {
   const auto known = gold.find(labeler);
-  const auto [right, wrong] =
-      known == gold.end() ? std::pair<int64_t, int64_t>() : known->second;
-  Reliability reliability =
-      PosteriorOf(config.prior_right + static_cast<double>(right),
-                  config.prior_wrong + static_cast<double>(wrong), answers);
+  const auto [right, wrong] = known == gold.end() ? std::pair<int64_t, int64_t>() : known->second;
+  Reliability reliability = PosteriorOf(config.prior_right + static_cast<double>(right),
+                                        config.prior_wrong + static_cast<double>(wrong), answers);
   reliability.labeler = labeler;
   reliability.labels = labels_of.at(labeler);
   return reliability;
@@ -404,9 +371,7 @@ void RewardEnsemble::Impl::UpdateReliabilities() {
       if (target == 0.5f) continue;
       const double difference = differences.data_ptr<float>()[at];
       const double p =
-          (1 - noise) /
-              (1 + std::exp(target > 0.5f ? -difference : difference)) +
-          noise / 2;
+          (1 - noise) / (1 + std::exp(target > 0.5f ? -difference : difference)) + noise / 2;
       auto& [sum, members] = answered[rows[at]];
       sum += p;
       ++members;
@@ -441,21 +406,18 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
     std::vector<int64_t> rows;
     rows.reserve(members * config.minibatch);
     for (int m = 0; m < members; ++m) {
-      KeyedRandom random(config.seed, kMinibatchDraws,
-                         static_cast<uint64_t>(rounds) << 20 | update, m);
+      KeyedRandom random(config.seed, kMinibatchDraws, static_cast<uint64_t>(rounds) << 20 | update,
+                         m);
       for (int i = 0; i < config.minibatch; ++i) {
-        rows.push_back(
-            taken[m][random.Below(static_cast<int64_t>(taken[m].size()))]);
+        rows.push_back(taken[m][random.Below(static_cast<int64_t>(taken[m].size()))]);
       }
     }
-    const torch::Tensor losses =
-        Losses(Differences(rows), rows).mean(1);  // [members]
+    const torch::Tensor losses = Losses(Differences(rows), rows).mean(1);  // [members]
     networks.ClearGradients();
     losses.sum().backward();
     {
       torch::NoGradGuard no_grad;
-      const torch::Tensor penalty =
-          torch::tensor(decay, torch::kFloat32).view({members, 1, 1});
+      const torch::Tensor penalty = torch::tensor(decay, torch::kFloat32).view({members, 1, 1});
       for (size_t i = 0; i < layers(); ++i) {
         networks.Gradient(2 * i).addcmul_(networks[2 * i].detach(), penalty);
       }
@@ -478,8 +440,8 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
   }
   int64_t validation_labels = kValidationLabels;
   for (int m = 0; m < members; ++m) {
-    validation_labels = std::min<int64_t>(
-        validation_labels, static_cast<int64_t>(held_out[m].size()));
+    validation_labels =
+        std::min<int64_t>(validation_labels, static_cast<int64_t>(held_out[m].size()));
   }
   if (validation_labels > 0) {
     torch::NoGradGuard no_grad;
@@ -489,14 +451,12 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
       // every label at most once: a random part of a shuffled copy
       std::vector<int64_t> all = held_out[m];
       for (int64_t i = 0; i < validation_labels; ++i) {
-        std::swap(all[i],
-                  all[i + random.Below(static_cast<int64_t>(all.size()) - i)]);
+        std::swap(all[i], all[i + random.Below(static_cast<int64_t>(all.size()) - i)]);
         rows.push_back(all[i]);
       }
     }
     const torch::Tensor differences = Differences(rows).contiguous();
-    const torch::Tensor losses =
-        Losses(differences, rows).mean(1).contiguous();
+    const torch::Tensor losses = Losses(differences, rows).mean(1).contiguous();
     for (int m = 0; m < members; ++m) {
       const double validation = losses.data_ptr<float>()[m];
       stats.validation_loss += validation / members;
@@ -521,21 +481,19 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
   return stats;
 }
 
-RewardEnsemble::RewardEnsemble(std::unique_ptr<Impl> impl)
-    : impl_(std::move(impl)) {}
+RewardEnsemble::RewardEnsemble(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 RewardEnsemble::~RewardEnsemble() = default;
 
 absl::StatusOr<std::unique_ptr<RewardEnsemble>> RewardEnsemble::Create(
-    const RewardEnsembleConfig& config, int observation_size,
-    int action_size) {
+    const RewardEnsembleConfig& config, int observation_size, int action_size) {
   RETURN_IF_ERROR(Check(config, observation_size, action_size));
   std::vector<int64_t> sizes = {observation_size + action_size};
   sizes.insert(sizes.end(), config.hidden.begin(), config.hidden.end());
   sizes.push_back(1);
   std::unique_ptr<RewardEnsemble> ensemble;
   RETURN_IF_ERROR(Guard("reward ensemble", [&] {
-    ensemble.reset(new RewardEnsemble(std::make_unique<Impl>(
-        config, observation_size, action_size, sizes)));
+    ensemble.reset(
+        new RewardEnsemble(std::make_unique<Impl>(config, observation_size, action_size, sizes)));
     return absl::OkStatus();
   }));
   return ensemble;
@@ -572,27 +530,22 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Train(int updates) {
   return stats;
 }
 
-absl::Status RewardEnsemble::AddObservations(
-    const std::vector<float>& observations) {
+absl::Status RewardEnsemble::AddObservations(const std::vector<float>& observations) {
   if (observations.size() % impl_->observation_size != 0) {
-    return absl::InvalidArgumentError(
-        "reward ensemble: observations of another size");
+    return absl::InvalidArgumentError("reward ensemble: observations of another size");
   }
-  impl_->normalizer.Add(
-      observations.data(),
-      static_cast<int64_t>(observations.size()) / impl_->observation_size);
+  impl_->normalizer.Add(observations.data(),
+                        static_cast<int64_t>(observations.size()) / impl_->observation_size);
   return absl::OkStatus();
 }
 
-absl::Status RewardEnsemble::NormalizeMembers(
-    const std::vector<float>& observations,
-    const std::vector<float>& actions) {
+absl::Status RewardEnsemble::NormalizeMembers(const std::vector<float>& observations,
+                                              const std::vector<float>& actions) {
   RETURN_IF_ERROR(impl_->CheckSteps(observations, actions));
   return Guard("reward ensemble", [&] {
     const torch::Tensor raw = impl_->Raw(observations, actions);
     const torch::Tensor mean = raw.mean(1).contiguous();
-    const torch::Tensor deviation =
-        raw.std(1, /*unbiased=*/false).clamp_min(1e-6).contiguous();
+    const torch::Tensor deviation = raw.std(1, /*unbiased=*/false).clamp_min(1e-6).contiguous();
     for (int m = 0; m < members(); ++m) {
       impl_->member_mean[m] = mean.data_ptr<float>()[m];
       impl_->member_std[m] = deviation.data_ptr<float>()[m];
@@ -601,18 +554,17 @@ absl::Status RewardEnsemble::NormalizeMembers(
   });
 }
 
-absl::StatusOr<std::vector<float>> RewardEnsemble::Score(
-    const std::vector<float>& observations,
-    const std::vector<float>& actions) const {
+absl::StatusOr<std::vector<float>> RewardEnsemble::Score(const std::vector<float>& observations,
+                                                         const std::vector<float>& actions) const {
   RETURN_IF_ERROR(impl_->CheckSteps(observations, actions));
   std::vector<float> rewards;
   RETURN_IF_ERROR(Guard("reward ensemble", [&] {
     const int64_t e = members();
     const torch::Tensor raw = impl_->Raw(observations, actions);
-    rewards = FromTorch(((raw - ToTorch(impl_->member_mean, {e, 1})) /
-                         ToTorch(impl_->member_std, {e, 1}))
-                            .mean(0))
-                  .values;
+    rewards =
+        FromTorch(((raw - ToTorch(impl_->member_mean, {e, 1})) / ToTorch(impl_->member_std, {e, 1}))
+                      .mean(0))
+            .values;
     return absl::OkStatus();
   }));
   return rewards;
@@ -626,20 +578,16 @@ absl::StatusOr<std::vector<std::vector<double>>> RewardEnsemble::ClipReturns(
   for (const Clip* clip : clips) {
     if (clip->observations.size() != clips[0]->observations.size() ||
         clip->actions.size() != clips[0]->actions.size()) {
-      return absl::InvalidArgumentError(
-          "reward ensemble: clips of different lengths");
+      return absl::InvalidArgumentError("reward ensemble: clips of different lengths");
     }
-    observations.insert(observations.end(), clip->observations.begin(),
-                        clip->observations.end());
+    observations.insert(observations.end(), clip->observations.begin(), clip->observations.end());
     actions.insert(actions.end(), clip->actions.begin(), clip->actions.end());
   }
   RETURN_IF_ERROR(impl_->CheckSteps(observations, actions));
   RETURN_IF_ERROR(Guard("reward ensemble", [&] {
     const int64_t n = static_cast<int64_t>(clips.size());
-    const torch::Tensor sums = impl_->Raw(observations, actions)
-                                   .view({members(), n, -1})
-                                   .sum(-1)
-                                   .contiguous();
+    const torch::Tensor sums =
+        impl_->Raw(observations, actions).view({members(), n, -1}).sum(-1).contiguous();
     for (int64_t i = 0; i < n; ++i) {
       std::vector<double>& of_clip = returns.emplace_back();
       for (int m = 0; m < members(); ++m) {
@@ -657,12 +605,10 @@ nn::Snapshot RewardEnsemble::ToSnapshot() const {
   for (size_t i = 0; i < impl_->layers(); ++i) {
     const std::string name = absl::StrCat("layer", i);
     snapshot.tensors[name + ".weight"] = FromTorch(impl_->networks[2 * i]);
-    snapshot.tensors[name + ".bias"] =
-        FromTorch(impl_->networks[2 * i + 1].squeeze(1));
+    snapshot.tensors[name + ".bias"] = FromTorch(impl_->networks[2 * i + 1].squeeze(1));
   }
   snapshot.tensors["observation_mean"] = {{o}, impl_->normalizer.Mean()};
-  snapshot.tensors["observation_std"] = {{o},
-                                         impl_->normalizer.StandardDeviation()};
+  snapshot.tensors["observation_std"] = {{o}, impl_->normalizer.StandardDeviation()};
   snapshot.tensors["member_mean"] = {{e}, impl_->member_mean};
   snapshot.tensors["member_std"] = {{e}, impl_->member_std};
   snapshot.metadata["kind"] = "reward";
@@ -685,9 +631,8 @@ nn::Snapshot RewardEnsemble::SaveState() const {
   state.SetNumbers("weight_decay", impl_->decay);
   std::vector<double> reliabilities;  // labeler, mean, low, high, labels; again
   for (const auto& [labeler, r] : impl_->reliabilities) {
-    reliabilities.insert(reliabilities.end(),
-                         {static_cast<double>(labeler), r.mean, r.low, r.high,
-                          static_cast<double>(r.labels)});
+    reliabilities.insert(reliabilities.end(), {static_cast<double>(labeler), r.mean, r.low, r.high,
+                                               static_cast<double>(r.labels)});
   }
   if (!reliabilities.empty()) state.SetNumbers("reliabilities", reliabilities);
   state.metadata["kind"] = "reward_state";
@@ -698,8 +643,7 @@ nn::Snapshot RewardEnsemble::SaveState() const {
 absl::Status RewardEnsemble::LoadState(const nn::Snapshot& state) {
   const int e = members();
   ASSIGN_OR_RETURN(const int64_t rounds, state.Integer("rounds"));
-  ASSIGN_OR_RETURN(const std::vector<double> decay,
-                   state.Numbers("weight_decay"));
+  ASSIGN_OR_RETURN(const std::vector<double> decay, state.Numbers("weight_decay"));
   ASSIGN_OR_RETURN(const nn::Tensor* mean, state.Find("member_mean", {e}));
   ASSIGN_OR_RETURN(const nn::Tensor* deviation, state.Find("member_std", {e}));
   if (decay.size() != static_cast<size_t>(e)) {
@@ -708,16 +652,13 @@ absl::Status RewardEnsemble::LoadState(const nn::Snapshot& state) {
   }
   std::map<int, Reliability> reliabilities;
   if (state.metadata.count("reliabilities") > 0) {
-    ASSIGN_OR_RETURN(const std::vector<double> numbers,
-                     state.Numbers("reliabilities"));
+    ASSIGN_OR_RETURN(const std::vector<double> numbers, state.Numbers("reliabilities"));
     if (numbers.size() % 5 != 0) {
-      return absl::InvalidArgumentError(
-          "the reward state has reliabilities that cannot be read");
+      return absl::InvalidArgumentError("the reward state has reliabilities that cannot be read");
     }
     for (size_t i = 0; i < numbers.size(); i += 5) {
       const int labeler = static_cast<int>(numbers[i]);
-      reliabilities[labeler] = {labeler, numbers[i + 1], numbers[i + 2],
-                                numbers[i + 3],
+      reliabilities[labeler] = {labeler, numbers[i + 1], numbers[i + 2], numbers[i + 3],
                                 static_cast<int64_t>(numbers[i + 4])};
     }
   }

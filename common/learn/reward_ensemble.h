@@ -54,11 +54,11 @@ struct RewardEnsembleConfig {
   double learning_rate = 1e-3;         // Adam
   int minibatch = 64;                  // labels of each member in an update
   double random_answers = 0.1;         // n above
-  bool bootstrap = true;  // false: members take each label once
+  bool bootstrap = true;               // false: members take each label once
   // Share of the labels that each member holds out, [0, 0.9]: those its
   // bootstrap did not draw come first. 1/e holds out exactly these.
   double held_out = 0.36787944117144233;
-  double weight_decay = 1e-4;          // at the start
+  double weight_decay = 1e-4;  // at the start
   // How much a training round may change a member's weight decay: × (1 ± this).
   // 0 keeps it fixed, and so does held_out 0.
   double weight_decay_step = 0.05;
@@ -108,16 +108,16 @@ struct RewardTrainingStats {
   // Share of decisive held-out labels whose preferred clip has the greater
   // predicted return, over members; 0.5 before any is held out.
   double accuracy = 0.5;
-  double weight_decay = 0;     // geometric mean over members
+  double weight_decay = 0;  // geometric mean over members
 };
 
 // Not thread-safe. Calls block for as long as they compute.
 class RewardEnsemble {
  public:
   // InvalidArgument names the option that is out of range.
-  static absl::StatusOr<std::unique_ptr<RewardEnsemble>> Create(
-      const RewardEnsembleConfig& config, int observation_size,
-      int action_size);
+  static absl::StatusOr<std::unique_ptr<RewardEnsemble>> Create(const RewardEnsembleConfig& config,
+                                                                int observation_size,
+                                                                int action_size);
   ~RewardEnsemble();
 
   int members() const;
@@ -148,9 +148,8 @@ class RewardEnsemble {
                                 const std::vector<float>& actions);
 
   // Rewards [steps] as ToSnapshot() would give them (common/nn/reward.h).
-  absl::StatusOr<std::vector<float>> Score(
-      const std::vector<float>& observations,
-      const std::vector<float>& actions) const;
+  absl::StatusOr<std::vector<float>> Score(const std::vector<float>& observations,
+                                           const std::vector<float>& actions) const;
 
   // Members' own returns [clips][members] of clips of equal length, not
   // normalised: what the preference probability is made of.

@@ -19,8 +19,7 @@ constexpr int kDrawnForRanking = 32;
 
 // Variance over the members of the predicted preference between clips with
 // these returns.
-double Disagreement(const std::vector<double>& left,
-                    const std::vector<double>& right) {
+double Disagreement(const std::vector<double>& left, const std::vector<double>& right) {
   double sum = 0, squares = 0;
   for (size_t m = 0; m < left.size(); ++m) {
     const double preference = 1 / (1 + std::exp(right[m] - left[m]));
@@ -33,8 +32,8 @@ double Disagreement(const std::vector<double>& left,
 
 }  // namespace
 
-std::vector<SelectedPair> SelectUniformly(int candidates, int wanted,
-                                          uint64_t seed, uint64_t round) {
+std::vector<SelectedPair> SelectUniformly(int candidates, int wanted, uint64_t seed,
+                                          uint64_t round) {
   std::vector<SelectedPair> pairs;
   if (candidates < 2) return pairs;
   const int64_t possible = static_cast<int64_t>(candidates) * (candidates - 1) / 2;
@@ -53,10 +52,10 @@ std::vector<SelectedPair> SelectUniformly(int candidates, int wanted,
 }
 
 absl::StatusOr<std::vector<SelectedPair>> SelectByDisagreement(
-    const RewardEnsemble& ensemble, const std::vector<const Clip*>& candidates,
-    int wanted, int oversampling, uint64_t seed, uint64_t round) {
-  std::vector<SelectedPair> pairs = SelectUniformly(
-      static_cast<int>(candidates.size()), wanted * oversampling, seed, round);
+    const RewardEnsemble& ensemble, const std::vector<const Clip*>& candidates, int wanted,
+    int oversampling, uint64_t seed, uint64_t round) {
+  std::vector<SelectedPair> pairs =
+      SelectUniformly(static_cast<int>(candidates.size()), wanted * oversampling, seed, round);
   // score each clip once
   std::map<int, int> position;
   std::vector<const Clip*> clips;
@@ -69,21 +68,17 @@ absl::StatusOr<std::vector<SelectedPair>> SelectByDisagreement(
   }
   ASSIGN_OR_RETURN(const auto returns, ensemble.ClipReturns(clips));
   for (SelectedPair& pair : pairs) {
-    pair.score =
-        Disagreement(returns[position[pair.left]], returns[position[pair.right]]);
+    pair.score = Disagreement(returns[position[pair.left]], returns[position[pair.right]]);
   }
   std::stable_sort(pairs.begin(), pairs.end(),
-                   [](const SelectedPair& a, const SelectedPair& b) {
-                     return a.score > b.score;
-                   });
+                   [](const SelectedPair& a, const SelectedPair& b) { return a.score > b.score; });
   if (static_cast<int>(pairs.size()) > wanted) pairs.resize(wanted);
   return pairs;
 }
 
 absl::StatusOr<std::vector<std::vector<int>>> CompleteToRankings(
     const RewardEnsemble* ensemble, const std::vector<const Clip*>& candidates,
-    const std::vector<SelectedPair>& pairs, int clips, uint64_t seed,
-    uint64_t round) {
+    const std::vector<SelectedPair>& pairs, int clips, uint64_t seed, uint64_t round) {
   const int64_t all = static_cast<int64_t>(candidates.size());
   clips = static_cast<int>(std::min<int64_t>(clips, all));
   std::vector<std::vector<double>> returns;

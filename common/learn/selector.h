@@ -11,7 +11,7 @@
 namespace backflip::learn {
 
 struct SelectedPair {
-  int left = 0;   // positions among the candidates; never equal
+  int left = 0;  // positions among the candidates; never equal
   int right = 0;
   double score = 0;  // the selector's; 0 where it has none
 };
@@ -19,15 +19,15 @@ struct SelectedPair {
 // `wanted` pairs of different clips among `candidates`, drawn by (seed, round);
 // fewer when there are fewer, none among fewer than two candidates. No pair of
 // clips comes twice, in either order.
-std::vector<SelectedPair> SelectUniformly(int candidates, int wanted,
-                                          uint64_t seed, uint64_t round);
+std::vector<SelectedPair> SelectUniformly(int candidates, int wanted, uint64_t seed,
+                                          uint64_t round);
 
 // Draws `oversampling` × `wanted` pairs like SelectUniformly, and keeps those
 // whose predicted preference varies most over the ensemble's members (Christiano
 // et al. 2017, section 2.2.4), greatest first.
 absl::StatusOr<std::vector<SelectedPair>> SelectByDisagreement(
-    const RewardEnsemble& ensemble, const std::vector<const Clip*>& candidates,
-    int wanted, int oversampling, uint64_t seed, uint64_t round);
+    const RewardEnsemble& ensemble, const std::vector<const Clip*>& candidates, int wanted,
+    int oversampling, uint64_t seed, uint64_t round);
 
 // The pairs, each completed to `clips` different clips, the pair's first; fewer
 // where there are fewer candidates. Every further clip is, of some drawn by
@@ -35,8 +35,7 @@ absl::StatusOr<std::vector<SelectedPair>> SelectByDisagreement(
 // the members on average; any drawn one without an `ensemble` (null).
 absl::StatusOr<std::vector<std::vector<int>>> CompleteToRankings(
     const RewardEnsemble* ensemble, const std::vector<const Clip*>& candidates,
-    const std::vector<SelectedPair>& pairs, int clips, uint64_t seed,
-    uint64_t round);
+    const std::vector<SelectedPair>& pairs, int clips, uint64_t seed, uint64_t round);
 
 }  // namespace backflip::learn
 

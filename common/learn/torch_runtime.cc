@@ -16,8 +16,7 @@ Blas FindBlas() {
   Blas blas{"unknown", ""};
   void* symbol = dlsym(RTLD_DEFAULT, "sgemm_");
   Dl_info info;
-  if (symbol == nullptr || dladdr(symbol, &info) == 0 ||
-      info.dli_fname == nullptr) {
+  if (symbol == nullptr || dladdr(symbol, &info) == 0 || info.dli_fname == nullptr) {
     return blas;  // a LibTorch with its own BLAS inside
   }
   blas.library = info.dli_fname;

@@ -33,8 +33,7 @@ void Normalizer::Merge(const Normalizer& other) {
   for (int i = 0; i < size(); ++i) {
     const double distance = other.mean_[i] - mean_[i];
     mean_[i] += distance * (other.count_ / count);
-    squares_[i] +=
-        other.squares_[i] + distance * distance * (count_ * other.count_ / count);
+    squares_[i] += other.squares_[i] + distance * distance * (count_ * other.count_ / count);
   }
   count_ = count;
 }
@@ -47,14 +46,13 @@ std::vector<float> Normalizer::StandardDeviation() const {
   std::vector<float> deviation(size(), 1.0f);
   if (count_ < 2) return deviation;
   for (int i = 0; i < size(); ++i) {
-    deviation[i] =
-        static_cast<float>(std::max(1e-4, std::sqrt(squares_[i] / count_)));
+    deviation[i] = static_cast<float>(std::max(1e-4, std::sqrt(squares_[i] / count_)));
   }
   return deviation;
 }
 
-void Normalizer::Restore(const std::vector<float>& mean,
-                         const std::vector<float>& deviation, int64_t count) {
+void Normalizer::Restore(const std::vector<float>& mean, const std::vector<float>& deviation,
+                         int64_t count) {
   count_ = static_cast<double>(count);
   mean_.assign(mean.begin(), mean.end());
   for (int i = 0; i < size(); ++i) {
@@ -69,12 +67,11 @@ void Normalizer::Save(const std::string& name, Snapshot* snapshot) const {
   snapshot->SetNumbers(name, values);
 }
 
-absl::Status Normalizer::Load(const std::string& name,
-                              const Snapshot& snapshot) {
+absl::Status Normalizer::Load(const std::string& name, const Snapshot& snapshot) {
   ASSIGN_OR_RETURN(const std::vector<double> values, snapshot.Numbers(name));
   if (values.size() != 1 + 2 * mean_.size() || values[0] < 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the snapshot's \"", name, "\" is no normaliser of ", size(), " values"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the snapshot's \"", name, "\" is no normaliser of ", size(), " values"));
   }
   count_ = values[0];
   const auto squares = values.begin() + 1 + size();

@@ -32,8 +32,7 @@ class Normalizer {
   // Kept under metadata `name`, bit for bit.
   // As if `count` vectors with this mean and deviation, of size() each, were all
   // that was added.
-  void Restore(const std::vector<float>& mean,
-               const std::vector<float>& deviation, int64_t count);
+  void Restore(const std::vector<float>& mean, const std::vector<float>& deviation, int64_t count);
 
   void Save(const std::string& name, Snapshot* snapshot) const;
   absl::Status Load(const std::string& name, const Snapshot& snapshot);

@@ -50,8 +50,7 @@ class Policy {
   // fresh standard normal draws. noise ← ρ · noise + √(1 − ρ²) · normals;
   // action ← mean + exp(log_std) · noise, not clipped. Returns the action's
   // log-probability as if the noise were independent in time.
-  float Act(const float* observation, const float* normals, float* noise,
-            float* action) const;
+  float Act(const float* observation, const float* normals, float* noise, float* action) const;
 
  private:
   struct Layer {

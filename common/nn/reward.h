@@ -45,12 +45,11 @@ class RewardModel {
   // row-major, the observation being the one the action was chosen at.
   // `rewards` [steps] are the ensemble's; `by_member` [members, steps], unless
   // null, each member's own.
-  void Score(const float* observations, const float* actions, int64_t steps,
-             float* rewards, float* by_member = nullptr) const;
+  void Score(const float* observations, const float* actions, int64_t steps, float* rewards,
+             float* by_member = nullptr) const;
 
  private:
-  using RowMajor =
-      Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   struct Layer {
     RowMajor weight;  // [in, out]
     Eigen::RowVectorXf bias;

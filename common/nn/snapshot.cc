@@ -24,8 +24,7 @@ absl::Status Invalid(absl::string_view what) {
 }
 
 // The elements of `shape`, or an error if they could not fit into a file.
-absl::StatusOr<int64_t> CheckedSize(const json& shape,
-                                    std::vector<int64_t>* dimensions) {
+absl::StatusOr<int64_t> CheckedSize(const json& shape, std::vector<int64_t>* dimensions) {
   int64_t size = 1;
   for (const json& value : shape) {
     if (!value.is_number_unsigned()) return Invalid("a shape is not integers");
@@ -54,13 +53,10 @@ std::string Snapshot::Encode() const {
   int64_t offset = 0;
   for (const auto& [name, tensor] : tensors) {
     const int64_t end = offset + tensor.size() * 4;
-    header[name] = {{"dtype", "F32"},
-                    {"shape", tensor.shape},
-                    {"data_offsets", {offset, end}}};
+    header[name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
     offset = end;
   }
-  std::string text =
-      header.dump(-1, ' ', false, json::error_handler_t::replace);
+  std::string text = header.dump(-1, ' ', false, json::error_handler_t::replace);
   // data begins at a multiple of 8
   text.append((8 - text.size() % 8) % 8, ' ');
 
@@ -71,8 +67,7 @@ std::string Snapshot::Encode() const {
   }
   bytes += text;
   for (const auto& [name, tensor] : tensors) {
-    bytes.append(reinterpret_cast<const char*>(tensor.values.data()),
-                 tensor.values.size() * 4);
+    bytes.append(reinterpret_cast<const char*>(tensor.values.data()), tensor.values.size() * 4);
   }
   return bytes;
 }
@@ -84,20 +79,16 @@ absl::StatusOr<Snapshot> Snapshot::Decode(absl::string_view bytes) {
   }
   uint64_t header_size = 0;
   for (int i = 0; i < 8; ++i) {
-    header_size |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i]))
-                   << (8 * i);
+    header_size |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i])) << (8 * i);
   }
-  if (header_size > static_cast<uint64_t>(kMaxHeaderBytes) ||
-      header_size > bytes.size() - 8) {
+  if (header_size > static_cast<uint64_t>(kMaxHeaderBytes) || header_size > bytes.size() - 8) {
     return Invalid("the header is longer than allowed or than the file");
   }
   const absl::string_view text = bytes.substr(8, header_size);
   const absl::string_view data = bytes.substr(8 + header_size);
   // A header is two levels deep; the bound keeps a hostile one from building
   // anything deeper.
-  const auto shallow = [](int depth, json::parse_event_t, json&) {
-    return depth <= 4;
-  };
+  const auto shallow = [](int depth, json::parse_event_t, json&) { return depth <= 4; };
   const json header = json::parse(text.begin(), text.end(), shallow,
                                   /*allow_exceptions=*/false);
   if (!header.is_object()) return Invalid("the header is not a JSON object");
@@ -120,8 +111,7 @@ absl::StatusOr<Snapshot> Snapshot::Decode(absl::string_view bytes) {
       return Invalid(absl::StrCat(name, ": the dtype must be F32"));
     }
     if (shape == entry.end() || !shape->is_array() || offsets == entry.end() ||
-        !offsets->is_array() || offsets->size() != 2 ||
-        !(*offsets)[0].is_number_unsigned() ||
+        !offsets->is_array() || offsets->size() != 2 || !(*offsets)[0].is_number_unsigned() ||
         !(*offsets)[1].is_number_unsigned()) {
       return Invalid(absl::StrCat(name, ": no shape and two data_offsets"));
     }
@@ -129,10 +119,8 @@ absl::StatusOr<Snapshot> Snapshot::Decode(absl::string_view bytes) {
     ASSIGN_OR_RETURN(const int64_t size, CheckedSize(*shape, &tensor.shape));
     const uint64_t begin = (*offsets)[0].get<uint64_t>();
     const uint64_t end = (*offsets)[1].get<uint64_t>();
-    if (begin > end || end > data.size() ||
-        end - begin != static_cast<uint64_t>(size) * 4) {
-      return Invalid(
-          absl::StrCat(name, ": the offsets do not fit the shape or the file"));
+    if (begin > end || end > data.size() || end - begin != static_cast<uint64_t>(size) * 4) {
+      return Invalid(absl::StrCat(name, ": the offsets do not fit the shape or the file"));
     }
     if (size > 0 && !spans.emplace(begin, end).second) {
       return Invalid(absl::StrCat(name, ": overlaps another tensor"));
@@ -159,12 +147,11 @@ absl::StatusOr<Snapshot> Snapshot::Decode(absl::string_view bytes) {
   return snapshot;
 }
 
-absl::StatusOr<const Tensor*> Snapshot::Find(
-    const std::string& name, const std::vector<int64_t>& shape) const {
+absl::StatusOr<const Tensor*> Snapshot::Find(const std::string& name,
+                                             const std::vector<int64_t>& shape) const {
   const auto found = tensors.find(name);
   if (found == tensors.end()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the snapshot has no tensor \"", name, "\""));
+    return absl::InvalidArgumentError(absl::StrCat("the snapshot has no tensor \"", name, "\""));
   }
   const Tensor& tensor = found->second;
   bool fits = tensor.shape.size() == shape.size() &&
@@ -174,9 +161,8 @@ absl::StatusOr<const Tensor*> Snapshot::Find(
   }
   if (!fits) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "the snapshot's tensor \"", name, "\" has shape [",
-        absl::StrJoin(tensor.shape, ","), "]; [", absl::StrJoin(shape, ","),
-        "] is needed"));
+        "the snapshot's tensor \"", name, "\" has shape [", absl::StrJoin(tensor.shape, ","),
+        "]; [", absl::StrJoin(shape, ","), "] is needed"));
   }
   return &tensor;
 }
@@ -184,8 +170,7 @@ absl::StatusOr<const Tensor*> Snapshot::Find(
 absl::StatusOr<std::string> Snapshot::Text(const std::string& name) const {
   const auto found = metadata.find(name);
   if (found == metadata.end()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the snapshot has no metadata \"", name, "\""));
+    return absl::InvalidArgumentError(absl::StrCat("the snapshot has no metadata \"", name, "\""));
   }
   return found->second;
 }
@@ -208,43 +193,39 @@ absl::StatusOr<int64_t> Snapshot::Integer(const std::string& name) const {
   return values[0];
 }
 
-absl::StatusOr<std::vector<int64_t>> Snapshot::Integers(
-    const std::string& name) const {
+absl::StatusOr<std::vector<int64_t>> Snapshot::Integers(const std::string& name) const {
   ASSIGN_OR_RETURN(const std::string text, Text(name));
   std::vector<int64_t> values;
   for (const absl::string_view part : absl::StrSplit(text, ',')) {
     int64_t value;
     if (!absl::SimpleAtoi(part, &value)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "the snapshot's \"", name, "\" is not integers: ", text));
+      return absl::InvalidArgumentError(
+          absl::StrCat("the snapshot's \"", name, "\" is not integers: ", text));
     }
     values.push_back(value);
   }
   return values;
 }
 
-absl::StatusOr<std::vector<double>> Snapshot::Numbers(
-    const std::string& name) const {
+absl::StatusOr<std::vector<double>> Snapshot::Numbers(const std::string& name) const {
   ASSIGN_OR_RETURN(const std::string text, Text(name));
   std::vector<double> values;
   if (text.empty()) return values;
   for (const absl::string_view part : absl::StrSplit(text, ',')) {
     double value;
     if (!absl::SimpleAtod(part, &value) || !std::isfinite(value)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "the snapshot's \"", name, "\" is not finite numbers: ", text));
+      return absl::InvalidArgumentError(
+          absl::StrCat("the snapshot's \"", name, "\" is not finite numbers: ", text));
     }
     values.push_back(value);
   }
   return values;
 }
 
-void Snapshot::SetNumbers(const std::string& name,
-                          const std::vector<double>& values) {
-  metadata[name] =
-      absl::StrJoin(values, ",", [](std::string* out, double value) {
-        absl::StrAppendFormat(out, "%.17g", value);
-      });
+void Snapshot::SetNumbers(const std::string& name, const std::vector<double>& values) {
+  metadata[name] = absl::StrJoin(values, ",", [](std::string* out, double value) {
+    absl::StrAppendFormat(out, "%.17g", value);
+  });
 }
 
 }  // namespace backflip::nn

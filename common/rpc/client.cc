@@ -40,9 +40,9 @@ std::unique_ptr<grpc::ClientContext> Client::StreamContext() const {
 absl::StatusOr<std::string> ReadTokenFile(const std::string& path) {
   std::ifstream file(path);
   if (!file) {
-    return absl::NotFoundError(absl::StrCat(
-        "cannot read the token file '", path,
-        "'; `preference-broker migrate --tokens DIR` makes one for each role"));
+    return absl::NotFoundError(
+        absl::StrCat("cannot read the token file '", path,
+                     "'; `preference-broker migrate --tokens DIR` makes one for each role"));
   }
   std::stringstream text;
   text << file.rdbuf();

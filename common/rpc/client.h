@@ -2,10 +2,10 @@
 #ifndef BACKFLIP_COMMON_RPC_CLIENT_H_
 #define BACKFLIP_COMMON_RPC_CLIENT_H_
 
+#include <grpcpp/grpcpp.h>
+
 #include <memory>
 #include <string>
-
-#include <grpcpp/grpcpp.h>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"

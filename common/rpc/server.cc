@@ -30,7 +30,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kKeepaliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kKeepaliveTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   for (grpc::Service* service : options.services) builder.RegisterService(service);
 
@@ -88,10 +89,13 @@ absl::Status WaitHealthy(const std::string& address, absl::Duration timeout) {
     attempt->set_wait_for_ready(true);
     const grpc::Status status = stub->Check(attempt.get(), {}, &response);
     if (!status.ok()) {
-      return absl::UnavailableError(absl::StrCat(address, " is not healthy: ", status.error_message()));
+      return absl::UnavailableError(
+          absl::StrCat(address, " is not healthy: ", status.error_message()));
     }
-    if (response.status() == grpc::health::v1::HealthCheckResponse::SERVING) return absl::OkStatus();
-    if (absl::Now() >= deadline) return absl::UnavailableError(absl::StrCat(address, " is not serving"));
+    if (response.status() == grpc::health::v1::HealthCheckResponse::SERVING)
+      return absl::OkStatus();
+    if (absl::Now() >= deadline)
+      return absl::UnavailableError(absl::StrCat(address, " is not serving"));
     absl::SleepFor(absl::Milliseconds(50));
   }
 }

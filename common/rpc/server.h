@@ -2,12 +2,12 @@
 #ifndef BACKFLIP_COMMON_RPC_SERVER_H_
 #define BACKFLIP_COMMON_RPC_SERVER_H_
 
+#include <grpcpp/grpcpp.h>
+
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <grpcpp/grpcpp.h>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"

@@ -7,7 +7,8 @@ namespace backflip::rpc {
 // absl's and gRPC's codes are the same numbers by definition.
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  return grpc::Status(static_cast<grpc::StatusCode>(status.raw_code()), std::string(status.message()));
+  return grpc::Status(static_cast<grpc::StatusCode>(status.raw_code()),
+                      std::string(status.message()));
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {

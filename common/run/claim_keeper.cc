@@ -30,9 +30,8 @@ absl::StatusOr<std::unique_ptr<ClaimKeeper>> ClaimKeeper::Claim(const rpc::Clien
   // shared: the callback may still be in set_value when the wait below ends
   const auto promise = std::make_shared<std::promise<grpc::Status>>();
   std::future<grpc::Status> answer = promise->get_future();
-  stub->async()->Claim(context.get(), &request, &claim, [promise](grpc::Status status) {
-    promise->set_value(std::move(status));
-  });
+  stub->async()->Claim(context.get(), &request, &claim,
+                       [promise](grpc::Status status) { promise->set_value(std::move(status)); });
   while (answer.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
     if (stop && stop()) context->TryCancel();
   }
@@ -98,7 +97,9 @@ void ClaimKeeper::RenewLoop() {
 }
 
 absl::Status ClaimKeeper::ReleaseFinished() { return Release(true, ""); }
-absl::Status ClaimKeeper::ReleaseFailed(const std::string& reason) { return Release(false, reason); }
+absl::Status ClaimKeeper::ReleaseFailed(const std::string& reason) {
+  return Release(false, reason);
+}
 absl::Status ClaimKeeper::GiveBack() { return Release(false, ""); }
 
 absl::Status ClaimKeeper::Release(bool finished, const std::string& failure) {

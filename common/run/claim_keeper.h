@@ -22,8 +22,8 @@ class ClaimKeeper {
   // `claimant`: random, one per process start. `advertise`: see ClaimRequest.
   // CANCELLED within a tenth of a second of `stop` (may be null) answering true.
   static absl::StatusOr<std::unique_ptr<ClaimKeeper>> Claim(
-      const rpc::Client& broker, const std::string& claimant,
-      const std::string& advertise, const std::function<bool()>& stop = nullptr);
+      const rpc::Client& broker, const std::string& claimant, const std::string& advertise,
+      const std::function<bool()>& stop = nullptr);
   // Stops renewing; does not release.
   ~ClaimKeeper();
 

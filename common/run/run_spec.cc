@@ -47,7 +47,8 @@ class Checker {
     if (!ok) Fail(absl::StrCat(field, " is not set to one of ", allowed));
   }
   void Hidden(const char* field, const google::protobuf::RepeatedField<int32_t>& widths) {
-    if (widths.size() > 8) Fail(absl::StrCat(field, " has ", widths.size(), " layers; allowed: at most 8"));
+    if (widths.size() > 8)
+      Fail(absl::StrCat(field, " has ", widths.size(), " layers; allowed: at most 8"));
     for (const int32_t width : widths) InRange<int64_t>(field, width, 1, 4096);
   }
   void Fail(std::string message) {
@@ -155,7 +156,8 @@ absl::Status ValidateRunSpec(const v1::RunSpec& spec) {
   Checker check;
   check.InRange<int64_t>("labels", spec.labels(), 1, 1'000'000);
   check.InRange<int64_t>("steps", spec.steps(), 1, 1'000'000'000'000);
-  check.OneOf("reward", spec.reward() == v1::PREFERENCES || spec.reward() == v1::TRUE, "PREFERENCES, TRUE");
+  check.OneOf("reward", spec.reward() == v1::PREFERENCES || spec.reward() == v1::TRUE,
+              "PREFERENCES, TRUE");
   check.InRange<int64_t>("max_policy_lag", spec.max_policy_lag(), 0, 1);
   check.InRange<int64_t>("steps_per_label", spec.steps_per_label(), 0, 1'000'000'000);
   check.InRange<int64_t>("warm_up_labels", spec.warm_up_labels(), 0, 1'000'000);
@@ -166,18 +168,23 @@ absl::Status ValidateRunSpec(const v1::RunSpec& spec) {
   check.InRange<int64_t>("collection.batch_steps", collection.batch_steps(), 1, 10'000'000);
   if (check.status.ok() && collection.batch_steps() % collection.environments() != 0) {
     check.Fail(absl::StrCat("collection.batch_steps is ", collection.batch_steps(),
-                            "; it must be a multiple of collection.environments, ", collection.environments()));
+                            "; it must be a multiple of collection.environments, ",
+                            collection.environments()));
   }
   if (check.status.ok() && spec.steps() < collection.batch_steps()) {
-    check.Fail(absl::StrCat("steps is ", spec.steps(), "; it must be at least collection.batch_steps, ",
+    check.Fail(absl::StrCat("steps is ", spec.steps(),
+                            "; it must be at least collection.batch_steps, ",
                             collection.batch_steps()));
   }
   check.InRange<int64_t>("collection.clips_per_batch", collection.clips_per_batch(), 0, 4096);
   if (spec.reward() == v1::PREFERENCES && collection.clips_per_batch() < 2) {
-    check.Fail("collection.clips_per_batch is below 2; a run with reward PREFERENCES needs at least two clips to compare");
+    check.Fail(
+        "collection.clips_per_batch is below 2; a run with reward PREFERENCES needs at least two "
+        "clips to compare");
   }
   if (collection.has_initial_episode_steps()) {
-    check.InRange<int64_t>("collection.initial_episode_steps", collection.initial_episode_steps(), 1, 1'000'000);
+    check.InRange<int64_t>("collection.initial_episode_steps", collection.initial_episode_steps(),
+                           1, 1'000'000);
   }
   check.InRange<double>("collection.noise_correlation", collection.noise_correlation(), 0, 0.99);
 
@@ -192,7 +199,8 @@ absl::Status ValidateRunSpec(const v1::RunSpec& spec) {
   check.InRange<double>("ppo.entropy_bonus", ppo.entropy_bonus(), 0, 10);
   check.InRange<double>("ppo.initial_log_std", ppo.initial_log_std(), -5, 2);
   check.InRange<double>("ppo.min_log_std", ppo.min_log_std(), -20, 2);
-  if (ppo.has_final_min_log_std()) check.InRange<double>("ppo.final_min_log_std", ppo.final_min_log_std(), -20, 2);
+  if (ppo.has_final_min_log_std())
+    check.InRange<double>("ppo.final_min_log_std", ppo.final_min_log_std(), -20, 2);
   check.Between("ppo.reward_scale", ppo.reward_scale(), 0, 1e6);
   check.InRange<double>("ppo.final_learning_rate_share", ppo.final_learning_rate_share(), 0, 1);
   check.InRange<int64_t>("ppo.reused_batches", ppo.reused_batches(), 0, 8);
@@ -204,15 +212,18 @@ absl::Status ValidateRunSpec(const v1::RunSpec& spec) {
   check.Between("reward_model.learning_rate", reward.learning_rate(), 0, 1);
   check.InRange<int64_t>("reward_model.minibatch_labels", reward.minibatch_labels(), 1, 4096);
   check.InRange<int64_t>("reward_model.initial_updates", reward.initial_updates(), 1, 1'000'000);
-  check.InRange<int64_t>("reward_model.updates_per_round", reward.updates_per_round(), 0, 1'000'000);
+  check.InRange<int64_t>("reward_model.updates_per_round", reward.updates_per_round(), 0,
+                         1'000'000);
   check.InRange<double>("reward_model.held_out", reward.held_out(), 0, 0.9);
   check.InRange<double>("reward_model.weight_decay", reward.weight_decay(), 0, 10);
   check.InRange<double>("reward_model.uniform_answers", reward.uniform_answers(), 0, 0.5);
 
   const v1::Queries& queries = spec.queries();
-  check.OneOf("queries.schedule", queries.schedule() != v1::LABEL_SCHEDULE_UNSPECIFIED, "ANNEALED, UNIFORM");
+  check.OneOf("queries.schedule", queries.schedule() != v1::LABEL_SCHEDULE_UNSPECIFIED,
+              "ANNEALED, UNIFORM");
   check.InRange<double>("queries.initial_share", queries.initial_share(), 1e-6, 1);
-  check.OneOf("queries.selector", queries.selector() != v1::SELECTOR_UNSPECIFIED, "DISAGREEMENT, RANDOM");
+  check.OneOf("queries.selector", queries.selector() != v1::SELECTOR_UNSPECIFIED,
+              "DISAGREEMENT, RANDOM");
   check.InRange<int64_t>("queries.oversampling", queries.oversampling(), 1, 1000);
   check.InRange<int64_t>("queries.pool", queries.pool(), 2, 100'000);
   check.InRange<double>("queries.asked_by", queries.asked_by(), 1e-6, 1);
@@ -239,16 +250,18 @@ absl::Status ValidateRunSpec(const v1::RunSpec& spec) {
 absl::Status CheckFitsTask(const v1::RunSpec& spec, const v1::TaskInfo& task) {
   if (spec.reward() == v1::TRUE && !task.has_true_reward()) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "the task ", task.name(), " has no true reward to learn from. Give it one (true_reward in its task.textproto), "
+        "the task ", task.name(),
+        " has no true reward to learn from. Give it one (true_reward in its task.textproto), "
         "or learn from comparisons (reward: PREFERENCES)"));
   }
   const v1::Collection& collection = spec.collection();
-  if (collection.has_initial_episode_steps() && (collection.initial_episode_steps() < task.clip_steps() ||
-                                                 collection.initial_episode_steps() > task.episode_steps())) {
+  if (collection.has_initial_episode_steps() &&
+      (collection.initial_episode_steps() < task.clip_steps() ||
+       collection.initial_episode_steps() > task.episode_steps())) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "collection.initial_episode_steps is ", collection.initial_episode_steps(), "; with the task ", task.name(),
-        " allowed: ", task.clip_steps(), ", the steps of a clip, to ", task.episode_steps(),
-        ", the task's episode_steps"));
+        "collection.initial_episode_steps is ", collection.initial_episode_steps(),
+        "; with the task ", task.name(), " allowed: ", task.clip_steps(),
+        ", the steps of a clip, to ", task.episode_steps(), ", the task's episode_steps"));
   }
   return absl::OkStatus();
 }

@@ -46,7 +46,8 @@ absl::StatusOr<v1::SnapshotInfo> PublishSnapshot(const rpc::Client& broker, int6
     const auto context = broker.UnaryContext(absl::Seconds(30));
     const auto writer = stub->Publish(context.get(), &published);
     return WriteChunks<v1::PublishSnapshotRequest>(
-        writer.get(), bytes, [&](bool first, std::string data, v1::PublishSnapshotRequest* request) {
+        writer.get(), bytes,
+        [&](bool first, std::string data, v1::PublishSnapshotRequest* request) {
           request->set_epoch(epoch);
           if (first) *request->mutable_chunk()->mutable_info() = info;
           request->mutable_chunk()->set_data(std::move(data));

@@ -21,17 +21,16 @@ inline constexpr int64_t kChunkBytes = 1 << 20;
 // `info`: run_id, kind, iteration, steps, labels, kept; hash and size are
 // filled in. Returns what the broker made of it, with the version. `stop` (may
 // be null) ends the retries.
-absl::StatusOr<v1::SnapshotInfo> PublishSnapshot(
-    const rpc::Client& broker, int64_t epoch, v1::SnapshotInfo info,
-    absl::string_view bytes, const std::function<bool()>& stop);
+absl::StatusOr<v1::SnapshotInfo> PublishSnapshot(const rpc::Client& broker, int64_t epoch,
+                                                 v1::SnapshotInfo info, absl::string_view bytes,
+                                                 const std::function<bool()>& stop);
 
 absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>> GetSnapshot(
     const rpc::Client& broker, const v1::GetSnapshotRequest& request,
     const std::function<bool()>& stop);
 
-absl::Status SaveCheckpoint(const rpc::Client& broker, int64_t epoch,
-                            v1::CheckpointInfo info, absl::string_view bytes,
-                            const std::function<bool()>& stop);
+absl::Status SaveCheckpoint(const rpc::Client& broker, int64_t epoch, v1::CheckpointInfo info,
+                            absl::string_view bytes, const std::function<bool()>& stop);
 
 // NOT_FOUND: the run has none yet for this role.
 absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>> LoadCheckpoint(

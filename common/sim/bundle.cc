@@ -17,9 +17,9 @@ namespace backflip::sim {
 namespace {
 
 absl::Status TooLarge(size_t bytes) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("a task bundle may have ", kMaxBundleBytes, " bytes in ",
-                   kMaxBundleFiles, " files; this one has at least ", bytes));
+  return absl::InvalidArgumentError(absl::StrCat("a task bundle may have ", kMaxBundleBytes,
+                                                 " bytes in ", kMaxBundleFiles,
+                                                 " files; this one has at least ", bytes));
 }
 
 }  // namespace
@@ -51,8 +51,8 @@ absl::StatusOr<Bundle> PackBundle(const std::string& folder) {
   const std::string task_path = (fs::path(folder) / kTaskFile).string();
   const std::string* text = reader(kTaskFile);
   if (text == nullptr) {
-    return absl::NotFoundError(absl::StrCat(
-        task_path, ": no such file; a task is a folder with a ", kTaskFile));
+    return absl::NotFoundError(
+        absl::StrCat(task_path, ": no such file; a task is a folder with a ", kTaskFile));
   }
   ASSIGN_OR_RETURN(const auto file, TaskFile::Parse(*text, task_path));
   const std::string model = NormalizePath(file->task().model());
@@ -60,8 +60,7 @@ absl::StatusOr<Bundle> PackBundle(const std::string& folder) {
     return file->located().Error("model", "leaves the task's folder");
   }
   if (reader(model) == nullptr) {
-    return file->located().Error(
-        "model", absl::StrCat("no file \"", model, "\" in ", folder));
+    return file->located().Error("model", absl::StrCat("no file \"", model, "\" in ", folder));
   }
   // loading the model asks for every file that it names
   const auto loaded = LoadModel(model, reader);
@@ -92,13 +91,12 @@ absl::StatusOr<v1::TaskBundle> UnpackBundle(const std::string& bytes) {
   const std::string* previous = nullptr;
   for (const auto& file : message.files()) {
     if (file.path().size() > 255 || NormalizePath(file.path()) != file.path()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("a task bundle holds the path \"", file.path(),
-                       "\"; paths are relative and have no . or .."));
+      return absl::InvalidArgumentError(absl::StrCat("a task bundle holds the path \"", file.path(),
+                                                     "\"; paths are relative and have no . or .."));
     }
     if (previous != nullptr && !(*previous < file.path())) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "the files of a task bundle are out of order at ", file.path()));
+      return absl::InvalidArgumentError(
+          absl::StrCat("the files of a task bundle are out of order at ", file.path()));
     }
     previous = &file.path();
   }

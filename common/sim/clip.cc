@@ -17,8 +17,7 @@ struct Piece {
   int end_index;  // among the ended episodes; -1: the ticket ended it
 };
 
-std::vector<Piece> Pieces(const Trajectory& trajectory, int environment,
-                          int steps) {
+std::vector<Piece> Pieces(const Trajectory& trajectory, int environment, int steps) {
   std::vector<Piece> pieces;
   int first = 0;
   for (size_t i = 0; i < trajectory.episode_ends.size(); ++i) {
@@ -43,16 +42,14 @@ std::vector<T> Moments(const Piece& piece, int first, int count, int width,
   if (plain < count) {
     const auto row = piece.end_index < 0
                          ? last.begin()
-                         : ends.begin() +
-                               static_cast<ptrdiff_t>(piece.end_index) * width;
+                         : ends.begin() + static_cast<ptrdiff_t>(piece.end_index) * width;
     result.insert(result.end(), row, row + width);
   }
   return result;
 }
 
 template <typename T>
-std::vector<T> Rows(const std::vector<T>& rows, int first, int count,
-                    int width) {
+std::vector<T> Rows(const std::vector<T>& rows, int first, int count, int width) {
   const auto begin = rows.begin() + static_cast<ptrdiff_t>(first) * width;
   return std::vector<T>(begin, begin + static_cast<ptrdiff_t>(count) * width);
 }
@@ -61,20 +58,18 @@ int Steps(const CompiledTask& task, const Trajectory& trajectory) {
   return static_cast<int>(trajectory.actions.size()) / task.action_size();
 }
 
-Clip Cut(const CompiledTask& task, const Rollout& rollout, const Piece& piece,
-         int first, int steps) {
+Clip Cut(const CompiledTask& task, const Rollout& rollout, const Piece& piece, int first,
+         int steps) {
   const Trajectory& trajectory = rollout.trajectories[piece.environment];
   const Truth& truth = rollout.truths[piece.environment];
   const Recording& recording = rollout.recordings[piece.environment];
   Clip clip;
   clip.steps = steps;
-  clip.observations = Moments(piece, first, steps + 1, task.observation_size(),
-                              trajectory.observations,
-                              trajectory.end_observations,
-                              trajectory.last_observation);
-  clip.states = Moments(piece, first, steps + 1, task.state_size(),
-                        recording.states, recording.end_states,
-                        recording.last_state);
+  clip.observations =
+      Moments(piece, first, steps + 1, task.observation_size(), trajectory.observations,
+              trajectory.end_observations, trajectory.last_observation);
+  clip.states = Moments(piece, first, steps + 1, task.state_size(), recording.states,
+                        recording.end_states, recording.last_state);
   clip.actions = Rows(trajectory.actions, first, steps, task.action_size());
   if (!truth.true_rewards.empty()) {
     clip.true_rewards = Rows(truth.true_rewards, first, steps, 1);
@@ -85,8 +80,8 @@ Clip Cut(const CompiledTask& task, const Rollout& rollout, const Piece& piece,
 
 }  // namespace
 
-std::vector<Clip> CutClips(const CompiledTask& task, const Rollout& rollout,
-                           int count, uint64_t seed) {
+std::vector<Clip> CutClips(const CompiledTask& task, const Rollout& rollout, int count,
+                           uint64_t seed) {
   const int k = task.task().clip().steps();
   uint64_t draws = 0;
   const auto below = [&](uint64_t bound) {
@@ -100,8 +95,7 @@ std::vector<Clip> CutClips(const CompiledTask& task, const Rollout& rollout,
   std::vector<Place> places;
   for (size_t i = 0; i < rollout.trajectories.size(); ++i) {
     const Trajectory& trajectory = rollout.trajectories[i];
-    for (const Piece& piece : Pieces(trajectory, static_cast<int>(i),
-                                     Steps(task, trajectory))) {
+    for (const Piece& piece : Pieces(trajectory, static_cast<int>(i), Steps(task, trajectory))) {
       if (piece.steps < k) continue;
       const int tiles = piece.steps / k;
       const int offset = below(piece.steps - tiles * k + 1);
@@ -122,24 +116,20 @@ std::vector<Clip> CutClips(const CompiledTask& task, const Rollout& rollout,
   return clips;
 }
 
-Clip FirstEpisode(const CompiledTask& task, const Rollout& rollout,
-                  int most_steps) {
+Clip FirstEpisode(const CompiledTask& task, const Rollout& rollout, int most_steps) {
   const Piece piece =
-      Pieces(rollout.trajectories.front(), 0,
-             Steps(task, rollout.trajectories.front())).front();
+      Pieces(rollout.trajectories.front(), 0, Steps(task, rollout.trajectories.front())).front();
   return Cut(task, rollout, piece, 0, std::min(piece.steps, most_steps));
 }
 
-std::vector<float> BodyPoses(const CompiledTask& task,
-                             absl::Span<const double> states) {
+std::vector<float> BodyPoses(const CompiledTask& task, absl::Span<const double> states) {
   const mjModel* model = task.model();
   const DataPtr data(mj_makeData(model));
   std::vector<float> poses;
   const size_t moments = states.size() / task.state_size();
   poses.reserve(moments * task.bodies() * 7);
   for (size_t i = 0; i < moments; ++i) {
-    mj_setState(model, data.get(), &states[i * task.state_size()],
-                mjSTATE_FULLPHYSICS);
+    mj_setState(model, data.get(), &states[i * task.state_size()], mjSTATE_FULLPHYSICS);
     mj_kinematics(model, data.get());
     for (int body = 1; body < model->nbody; ++body) {
       for (int j = 0; j < 3; ++j) {

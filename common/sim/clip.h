@@ -25,19 +25,17 @@ struct Clip {
 // Up to `count` clips of task.clip().steps from random places of the rollout,
 // drawn from `seed`. They cross no reset, and no two of them overlap, so a
 // rollout of short episodes may give fewer.
-std::vector<Clip> CutClips(const CompiledTask& task, const Rollout& rollout,
-                           int count, uint64_t seed);
+std::vector<Clip> CutClips(const CompiledTask& task, const Rollout& rollout, int count,
+                           uint64_t seed);
 
 // The first episode of the rollout's first environment, or what the ticket saw
 // of it, up to `most_steps` (at least 1) of it.
-Clip FirstEpisode(const CompiledTask& task, const Rollout& rollout,
-                  int most_steps);
+Clip FirstEpisode(const CompiledTask& task, const Rollout& rollout, int most_steps);
 
 // Recorded states [moments, state_size] as the poses of all bodies but the
 // world: [moments, bodies, 7], position x y z in metres, then orientation as a
 // quaternion w x y z, in world coordinates.
-std::vector<float> BodyPoses(const CompiledTask& task,
-                             absl::Span<const double> states);
+std::vector<float> BodyPoses(const CompiledTask& task, absl::Span<const double> states);
 
 }  // namespace backflip::sim
 

@@ -18,18 +18,18 @@ namespace backflip::sim {
 // How one quantity is computed.
 struct QuantitySource {
   enum Kind {
-    kBodyPosition,   // index: body, axis
-    kBodyVelocity,   // index: body, axis: 0-2 angular, 3-5 linear
-    kBodyUpright,    // index: body
-    kQpos,           // index
-    kQvel,           // index
-    kSitePosition,   // index: site, axis
-    kSensor,         // index in sensordata
-    kContact,        // first, second: per geom
-    kAction,         // index: actuator
-    kPower,          // terms
-    kExpression,     // text
-    kLatch,          // index in userdata, which MuJoCo's states carry; set, reset
+    kBodyPosition,  // index: body, axis
+    kBodyVelocity,  // index: body, axis: 0-2 angular, 3-5 linear
+    kBodyUpright,   // index: body
+    kQpos,          // index
+    kQvel,          // index
+    kSitePosition,  // index: site, axis
+    kSensor,        // index in sensordata
+    kContact,       // first, second: per geom
+    kAction,        // index: actuator
+    kPower,         // terms
+    kExpression,    // text
+    kLatch,         // index in userdata, which MuJoCo's states carry; set, reset
   };
   struct PowerTerm {
     int actuator;
@@ -70,11 +70,9 @@ struct JointIndex {
 class CompiledTask {
  public:
   // From a bundle's bytes. InvalidArgument "file:line: field: reason".
-  static absl::StatusOr<std::shared_ptr<const CompiledTask>> FromBundle(
-      const std::string& bytes);
+  static absl::StatusOr<std::shared_ptr<const CompiledTask>> FromBundle(const std::string& bytes);
   // From a folder on disk: packs it first. Errors name the file in `folder`.
-  static absl::StatusOr<std::shared_ptr<const CompiledTask>> FromFolder(
-      const std::string& folder);
+  static absl::StatusOr<std::shared_ptr<const CompiledTask>> FromFolder(const std::string& folder);
 
   // As written, with `evaluation_steps`, clip.playback_fps and the camera's
   // fields filled in.
@@ -89,9 +87,7 @@ class CompiledTask {
   // metrics.
   const std::string& presentation_hash() const { return presentation_hash_; }
 
-  int observation_size() const {
-    return static_cast<int>(observation_terms_.size());
-  }
+  int observation_size() const { return static_cast<int>(observation_terms_.size()); }
   // Actions are in [-1, 1], clipped, and mapped to each actuator's control
   // range (as they are where an actuator has none).
   int action_size() const { return model_->nu; }
@@ -100,35 +96,27 @@ class CompiledTask {
   // Bodies but the world.
   int bodies() const { return model_->nbody - 1; }
   // Simulated seconds of a control step.
-  double step_seconds() const {
-    return model_->opt.timestep * task_.frame_skip();
-  }
+  double step_seconds() const { return model_->opt.timestep * task_.frame_skip(); }
   bool has_true_reward() const { return !task_.true_reward().empty(); }
   std::vector<std::string> metric_names() const;
 
   // For the rest of this folder.
   const mjModel* model() const { return model_.get(); }
-  const std::vector<ObservationTerm>& observation_terms() const {
-    return observation_terms_;
-  }
+  const std::vector<ObservationTerm>& observation_terms() const { return observation_terms_; }
   const std::vector<QuantitySource>& quantities() const { return quantities_; }
-  const std::vector<std::string>& quantity_names() const {
-    return quantity_names_;
-  }
+  const std::vector<std::string>& quantity_names() const { return quantity_names_; }
   const Needs& needs() const { return needs_; }
   // Body that the camera follows.
   int tracked_body() const { return tracked_body_; }
   // -1: the model's own pose.
   int keyframe() const { return keyframe_; }
   // Of reset.exploring_starts.joint, in its order.
-  const std::vector<JointIndex>& exploring_joints() const {
-    return exploring_joints_;
-  }
+  const std::vector<JointIndex>& exploring_joints() const { return exploring_joints_; }
 
  private:
   CompiledTask() = default;
-  static absl::StatusOr<std::shared_ptr<const CompiledTask>> Compile(
-      Bundle bundle, const std::string& shown_file);
+  static absl::StatusOr<std::shared_ptr<const CompiledTask>> Compile(Bundle bundle,
+                                                                     const std::string& shown_file);
   absl::Status ResolveReset(const Located& at);
   absl::Status ResolveQuantities(const Located& at);
   absl::Status ResolveObservation(const Located& at);

@@ -18,8 +18,7 @@ absl::StatusOr<std::unique_ptr<Environment>> Environment::Create(
   }
   const v1::Task& description = result->task_->task();
   const auto& names = result->task_->quantity_names();
-  const auto add = [&](const std::string& text,
-                       std::vector<Expression>* to) -> absl::Status {
+  const auto add = [&](const std::string& text, std::vector<Expression>* to) -> absl::Status {
     ASSIGN_OR_RETURN(Expression expression,
                      Expression::Compile(text, names, result->values_.data()));
     to->push_back(std::move(expression));
@@ -31,13 +30,11 @@ absl::StatusOr<std::unique_ptr<Environment>> Environment::Create(
     }
   }
   if (result->task_->has_true_reward()) {
-    RETURN_IF_ERROR(
-        add(description.true_reward(), &result->true_reward_expression_));
+    RETURN_IF_ERROR(add(description.true_reward(), &result->true_reward_expression_));
   }
   for (const auto& metric : description.metric()) {
-    ASSIGN_OR_RETURN(
-        MetricAccumulator accumulator,
-        MetricAccumulator::Create(metric, names, result->values_.data()));
+    ASSIGN_OR_RETURN(MetricAccumulator accumulator,
+                     MetricAccumulator::Create(metric, names, result->values_.data()));
     result->metrics_.push_back(std::move(accumulator));
   }
   return result;
@@ -61,9 +58,7 @@ Environment::Environment(std::shared_ptr<const CompiledTask> task)
   }
 }
 
-uint64_t Environment::Draw() {
-  return base::SeedOf({rng_seed_, rng_counter_++});
-}
+uint64_t Environment::Draw() { return base::SeedOf({rng_seed_, rng_counter_++}); }
 
 double Environment::DrawUniform(double bound) {
   return bound * (2 * base::UnitInterval(Draw()) - 1);
@@ -111,8 +106,7 @@ absl::Status Environment::BeginEpisode(Purpose purpose) {
   if (purpose == Purpose::kTraining && starts.share() > 0 &&
       base::UnitInterval(Draw()) < starts.share()) {
     const auto draw = [this](const v1::Interval& interval) {
-      return interval.from() +
-             (interval.to() - interval.from()) * base::UnitInterval(Draw());
+      return interval.from() + (interval.to() - interval.from()) * base::UnitInterval(Draw());
     };
     for (int i = 0; i < starts.joint_size(); ++i) {
       const v1::JointStart& start = starts.joint(i);
@@ -132,22 +126,20 @@ absl::Status Environment::BeginEpisode(Purpose purpose) {
 absl::Status Environment::Restore(const EnvironmentState& state) {
   const auto check = [](absl::string_view what, size_t size, size_t expected) {
     if (size == expected) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        absl::StrCat("an environment's state has ", size, " numbers of ", what,
-                     "; this task has ", expected));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "an environment's state has ", size, " numbers of ", what, "; this task has ", expected));
   };
-  RETURN_IF_ERROR(check("physics", state.physics.size(),
-                        mj_stateSize(model_, mjSTATE_INTEGRATION)));
+  RETURN_IF_ERROR(
+      check("physics", state.physics.size(), mj_stateSize(model_, mjSTATE_INTEGRATION)));
   RETURN_IF_ERROR(check("noise", state.noise.size(), noise_.size()));
   if (state.episode_step < 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "an environment's state has episode step ", state.episode_step));
+    return absl::InvalidArgumentError(
+        absl::StrCat("an environment's state has episode step ", state.episode_step));
   }
   const auto finite = [](double x) { return std::isfinite(x); };
   if (!std::all_of(state.physics.begin(), state.physics.end(), finite) ||
       !std::all_of(state.noise.begin(), state.noise.end(), finite)) {
-    return absl::InvalidArgumentError(
-        "an environment's state has a number that is not finite");
+    return absl::InvalidArgumentError("an environment's state has a number that is not finite");
   }
   mj_resetData(model_, data_.get());
   mj_setState(model_, data_.get(), state.physics.data(), mjSTATE_INTEGRATION);
@@ -180,23 +172,22 @@ absl::Status Environment::Step(const float* action) {
   }
   for (int i = 0; i < task_->task().frame_skip(); ++i) mj_step(model_, d);
   ++episode_step_;
-  diverged_ = d->warning[mjWARN_BADQPOS].number > 0 ||
-              d->warning[mjWARN_BADQVEL].number > 0 ||
+  diverged_ = d->warning[mjWARN_BADQPOS].number > 0 || d->warning[mjWARN_BADQVEL].number > 0 ||
               d->warning[mjWARN_BADQACC].number > 0;
   RETURN_IF_ERROR(Refresh());
   if (!true_reward_expression_.empty()) {
     true_reward_ = true_reward_expression_[0].Evaluate();
     if (!std::isfinite(true_reward_)) {
-      return absl::OutOfRangeError(absl::StrCat(
-          "true_reward is ", true_reward_, " after step ", episode_step_));
+      return absl::OutOfRangeError(
+          absl::StrCat("true_reward is ", true_reward_, " after step ", episode_step_));
     }
   }
   for (size_t i = 0; i < metrics_.size(); ++i) {
     metrics_[i].Step();
     if (!std::isfinite(metrics_[i].value())) {
-      return absl::OutOfRangeError(
-          absl::StrCat("metric \"", task_->task().metric(i).name(), "\" is ",
-                       metrics_[i].value(), " after step ", episode_step_));
+      return absl::OutOfRangeError(absl::StrCat("metric \"", task_->task().metric(i).name(),
+                                                "\" is ", metrics_[i].value(), " after step ",
+                                                episode_step_));
     }
   }
   return absl::OkStatus();
@@ -228,16 +219,14 @@ absl::Status Environment::Refresh() {
       d->userdata[sources[i].index] = values_[i];
     }
     if (!std::isfinite(values_[i])) {
-      return absl::OutOfRangeError(
-          absl::StrCat("quantity \"", task_->quantity_names()[i], "\" is ",
-                       values_[i], " after step ", episode_step_));
+      return absl::OutOfRangeError(absl::StrCat("quantity \"", task_->quantity_names()[i], "\" is ",
+                                                values_[i], " after step ", episode_step_));
     }
   }
   return absl::OkStatus();
 }
 
-double Environment::Quantity(const QuantitySource& source,
-                             int expression) const {
+double Environment::Quantity(const QuantitySource& source, int expression) const {
   const mjData* d = data_.get();
   switch (source.kind) {
     case QuantitySource::kBodyPosition:
@@ -280,16 +269,14 @@ double Environment::Quantity(const QuantitySource& source,
 double Environment::Action(int actuator) const {
   return control_half_[actuator] == 0
              ? 0
-             : (data_->ctrl[actuator] - control_middle_[actuator]) /
-                   control_half_[actuator];
+             : (data_->ctrl[actuator] - control_middle_[actuator]) / control_half_[actuator];
 }
 
 bool Environment::Touching(const QuantitySource& source) const {
   for (int i = 0; i < data_->ncon; ++i) {
     const int a = data_->contact[i].geom[0], b = data_->contact[i].geom[1];
     if (a < 0 || b < 0) continue;  // flexes
-    if ((source.first[a] && source.second[b]) ||
-        (source.first[b] && source.second[a])) {
+    if ((source.first[a] && source.second[b]) || (source.first[b] && source.second[a])) {
       return true;
     }
   }
@@ -301,11 +288,21 @@ void Environment::Observe(float* observation) const {
   for (const ObservationTerm& term : task_->observation_terms()) {
     double value = 0;
     switch (term.kind) {
-      case ObservationTerm::kQpos: value = d->qpos[term.index]; break;
-      case ObservationTerm::kSine: value = std::sin(d->qpos[term.index]); break;
-      case ObservationTerm::kCosine: value = std::cos(d->qpos[term.index]); break;
-      case ObservationTerm::kQvel: value = d->qvel[term.index]; break;
-      case ObservationTerm::kQuantity: value = values_[term.index]; break;
+      case ObservationTerm::kQpos:
+        value = d->qpos[term.index];
+        break;
+      case ObservationTerm::kSine:
+        value = std::sin(d->qpos[term.index]);
+        break;
+      case ObservationTerm::kCosine:
+        value = std::cos(d->qpos[term.index]);
+        break;
+      case ObservationTerm::kQvel:
+        value = d->qvel[term.index];
+        break;
+      case ObservationTerm::kQuantity:
+        value = values_[term.index];
+        break;
     }
     *observation++ = static_cast<float>(std::clamp(value, -term.clip, term.clip));
   }

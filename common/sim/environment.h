@@ -20,11 +20,11 @@ namespace backflip::sim {
 // and actions, any environment of the task goes on with equal bits. Holds nothing
 // of true rewards or metrics, so that it may pass through a learner.
 struct EnvironmentState {
-  std::vector<double> physics;   // MuJoCo's integration state
-  int32_t episode_step = 0;      // steps since the episode began
-  std::vector<float> noise;      // [action_size], exploration noise
+  std::vector<double> physics;  // MuJoCo's integration state
+  int32_t episode_step = 0;     // steps since the episode began
+  std::vector<float> noise;     // [action_size], exploration noise
   uint64_t rng_seed = 0;
-  uint64_t rng_counter = 0;      // draws made
+  uint64_t rng_counter = 0;  // draws made
 
   bool operator==(const EnvironmentState&) const = default;
 };
@@ -90,8 +90,8 @@ class Environment {
   std::vector<double> control_middle_, control_half_;  // [action_size]
   std::vector<double> warmstart_;                      // scratch, [nv]
 
-  std::vector<double> values_;            // of the quantities
-  std::vector<Expression> expressions_;   // of the quantities that are one
+  std::vector<double> values_;                      // of the quantities
+  std::vector<Expression> expressions_;             // of the quantities that are one
   std::vector<Expression> true_reward_expression_;  // at most one
   std::vector<MetricAccumulator> metrics_;
 

@@ -26,8 +26,7 @@ class Expression {
   // `names[i]` stands for values[i]; `values` must outlive the expression.
   // InvalidArgument says what is wrong and which names there are.
   static absl::StatusOr<Expression> Compile(const std::string& text,
-                                            absl::Span<const std::string> names,
-                                            double* values);
+                                            absl::Span<const std::string> names, double* values);
 
   Expression(Expression&&) noexcept;
   Expression& operator=(Expression&&) noexcept;

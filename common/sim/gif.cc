@@ -19,9 +19,9 @@
 namespace backflip::sim {
 namespace {
 
-constexpr int kColours = 255;       // that a pixel can have
-constexpr int kUnchanged = 255;     // palette index of transparent pixels
-constexpr int kSampledFrames = 8;   // that the palette is made from
+constexpr int kColours = 255;      // that a pixel can have
+constexpr int kUnchanged = 255;    // palette index of transparent pixels
+constexpr int kSampledFrames = 8;  // that the palette is made from
 constexpr int kPaletteRounds = 4;
 
 absl::Status GifError(absl::string_view what, int code) {
@@ -34,8 +34,7 @@ absl::Status GifError(absl::string_view what, int code) {
 using Histogram = std::unordered_map<uint32_t, int64_t>;
 
 uint32_t Packed(const uint8_t* rgb) {
-  return static_cast<uint32_t>(rgb[0]) << 16 |
-         static_cast<uint32_t>(rgb[1]) << 8 | rgb[2];
+  return static_cast<uint32_t>(rgb[0]) << 16 | static_cast<uint32_t>(rgb[1]) << 8 | rgb[2];
 }
 
 // Index of the palette's entry that is nearest to a packed colour, and, where
@@ -58,8 +57,7 @@ int NearestEntry(const std::vector<GifColorType>& palette, uint32_t colour,
 }
 
 // The 255 colours that stand for all frames.
-absl::Status MakePalette(const std::vector<Image>& frames,
-                         std::vector<GifColorType>* palette) {
+absl::Status MakePalette(const std::vector<Image>& frames, std::vector<GifColorType>* palette) {
   // median cut
   const size_t step = std::max<size_t>(1, frames.size() / kSampledFrames);
   std::vector<GifByteType> red, green, blue;
@@ -78,9 +76,8 @@ absl::Status MakePalette(const std::vector<Image>& frames,
   palette->assign(256, GifColorType{0, 0, 0});
   std::vector<GifByteType> unused(red.size());
   int colours = kColours;
-  if (GifQuantizeBuffer(frames[0].width, rows, &colours, red.data(),
-                        green.data(), blue.data(), unused.data(),
-                        palette->data()) == GIF_ERROR) {
+  if (GifQuantizeBuffer(frames[0].width, rows, &colours, red.data(), green.data(), blue.data(),
+                        unused.data(), palette->data()) == GIF_ERROR) {
     return absl::InternalError("GIF: no palette could be made");
   }
   // The library cuts at 5 bits a channel, which shows as bands in a sky: move
@@ -104,14 +101,13 @@ absl::Status MakePalette(const std::vector<Image>& frames,
         if (errors.empty()) continue;
         const uint32_t worst = errors.back().second;
         errors.pop_back();
-        (*palette)[i] = GifColorType{static_cast<GifByteType>(worst >> 16),
-                                     static_cast<GifByteType>(worst >> 8),
-                                     static_cast<GifByteType>(worst)};
+        (*palette)[i] =
+            GifColorType{static_cast<GifByteType>(worst >> 16),
+                         static_cast<GifByteType>(worst >> 8), static_cast<GifByteType>(worst)};
         continue;
       }
       const auto mean = [&](int channel) {
-        return static_cast<GifByteType>((sums[i][channel] + sums[i][3] / 2) /
-                                        sums[i][3]);
+        return static_cast<GifByteType>((sums[i][channel] + sums[i][3] / 2) / sums[i][3]);
       };
       (*palette)[i] = GifColorType{mean(0), mean(1), mean(2)};
     }
@@ -120,8 +116,7 @@ absl::Status MakePalette(const std::vector<Image>& frames,
 }
 
 absl::Status PutFrame(GifFileType* gif, const std::vector<GifByteType>& now,
-                      const std::vector<GifByteType>& before, int width,
-                      int height, int delay) {
+                      const std::vector<GifByteType>& before, int width, int height, int delay) {
   // the box around what changed; at least one pixel, so that the frame exists
   int left = width - 1, right = 0, top = height - 1, bottom = 0;
   for (int y = 0; y < height; ++y) {
@@ -141,29 +136,25 @@ absl::Status PutFrame(GifFileType* gif, const std::vector<GifByteType>& now,
   control.TransparentColor = kUnchanged;
   GifByteType extension[4];
   EGifGCBToExtension(&control, extension);
-  if (EGifPutExtension(gif, GRAPHICS_EXT_FUNC_CODE, sizeof(extension),
-                       extension) == GIF_ERROR ||
-      EGifPutImageDesc(gif, left, top, right - left + 1, bottom - top + 1, false,
-                       nullptr) == GIF_ERROR) {
+  if (EGifPutExtension(gif, GRAPHICS_EXT_FUNC_CODE, sizeof(extension), extension) == GIF_ERROR ||
+      EGifPutImageDesc(gif, left, top, right - left + 1, bottom - top + 1, false, nullptr) ==
+          GIF_ERROR) {
     return GifError("frame", gif->Error);
   }
   std::vector<GifByteType> line(right - left + 1);
   for (int y = top; y <= bottom; ++y) {
     for (int x = left; x <= right; ++x) {
       const size_t i = static_cast<size_t>(y) * width + x;
-      line[x - left] =
-          !before.empty() && now[i] == before[i] ? kUnchanged : now[i];
+      line[x - left] = !before.empty() && now[i] == before[i] ? kUnchanged : now[i];
     }
-    if (EGifPutLine(gif, line.data(), static_cast<int>(line.size())) ==
-        GIF_ERROR) {
+    if (EGifPutLine(gif, line.data(), static_cast<int>(line.size())) == GIF_ERROR) {
       return GifError("line", gif->Error);
     }
   }
   return absl::OkStatus();
 }
 
-absl::Status PutAll(GifFileType* gif, const std::vector<Image>& frames,
-                    int delay) {
+absl::Status PutAll(GifFileType* gif, const std::vector<Image>& frames, int delay) {
   const int width = frames[0].width, height = frames[0].height;
   std::vector<GifColorType> palette;
   RETURN_IF_ERROR(MakePalette(frames, &palette));
@@ -189,8 +180,7 @@ absl::Status PutAll(GifFileType* gif, const std::vector<Image>& frames,
       const uint32_t colour = Packed(&frame.rgb[3 * i]);
       const auto [entry, is_new] = nearest.try_emplace(colour);
       if (is_new) {
-        entry->second =
-            static_cast<GifByteType>(NearestEntry(palette, colour));
+        entry->second = static_cast<GifByteType>(NearestEntry(palette, colour));
       }
       now[i] = entry->second;
     }
@@ -202,8 +192,7 @@ absl::Status PutAll(GifFileType* gif, const std::vector<Image>& frames,
 
 }  // namespace
 
-absl::Status WriteGif(const std::string& path, const std::vector<Image>& frames,
-                      int delay) {
+absl::Status WriteGif(const std::string& path, const std::vector<Image>& frames, int delay) {
   if (frames.empty() || frames[0].width < 1 || frames[0].height < 1) {
     return absl::InvalidArgumentError("a GIF needs at least one frame");
   }
@@ -216,8 +205,7 @@ absl::Status WriteGif(const std::string& path, const std::vector<Image>& frames,
   const std::string temporary = absl::StrCat(path, ".part");
   int code = 0;
   // by a handle, since the library's own files are for their owner alone
-  const int file =
-      open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  const int file = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (file < 0) {
     return absl::NotFoundError(
         absl::StrCat("could not write ", temporary, ": ", std::strerror(errno)));

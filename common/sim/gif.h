@@ -21,8 +21,7 @@ struct Image {
 // for ever. One palette of 255 colours for all frames; only what changes from
 // frame to frame is stored. `delay`: hundredths of a second, 2 or more (viewers
 // slow shorter ones down). The file appears whole or not at all.
-absl::Status WriteGif(const std::string& path, const std::vector<Image>& frames,
-                      int delay);
+absl::Status WriteGif(const std::string& path, const std::vector<Image>& frames, int delay);
 
 }  // namespace backflip::sim
 

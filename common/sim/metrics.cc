@@ -8,15 +8,13 @@
 
 namespace backflip::sim {
 
-absl::StatusOr<MetricAccumulator> MetricAccumulator::Create(
-    const v1::Metric& metric, absl::Span<const std::string> names,
-    double* values) {
+absl::StatusOr<MetricAccumulator> MetricAccumulator::Create(const v1::Metric& metric,
+                                                            absl::Span<const std::string> names,
+                                                            double* values) {
   MetricAccumulator result;
   result.kind_ = metric.value_case();
-  const auto add = [&](const std::string& text,
-                       std::vector<Expression>* to) -> absl::Status {
-    ASSIGN_OR_RETURN(Expression expression,
-                     Expression::Compile(text, names, values));
+  const auto add = [&](const std::string& text, std::vector<Expression>* to) -> absl::Status {
+    ASSIGN_OR_RETURN(Expression expression, Expression::Compile(text, names, values));
     to->push_back(std::move(expression));
     return absl::OkStatus();
   };

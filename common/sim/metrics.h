@@ -17,9 +17,9 @@ namespace backflip::sim {
 class MetricAccumulator {
  public:
   // `names` and `values` as for Expression::Compile.
-  static absl::StatusOr<MetricAccumulator> Create(
-      const v1::Metric& metric, absl::Span<const std::string> names,
-      double* values);
+  static absl::StatusOr<MetricAccumulator> Create(const v1::Metric& metric,
+                                                  absl::Span<const std::string> names,
+                                                  double* values);
 
   // The quantities hold the moment at which an episode begins.
   void Begin();

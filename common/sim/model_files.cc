@@ -74,8 +74,7 @@ std::string NormalizePath(const std::string& path) {
   return absl::StrJoin(parts, "/");
 }
 
-absl::StatusOr<ModelPtr> LoadModel(const std::string& path,
-                                   const FileReader& reader) {
+absl::StatusOr<ModelPtr> LoadModel(const std::string& path, const FileReader& reader) {
   static std::once_flag once;
   std::call_once(once, [] { mju_setLogHandler(Log); });
 
@@ -92,21 +91,19 @@ absl::StatusOr<ModelPtr> LoadModel(const std::string& path,
   mj_defaultVFS(&vfs);
   mj_mountVFS(&vfs, kMount, &provider);
   char error[1000] = "";
-  ModelPtr model(mj_loadXML(absl::StrCat(kHome, path).c_str(), &vfs,
-                            error, sizeof(error)));
+  ModelPtr model(mj_loadXML(absl::StrCat(kHome, path).c_str(), &vfs, error, sizeof(error)));
   mj_deleteVFS(&vfs);
   if (model == nullptr && !reading.escaped.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the model names ", reading.escaped,
-                     ", which is outside of the task's folder"));
+    return absl::InvalidArgumentError(absl::StrCat("the model names ", reading.escaped,
+                                                   ", which is outside of the task's folder"));
   }
   if (model == nullptr) return absl::InvalidArgumentError(error);
   // files that MuJoCo took from the disk, past the reader
   for (int i = 0; i < model->npaths;) {
     const std::string name = model->paths + i;
     if (!name.empty() && name[0] == '/') {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "the model names ", name, "; paths must be relative"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("the model names ", name, "; paths must be relative"));
     }
     i += static_cast<int>(name.size()) + 1;
   }

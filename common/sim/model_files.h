@@ -17,8 +17,7 @@ using FileReader = std::function<const std::string*(const std::string& path)>;
 // Compiles the model at `path`. Includes, meshes and textures are asked of
 // `reader`, too. InvalidArgument with MuJoCo's own words, or for a path that
 // leaves the folder. Also silences MuJoCo's log file, for the whole process.
-absl::StatusOr<ModelPtr> LoadModel(const std::string& path,
-                                   const FileReader& reader);
+absl::StatusOr<ModelPtr> LoadModel(const std::string& path, const FileReader& reader);
 
 // `a/./b/../c` as `a/c`; empty when it leaves the folder or is absolute.
 std::string NormalizePath(const std::string& path);

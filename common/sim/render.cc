@@ -19,9 +19,9 @@ constexpr int kSamples = 4;   // per pixel, against stairs at edges
 constexpr int kMaxGeoms = 10000;
 
 absl::Status NoOpenGl(absl::string_view step) {
-  return absl::UnavailableError(absl::StrCat(
-      "no off-screen OpenGL (", step, ", EGL error ", eglGetError(),
-      "): install libegl1 and libgl1-mesa-dri"));
+  return absl::UnavailableError(absl::StrCat("no off-screen OpenGL (", step, ", EGL error ",
+                                             eglGetError(),
+                                             "): install libegl1 and libgl1-mesa-dri"));
 }
 
 }  // namespace
@@ -53,19 +53,24 @@ struct Renderer::Context {
 };
 
 absl::Status Renderer::Context::Open() {
-  display = eglGetPlatformDisplay(EGL_PLATFORM_SURFACELESS_MESA,
-                                  EGL_DEFAULT_DISPLAY, nullptr);
+  display = eglGetPlatformDisplay(EGL_PLATFORM_SURFACELESS_MESA, EGL_DEFAULT_DISPLAY, nullptr);
   if (display == EGL_NO_DISPLAY) display = eglGetDisplay(EGL_DEFAULT_DISPLAY);
   EGLint major = 0, minor = 0;
   if (display == EGL_NO_DISPLAY || !eglInitialize(display, &major, &minor)) {
     return NoOpenGl("display");
   }
-  const EGLint wanted[] = {EGL_SURFACE_TYPE,    EGL_PBUFFER_BIT,
-                           EGL_RENDERABLE_TYPE, EGL_OPENGL_BIT,
-                           EGL_RED_SIZE,        8,
-                           EGL_GREEN_SIZE,      8,
-                           EGL_BLUE_SIZE,       8,
-                           EGL_DEPTH_SIZE,      24,
+  const EGLint wanted[] = {EGL_SURFACE_TYPE,
+                           EGL_PBUFFER_BIT,
+                           EGL_RENDERABLE_TYPE,
+                           EGL_OPENGL_BIT,
+                           EGL_RED_SIZE,
+                           8,
+                           EGL_GREEN_SIZE,
+                           8,
+                           EGL_BLUE_SIZE,
+                           8,
+                           EGL_DEPTH_SIZE,
+                           24,
                            EGL_NONE};
   EGLConfig config;
   EGLint count = 0;
@@ -81,16 +86,15 @@ absl::Status Renderer::Context::Open() {
   return absl::OkStatus();
 }
 
-Renderer::Renderer(std::shared_ptr<const CompiledTask> task,
-                   std::unique_ptr<Context> context)
+Renderer::Renderer(std::shared_ptr<const CompiledTask> task, std::unique_ptr<Context> context)
     : task_(std::move(task)), context_(std::move(context)) {}
 Renderer::~Renderer() = default;
 
-absl::StatusOr<std::unique_ptr<Renderer>> Renderer::Create(
-    std::shared_ptr<const CompiledTask> task, int width, int height) {
+absl::StatusOr<std::unique_ptr<Renderer>> Renderer::Create(std::shared_ptr<const CompiledTask> task,
+                                                           int width, int height) {
   if (width < 16 || width > 2048 || height < 16 || height > 2048) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "pictures of ", width, " x ", height, "; must be 16 to 2048"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("pictures of ", width, " x ", height, "; must be 16 to 2048"));
   }
   auto context = std::make_unique<Context>();
   RETURN_IF_ERROR(context->Open());
@@ -111,8 +115,7 @@ absl::StatusOr<std::unique_ptr<Renderer>> Renderer::Create(
   mjr_setBuffer(mjFB_OFFSCREEN, &context->mujoco);
   mjv_defaultOption(&context->option);
   mjv_defaultCamera(&context->camera);
-  return std::unique_ptr<Renderer>(
-      new Renderer(std::move(task), std::move(context)));
+  return std::unique_ptr<Renderer>(new Renderer(std::move(task), std::move(context)));
 }
 
 Image Renderer::Draw(const double* state, bool cut) {
@@ -123,20 +126,17 @@ Image Renderer::Draw(const double* state, bool cut) {
   // the camera follows
   const v1::Camera& wanted = task_->task().camera();
   const mjtNum* body = &c.data->xpos[3 * task_->tracked_body()];
-  const mjtNum target[3] = {body[0], body[1],
-                            wanted.has_height() ? wanted.height() : body[2]};
+  const mjtNum target[3] = {body[0], body[1], wanted.has_height() ? wanted.height() : body[2]};
   constexpr double kFollow = 0.25;  // of the distance, per picture
   for (int i = 0; i < 3; ++i) {
     c.camera.lookat[i] =
-        cut ? target[i]
-            : c.camera.lookat[i] + kFollow * (target[i] - c.camera.lookat[i]);
+        cut ? target[i] : c.camera.lookat[i] + kFollow * (target[i] - c.camera.lookat[i]);
   }
   c.camera.type = mjCAMERA_FREE;
   c.camera.distance = wanted.distance();
   c.camera.azimuth = wanted.azimuth();
   c.camera.elevation = wanted.elevation();
-  mjv_updateScene(model, c.data.get(), &c.option, nullptr, &c.camera, mjCAT_ALL,
-                  &c.scene);
+  mjv_updateScene(model, c.data.get(), &c.option, nullptr, &c.camera, mjCAT_ALL, &c.scene);
   const mjrRect viewport = {0, 0, c.width, c.height};
   mjr_render(viewport, &c.scene, &c.mujoco);
   Image image;
@@ -147,29 +147,23 @@ Image Renderer::Draw(const double* state, bool cut) {
   // OpenGL's first row is the bottom one
   const size_t row = static_cast<size_t>(c.width) * 3;
   for (int y = 0; y < c.height / 2; ++y) {
-    std::swap_ranges(image.rgb.begin() + y * row,
-                     image.rgb.begin() + (y + 1) * row,
+    std::swap_ranges(image.rgb.begin() + y * row, image.rgb.begin() + (y + 1) * row,
                      image.rgb.begin() + (c.height - 1 - y) * row);
   }
   return image;
 }
 
-absl::Status RenderGif(std::shared_ptr<const CompiledTask> task,
-                       absl::Span<const double> states,
-                       const AnimationOptions& options,
-                       const std::string& path) {
+absl::Status RenderGif(std::shared_ptr<const CompiledTask> task, absl::Span<const double> states,
+                       const AnimationOptions& options, const std::string& path) {
   const size_t size = task->state_size();
   if (states.empty() || states.size() % size != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(states.size(), " numbers are no states of task ",
-                     task->name(), ", which have ", size, " each"));
+    return absl::InvalidArgumentError(absl::StrCat(states.size(), " numbers are no states of task ",
+                                                   task->name(), ", which have ", size, " each"));
   }
-  const double speed = options.moments_per_second > 0
-                           ? options.moments_per_second
-                           : task->task().clip().playback_fps();
+  const double speed = options.moments_per_second > 0 ? options.moments_per_second
+                                                      : task->task().clip().playback_fps();
   const size_t moments = states.size() / size;
-  ASSIGN_OR_RETURN(const auto renderer,
-                   Renderer::Create(task, options.width, options.height));
+  ASSIGN_OR_RETURN(const auto renderer, Renderer::Create(task, options.width, options.height));
   std::vector<Image> frames;
   const double seconds = kGifDelay / 100.0;
   for (int i = 0; i * seconds <= options.max_seconds; ++i) {

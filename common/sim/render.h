@@ -20,8 +20,8 @@ class Renderer {
  public:
   // Width and height 16 to 2048. Unavailable, with the way out, where there is
   // no OpenGL.
-  static absl::StatusOr<std::unique_ptr<Renderer>> Create(
-      std::shared_ptr<const CompiledTask> task, int width, int height);
+  static absl::StatusOr<std::unique_ptr<Renderer>> Create(std::shared_ptr<const CompiledTask> task,
+                                                          int width, int height);
   ~Renderer();
   Renderer(const Renderer&) = delete;
   Renderer& operator=(const Renderer&) = delete;
@@ -32,8 +32,7 @@ class Renderer {
 
  private:
   struct Context;
-  Renderer(std::shared_ptr<const CompiledTask> task,
-           std::unique_ptr<Context> context);
+  Renderer(std::shared_ptr<const CompiledTask> task, std::unique_ptr<Context> context);
 
   const std::shared_ptr<const CompiledTask> task_;
   const std::unique_ptr<Context> context_;
@@ -51,8 +50,7 @@ struct AnimationOptions {
 
 // Draws the moments `states` [moments, state_size] of one episode as an animated
 // GIF of 25 pictures a second.
-absl::Status RenderGif(std::shared_ptr<const CompiledTask> task,
-                       absl::Span<const double> states,
+absl::Status RenderGif(std::shared_ptr<const CompiledTask> task, absl::Span<const double> states,
                        const AnimationOptions& options, const std::string& path);
 
 }  // namespace backflip::sim

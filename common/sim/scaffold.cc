@@ -39,8 +39,7 @@ class Draft {
     std::error_code error;
     fs::rename(path_, folder, error);
     if (error) {
-      return absl::InternalError(
-          absl::StrCat("could not make ", folder, ": ", error.message()));
+      return absl::InternalError(absl::StrCat("could not make ", folder, ": ", error.message()));
     }
     kept_ = true;
     return absl::OkStatus();
@@ -58,8 +57,7 @@ absl::Status WriteFile(const fs::path& path, const std::string& content) {
   out << content;
   out.close();
   if (error || !out) {
-    return absl::PermissionDeniedError(
-        absl::StrCat("could not write ", path.string()));
+    return absl::PermissionDeniedError(absl::StrCat("could not write ", path.string()));
   }
   return absl::OkStatus();
 }
@@ -73,31 +71,26 @@ std::string TaskName(const std::string& text) {
   return name.substr(0, 64);
 }
 
-
 // how many leading positions say where in the plane the robot is
 int TravelledPositions(const mjModel* m) {
   if (m->njnt > 0 && m->jnt_type[0] == mjJNT_FREE) return 2;
   int count = 0;
-  while (count < m->njnt && m->jnt_type[count] == mjJNT_SLIDE &&
-         !m->jnt_limited[count] && std::abs(m->jnt_axis[3 * count + 2]) < 0.5) {
+  while (count < m->njnt && m->jnt_type[count] == mjJNT_SLIDE && !m->jnt_limited[count] &&
+         std::abs(m->jnt_axis[3 * count + 2]) < 0.5) {
     ++count;
   }
   return count;
 }
 
-std::string TaskText(const mjModel* m, const std::string& model_file,
-                     const std::string& name) {
-  const int frame_skip =
-      std::max(1, static_cast<int>(std::lround(kStepSeconds / m->opt.timestep)));
+std::string TaskText(const mjModel* m, const std::string& model_file, const std::string& name) {
+  const int frame_skip = std::max(1, static_cast<int>(std::lround(kStepSeconds / m->opt.timestep)));
   const double step = frame_skip * m->opt.timestep;
   const int episode = std::max(1, static_cast<int>(kEpisodeSeconds / step));
-  const int clip =
-      std::clamp(static_cast<int>(kClipSeconds / step), 1, std::min(1000, episode));
+  const int clip = std::clamp(static_cast<int>(kClipSeconds / step), 1, std::min(1000, episode));
   std::string angles;
   for (int i = 0; i < m->njnt; ++i) {
     const char* joint = mj_id2name(m, mjOBJ_JOINT, i);
-    if (m->jnt_type[i] == mjJNT_HINGE && !m->jnt_limited[i] &&
-        joint != nullptr && *joint != '\0') {
+    if (m->jnt_type[i] == mjJNT_HINGE && !m->jnt_limited[i] && joint != nullptr && *joint != '\0') {
       absl::StrAppend(&angles, "  angle: \"", joint,
                       "\"   # has no limits: seen as sine and cosine\n");
     }
@@ -120,44 +113,36 @@ std::string TaskText(const mjModel* m, const std::string& model_file,
       "episode_steps: %d     # %.3g s; nothing else ends an episode\n"
       "evaluation_steps: %d\n"
       "action_size: %d\n\n",
-      name, model_file, frame_skip, step, episode, episode * step, 2 * episode,
-      m->nu);
+      name, model_file, frame_skip, step, episode, episode * step, 2 * episode, m->nu);
   absl::StrAppendFormat(&text, "observation {\n  qpos { from: %d }%s\n%s", from,
-                        from > 0 ? "   # not where in the world it is" : "",
-                        angles);
+                        from > 0 ? "   # not where in the world it is" : "", angles);
   absl::StrAppend(&text, "  qvel { clip: 20 }\n}\n");
-  absl::StrAppend(&text, "reset { ",
-                  has_key ? absl::StrCat("keyframe: \"", key, "\" ") : "",
+  absl::StrAppend(&text, "reset { ", has_key ? absl::StrCat("keyframe: \"", key, "\" ") : "",
                   "qpos_noise: 0.005 qvel_noise: 0.005 }\n");
-  absl::StrAppendFormat(&text, "clip { steps: %d }     # %.3g s\n", clip,
-                        clip * step);
-  absl::StrAppend(&text, "camera { ",
-                  body.empty() ? "" : absl::StrCat("track: \"", body, "\" "),
-                  absl::StrFormat("distance: %.3g azimuth: 90 elevation: -15 }\n\n",
-                                  2 * m->stat.extent));
+  absl::StrAppendFormat(&text, "clip { steps: %d }     # %.3g s\n", clip, clip * step);
   absl::StrAppend(
-      &text,
-      "# What labelers are asked: say what you want to see.\n"
-      "question: \"Which clip comes closer to what you want?\"\n"
-      "instructions: \"Prefer the clip that comes closer to the goal. If you see "
-      "no difference, say so.\"\n\n");
+      &text, "camera { ", body.empty() ? "" : absl::StrCat("track: \"", body, "\" "),
+      absl::StrFormat("distance: %.3g azimuth: 90 elevation: -15 }\n\n", 2 * m->stat.extent));
+  absl::StrAppend(&text,
+                  "# What labelers are asked: say what you want to see.\n"
+                  "question: \"Which clip comes closer to what you want?\"\n"
+                  "instructions: \"Prefer the clip that comes closer to the goal. If you see "
+                  "no difference, say so.\"\n\n");
   if (!body.empty()) {
-    absl::StrAppendFormat(
-        &text,
-        "quantity { name: \"height\" body { name: \"%s\" field: Z } }\n"
-        "quantity { name: \"x\" body { name: \"%s\" field: X } }\n"
-        "quantity { name: \"upright\" body { name: \"%s\" field: UPRIGHT } }\n"
-        "quantity { name: \"power\" power {} }\n\n"
-        "metric { name: \"distance\" change: \"x\" }\n"
-        "metric { name: \"top_height\" max: \"height\" }\n"
-        "metric { name: \"work\" sum: \"abs(power)\" }\n\n",
-        body, body, body);
+    absl::StrAppendFormat(&text,
+                          "quantity { name: \"height\" body { name: \"%s\" field: Z } }\n"
+                          "quantity { name: \"x\" body { name: \"%s\" field: X } }\n"
+                          "quantity { name: \"upright\" body { name: \"%s\" field: UPRIGHT } }\n"
+                          "quantity { name: \"power\" power {} }\n\n"
+                          "metric { name: \"distance\" change: \"x\" }\n"
+                          "metric { name: \"top_height\" max: \"height\" }\n"
+                          "metric { name: \"work\" sum: \"abs(power)\" }\n\n",
+                          body, body, body);
   }
-  absl::StrAppend(
-      &text,
-      "# A true reward lets simulated teachers answer, and charts compare; people\n"
-      "# need none. For example:\n"
-      "# true_reward: \"height + upright - 0.001 * abs(power)\"\n");
+  absl::StrAppend(&text,
+                  "# A true reward lets simulated teachers answer, and charts compare; people\n"
+                  "# need none. For example:\n"
+                  "# true_reward: \"height + upright - 0.001 * abs(power)\"\n");
   return text;
 }
 
@@ -169,10 +154,10 @@ absl::Status Try(std::shared_ptr<const CompiledTask> task) {
     environment->DrawUniforms(absl::MakeSpan(action));
     RETURN_IF_ERROR(environment->Step(action.data()));
     if (environment->diverged()) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "the model's physics is unstable: it diverged after ", i + 1,
-          " steps of random actions. Try a smaller timestep, or smaller control "
-          "ranges"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("the model's physics is unstable: it diverged after ", i + 1,
+                       " steps of random actions. Try a smaller timestep, or smaller control "
+                       "ranges"));
     }
   }
   return absl::OkStatus();
@@ -180,15 +165,15 @@ absl::Status Try(std::shared_ptr<const CompiledTask> task) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const CompiledTask>> ScaffoldTask(
-    const std::string& model_path, const std::string& folder) {
+absl::StatusOr<std::shared_ptr<const CompiledTask>> ScaffoldTask(const std::string& model_path,
+                                                                 const std::string& folder) {
   std::error_code ignored;
   if (!fs::is_regular_file(model_path, ignored)) {
     return absl::NotFoundError(absl::StrCat(model_path, ": no such file"));
   }
   if (fs::exists(folder, ignored)) {
-    return absl::AlreadyExistsError(absl::StrCat(
-        folder, " is there already; name another folder for the task"));
+    return absl::AlreadyExistsError(
+        absl::StrCat(folder, " is there already; name another folder for the task"));
   }
   // load the model, and remember which files it asks for
   const fs::path source = fs::absolute(model_path).parent_path();
@@ -204,12 +189,11 @@ absl::StatusOr<std::shared_ptr<const CompiledTask>> ScaffoldTask(
   };
   const auto model = LoadModel(model_file, reader);
   if (!model.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(model_path, ": ", model.status().message()));
+    return absl::InvalidArgumentError(absl::StrCat(model_path, ": ", model.status().message()));
   }
   if ((*model)->nu == 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        model_path, ": the model has no actuator, so there is nothing to learn"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(model_path, ": the model has no actuator, so there is nothing to learn"));
   }
   // write beside the target, look at it, then move it there
   const fs::path target = fs::absolute(folder);
@@ -221,8 +205,7 @@ absl::StatusOr<std::shared_ptr<const CompiledTask>> ScaffoldTask(
   std::string name = target.filename().string();
   if (name.empty()) name = target.parent_path().filename().string();
   RETURN_IF_ERROR(
-      WriteFile(draft.path() / kTaskFile,
-                TaskText(model->get(), model_file, TaskName(name))));
+      WriteFile(draft.path() / kTaskFile, TaskText(model->get(), model_file, TaskName(name))));
   ASSIGN_OR_RETURN(auto task, CompiledTask::FromFolder(draft.path().string()));
   RETURN_IF_ERROR(Try(task));
   RETURN_IF_ERROR(draft.MoveTo(target.string()));

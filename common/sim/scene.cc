@@ -47,7 +47,8 @@ Mesh Revolve(const std::vector<OutlinePoint>& outline) {
     for (int s = 0; s <= kSegments; ++s) {
       const double angle = 2 * kPi * s / kSegments;
       const double c = std::cos(angle), n = std::sin(angle);
-      for (const double v : {p.x * c, p.x * n, p.z}) mesh.positions.push_back(static_cast<float>(v));
+      for (const double v : {p.x * c, p.x * n, p.z})
+        mesh.positions.push_back(static_cast<float>(v));
       for (const double v : {p.normal_x * c, p.normal_x * n, p.normal_z}) {
         mesh.normals.push_back(static_cast<float>(v));
       }
@@ -94,8 +95,12 @@ Mesh Ellipsoid(const mjtNum* size) {
 
 Mesh Cylinder(double radius, double half_length) {
   const double h = half_length;
-  return Revolve({{0, -h, 0, -1}, {radius, -h, 0, -1}, {radius, -h, 1, 0},
-                  {radius, h, 1, 0}, {radius, h, 0, 1}, {0, h, 0, 1}});
+  return Revolve({{0, -h, 0, -1},
+                  {radius, -h, 0, -1},
+                  {radius, -h, 1, 0},
+                  {radius, h, 1, 0},
+                  {radius, h, 0, 1},
+                  {0, h, 0, 1}});
 }
 
 Mesh Box(const mjtNum* size) {
@@ -127,8 +132,9 @@ Mesh HeightField(const mjModel* model, int id) {
   Mesh mesh;
   for (int r = 0; r < rows; ++r) {
     for (int c = 0; c < columns; ++c) {
-      for (const double v : {size[0] * (2.0 * c / (columns - 1) - 1), size[1] * (2.0 * r / (rows - 1) - 1),
-                             size[2] * data[r * columns + c]}) {
+      for (const double v :
+           {size[0] * (2.0 * c / (columns - 1) - 1), size[1] * (2.0 * r / (rows - 1) - 1),
+            size[2] * data[r * columns + c]}) {
         mesh.positions.push_back(static_cast<float>(v));
       }
     }
@@ -163,9 +169,9 @@ void Simplify(size_t triangles, Mesh* mesh) {
   }
   // vertices that no triangle uses go
   std::vector<float> positions(mesh->positions.size());
-  const size_t used = meshopt_optimizeVertexFetch(
-      positions.data(), mesh->indices.data(), mesh->indices.size(), mesh->positions.data(),
-      mesh->positions.size() / 3, 3 * sizeof(float));
+  const size_t used = meshopt_optimizeVertexFetch(positions.data(), mesh->indices.data(),
+                                                  mesh->indices.size(), mesh->positions.data(),
+                                                  mesh->positions.size() / 3, 3 * sizeof(float));
   positions.resize(3 * used);
   mesh->positions = std::move(positions);
 }
@@ -248,8 +254,9 @@ class Writer {
 
   int AddIndices(const std::vector<uint32_t>& indices, size_t vertices) {
     const bool small = vertices <= 65'535;
-    const int view = small ? AddView(std::vector<uint16_t>(indices.begin(), indices.end()), kIndices)
-                           : AddView(indices, kIndices);
+    const int view = small
+                         ? AddView(std::vector<uint16_t>(indices.begin(), indices.end()), kIndices)
+                         : AddView(indices, kIndices);
     return Add("accessors", {{"bufferView", view},
                              {"componentType", small ? kUint16 : kUint32},
                              {"count", indices.size()},
@@ -259,8 +266,9 @@ class Writer {
   int Material(const std::array<float, 4>& rgba) {
     const auto [known, added] = materials_.emplace(rgba, 0);
     if (added) {
-      Json material = {{"pbrMetallicRoughness",
-                        {{"baseColorFactor", rgba}, {"metallicFactor", 0}, {"roughnessFactor", 0.7}}}};
+      Json material = {
+          {"pbrMetallicRoughness",
+           {{"baseColorFactor", rgba}, {"metallicFactor", 0}, {"roughnessFactor", 0.7}}}};
       if (rgba[3] < 1) material["alphaMode"] = "BLEND";
       known->second = Add("materials", std::move(material));
     }
@@ -276,7 +284,8 @@ class Writer {
 std::array<float, 4> Colour(const mjModel* model, int geom) {
   const float* rgba = model->geom_rgba + 4 * geom;
   const bool is_default = rgba[0] == 0.5f && rgba[1] == 0.5f && rgba[2] == 0.5f && rgba[3] == 1.0f;
-  if (is_default && model->geom_matid[geom] >= 0) rgba = model->mat_rgba + 4 * model->geom_matid[geom];
+  if (is_default && model->geom_matid[geom] >= 0)
+    rgba = model->mat_rgba + 4 * model->geom_matid[geom];
   return {rgba[0], rgba[1], rgba[2], rgba[3]};
 }
 
@@ -289,14 +298,22 @@ Mesh Shape(const mjModel* model, int geom) {
   const mjtNum* size = model->geom_size + 3 * geom;
   const int data = model->geom_dataid[geom];
   switch (model->geom_type[geom]) {
-    case mjGEOM_SPHERE: return Capsule(size[0], 0);
-    case mjGEOM_CAPSULE: return Capsule(size[0], size[1]);
-    case mjGEOM_ELLIPSOID: return Ellipsoid(size);
-    case mjGEOM_CYLINDER: return Cylinder(size[0], size[1]);
-    case mjGEOM_BOX: return Box(size);
-    case mjGEOM_MESH: return ModelMesh(model, data);
-    case mjGEOM_HFIELD: return HeightField(model, data);
-    default: return {};
+    case mjGEOM_SPHERE:
+      return Capsule(size[0], 0);
+    case mjGEOM_CAPSULE:
+      return Capsule(size[0], size[1]);
+    case mjGEOM_ELLIPSOID:
+      return Ellipsoid(size);
+    case mjGEOM_CYLINDER:
+      return Cylinder(size[0], size[1]);
+    case mjGEOM_BOX:
+      return Box(size);
+    case mjGEOM_MESH:
+      return ModelMesh(model, data);
+    case mjGEOM_HFIELD:
+      return HeightField(model, data);
+    default:
+      return {};
   }
 }
 
@@ -332,9 +349,10 @@ std::string Write(const CompiledTask& task, size_t triangles) {
       }
       const mjtNum* position = model->geom_pos + 3 * geom;
       const mjtNum* q = model->geom_quat + 4 * geom;
-      node["children"].push_back(writer.AddNode({{"mesh", writer.AddMesh(shape, Colour(model, geom))},
-                                                 {"translation", {position[0], position[1], position[2]}},
-                                                 {"rotation", {q[1], q[2], q[3], q[0]}}}));
+      node["children"].push_back(
+          writer.AddNode({{"mesh", writer.AddMesh(shape, Colour(model, geom))},
+                          {"translation", {position[0], position[1], position[2]}},
+                          {"rotation", {q[1], q[2], q[3], q[0]}}}));
     }
     root["children"].push_back(writer.AddNode(std::move(node)));
   }
@@ -344,8 +362,9 @@ std::string Write(const CompiledTask& task, size_t triangles) {
                {"azimuth", camera.azimuth()},
                {"elevation", camera.elevation()},
                {"height", camera.has_height() ? Json(camera.height()) : Json()}};
-  Json scene = {{"nodes", Json::array({writer.AddNode(std::move(root))})},
-                {"extras", {{"floor", floor}, {"camera", std::move(look)}, {"radius", model->stat.extent}}}};
+  Json scene = {
+      {"nodes", Json::array({writer.AddNode(std::move(root))})},
+      {"extras", {{"floor", floor}, {"camera", std::move(look)}, {"radius", model->stat.extent}}}};
   writer.json()["scenes"] = Json::array({std::move(scene)});
   return writer.Finish();
 }
@@ -361,8 +380,9 @@ absl::StatusOr<std::string> SceneGlb(const CompiledTask& task) {
     size = glb.size();
   }
   return absl::ResourceExhaustedError(
-      absl::StrCat("the scene of task ", task.name(), " takes ", size, " bytes with its meshes simplified, and at most ",
-                   kMaxSceneBytes, " are allowed: give the model fewer visible geoms (groups 0 to 2)"));
+      absl::StrCat("the scene of task ", task.name(), " takes ", size,
+                   " bytes with its meshes simplified, and at most ", kMaxSceneBytes,
+                   " are allowed: give the model fewer visible geoms (groups 0 to 2)"));
 }
 
 }  // namespace backflip::sim

@@ -29,8 +29,7 @@ struct Simulator::Job {
 absl::StatusOr<std::unique_ptr<Simulator>> Simulator::Start(
     std::shared_ptr<const CompiledTask> task, int threads) {
   if (threads < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(threads, " simulation threads; at least 1"));
+    return absl::InvalidArgumentError(absl::StrCat(threads, " simulation threads; at least 1"));
   }
   std::vector<std::unique_ptr<Environment>> environments;
   for (int i = 0; i < threads; ++i) {
@@ -40,9 +39,7 @@ absl::StatusOr<std::unique_ptr<Simulator>> Simulator::Start(
   auto simulator = std::unique_ptr<Simulator>(new Simulator(std::move(task)));
   for (auto& environment : environments) {
     simulator->threads_.emplace_back(
-        [s = simulator.get(), e = std::move(environment)]() mutable {
-          s->Work(std::move(e));
-        });
+        [s = simulator.get(), e = std::move(environment)]() mutable { s->Work(std::move(e)); });
   }
   return simulator;
 }
@@ -54,8 +51,7 @@ Simulator::~Simulator() {
     stopping_ = true;
     // environments that nobody took will not be simulated
     for (const auto& job : jobs_) {
-      const int skipped =
-          static_cast<int>(job->ticket.environments.size()) - job->next;
+      const int skipped = static_cast<int>(job->ticket.environments.size()) - job->next;
       job->statuses.back() = absl::CancelledError("the simulator stops");
       if (job->left.fetch_sub(skipped) == skipped) untouched.push_back(job);
     }
@@ -71,17 +67,15 @@ absl::Status Simulator::Check(const Ticket& ticket) const {
     return absl::InvalidArgumentError("a ticket without environments");
   }
   if (ticket.steps < 1 || ticket.steps > 1000000) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a ticket of ", ticket.steps, " steps; must be 1 to 1,000,000"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a ticket of ", ticket.steps, " steps; must be 1 to 1,000,000"));
   }
-  if (ticket.policy != nullptr &&
-      (ticket.policy->observation_size() != task_->observation_size() ||
-       ticket.policy->action_size() != task_->action_size())) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the policy takes ", ticket.policy->observation_size(),
-        " observations to ", ticket.policy->action_size(), " actions; task ",
-        task_->name(), " has ", task_->observation_size(), " and ",
-        task_->action_size()));
+  if (ticket.policy != nullptr && (ticket.policy->observation_size() != task_->observation_size() ||
+                                   ticket.policy->action_size() != task_->action_size())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the policy takes ", ticket.policy->observation_size(), " observations to ",
+                     ticket.policy->action_size(), " actions; task ", task_->name(), " has ",
+                     task_->observation_size(), " and ", task_->action_size()));
   }
   return absl::OkStatus();
 }
@@ -102,8 +96,7 @@ void Simulator::Submit(Ticket ticket, Callback done) {
     if (stopping_) {
       refused = absl::CancelledError("the simulator stops");
     } else if (jobs_.size() >= kMaxWaiting) {
-      refused = absl::ResourceExhaustedError(
-          absl::StrCat(jobs_.size(), " tickets wait already"));
+      refused = absl::ResourceExhaustedError(absl::StrCat(jobs_.size(), " tickets wait already"));
     } else {
       job->done = std::move(done);
       jobs_.push_back(std::move(job));
@@ -141,8 +134,7 @@ void Simulator::Work(std::unique_ptr<Environment> environment) {
         jobs_.pop_front();
       }
     }
-    job->statuses[index] =
-        Simulate(job->ticket, index, environment.get(), &job->rollout);
+    job->statuses[index] = Simulate(job->ticket, index, environment.get(), &job->rollout);
     if (job->left.fetch_sub(1) > 1) continue;
     // the last one hands the rollout over
     absl::StatusOr<Rollout> result = std::move(job->rollout);
@@ -156,8 +148,8 @@ void Simulator::Work(std::unique_ptr<Environment> environment) {
   }
 }
 
-absl::Status Simulator::Simulate(const Ticket& ticket, int index,
-                                 Environment* environment, Rollout* rollout) {
+absl::Status Simulator::Simulate(const Ticket& ticket, int index, Environment* environment,
+                                 Rollout* rollout) {
   const int steps = ticket.steps;
   const int observation_size = task_->observation_size();
   const int action_size = task_->action_size();
@@ -177,8 +169,8 @@ absl::Status Simulator::Simulate(const Ticket& ticket, int index,
   recording.states.resize(static_cast<size_t>(steps) * state_size);
   recording.last_state.resize(state_size);
 
-  const auto purpose = ticket.evaluation ? Environment::Purpose::kEvaluation
-                                         : Environment::Purpose::kTraining;
+  const auto purpose =
+      ticket.evaluation ? Environment::Purpose::kEvaluation : Environment::Purpose::kTraining;
   const EnvironmentStart& start = ticket.environments[index];
   if (start.state.has_value()) {
     RETURN_IF_ERROR(environment->Restore(*start.state));
@@ -203,8 +195,8 @@ absl::Status Simulator::Simulate(const Ticket& ticket, int index,
       ticket.policy->Mean(observation, action);
     } else {
       environment->DrawNormals(absl::MakeSpan(normals));
-      out.log_probs[t] = ticket.policy->Act(observation, normals.data(),
-                                            environment->noise(), action);
+      out.log_probs[t] =
+          ticket.policy->Act(observation, normals.data(), environment->noise(), action);
     }
     RETURN_IF_ERROR(environment->Step(action));
     if (has_true_reward) {
@@ -213,8 +205,7 @@ absl::Status Simulator::Simulate(const Ticket& ticket, int index,
     }
     ++episode.steps;
     // end of the episode, or of the ticket
-    const bool ended =
-        environment->episode_step() >= episode_steps || environment->diverged();
+    const bool ended = environment->episode_step() >= episode_steps || environment->diverged();
     const bool last = t + 1 == steps;
     if (!ended && !last) continue;
     environment->Observe(out.last_observation.data());
@@ -223,11 +214,9 @@ absl::Status Simulator::Simulate(const Ticket& ticket, int index,
     truth.episodes.push_back(std::move(episode));
     if (!ended) continue;
     out.episode_ends.push_back(t);
-    out.end_observations.insert(out.end_observations.end(),
-                                out.last_observation.begin(),
+    out.end_observations.insert(out.end_observations.end(), out.last_observation.begin(),
                                 out.last_observation.end());
-    recording.end_states.insert(recording.end_states.end(),
-                                recording.last_state.begin(),
+    recording.end_states.insert(recording.end_states.end(), recording.last_state.begin(),
                                 recording.last_state.end());
     RETURN_IF_ERROR(environment->BeginEpisode(purpose));
     episode = Truth::Episode{};

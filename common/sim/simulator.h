@@ -92,8 +92,8 @@ class Simulator {
   using Callback = std::function<void(absl::StatusOr<Rollout>)>;
 
   // Starts `threads` threads, at least 1.
-  static absl::StatusOr<std::unique_ptr<Simulator>> Start(
-      std::shared_ptr<const CompiledTask> task, int threads);
+  static absl::StatusOr<std::unique_ptr<Simulator>> Start(std::shared_ptr<const CompiledTask> task,
+                                                          int threads);
   // Tickets in work end with Cancelled; returns when all callbacks have.
   ~Simulator();
   Simulator(const Simulator&) = delete;
@@ -118,8 +118,8 @@ class Simulator {
   Simulator(std::shared_ptr<const CompiledTask> task) : task_(std::move(task)) {}
   absl::Status Check(const Ticket& ticket) const;
   void Work(std::unique_ptr<Environment> environment);
-  absl::Status Simulate(const Ticket& ticket, int index,
-                        Environment* environment, Rollout* rollout);
+  absl::Status Simulate(const Ticket& ticket, int index, Environment* environment,
+                        Rollout* rollout);
 
   const std::shared_ptr<const CompiledTask> task_;
   std::vector<std::thread> threads_;

@@ -22,8 +22,7 @@ class Located {
 
   // InvalidArgument "file:line: field: reason". `index` counts within a
   // repeated field. A field that is not in the file has its message's line.
-  absl::Status Error(absl::string_view field, absl::string_view reason,
-                     int index = -1) const;
+  absl::Status Error(absl::string_view field, absl::string_view reason, int index = -1) const;
   // The message in `field`.
   Located Nested(absl::string_view field, int index = -1) const;
 
@@ -41,8 +40,8 @@ class TaskFile {
   // `file` is for messages only. Checks everything that can be checked without
   // the model: fields, ranges, names, but no expression and no name of a model's
   // element. Fills in defaults that need no model.
-  static absl::StatusOr<std::unique_ptr<TaskFile>> Parse(
-      const std::string& text, const std::string& file);
+  static absl::StatusOr<std::unique_ptr<TaskFile>> Parse(const std::string& text,
+                                                         const std::string& file);
 
   const v1::Task& task() const { return task_; }
   Located located() const { return Located(file_, &task_, &tree_, 0); }

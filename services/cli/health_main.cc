@@ -11,8 +11,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: backflip-health ADDRESS\n");
     return EXIT_FAILURE;
   }
-  const absl::Status status =
-      backflip::rpc::WaitHealthy(argv[1], absl::Seconds(3));
+  const absl::Status status = backflip::rpc::WaitHealthy(argv[1], absl::Seconds(3));
   if (status.ok()) return EXIT_SUCCESS;
   std::fprintf(stderr, "%s\n", status.ToString().c_str());
   return EXIT_FAILURE;

@@ -39,7 +39,8 @@ bool Takes(const std::set<std::string>& commands, absl::string_view command,
            absl::string_view* description) {
   const size_t colon = description->find(": ");
   const absl::string_view whose = description->substr(0, colon);
-  if (colon == absl::string_view::npos || commands.count(FirstWord(whose.substr(0, whose.find(',')))) == 0) {
+  if (colon == absl::string_view::npos ||
+      commands.count(FirstWord(whose.substr(0, whose.find(',')))) == 0) {
     return true;
   }
   bool takes = false, alone = true;
@@ -54,22 +55,23 @@ bool Takes(const std::set<std::string>& commands, absl::string_view command,
 
 }  // namespace
 
-std::string HelpText(absl::string_view usage,
-                     const std::map<std::string, std::string>& flags,
+std::string HelpText(absl::string_view usage, const std::map<std::string, std::string>& flags,
                      absl::string_view command) {
   std::set<std::string> commands;
   std::string text;
   for (absl::string_view line : absl::StrSplit(usage, '\n')) {
     if (!absl::StartsWith(line, "  ")) continue;
     commands.insert(FirstWord(line.substr(2)));
-    if (FirstWord(line.substr(2)) == command) absl::StrAppend(&text, "backflip ", line.substr(2), "\n");
+    if (FirstWord(line.substr(2)) == command)
+      absl::StrAppend(&text, "backflip ", line.substr(2), "\n");
   }
   if (text.empty()) return std::string(usage);
   absl::StrAppend(&text, "\n");
   for (const auto& [name, help] : flags) {
     absl::string_view description = help;
     if (!Takes(commands, command, &description)) continue;
-    absl::StrAppend(&text, Entry(absl::StrCat("--", absl::StrReplaceAll(name, {{"_", "-"}})), description));
+    absl::StrAppend(
+        &text, Entry(absl::StrCat("--", absl::StrReplaceAll(name, {{"_", "-"}})), description));
   }
   return text;
 }

@@ -14,8 +14,7 @@ namespace backflip::cli {
 // two spaces and begins with it. `flags` are names and descriptions; one begins
 // with the commands that take it ("train, run: ", "labels import, retract: ",
 // "train --human: "), else all do.
-std::string HelpText(absl::string_view usage,
-                     const std::map<std::string, std::string>& flags,
+std::string HelpText(absl::string_view usage, const std::map<std::string, std::string>& flags,
                      absl::string_view command);
 
 }  // namespace backflip::cli

@@ -49,8 +49,8 @@ absl::Status CannotWrite(const std::string& path) {
 }
 
 // Clips of the ids given, or of all standing labels of the run.
-absl::StatusOr<std::map<std::string, v1::Clip>> ReadClips(
-    const Operator& broker, int64_t run_id, const std::set<std::string>& ids) {
+absl::StatusOr<std::map<std::string, v1::Clip>> ReadClips(const Operator& broker, int64_t run_id,
+                                                          const std::set<std::string>& ids) {
   const auto review = ReviewService::NewStub(broker.broker().channel());
   std::map<std::string, v1::Clip> clips;
   auto next = ids.begin();
@@ -88,19 +88,15 @@ std::string Csv(const std::vector<v1::ExportedLabel>& labels) {
       "answered_ms,first_played_ms,decision_ms,active_ms,loops,undo_count,"
       "turned,surplus,client,selector,score,ensemble_version,round,note\r\n";
   for (const v1::ExportedLabel& l : labels) {
-    absl::StrAppend(
-        &csv, l.schema(), ",", l.label_id(), ",", l.question_id(), ",",
-        absl::AsciiStrToLower(v1::Purpose_Name(l.purpose())), ",",
-        absl::StrJoin(l.clip_ids(), " "), ",", AnswerText(l.answer()), ",");
-    absl::StrAppend(&csv, CsvField(l.labeler()), ",", l.issued_ms(), ",",
-                    l.answered_ms(), ",", l.timing().first_played_ms(), ",",
-                    l.timing().decision_ms(), ",", l.timing().active_ms(), ",",
-                    l.timing().loops(), ",");
-    absl::StrAppend(&csv, l.undo_count(), ",", l.turned() ? 1 : 0, ",",
-                    l.surplus() ? 1 : 0, ",", CsvField(l.client()), ",",
-                    CsvField(l.selector()), ",", l.score(), ",",
-                    l.ensemble_version(), ",", l.round(), ",",
-                    CsvField(l.note()), "\r\n");
+    absl::StrAppend(&csv, l.schema(), ",", l.label_id(), ",", l.question_id(), ",",
+                    absl::AsciiStrToLower(v1::Purpose_Name(l.purpose())), ",",
+                    absl::StrJoin(l.clip_ids(), " "), ",", AnswerText(l.answer()), ",");
+    absl::StrAppend(&csv, CsvField(l.labeler()), ",", l.issued_ms(), ",", l.answered_ms(), ",",
+                    l.timing().first_played_ms(), ",", l.timing().decision_ms(), ",",
+                    l.timing().active_ms(), ",", l.timing().loops(), ",");
+    absl::StrAppend(&csv, l.undo_count(), ",", l.turned() ? 1 : 0, ",", l.surplus() ? 1 : 0, ",",
+                    CsvField(l.client()), ",", CsvField(l.selector()), ",", l.score(), ",",
+                    l.ensemble_version(), ",", l.round(), ",", CsvField(l.note()), "\r\n");
   }
   return csv;
 }
@@ -113,9 +109,8 @@ struct Pair {
 };
 
 // What is trained on. NOT_FOUND: a clip that the broker did not send.
-absl::StatusOr<std::vector<Pair>> Pairs(
-    const std::vector<v1::ExportedLabel>& labels,
-    const std::map<std::string, v1::Clip>& clips) {
+absl::StatusOr<std::vector<Pair>> Pairs(const std::vector<v1::ExportedLabel>& labels,
+                                        const std::map<std::string, v1::Clip>& clips) {
   std::vector<Pair> pairs;
   for (const v1::ExportedLabel& label : labels) {
     if (label.purpose() != v1::TRAIN) continue;
@@ -123,8 +118,8 @@ absl::StatusOr<std::vector<Pair>> Pairs(
     for (const std::string& id : label.clip_ids()) {
       const auto clip = clips.find(id);
       if (clip == clips.end()) {
-        return absl::NotFoundError(absl::StrCat("clip ", id, " of label ",
-                                                label.label_id(), " is missing"));
+        return absl::NotFoundError(
+            absl::StrCat("clip ", id, " of label ", label.label_id(), " is missing"));
       }
       shown.push_back(&clip->second);
     }
@@ -133,7 +128,9 @@ absl::StatusOr<std::vector<Pair>> Pairs(
       const v1::Choice choice = answer.choice();
       if (choice != v1::LEFT && choice != v1::RIGHT && choice != v1::TIE) continue;
       pairs.push_back({shown[0], shown[1],
-                       choice == v1::LEFT ? 1.0f : choice == v1::RIGHT ? 0.0f : 0.5f});
+                       choice == v1::LEFT    ? 1.0f
+                       : choice == v1::RIGHT ? 0.0f
+                                             : 0.5f});
       continue;
     }
     std::vector<int> rank(shown.size());
@@ -143,7 +140,9 @@ absl::StatusOr<std::vector<Pair>> Pairs(
     for (size_t i = 0; i < shown.size(); ++i) {
       for (size_t j = i + 1; j < shown.size(); ++j) {
         pairs.push_back({shown[i], shown[j],
-                         rank[i] < rank[j] ? 1.0f : rank[i] > rank[j] ? 0.0f : 0.5f});
+                         rank[i] < rank[j]   ? 1.0f
+                         : rank[i] > rank[j] ? 0.0f
+                                             : 0.5f});
       }
     }
   }
@@ -152,8 +151,7 @@ absl::StatusOr<std::vector<Pair>> Pairs(
 
 // A NumPy array file, format 1.0, of little-endian numbers. `type`: "<f4".
 template <typename T>
-std::string Npy(const char* type, const std::vector<size_t>& shape,
-                const std::vector<T>& values) {
+std::string Npy(const char* type, const std::vector<size_t>& shape, const std::vector<T>& values) {
   std::string header =
       absl::StrCat("{'descr': '", type, "', 'fortran_order': False, 'shape': (",
                    absl::StrJoin(shape, ", "), shape.size() == 1 ? "," : "", "), }");
@@ -169,8 +167,7 @@ std::string Npy(const char* type, const std::vector<size_t>& shape,
 }
 
 // Each array as <name>.npy in an archive.
-absl::Status WriteNpz(const std::string& path,
-                      const std::map<std::string, std::string>& arrays) {
+absl::Status WriteNpz(const std::string& path, const std::map<std::string, std::string>& arrays) {
   int code = 0;
   zip_t* archive = zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code);
   if (archive == nullptr) return CannotWrite(path);
@@ -242,15 +239,13 @@ absl::Status WriteTrajectories(const std::vector<Pair>& pairs, const std::string
   const size_t steps = end;
   ends.pop_back();  // where the array is split
   const size_t trajectories = 2 * pairs.size();
-  return WriteNpz(
-      path,
-      {{"obs", Npy("<f4", {steps + trajectories, o}, observations)},
-       {"acts", Npy("<f4", {steps, a}, actions)},
-       // nothing, for each step
-       {"infos", Npy("<f4", {steps, 0}, std::vector<float>())},
-       {"terminal", Npy("|b1", {trajectories}, std::vector<char>(trajectories))},
-       {"indices", Npy("<i8", {ends.size()}, ends)},
-       {"preferences", Npy("<f4", {pairs.size()}, preferences)}});
+  return WriteNpz(path, {{"obs", Npy("<f4", {steps + trajectories, o}, observations)},
+                         {"acts", Npy("<f4", {steps, a}, actions)},
+                         // nothing, for each step
+                         {"infos", Npy("<f4", {steps, 0}, std::vector<float>())},
+                         {"terminal", Npy("|b1", {trajectories}, std::vector<char>(trajectories))},
+                         {"indices", Npy("<i8", {ends.size()}, ends)},
+                         {"preferences", Npy("<f4", {pairs.size()}, preferences)}});
 }
 
 absl::Status WriteText(const std::string& text, const std::string& path) {
@@ -276,8 +271,7 @@ absl::Status ParseLine(const std::string& line, v1::ImportLabelsRequest* request
   const auto as_label = json::JsonStringToMessage(line, &exported);
   if (!as_label.ok()) {
     return absl::InvalidArgumentError(
-        std::string(absl::StrContains(line, "\"clip\"") ? as_clip.message()
-                                                        : as_label.message()));
+        std::string(absl::StrContains(line, "\"clip\"") ? as_clip.message() : as_label.message()));
   }
   if (exported.purpose() != v1::TRAIN) return absl::OkStatus();
   v1::ImportedLabel* label = request->mutable_label();
@@ -298,27 +292,23 @@ absl::StatusOr<LabelFormat> ParseLabelFormat(const std::string& text) {
   if (text == "csv") return LabelFormat::kCsv;
   if (text == "npz") return LabelFormat::kNpz;
   if (text == "trajectories") return LabelFormat::kTrajectories;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "--format is '", text, "'; it must be jsonl, csv, npz or trajectories"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("--format is '", text, "'; it must be jsonl, csv, npz or trajectories"));
 }
 
-absl::Status ExportLabels(const Operator& broker, int64_t run_id,
-                          LabelFormat format, bool clips,
+absl::Status ExportLabels(const Operator& broker, int64_t run_id, LabelFormat format, bool clips,
                           const std::string& path) {
-  const bool arrays =
-      format == LabelFormat::kNpz || format == LabelFormat::kTrajectories;
+  const bool arrays = format == LabelFormat::kNpz || format == LabelFormat::kTrajectories;
   if (arrays && path.empty()) {
-    return absl::InvalidArgumentError(
-        "arrays go to a file: give --out FILE.npz");
+    return absl::InvalidArgumentError("arrays go to a file: give --out FILE.npz");
   }
   if (clips && format == LabelFormat::kCsv) {
     return absl::InvalidArgumentError(
         "CSV holds no clips: leave --clips out, or take --format jsonl");
   }
   std::vector<v1::ExportedLabel> labels;
-  RETURN_IF_ERROR(broker.Export(run_id, [&](const v1::ExportedLabel& label) {
-    labels.push_back(label);
-  }));
+  RETURN_IF_ERROR(
+      broker.Export(run_id, [&](const v1::ExportedLabel& label) { labels.push_back(label); }));
   std::map<std::string, v1::Clip> whole;
   if (clips || arrays) {
     std::set<std::string> ids;
@@ -347,15 +337,13 @@ absl::Status ExportLabels(const Operator& broker, int64_t run_id,
   }
   ASSIGN_OR_RETURN(const std::vector<Pair> pairs, Pairs(labels, whole));
   if (pairs.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "run ", run_id, " has no labels that could be trained on yet"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", run_id, " has no labels that could be trained on yet"));
   }
-  return format == LabelFormat::kNpz ? WriteBPref(pairs, path)
-                                     : WriteTrajectories(pairs, path);
+  return format == LabelFormat::kNpz ? WriteBPref(pairs, path) : WriteTrajectories(pairs, path);
 }
 
-absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(const Operator& broker,
-                                                      int64_t run_id,
+absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(const Operator& broker, int64_t run_id,
                                                       const std::string& path) {
   std::ifstream file(path);
   if (!file) return absl::NotFoundError(absl::StrCat("cannot read ", path));
@@ -370,9 +358,11 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(const Operator& broker,
     v1::ImportLabelsRequest request;
     bad = ParseLine(line, &request);
     if (!bad.ok()) {
-      bad = absl::InvalidArgumentError(absl::StrCat(
-          path, ":", number, ": this is no label or clip of a `labels export "
-          "--format jsonl --clips`: ", bad.message()));
+      bad =
+          absl::InvalidArgumentError(absl::StrCat(path, ":", number,
+                                                  ": this is no label or clip of a `labels export "
+                                                  "--format jsonl --clips`: ",
+                                                  bad.message()));
     } else if (request.item_case() != v1::ImportLabelsRequest::ITEM_NOT_SET) {
       request.set_run_id(run_id);
       if (!writer->Write(request)) break;  // Finish says why

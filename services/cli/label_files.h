@@ -29,14 +29,12 @@ absl::StatusOr<LabelFormat> ParseLabelFormat(const std::string& text);
 // too, each before the first label that names it: what ImportLabels takes. The
 // arrays hold what is trained on: LEFT, RIGHT and TIE to TRAIN questions, a
 // ranking as its pairs. A file is written whole or not at all.
-absl::Status ExportLabels(const Operator& broker, int64_t run_id,
-                          LabelFormat format, bool clips,
+absl::Status ExportLabels(const Operator& broker, int64_t run_id, LabelFormat format, bool clips,
                           const std::string& path);
 
 // Takes a JSON Lines file with clips into a run: all of it or nothing, and
 // once however often it is called. INVALID_ARGUMENT names the line.
-absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(const Operator& broker,
-                                                      int64_t run_id,
+absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(const Operator& broker, int64_t run_id,
                                                       const std::string& path);
 
 }  // namespace backflip::cli

@@ -27,52 +27,42 @@ constexpr int kQuietZone = 4;
 // The invites that the command line makes by itself are for now.
 constexpr absl::Duration kValid = absl::Hours(24);
 
-absl::StatusOr<std::string> RunLink(const Operator& broker,
-                                    const std::string& url, int64_t run_id,
-                                    v1::InviteRole role,
-                                    absl::string_view name) {
+absl::StatusOr<std::string> RunLink(const Operator& broker, const std::string& url, int64_t run_id,
+                                    v1::InviteRole role, absl::string_view name) {
   v1::InviteRequest request;
   request.set_role(role);
   // names are taken once, and nobody is known by this one
   request.set_name(absl::StrCat(name, "-", base::RandomHex128().substr(0, 6)));
   if (role == v1::INVITE_LABELER) request.add_run_ids(run_id);
   request.set_expires_ms(absl::ToUnixMillis(absl::Now() + kValid));
-  ASSIGN_OR_RETURN(const std::string link,
-                   Invite(broker, url, std::move(request)));
+  ASSIGN_OR_RETURN(const std::string link, Invite(broker, url, std::move(request)));
   return absl::StrCat(link, "&run=", run_id);
 }
 
 }  // namespace
 
-absl::StatusOr<std::string> Invite(const Operator& broker,
-                                   const std::string& url,
+absl::StatusOr<std::string> Invite(const Operator& broker, const std::string& url,
                                    v1::InviteRequest request) {
   request.set_request_id(base::RandomHex128());
-  ASSIGN_OR_RETURN(
-      const v1::InviteResponse response,
-      broker.Call<v1::PeopleService>(&v1::PeopleService::Stub::Invite, request));
-  const bool labels = request.role() == v1::INVITE_LABELER ||
-                      request.role() == v1::INVITE_TEACHER;
-  return absl::StrCat(url, labels ? "/" : "/dashboard", "#invite=",
-                      response.secret());
+  ASSIGN_OR_RETURN(const v1::InviteResponse response,
+                   broker.Call<v1::PeopleService>(&v1::PeopleService::Stub::Invite, request));
+  const bool labels = request.role() == v1::INVITE_LABELER || request.role() == v1::INVITE_TEACHER;
+  return absl::StrCat(url, labels ? "/" : "/dashboard", "#invite=", response.secret());
 }
 
-absl::StatusOr<std::string> LabelingLink(const Operator& broker,
-                                         const std::string& url,
+absl::StatusOr<std::string> LabelingLink(const Operator& broker, const std::string& url,
                                          int64_t run_id) {
   return RunLink(broker, url, run_id, v1::INVITE_LABELER, "human");
 }
 
-absl::StatusOr<std::string> DashboardLink(const Operator& broker,
-                                          const std::string& url,
+absl::StatusOr<std::string> DashboardLink(const Operator& broker, const std::string& url,
                                           int64_t run_id) {
   return RunLink(broker, url, run_id, v1::INVITE_OPERATOR, "operator");
 }
 
 absl::StatusOr<std::string> QrCode(const std::string& text) {
   const std::unique_ptr<QRcode, decltype(&QRcode_free)> code(
-      QRcode_encodeString(text.c_str(), 0, QR_ECLEVEL_L, QR_MODE_8, 1),
-      QRcode_free);
+      QRcode_encodeString(text.c_str(), 0, QR_ECLEVEL_L, QR_MODE_8, 1), QRcode_free);
   if (code == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat("a link of ", text.size(), " bytes fits no QR code"));
@@ -95,19 +85,16 @@ absl::StatusOr<std::string> QrCode(const std::string& text) {
 }
 
 bool OpenInBrowser(const std::string& link) {
-  if (std::getenv("DISPLAY") == nullptr &&
-      std::getenv("WAYLAND_DISPLAY") == nullptr) {
+  if (std::getenv("DISPLAY") == nullptr && std::getenv("WAYLAND_DISPLAY") == nullptr) {
     return false;
   }
   const char* path = std::getenv("PATH");
   bool found = false;
-  for (const absl::string_view folder :
-       absl::StrSplit(path == nullptr ? "" : path, ':')) {
+  for (const absl::string_view folder : absl::StrSplit(path == nullptr ? "" : path, ':')) {
     found = found || access(absl::StrCat(folder, "/xdg-open").c_str(), X_OK) == 0;
   }
   if (!found) return false;
-  const absl::StatusOr<pid_t> opener =
-      Spawn({.argv = {"xdg-open", link}, .log_file = "/dev/null"});
+  const absl::StatusOr<pid_t> opener = Spawn({.argv = {"xdg-open", link}, .log_file = "/dev/null"});
   if (!opener.ok()) return false;
   // it may be the browser itself, and live as long
   std::thread([pid = *opener] { waitpid(pid, nullptr, 0); }).detach();

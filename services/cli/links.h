@@ -15,17 +15,14 @@ namespace backflip::cli {
 // Makes an invite and returns the link to it: the labeling page for labelers,
 // the dashboard for reviewers and operators. `url`: how browsers reach the
 // broker. The request's id is chosen here.
-absl::StatusOr<std::string> Invite(const Operator& broker,
-                                   const std::string& url,
+absl::StatusOr<std::string> Invite(const Operator& broker, const std::string& url,
                                    v1::InviteRequest request);
 
 // A personal invite to label one run, for a person of whom nothing else is
 // known; and one to its dashboard.
-absl::StatusOr<std::string> LabelingLink(const Operator& broker,
-                                         const std::string& url,
+absl::StatusOr<std::string> LabelingLink(const Operator& broker, const std::string& url,
                                          int64_t run_id);
-absl::StatusOr<std::string> DashboardLink(const Operator& broker,
-                                          const std::string& url,
+absl::StatusOr<std::string> DashboardLink(const Operator& broker, const std::string& url,
                                           int64_t run_id);
 
 // `text` as a QR code of block characters, dark on light whatever the

@@ -46,12 +46,10 @@ std::string DatabaseUrl(const std::string& flag) {
   return environment == nullptr ? "" : environment;
 }
 
-absl::StatusOr<std::string> Migrate(const std::string& database,
-                                    const std::string& data) {
-  absl::StatusOr<std::string> output =
-      Run({.argv = {ProgramPath("preference-broker"), "migrate",
-                    absl::StrCat("--database=", database),
-                    absl::StrCat("--tokens=", data, "/tokens")}});
+absl::StatusOr<std::string> Migrate(const std::string& database, const std::string& data) {
+  absl::StatusOr<std::string> output = Run(
+      {.argv = {ProgramPath("preference-broker"), "migrate", absl::StrCat("--database=", database),
+                absl::StrCat("--tokens=", data, "/tokens")}});
   if (output.ok()) return output;
   // the sentence in what it logged last
   const std::string text(output.status().message());
@@ -60,27 +58,27 @@ absl::StatusOr<std::string> Migrate(const std::string& database,
   const auto log = nlohmann::json::parse(text.substr(line + 1), nullptr,
                                          /*allow_exceptions=*/false);
   if (!log.is_object() || !log.contains("error")) return output;
-  return absl::FailedPreconditionError(absl::StrCat(
-      "the database cannot be used: ", log.value("error", "")));
+  return absl::FailedPreconditionError(
+      absl::StrCat("the database cannot be used: ", log.value("error", "")));
 }
 
-absl::StatusOr<std::unique_ptr<LocalStack>> LocalStack::Start(
-    const Options& options, const std::function<bool()>& stop) {
+absl::StatusOr<std::unique_ptr<LocalStack>> LocalStack::Start(const Options& options,
+                                                              const std::function<bool()>& stop) {
   std::unique_ptr<LocalStack> stack(new LocalStack());
   stack->options_ = options;
   std::error_code error;
   fs::create_directories(options.data + "/logs", error);
   if (error) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot write into the data folder ", options.data, ": ",
-                     error.message(), ". Choose another with --data."));
+    return absl::FailedPreconditionError(absl::StrCat("cannot write into the data folder ",
+                                                      options.data, ": ", error.message(),
+                                                      ". Choose another with --data."));
   }
   ASSIGN_OR_RETURN(const std::string sockets, SocketFolder(options.data));
   stack->lock_fd_ = open(sockets.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (stack->lock_fd_ < 0 || flock(stack->lock_fd_, LOCK_EX | LOCK_NB) != 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "another backflip runs in the data folder ", options.data,
-        ". End it first, or choose another folder with --data."));
+    return absl::FailedPreconditionError(
+        absl::StrCat("another backflip runs in the data folder ", options.data,
+                     ". End it first, or choose another folder with --data."));
   }
   // ours from here on: the end removes them
   stack->sockets_ = sockets;
@@ -89,8 +87,7 @@ absl::StatusOr<std::unique_ptr<LocalStack>> LocalStack::Start(
   if (database.empty()) {
     ASSIGN_OR_RETURN(stack->postgres_, PrivatePostgres::Start(options.data));
     database = stack->postgres_->url();
-    stack->database_watcher_ =
-        std::thread([raw = stack.get()] { raw->WatchDatabase(); });
+    stack->database_watcher_ = std::thread([raw = stack.get()] { raw->WatchDatabase(); });
   }
   stack->options_.database = database;
   RETURN_IF_ERROR(Migrate(database, options.data).status());
@@ -106,16 +103,14 @@ LocalStack::~LocalStack() {
 void LocalStack::Add(const std::string& program, const std::string& token,
                      std::vector<std::string> arguments, std::string name) {
   if (name.empty()) name = program;
-  const std::string log =
-      absl::StrCat(options_.data, "/logs/", name, ".jsonl");
+  const std::string log = absl::StrCat(options_.data, "/logs/", name, ".jsonl");
   // one stack's log, and the one before it
   std::error_code ignored;
   fs::rename(log, log + ".1", ignored);
   arguments.insert(arguments.begin(), ProgramPath(program));
   if (!token.empty()) {
     arguments.push_back(absl::StrCat("--broker=", BrokerAddress(options_.data)));
-    arguments.push_back(
-        absl::StrCat("--token-file=", TokenFile(options_.data, token)));
+    arguments.push_back(absl::StrCat("--token-file=", TokenFile(options_.data, token)));
   }
   auto process = std::make_unique<ServiceProcess>(
       name, Command{.argv = std::move(arguments), .log_file = log});
@@ -128,17 +123,15 @@ void LocalStack::Add(const std::string& program, const std::string& token,
 
 absl::Status LocalStack::StartBroker(const std::function<bool()>& stop) {
   const std::string address = BrokerAddress(options_.data);
-  std::vector<std::string> arguments = {
-      "serve", absl::StrCat("--database=", options_.database),
-      absl::StrCat("--listen=", address)};
+  std::vector<std::string> arguments = {"serve", absl::StrCat("--database=", options_.database),
+                                        absl::StrCat("--listen=", address)};
   if (options_.pages.has_value()) {
     const PagesOptions& pages = *options_.pages;
     ASSIGN_OR_RETURN(const PagesAddress chosen, ChoosePagesAddress(pages));
     pages_url_ = chosen.url;
     arguments.push_back(absl::StrCat("--http-listen=", chosen.listen));
     if (!pages.tls_certificate.empty()) {
-      arguments.push_back(
-          absl::StrCat("--tls-certificate=", pages.tls_certificate));
+      arguments.push_back(absl::StrCat("--tls-certificate=", pages.tls_certificate));
       arguments.push_back(absl::StrCat("--tls-key=", pages.tls_key));
     }
     if (!pages.public_url.empty()) {
@@ -146,8 +139,7 @@ absl::Status LocalStack::StartBroker(const std::function<bool()>& stop) {
     }
   }
   Add("preference-broker", "", std::move(arguments));
-  ASSIGN_OR_RETURN(std::string token,
-                   rpc::ReadTokenFile(TokenFile(options_.data, "operator")));
+  ASSIGN_OR_RETURN(std::string token, rpc::ReadTokenFile(TokenFile(options_.data, "operator")));
   broker_ = std::make_unique<rpc::Client>(address, std::move(token));
   const absl::Time give_up = absl::Now() + absl::Minutes(1);
   while (true) {
@@ -161,10 +153,9 @@ absl::Status LocalStack::StartBroker(const std::function<bool()>& stop) {
     RETURN_IF_ERROR(broker_process_->failure());
     if (stop != nullptr && stop()) return absl::CancelledError("interrupted");
     if (absl::Now() > give_up) {
-      return absl::DeadlineExceededError(absl::StrCat(
-          "the broker did not become healthy within a minute (",
-          healthy.message(), "); its log is ", options_.data,
-          "/logs/preference-broker.jsonl"));
+      return absl::DeadlineExceededError(
+          absl::StrCat("the broker did not become healthy within a minute (", healthy.message(),
+                       "); its log is ", options_.data, "/logs/preference-broker.jsonl"));
     }
   }
 }
@@ -177,20 +168,17 @@ absl::Status LocalStack::MakeTeacherToken(const std::string& name) {
   invite.set_request_id(base::RandomHex128());
   invite.set_role(v1::INVITE_TEACHER);
   invite.set_name(name);
-  ASSIGN_OR_RETURN(
-      const v1::InviteResponse invited,
-      broker.Call<v1::PeopleService>(&v1::PeopleService::Stub::Invite, invite));
+  ASSIGN_OR_RETURN(const v1::InviteResponse invited,
+                   broker.Call<v1::PeopleService>(&v1::PeopleService::Stub::Invite, invite));
   v1::AcceptInviteRequest accept;
   accept.set_request_id(base::RandomHex128());
   accept.set_secret(invited.secret());
   ASSIGN_OR_RETURN(const v1::AcceptInviteResponse accepted,
-                   broker.Call<v1::PeopleService>(
-                       &v1::PeopleService::Stub::AcceptInvite, accept));
+                   broker.Call<v1::PeopleService>(&v1::PeopleService::Stub::AcceptInvite, accept));
   const int fd = open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   const std::string line = accepted.token() + "\n";
   const bool written =
-      fd >= 0 && write(fd, line.data(), line.size()) ==
-                     static_cast<ssize_t>(line.size());
+      fd >= 0 && write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size());
   if (fd >= 0) close(fd);
   if (written) return absl::OkStatus();
   return absl::FailedPreconditionError(
@@ -198,8 +186,7 @@ absl::Status LocalStack::MakeTeacherToken(const std::string& name) {
 }
 
 absl::Status LocalStack::Serve(const Serving& serving) {
-  Add("policy-learner", "learner",
-      {absl::StrCat("--listen=unix:", sockets_, "/learner.sock")});
+  Add("policy-learner", "learner", {absl::StrCat("--listen=unix:", sockets_, "/learner.sock")});
   Add("rollout-worker", "worker",
       {absl::StrCat("--threads=", serving.threads),
        absl::StrCat("--cache=", options_.data, "/cache")});
@@ -207,10 +194,9 @@ absl::Status LocalStack::Serve(const Serving& serving) {
   Add("reward-trainer", "trainer", {});
   for (size_t i = 0; i < serving.teachers.size(); ++i) {
     const std::string& teacher = serving.teachers[i];
-    std::vector<std::string> arguments = {
-        absl::StrCat("--run=", serving.run_id),
-        absl::StrCat("--teacher=", teacher),
-        absl::StrCat("--seed=", serving.seed + i)};
+    std::vector<std::string> arguments = {absl::StrCat("--run=", serving.run_id),
+                                          absl::StrCat("--teacher=", teacher),
+                                          absl::StrCat("--seed=", serving.seed + i)};
     if (serving.teachers.size() == 1) {
       Add("labeler", "teacher", std::move(arguments));
       continue;

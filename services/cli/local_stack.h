@@ -51,8 +51,8 @@ class LocalStack {
 
   // Starts the database, brings its schema up to date, makes the tokens, and
   // starts the broker. `stop` (may be null) ends the wait. Blocks.
-  static absl::StatusOr<std::unique_ptr<LocalStack>> Start(
-      const Options& options, const std::function<bool()>& stop);
+  static absl::StatusOr<std::unique_ptr<LocalStack>> Start(const Options& options,
+                                                           const std::function<bool()>& stop);
   // Stop.
   ~LocalStack();
   LocalStack(const LocalStack&) = delete;
@@ -88,8 +88,8 @@ class LocalStack {
   LocalStack() = default;
   absl::Status StartBroker(const std::function<bool()>& stop);
   // `name`: of the process and of its log.
-  void Add(const std::string& program, const std::string& token,
-           std::vector<std::string> arguments, std::string name = "");
+  void Add(const std::string& program, const std::string& token, std::vector<std::string> arguments,
+           std::string name = "");
   // Makes a teacher of this name, unless its token is there already.
   absl::Status MakeTeacherToken(const std::string& name);
   void WatchDatabase();
@@ -115,8 +115,7 @@ class LocalStack {
 std::string DatabaseUrl(const std::string& flag);
 
 // Applies migrations to `database` and makes the tokens in `data`/tokens.
-absl::StatusOr<std::string> Migrate(const std::string& database,
-                                    const std::string& data);
+absl::StatusOr<std::string> Migrate(const std::string& database, const std::string& data);
 
 }  // namespace backflip::cli
 

@@ -43,19 +43,23 @@ ABSL_FLAG(std::string, labels, "",
           "train, run: comparisons to learn from; with --continue, +N more. Default: the task's");
 ABSL_FLAG(std::string, steps, "",
           "train, run: control steps of training; with --continue, +N more. Default: the task's");
-ABSL_FLAG(std::string, teacher, "",
-          "train, run: simulated teacher: oracle, stochastic, mistake, skip, equal, myopic; faulty ones: "
-          "random, half_random, inverted; several labelers apart by commas (oracle,oracle,inverted). "
-          "Default: oracle, and none with --human");
-ABSL_FLAG(bool, human, false,
-          "train: people answer, on a page, and the link to it is printed; with --teacher, both answer. "
-          "run: the run waits for people");
-ABSL_FLAG(bool, share, false,
-          "train --human: the pages are for other machines, too; takes --tls-certificate and --tls-key, "
-          "or --public-url");
-ABSL_FLAG(std::string, http_listen, "",
-          "train --human: where the pages are served, host:port. Default: 127.0.0.1:7480, or with a "
-          "certificate 0.0.0.0:7480; a free port where that is taken");
+ABSL_FLAG(
+    std::string, teacher, "",
+    "train, run: simulated teacher: oracle, stochastic, mistake, skip, equal, myopic; faulty ones: "
+    "random, half_random, inverted; several labelers apart by commas (oracle,oracle,inverted). "
+    "Default: oracle, and none with --human");
+ABSL_FLAG(
+    bool, human, false,
+    "train: people answer, on a page, and the link to it is printed; with --teacher, both answer. "
+    "run: the run waits for people");
+ABSL_FLAG(
+    bool, share, false,
+    "train --human: the pages are for other machines, too; takes --tls-certificate and --tls-key, "
+    "or --public-url");
+ABSL_FLAG(
+    std::string, http_listen, "",
+    "train --human: where the pages are served, host:port. Default: 127.0.0.1:7480, or with a "
+    "certificate 0.0.0.0:7480; a free port where that is taken");
 ABSL_FLAG(std::string, tls_certificate, "", "train --human: PEM file of the page's certificate");
 ABSL_FLAG(std::string, tls_key, "", "train --human: PEM file of its key");
 ABSL_FLAG(std::string, public_url, "",
@@ -64,7 +68,8 @@ ABSL_FLAG(std::string, public_url, "",
 ABSL_FLAG(int64_t, labels_from, 0, "train: begin with the labels of this run");
 ABSL_FLAG(std::optional<uint64_t>, seed, std::nullopt,
           "train, run: seed of everything that is drawn; the same seed gives the same run");
-ABSL_FLAG(int, workers, 0, "train, run: threads that simulate. Default: as many as there are cores");
+ABSL_FLAG(int, workers, 0,
+          "train, run: threads that simulate. Default: as many as there are cores");
 ABSL_FLAG(std::string, data, "",
           "data folder: database, tokens, logs, results. Default: /var/lib/backflip for root, else "
           "~/.local/share/backflip");
@@ -78,8 +83,7 @@ ABSL_FLAG(std::string, continue, "",
 ABSL_FLAG(std::string, broker, "",
           "use the stack whose broker listens here, host:port or unix:path, instead of one on this "
           "machine");
-ABSL_FLAG(std::string, token_file, "",
-          "with --broker: file with an operator's token there");
+ABSL_FLAG(std::string, token_file, "", "with --broker: file with an operator's token there");
 ABSL_FLAG(std::string, out, "",
           "render: GIF file to write; labels export: file, by default standard output");
 ABSL_FLAG(std::string, format, "jsonl",
@@ -150,8 +154,7 @@ struct Session {
 
 std::string DataFolder() {
   const std::string data = absl::GetFlag(FLAGS_data);
-  return std::filesystem::absolute(data.empty() ? DefaultDataFolder() : data)
-      .string();
+  return std::filesystem::absolute(data.empty() ? DefaultDataFolder() : data).string();
 }
 
 // Where the broker of a stack that runs on the data folder listens; empty: none
@@ -177,9 +180,9 @@ absl::Status CheckBroker() {
         "--broker needs --token-file, a file with an operator's token");
   }
   if (rpc::WaitHealthy(address, absl::Seconds(5)).ok()) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat(
-      "no broker answers at ", address, ": does one run there? --broker takes host:port "
-      "or unix:path"));
+  return absl::UnavailableError(absl::StrCat("no broker answers at ", address,
+                                             ": does one run there? --broker takes host:port "
+                                             "or unix:path"));
 }
 
 absl::StatusOr<Session> OpenSession(base::ShutdownSignal* shutdown) {
@@ -194,18 +197,15 @@ absl::StatusOr<Session> OpenSession(base::ShutdownSignal* shutdown) {
   }
   Session session;
   if (address.empty()) {
-    ASSIGN_OR_RETURN(
-        session.stack,
-        LocalStack::Start(
-            {.data = data,
-             .database = DatabaseUrl(absl::GetFlag(FLAGS_database)),
-             .pages = std::nullopt},
-            stop));
+    ASSIGN_OR_RETURN(session.stack,
+                     LocalStack::Start({.data = data,
+                                        .database = DatabaseUrl(absl::GetFlag(FLAGS_database)),
+                                        .pages = std::nullopt},
+                                       stop));
     session.broker = std::make_unique<Operator>(session.stack->broker(), stop);
   } else {
     ASSIGN_OR_RETURN(std::string token, rpc::ReadTokenFile(token_file));
-    session.broker =
-        std::make_unique<Operator>(rpc::Client(address, std::move(token)), stop);
+    session.broker = std::make_unique<Operator>(rpc::Client(address, std::move(token)), stop);
   }
   return session;
 }
@@ -259,8 +259,8 @@ absl::StatusOr<TrainOptions> TrainFlags() {
   options.seed = absl::GetFlag(FLAGS_seed);
   options.workers = absl::GetFlag(FLAGS_workers);
   if (options.workers < 0 || options.workers > 1024) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--workers is ", options.workers, "; allowed: 0 (all cores) to 1024"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--workers is ", options.workers, "; allowed: 0 (all cores) to 1024"));
   }
   options.data = DataFolder();
   options.json = absl::GetFlag(FLAGS_json);
@@ -280,28 +280,24 @@ absl::StatusOr<TrainOptions> TrainFlags() {
 
 absl::Status ListRuns(const Operator& broker) {
   ASSIGN_OR_RETURN(const std::vector<v1::Run> runs, broker.List(1000));
-  std::printf("%5s  %-20s %-10s %-22s %-15s %s\n", "run", "task", "state",
-              "steps", "labels", "limited by");
+  std::printf("%5s  %-20s %-10s %-22s %-15s %s\n", "run", "task", "state", "steps", "labels",
+              "limited by");
   for (const v1::Run& run : runs) {
-    std::string why = run.state() == v1::FAILED ? run.message()
-                                                : LimitText(run.limit());
-    std::printf(
-        "%5s  %-20s %-10s %-22s %-15s %s\n", absl::StrCat(run.id()).c_str(),
-        run.task().name().c_str(), StateName(run.state()).c_str(),
-        absl::StrFormat("%s of %s (%.0f %%)", Short(run.steps()),
-                        Short(run.spec().steps()),
-                        100.0 * run.steps() / run.spec().steps())
-            .c_str(),
-        run.spec().reward() == v1::TRUE
-            ? "true reward"
-            : absl::StrCat(run.labels(), " of ", run.spec().labels()).c_str(),
-        why.c_str());
+    std::string why = run.state() == v1::FAILED ? run.message() : LimitText(run.limit());
+    std::printf("%5s  %-20s %-10s %-22s %-15s %s\n", absl::StrCat(run.id()).c_str(),
+                run.task().name().c_str(), StateName(run.state()).c_str(),
+                absl::StrFormat("%s of %s (%.0f %%)", Short(run.steps()), Short(run.spec().steps()),
+                                100.0 * run.steps() / run.spec().steps())
+                    .c_str(),
+                run.spec().reward() == v1::TRUE
+                    ? "true reward"
+                    : absl::StrCat(run.labels(), " of ", run.spec().labels()).c_str(),
+                why.c_str());
   }
   return absl::OkStatus();
 }
 
-absl::Status WatchRun(const Session& session, int64_t run_id,
-                      base::ShutdownSignal* shutdown) {
+absl::Status WatchRun(const Session& session, int64_t run_id, base::ShutdownSignal* shutdown) {
   if (run_id == 0) {
     ASSIGN_OR_RETURN(const std::vector<v1::Run> runs, session.broker->List(1));
     if (runs.empty()) return absl::NotFoundError("there is no run yet");
@@ -314,8 +310,7 @@ absl::Status WatchRun(const Session& session, int64_t run_id,
     return absl::OkStatus();
   }
   LiveStatus live(stdout);
-  const absl::StatusOr<v1::Run> run =
-      Follow(*session.broker, run_id, nullptr, shutdown, &live);
+  const absl::StatusOr<v1::Run> run = Follow(*session.broker, run_id, nullptr, shutdown, &live);
   // whoever stops watching is done
   return absl::IsCancelled(run.status()) ? absl::OkStatus() : run.status();
 }
@@ -325,11 +320,10 @@ absl::StatusOr<std::pair<int64_t, int64_t>> ParseSnapshot(absl::string_view what
   const std::vector<absl::string_view> parts = absl::StrSplit(what, '@');
   std::pair<int64_t, int64_t> snapshot(0, 0);
   ASSIGN_OR_RETURN(snapshot.first, ParseRun(parts[0]));
-  if (parts.size() > 2 ||
-      (parts.size() == 2 &&
-       (!absl::SimpleAtoi(parts[1], &snapshot.second) || snapshot.second < 1))) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "'", what, "' is no snapshot; say RUN, or RUN@VERSION, such as 1@12"));
+  if (parts.size() > 2 || (parts.size() == 2 && (!absl::SimpleAtoi(parts[1], &snapshot.second) ||
+                                                 snapshot.second < 1))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", what, "' is no snapshot; say RUN, or RUN@VERSION, such as 1@12"));
   }
   return snapshot;
 }
@@ -340,8 +334,7 @@ absl::Status Render(const Operator& broker, absl::string_view what) {
   ASSIGN_OR_RETURN(const auto snapshot, ParseSnapshot(what));
   const auto& [run_id, version] = snapshot;
   ASSIGN_OR_RETURN(const v1::Run run, broker.Get(run_id));
-  RETURN_IF_ERROR(FilmSnapshot(broker, run, version,
-                               absl::GetFlag(FLAGS_episode_seed), out));
+  RETURN_IF_ERROR(FilmSnapshot(broker, run, version, absl::GetFlag(FLAGS_episode_seed), out));
   std::printf("%s\n", out.c_str());
   return absl::OkStatus();
 }
@@ -378,8 +371,7 @@ absl::Status MakeTask(const std::string& model) {
       "or give it a true_reward, by which simulated teachers answer "
       "(docs/tasks.md).\n",
       folder.c_str(), folder.c_str(),
-      made.ok() ? "the model under random actions"
-                : std::string(made.message()).c_str(),
+      made.ok() ? "the model under random actions" : std::string(made.message()).c_str(),
       folder.c_str());
   return absl::OkStatus();
 }
@@ -396,9 +388,8 @@ absl::Status ShowLink(absl::string_view run, bool dashboard, base::ShutdownSigna
   ASSIGN_OR_RETURN(const std::string url, PagesOf());
   ASSIGN_OR_RETURN(const Session session, OpenSession(shutdown));
   ASSIGN_OR_RETURN(const int64_t run_id, RunOrNewest(*session.broker, run));
-  ASSIGN_OR_RETURN(const std::string link,
-                   dashboard ? DashboardLink(*session.broker, url, run_id)
-                             : LabelingLink(*session.broker, url, run_id));
+  ASSIGN_OR_RETURN(const std::string link, dashboard ? DashboardLink(*session.broker, url, run_id)
+                                                     : LabelingLink(*session.broker, url, run_id));
   if (!dashboard) {
     ASSIGN_OR_RETURN(const std::string code, QrCode(link));
     std::printf("%s\n", code.c_str());
@@ -411,8 +402,7 @@ absl::Status ShowLink(absl::string_view run, bool dashboard, base::ShutdownSigna
   return absl::OkStatus();
 }
 
-absl::Status RunCommand(const Session& session, absl::string_view verb,
-                        absl::string_view what) {
+absl::Status RunCommand(const Session& session, absl::string_view verb, absl::string_view what) {
   const Operator& broker = *session.broker;
   if (verb == "stop-asking") {
     v1::StopAskingRequest request;
@@ -422,7 +412,8 @@ absl::Status RunCommand(const Session& session, absl::string_view verb,
   }
   ASSIGN_OR_RETURN(const auto snapshot, ParseSnapshot(what));
   if (snapshot.second == 0) {
-    return absl::InvalidArgumentError("say which policy the fork begins with: RUN@VERSION, such as 1@12");
+    return absl::InvalidArgumentError(
+        "say which policy the fork begins with: RUN@VERSION, such as 1@12");
   }
   v1::ForkRunRequest request;
   request.set_request_id(base::RandomHex128());
@@ -432,8 +423,12 @@ absl::Status RunCommand(const Session& session, absl::string_view verb,
                    broker.Call<v1::RunService>(&v1::RunService::Stub::Fork, request));
   std::printf("%d\n", static_cast<int>(run.id()));
   std::fflush(stdout);
-  std::fputs(absl::StrCat("run ", run.id(), " begins as ", what, " and waits for whoever serves it: "
-                          "`backflip train --continue ", run.id(), "` does\n").c_str(), stderr);
+  std::fputs(absl::StrCat("run ", run.id(), " begins as ", what,
+                          " and waits for whoever serves it: "
+                          "`backflip train --continue ",
+                          run.id(), "` does\n")
+                 .c_str(),
+             stderr);
   return absl::OkStatus();
 }
 
@@ -447,8 +442,8 @@ absl::Status InviteLabeler(base::ShutdownSignal* shutdown) {
   v1::InviteRole value;
   if (!v1::InviteRole_Parse(absl::StrCat("INVITE_", absl::AsciiStrToUpper(role)), &value) ||
       value == v1::INVITE_ROLE_UNSPECIFIED) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--role is '", role, "'; it must be labeler, reviewer, operator or teacher"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--role is '", role, "'; it must be labeler, reviewer, operator or teacher"));
   }
   request.set_role(value);
   ASSIGN_OR_RETURN(const std::vector<int64_t> runs, ParseRuns("runs", absl::GetFlag(FLAGS_runs)));
@@ -526,18 +521,21 @@ absl::Status LabelsCommand(const Session& session, absl::string_view verb,
   if (verb == "import") {
     if (run_id == 0) return absl::InvalidArgumentError("--run RUN is missing: where the labels go");
     ASSIGN_OR_RETURN(const v1::ImportLabelsResponse done, ImportLabels(broker, run_id, what));
-    std::printf("%s\n", absl::StrCat(done.labels(), " labels and ", done.clips(), " clips are new, ",
-                                     done.known(), " labels were there before").c_str());
+    std::printf("%s\n", absl::StrCat(done.labels(), " labels and ", done.clips(),
+                                     " clips are new, ", done.known(), " labels were there before")
+                            .c_str());
     return absl::OkStatus();
   }
   const std::string labeler = absl::GetFlag(FLAGS_labeler);
-  if (labeler.empty()) return absl::InvalidArgumentError("--labeler NAME is missing: whose answers");
+  if (labeler.empty())
+    return absl::InvalidArgumentError("--labeler NAME is missing: whose answers");
   ASSIGN_OR_RETURN(const absl::Time since,
                    PastMoment("since", absl::GetFlag(FLAGS_since), absl::UnixEpoch()));
   ASSIGN_OR_RETURN(const v1::RetractLabelsResponse done,
                    RetractLabels(broker, labeler, run_id, since));
   std::printf("%s\n", absl::StrCat(done.labels(), " answers of ", labeler, " are taken back; ",
-                                   done.reopened_questions(), " questions are open again").c_str());
+                                   done.reopened_questions(), " questions are open again")
+                          .c_str());
   return absl::OkStatus();
 }
 
@@ -582,7 +580,8 @@ absl::Status Main(const std::vector<absl::string_view>& arguments) {
   };
 
   if (command == "run" && (argument(1) == "fork" || argument(1) == "stop-asking")) {
-    RETURN_IF_ERROR(wants(3, argument(1) == "fork" ? "run fork RUN@VERSION" : "run stop-asking RUN"));
+    RETURN_IF_ERROR(
+        wants(3, argument(1) == "fork" ? "run fork RUN@VERSION" : "run stop-asking RUN"));
     ASSIGN_OR_RETURN(const Session session, OpenSession(&shutdown));
     return RunCommand(session, argument(1), argument(2));
   }
@@ -613,7 +612,9 @@ absl::Status Main(const std::vector<absl::string_view>& arguments) {
   }
   if (command == "watch") {
     int64_t run = 0;
-    if (arguments.size() > 1) { ASSIGN_OR_RETURN(run, ParseRun(argument(1))); }
+    if (arguments.size() > 1) {
+      ASSIGN_OR_RETURN(run, ParseRun(argument(1)));
+    }
     ASSIGN_OR_RETURN(const Session session, OpenSession(&shutdown));
     return WatchRun(session, run, &shutdown);
   }
@@ -624,14 +625,16 @@ absl::Status Main(const std::vector<absl::string_view>& arguments) {
     return session.broker->Cancel(run, false).status();
   }
   if (command == "label" || command == "dashboard") {
-    if (arguments.size() > 2) RETURN_IF_ERROR(wants(2, command == "label" ? "label [RUN]" : "dashboard [RUN]"));
+    if (arguments.size() > 2)
+      RETURN_IF_ERROR(wants(2, command == "label" ? "label [RUN]" : "dashboard [RUN]"));
     return ShowLink(argument(1), command == "dashboard", &shutdown);
   }
   if (command == "labels") {
     const absl::string_view verb = argument(1);
     if (verb != "export" && verb != "import" && verb != "retract") {
       return absl::InvalidArgumentError(
-          "say: backflip labels export RUN, labels import FILE --run RUN, or labels retract --labeler NAME");
+          "say: backflip labels export RUN, labels import FILE --run RUN, or labels retract "
+          "--labeler NAME");
     }
     RETURN_IF_ERROR(wants(verb == "retract" ? 2 : 3,
                           verb == "export"   ? "labels export RUN"
@@ -647,7 +650,8 @@ absl::Status Main(const std::vector<absl::string_view>& arguments) {
       return absl::InvalidArgumentError(
           "say: backflip labeler invite, list, statement, or pause, resume, revoke, forget NAME");
     }
-    RETURN_IF_ERROR(wants(named ? 3 : 2, absl::StrCat("labeler ", verb, named ? " NAME" : "").c_str()));
+    RETURN_IF_ERROR(
+        wants(named ? 3 : 2, absl::StrCat("labeler ", verb, named ? " NAME" : "").c_str()));
     if (verb == "invite") return InviteLabeler(&shutdown);
     ASSIGN_OR_RETURN(const Session session, OpenSession(&shutdown));
     return LabelerCommand(session, verb, std::string(argument(2)));
@@ -657,7 +661,8 @@ absl::Status Main(const std::vector<absl::string_view>& arguments) {
     if (verb != "add" && verb != "list" && verb != "remove") {
       return absl::InvalidArgumentError("say: backflip gold add, gold list or gold remove");
     }
-    RETURN_IF_ERROR(wants(verb == "add" ? 5 : 3, verb == "add"    ? "gold add RUN CLIP CLIP --answer left"
+    RETURN_IF_ERROR(wants(verb == "add" ? 5 : 3, verb == "add"
+                                                     ? "gold add RUN CLIP CLIP --answer left"
                                                  : verb == "list" ? "gold list RUN"
                                                                   : "gold remove GOLD"));
     ASSIGN_OR_RETURN(const Session session, OpenSession(&shutdown));
@@ -668,10 +673,10 @@ absl::Status Main(const std::vector<absl::string_view>& arguments) {
     ASSIGN_OR_RETURN(const Session session, OpenSession(&shutdown));
     return Render(*session.broker, argument(1));
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      command.empty() ? "no command was given"
-                      : absl::StrCat("there is no command '", command, "'"),
-      "; `backflip --help` lists them"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(command.empty() ? "no command was given"
+                                   : absl::StrCat("there is no command '", command, "'"),
+                   "; `backflip --help` lists them"));
 }
 
 // `--continue`, whose number may be left out, as the flag library wants it.
@@ -716,15 +721,16 @@ std::map<std::string, std::string> Flags() {
 int main(int argc, char** argv) {
   std::vector<std::string> arguments = backflip::cli::Completed(argc, argv);
   if (const auto command = backflip::cli::HelpWanted(arguments)) {
-    std::fputs(backflip::cli::HelpText(backflip::cli::kUsage, backflip::cli::Flags(), *command).c_str(), stdout);
+    std::fputs(
+        backflip::cli::HelpText(backflip::cli::kUsage, backflip::cli::Flags(), *command).c_str(),
+        stdout);
     return EXIT_SUCCESS;
   }
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
   const absl::Status status = backflip::cli::Main(backflip::base::InitProgram(
-      static_cast<int>(arguments.size()), pointers.data(), "backflip",
-      backflip::cli::kUsage));
+      static_cast<int>(arguments.size()), pointers.data(), "backflip", backflip::cli::kUsage));
   if (status.ok()) return EXIT_SUCCESS;
   std::fprintf(stderr, "backflip: %s\n", std::string(status.message()).c_str());
   // as a shell reports Ctrl-C

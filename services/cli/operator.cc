@@ -11,8 +11,7 @@ using v1::RunService;
 Operator::Operator(rpc::Client broker, std::function<bool()> stop)
     : broker_(std::move(broker)), stop_(std::move(stop)) {}
 
-absl::StatusOr<v1::Run> Operator::Create(const v1::RunSpec& spec,
-                                         const v1::TaskInfo& task,
+absl::StatusOr<v1::Run> Operator::Create(const v1::RunSpec& spec, const v1::TaskInfo& task,
                                          int64_t labels_from) const {
   v1::CreateRunRequest request;
   // once for all tries, so that an answer that was lost starts no second run
@@ -43,8 +42,7 @@ absl::StatusOr<v1::Run> Operator::Watch(int64_t run_id, int64_t revision,
   request.set_run_id(run_id);
   request.set_since_revision(revision);
   request.set_wait_ms(static_cast<int32_t>(absl::ToInt64Milliseconds(wait)));
-  return Call<RunService>(&RunService::Stub::Watch, request,
-                          wait + absl::Seconds(5));
+  return Call<RunService>(&RunService::Stub::Watch, request, wait + absl::Seconds(5));
 }
 
 absl::StatusOr<v1::Run> Operator::Continue(int64_t run_id, int32_t add_labels,
@@ -64,30 +62,24 @@ absl::StatusOr<v1::Run> Operator::Cancel(int64_t run_id, bool pause) const {
   return Call<RunService>(&RunService::Stub::Cancel, request);
 }
 
-absl::StatusOr<std::vector<v1::MetricPoint>> Operator::Metrics(
-    int64_t run_id) const {
+absl::StatusOr<std::vector<v1::MetricPoint>> Operator::Metrics(int64_t run_id) const {
   v1::ListMetricsRequest request;
   request.set_run_id(run_id);
   ASSIGN_OR_RETURN(const v1::ListMetricsResponse response,
                    Call<RunService>(&RunService::Stub::ListMetrics, request));
-  return std::vector<v1::MetricPoint>(response.points().begin(),
-                                      response.points().end());
+  return std::vector<v1::MetricPoint>(response.points().begin(), response.points().end());
 }
 
-absl::StatusOr<std::vector<v1::Evaluation>> Operator::Evaluations(
-    int64_t run_id) const {
+absl::StatusOr<std::vector<v1::Evaluation>> Operator::Evaluations(int64_t run_id) const {
   v1::ListEvaluationsRequest request;
   request.set_run_id(run_id);
-  ASSIGN_OR_RETURN(
-      const v1::ListEvaluationsResponse response,
-      Call<RunService>(&RunService::Stub::ListEvaluations, request));
-  return std::vector<v1::Evaluation>(response.episodes().begin(),
-                                     response.episodes().end());
+  ASSIGN_OR_RETURN(const v1::ListEvaluationsResponse response,
+                   Call<RunService>(&RunService::Stub::ListEvaluations, request));
+  return std::vector<v1::Evaluation>(response.episodes().begin(), response.episodes().end());
 }
 
-absl::Status Operator::Export(
-    int64_t run_id,
-    const std::function<void(const v1::ExportedLabel&)>& label) const {
+absl::Status Operator::Export(int64_t run_id,
+                              const std::function<void(const v1::ExportedLabel&)>& label) const {
   v1::ExportRequest request;
   request.set_run_id(run_id);
   const auto labels = v1::LabelingService::NewStub(broker_.channel());

@@ -31,11 +31,10 @@ class Operator {
   // A unary call: Call<v1::PeopleService>(&v1::PeopleService::Stub::Invite,
   // request).
   template <typename Service, typename Request, typename Response>
-  absl::StatusOr<Response> Call(
-      grpc::Status (Service::Stub::*method)(grpc::ClientContext*,
-                                            const Request&, Response*),
-      const Request& request,
-      absl::Duration deadline = absl::Seconds(10)) const {
+  absl::StatusOr<Response> Call(grpc::Status (Service::Stub::*method)(grpc::ClientContext*,
+                                                                      const Request&, Response*),
+                                const Request& request,
+                                absl::Duration deadline = absl::Seconds(10)) const {
     const auto stub = Service::NewStub(broker_.channel());
     Response response;
     RETURN_IF_ERROR(base::Retry({}, stop_, [&] {
@@ -47,24 +46,20 @@ class Operator {
   }
 
   // `labels_from`: a run whose labels the new one begins with; 0: none.
-  absl::StatusOr<v1::Run> Create(const v1::RunSpec& spec,
-                                 const v1::TaskInfo& task,
+  absl::StatusOr<v1::Run> Create(const v1::RunSpec& spec, const v1::TaskInfo& task,
                                  int64_t labels_from) const;
   absl::StatusOr<v1::Run> Get(int64_t run_id) const;
   // Newest first.
   absl::StatusOr<std::vector<v1::Run>> List(int limit) const;
   // The run once it has changed since `revision`, or after `wait`.
-  absl::StatusOr<v1::Run> Watch(int64_t run_id, int64_t revision,
-                                absl::Duration wait) const;
-  absl::StatusOr<v1::Run> Continue(int64_t run_id, int32_t add_labels,
-                                   int64_t add_steps) const;
+  absl::StatusOr<v1::Run> Watch(int64_t run_id, int64_t revision, absl::Duration wait) const;
+  absl::StatusOr<v1::Run> Continue(int64_t run_id, int32_t add_labels, int64_t add_steps) const;
   absl::StatusOr<v1::Run> Cancel(int64_t run_id, bool pause) const;
   absl::StatusOr<std::vector<v1::MetricPoint>> Metrics(int64_t run_id) const;
   absl::StatusOr<std::vector<v1::Evaluation>> Evaluations(int64_t run_id) const;
   // Calls `label` for each standing label of the run.
-  absl::Status Export(
-      int64_t run_id,
-      const std::function<void(const v1::ExportedLabel&)>& label) const;
+  absl::Status Export(int64_t run_id,
+                      const std::function<void(const v1::ExportedLabel&)>& label) const;
 
  private:
   rpc::Client broker_;

@@ -32,8 +32,8 @@ int FreePort(int port, bool everywhere) {
   address.sin_port = htons(port);
   socklen_t size = sizeof(address);
   auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  const bool free = bind(fd, generic, size) == 0 && listen(fd, 1) == 0 &&
-                    getsockname(fd, generic, &size) == 0;
+  const bool free =
+      bind(fd, generic, size) == 0 && listen(fd, 1) == 0 && getsockname(fd, generic, &size) == 0;
   close(fd);
   return free ? ntohs(address.sin_port) : 0;
 }
@@ -57,15 +57,14 @@ bool IsLoopback(const std::string& host) {
 
 absl::Status CheckReadable(const char* flag, const std::string& path) {
   if (access(path.c_str(), R_OK) == 0) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      flag, " is ", path, ", which cannot be read: ", std::strerror(errno)));
+  return absl::InvalidArgumentError(
+      absl::StrCat(flag, " is ", path, ", which cannot be read: ", std::strerror(errno)));
 }
 
 absl::Status Check(const PagesOptions& options) {
   const bool tls = !options.tls_certificate.empty();
   if (tls == options.tls_key.empty()) {
-    return absl::InvalidArgumentError(
-        "--tls-certificate and --tls-key go together: PEM files");
+    return absl::InvalidArgumentError("--tls-certificate and --tls-key go together: PEM files");
   }
   if (options.share) {
     if (!tls && options.public_url.empty()) {
@@ -79,9 +78,8 @@ absl::Status Check(const PagesOptions& options) {
         "--tls-certificate, --tls-key and --public-url say how the pages are "
         "shared: give --share, too");
   } else if (!options.listen.empty() && !IsLoopback(HostOf(options.listen))) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--http-listen ", options.listen,
-                     " is open to other machines: give --share, too"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--http-listen ", options.listen, " is open to other machines: give --share, too"));
   }
   if (!tls) return absl::OkStatus();
   RETURN_IF_ERROR(CheckReadable("--tls-certificate", options.tls_certificate));
@@ -96,14 +94,16 @@ absl::StatusOr<std::string> CheckPublicUrl(absl::string_view url) {
   const bool http = absl::ConsumePrefix(&host, "http://");
   if ((!http && !absl::ConsumePrefix(&host, "https://")) || host.empty() ||
       host.find_first_of("/?#@ ") != absl::string_view::npos) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--public-url is '", url, "'; it must be https:// and a host, with its "
-        "port where that is not 443: https://labels.example.org"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--public-url is '", url,
+                     "'; it must be https:// and a host, with its "
+                     "port where that is not 443: https://labels.example.org"));
   }
   if (http && !IsLoopback(HostOf(host))) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--public-url is '", url, "': over http, whoever is on the way could take "
-        "the link and answer in its owner's name. It must be https://"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--public-url is '", url,
+                     "': over http, whoever is on the way could take "
+                     "the link and answer in its owner's name. It must be https://"));
   }
   return std::string(url);
 }
@@ -125,9 +125,10 @@ absl::StatusOr<PagesAddress> ChoosePagesAddress(const PagesOptions& options) {
   if (options.listen.empty()) {
     port = FreePort(kPort, tls);
     if (port == 0 && options.share && !tls) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "port ", kPort, " is taken, where a proxy would look for the pages. End "
-          "what listens there, or choose another: --http-listen 127.0.0.1:PORT"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("port ", kPort,
+                       " is taken, where a proxy would look for the pages. End "
+                       "what listens there, or choose another: --http-listen 127.0.0.1:PORT"));
     }
     if (port == 0) port = FreePort(0, tls);
     if (port == 0) return absl::UnavailableError("no TCP port is free for the pages");
@@ -136,11 +137,9 @@ absl::StatusOr<PagesAddress> ChoosePagesAddress(const PagesOptions& options) {
   } else {
     const size_t colon = options.listen.rfind(':');
     if (colon == std::string::npos || colon == 0 ||
-        !absl::SimpleAtoi(options.listen.substr(colon + 1), &port) || port < 1 ||
-        port > 65535) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--http-listen is '", options.listen,
-                       "'; it must be host:port, such as 127.0.0.1:7480"));
+        !absl::SimpleAtoi(options.listen.substr(colon + 1), &port) || port < 1 || port > 65535) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--http-listen is '", options.listen, "'; it must be host:port, such as 127.0.0.1:7480"));
     }
     address.listen = options.listen;
     host = options.listen.substr(0, colon);

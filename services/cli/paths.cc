@@ -36,15 +36,12 @@ std::vector<fs::path> TaskFolders() {
 std::string SocketFolderName(const std::string& data) {
   std::error_code error;
   const fs::path whole = fs::weakly_canonical(fs::absolute(data), error);
-  return absl::StrCat("/tmp/backflip-",
-                      base::Sha256Hex(whole.string()).substr(0, 12));
+  return absl::StrCat("/tmp/backflip-", base::Sha256Hex(whole.string()).substr(0, 12));
 }
 
 }  // namespace
 
-std::string ProgramPath(const std::string& name) {
-  return (ProgramFolder() / name).string();
-}
+std::string ProgramPath(const std::string& name) { return (ProgramFolder() / name).string(); }
 
 std::string DefaultDataFolder() {
   if (geteuid() == 0) return "/var/lib/backflip";
@@ -67,8 +64,7 @@ absl::StatusOr<std::string> FindTask(const std::string& task) {
   }
   std::vector<std::string> known;
   for (const fs::path& folder : TaskFolders()) {
-    if (!absl::StrContains(task, '/') &&
-        fs::exists(folder / path / kTaskFile, error)) {
+    if (!absl::StrContains(task, '/') && fs::exists(folder / path / kTaskFile, error)) {
       return fs::canonical(folder / path, error).string();
     }
     for (const auto& entry : fs::directory_iterator(folder, error)) {
@@ -78,9 +74,8 @@ absl::StatusOr<std::string> FindTask(const std::string& task) {
     }
   }
   return absl::NotFoundError(absl::StrCat(
-      "there is no task '", task, "': neither a folder of that name with a ",
-      kTaskFile, " in it, nor one of the tasks that come with Backflip (",
-      absl::StrJoin(known, ", "), ")"));
+      "there is no task '", task, "': neither a folder of that name with a ", kTaskFile,
+      " in it, nor one of the tasks that come with Backflip (", absl::StrJoin(known, ", "), ")"));
 }
 
 absl::StatusOr<std::string> SocketFolder(const std::string& data) {
@@ -90,19 +85,18 @@ absl::StatusOr<std::string> SocketFolder(const std::string& data) {
         absl::StrCat("cannot make ", folder, ": ", std::strerror(errno)));
   }
   struct stat info;
-  if (lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) ||
-      info.st_uid != geteuid() || (info.st_mode & 0077) != 0) {
+  if (lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != geteuid() ||
+      (info.st_mode & 0077) != 0) {
     return absl::FailedPreconditionError(
-        absl::StrCat(folder, ", the folder of the services' sockets, belongs "
+        absl::StrCat(folder,
+                     ", the folder of the services' sockets, belongs "
                      "to somebody else or is open to others. Remove it, and "
                      "try again."));
   }
   return folder;
 }
 
-std::string PagesUrlFile(const std::string& data) {
-  return data + "/pages.url";
-}
+std::string PagesUrlFile(const std::string& data) { return data + "/pages.url"; }
 
 std::string BrokerAddress(const std::string& data) {
   return absl::StrCat("unix:", SocketFolderName(data), "/broker.sock");

@@ -21,28 +21,24 @@ namespace backflip::cli {
 // A moment as the command line has it: "2026-12-01", "2026-12-01T18:30" (both
 // local), RFC 3339, or a distance from `now` such as "7d", "12h", "30m", to
 // the future or the past. INVALID_ARGUMENT names the flag.
-absl::StatusOr<absl::Time> ParseMoment(absl::string_view flag,
-                                       const std::string& text, absl::Time now,
-                                       bool future);
+absl::StatusOr<absl::Time> ParseMoment(absl::string_view flag, const std::string& text,
+                                       absl::Time now, bool future);
 
 // "1,2" as {1, 2}. INVALID_ARGUMENT names the flag.
-absl::StatusOr<std::vector<int64_t>> ParseRuns(absl::string_view flag,
-                                               const std::string& text);
+absl::StatusOr<std::vector<int64_t>> ParseRuns(absl::string_view flag, const std::string& text);
 
 // A table of labelers; of all runs with run_id 0.
-absl::StatusOr<std::string> LabelerTable(const Operator& broker,
-                                         int64_t run_id);
+absl::StatusOr<std::string> LabelerTable(const Operator& broker, int64_t run_id);
 absl::Status SetLabelerState(const Operator& broker, const std::string& name,
                              v1::LabelerState state, const std::string& reason);
 // Returns the pseudonym that the labels are kept under.
-absl::StatusOr<std::string> ForgetLabeler(const Operator& broker,
-                                          const std::string& name);
+absl::StatusOr<std::string> ForgetLabeler(const Operator& broker, const std::string& name);
 // Labels, active and waiting minutes of everybody, as CSV with a header.
-absl::StatusOr<std::string> StatementCsv(const Operator& broker, int64_t run_id,
-                                         absl::Time since, absl::Time until);
-absl::StatusOr<v1::RetractLabelsResponse> RetractLabels(
-    const Operator& broker, const std::string& name, int64_t run_id,
-    absl::Time since);
+absl::StatusOr<std::string> StatementCsv(const Operator& broker, int64_t run_id, absl::Time since,
+                                         absl::Time until);
+absl::StatusOr<v1::RetractLabelsResponse> RetractLabels(const Operator& broker,
+                                                        const std::string& name, int64_t run_id,
+                                                        absl::Time since);
 
 // left, right or tie; check, qualify or show. INVALID_ARGUMENT names the flag.
 absl::StatusOr<v1::Choice> ParseAnswer(const std::string& text);

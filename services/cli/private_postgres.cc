@@ -63,14 +63,12 @@ std::vector<int> InstalledVersions() {
   return versions;
 }
 
-std::string BinariesOf(int version) {
-  return absl::StrCat(kVersions, "/", version, "/bin");
-}
+std::string BinariesOf(int version) { return absl::StrCat(kVersions, "/", version, "/bin"); }
 
 absl::Status NotInstalled() {
   return absl::FailedPreconditionError(absl::StrCat(
-      "PostgreSQL ", kOldestVersion, " or newer is not installed (there is no ",
-      kVersions, "/*/bin/postgres). Install the package `postgresql`, or give "
+      "PostgreSQL ", kOldestVersion, " or newer is not installed (there is no ", kVersions,
+      "/*/bin/postgres). Install the package `postgresql`, or give "
       "a database of your own with --database URL."));
 }
 
@@ -80,8 +78,7 @@ constexpr int kSocketLine = 4;
 constexpr int kStatusLine = 7;
 
 std::vector<std::string> PidFileOf(const std::string& data) {
-  std::vector<std::string> lines =
-      absl::StrSplit(ReadFile(data + "/postmaster.pid"), '\n');
+  std::vector<std::string> lines = absl::StrSplit(ReadFile(data + "/postmaster.pid"), '\n');
   lines.resize(std::max<size_t>(lines.size(), kStatusLine + 1));
   return lines;
 }
@@ -90,14 +87,12 @@ std::vector<std::string> PidFileOf(const std::string& data) {
 // stranger that got its number.
 bool Serves(pid_t pid) {
   const std::string stat = ReadFile(absl::StrCat("/proc/", pid, "/stat"));
-  return absl::StrContains(stat, "(postgres) ") &&
-         !absl::StrContains(stat, "(postgres) Z");
+  return absl::StrContains(stat, "(postgres) ") && !absl::StrContains(stat, "(postgres) Z");
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<PrivatePostgres>> PrivatePostgres::Start(
-    const std::string& folder) {
+absl::StatusOr<std::unique_ptr<PrivatePostgres>> PrivatePostgres::Start(const std::string& folder) {
   std::unique_ptr<PrivatePostgres> postgres(new PrivatePostgres());
   postgres->folder_ = folder;
   RETURN_IF_ERROR(postgres->Prepare());
@@ -105,12 +100,10 @@ absl::StatusOr<std::unique_ptr<PrivatePostgres>> PrivatePostgres::Start(
   return postgres;
 }
 
-absl::StatusOr<std::unique_ptr<PrivatePostgres>>
-PrivatePostgres::StartTemporary() {
+absl::StatusOr<std::unique_ptr<PrivatePostgres>> PrivatePostgres::StartTemporary() {
   char folder[] = "/tmp/backflip-test-XXXXXX";
   if (mkdtemp(folder) == nullptr) {
-    return absl::InternalError(
-        absl::StrCat("cannot make a folder in /tmp: ", ErrnoText()));
+    return absl::InternalError(absl::StrCat("cannot make a folder in /tmp: ", ErrnoText()));
   }
   // the server's user enters it too
   chmod(folder, 0755);
@@ -124,8 +117,7 @@ PrivatePostgres::StartTemporary() {
 
 PrivatePostgres::~PrivatePostgres() {
   if (absl::Status status = Stop(); !status.ok()) {
-    base::LogError("cannot stop PostgreSQL",
-                   {{"error", status.message()}, {"data", data_}});
+    base::LogError("cannot stop PostgreSQL", {{"error", status.message()}, {"data", data_}});
   }
   if (lock_fd_ >= 0) close(lock_fd_);
   std::error_code ignored;
@@ -136,9 +128,9 @@ absl::Status PrivatePostgres::Prepare() {
   std::error_code error;
   fs::create_directories(folder_, error);
   if (error) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot make the data folder ", folder_, ": ",
-                     error.message(), ". Choose another with --data."));
+    return absl::FailedPreconditionError(absl::StrCat("cannot make the data folder ", folder_, ": ",
+                                                      error.message(),
+                                                      ". Choose another with --data."));
   }
   folder_ = fs::canonical(folder_, error).string();
   data_ = folder_ + "/postgres";
@@ -147,14 +139,14 @@ absl::Status PrivatePostgres::Prepare() {
   const std::string lock = folder_ + "/postgres.lock";
   lock_fd_ = open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock_fd_ < 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot write into the data folder ", folder_, ": ",
-                     ErrnoText(), ". Choose another with --data."));
+    return absl::FailedPreconditionError(absl::StrCat("cannot write into the data folder ", folder_,
+                                                      ": ", ErrnoText(),
+                                                      ". Choose another with --data."));
   }
   if (flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "another backflip runs in the data folder ", folder_,
-        ". End it first, or choose another folder with --data."));
+    return absl::FailedPreconditionError(
+        absl::StrCat("another backflip runs in the data folder ", folder_,
+                     ". End it first, or choose another folder with --data."));
   }
 
   uid_ = geteuid();
@@ -175,17 +167,22 @@ absl::Status PrivatePostgres::Prepare() {
   if (fs::exists(data_ + "/PG_VERSION", error)) {
     const std::string text = ReadFile(data_ + "/PG_VERSION");
     if (!absl::SimpleAtoi(absl::StripAsciiWhitespace(text), &version)) {
-      return absl::DataLossError(absl::StrCat(
-          data_, "/PG_VERSION holds no version: these are no data of PostgreSQL. "
-          "Move ", data_, " away to start afresh."));
+      return absl::DataLossError(
+          absl::StrCat(data_,
+                       "/PG_VERSION holds no version: these are no data of PostgreSQL. "
+                       "Move ",
+                       data_, " away to start afresh."));
     }
-    if (std::find(installed.begin(), installed.end(), version) ==
-        installed.end()) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "the runs in ", data_, " were written by PostgreSQL ", version,
-          ", but only ", installed.back(), " is installed. Install the package "
-          "postgresql-", version, " beside it to go on with them, or convert "
-          "them with pg_upgrade, or move ", data_, " away to start afresh."));
+    if (std::find(installed.begin(), installed.end(), version) == installed.end()) {
+      return absl::FailedPreconditionError(absl::StrCat("the runs in ", data_,
+                                                        " were written by PostgreSQL ", version,
+                                                        ", but only ", installed.back(),
+                                                        " is installed. Install the package "
+                                                        "postgresql-",
+                                                        version,
+                                                        " beside it to go on with them, or convert "
+                                                        "them with pg_upgrade, or move ",
+                                                        data_, " away to start afresh."));
     }
   }
   binaries_ = BinariesOf(version);
@@ -193,25 +190,25 @@ absl::Status PrivatePostgres::Prepare() {
   // A path to a socket has at most 107 bytes, and a data folder's may be
   // longer. The name depends on the folder alone, so that the address survives
   // a restart.
-  socket_folder_ =
-      absl::StrCat("/tmp/backflip-pg-", base::Sha256Hex(folder_).substr(0, 12));
+  socket_folder_ = absl::StrCat("/tmp/backflip-pg-", base::Sha256Hex(folder_).substr(0, 12));
   const passwd* user = getpwuid(uid_);
   if (user == nullptr) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the user with number ", uid_, " has no name in /etc/passwd, and "
-        "PostgreSQL needs one. Give a database of your own with --database URL."));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the user with number ", uid_,
+                     " has no name in /etc/passwd, and "
+                     "PostgreSQL needs one. Give a database of your own with --database URL."));
   }
-  url_ = absl::StrCat("postgresql:///", kDatabase, "?host=", socket_folder_,
-                      "&user=", user->pw_name);
+  url_ =
+      absl::StrCat("postgresql:///", kDatabase, "?host=", socket_folder_, "&user=", user->pw_name);
 
   if (absl::StatusOr<std::string> entered =
           Run({.argv = {"test", "-x", folder_}, .user = User{uid_, gid_}});
       !entered.ok()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "PostgreSQL cannot run as root, and the user ", kServerUser,
-        ", as whom it runs instead, cannot enter the data folder ", folder_,
-        ". Choose one that every user can enter with --data, such as "
-        "/var/lib/backflip."));
+    return absl::FailedPreconditionError(
+        absl::StrCat("PostgreSQL cannot run as root, and the user ", kServerUser,
+                     ", as whom it runs instead, cannot enter the data folder ", folder_,
+                     ". Choose one that every user can enter with --data, such as "
+                     "/var/lib/backflip."));
   }
   if (!fs::exists(data_ + "/PG_VERSION", error)) RETURN_IF_ERROR(MakeData());
   return absl::OkStatus();
@@ -229,10 +226,9 @@ absl::Status PrivatePostgres::MakeData() {
   }
   // Whoever reaches the socket may connect; its folder lets only the server's
   // user in.
-  absl::Status made =
-      RunTool("initdb", {"-D", half_made, "--auth=trust", "--encoding=UTF8",
-                         "--locale=C", "--no-instructions", "--no-sync"})
-          .status();
+  absl::Status made = RunTool("initdb", {"-D", half_made, "--auth=trust", "--encoding=UTF8",
+                                         "--locale=C", "--no-instructions", "--no-sync"})
+                          .status();
   if (made.ok()) {
     made = RunTool("postgres", {"--single", "-F", "-D", half_made, "postgres"},
                    absl::StrCat("CREATE DATABASE ", kDatabase, "\n"))
@@ -242,8 +238,7 @@ absl::Status PrivatePostgres::MakeData() {
     made = RunTool("initdb", {"-D", half_made, "--sync-only"}).status();
   }
   if (made.ok() && rename(half_made.c_str(), data_.c_str()) != 0) {
-    made = absl::InternalError(
-        absl::StrCat("cannot rename ", half_made, ": ", ErrnoText()));
+    made = absl::InternalError(absl::StrCat("cannot rename ", half_made, ": ", ErrnoText()));
   }
   if (!made.ok()) fs::remove_all(half_made, error);
   return made;
@@ -257,11 +252,12 @@ absl::Status PrivatePostgres::StartServer() {
     }
   }
   struct stat info;
-  if (lstat(socket_folder_.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) ||
-      info.st_uid != uid_ || (info.st_mode & 0077) != 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        socket_folder_, ", the folder of PostgreSQL's socket, belongs to "
-        "somebody else or is open to others. Remove it, and try again."));
+  if (lstat(socket_folder_.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != uid_ ||
+      (info.st_mode & 0077) != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(socket_folder_,
+                     ", the folder of PostgreSQL's socket, belongs to "
+                     "somebody else or is open to others. Remove it, and try again."));
   }
 
   const std::vector<std::string> left = PidFileOf(data_);
@@ -288,11 +284,10 @@ absl::Status PrivatePostgres::StartServer() {
 
 absl::Status PrivatePostgres::TryStartServer() {
   const std::string log = data_ + "/server.log";
-  Command command = {
-      .argv = {absl::StrCat(binaries_, "/postgres"), "-D", data_},
-      .user = User{uid_, gid_},
-      .log_file = log,
-      .dies_with_parent = temporary_};
+  Command command = {.argv = {absl::StrCat(binaries_, "/postgres"), "-D", data_},
+                     .user = User{uid_, gid_},
+                     .log_file = log,
+                     .dies_with_parent = temporary_};
   for (const std::string& setting : {
            std::string("listen_addresses="),
            absl::StrCat("unix_socket_directories=", socket_folder_),
@@ -338,8 +333,8 @@ absl::Status PrivatePostgres::TryStartServer() {
   }
   std::string text = ReadFile(log);
   if (text.size() > 1000) text = text.substr(text.size() - 1000);
-  return absl::InternalError(absl::StrCat(
-      "PostgreSQL did not start. The end of its log, ", log, ":\n", text));
+  return absl::InternalError(
+      absl::StrCat("PostgreSQL did not start. The end of its log, ", log, ":\n", text));
 }
 
 absl::Status PrivatePostgres::EndServer() {
@@ -348,9 +343,8 @@ absl::Status PrivatePostgres::EndServer() {
   const absl::Time give_up = absl::Now() + absl::Minutes(1);
   while (Serves(pid_)) {
     if (absl::Now() > give_up) {
-      return absl::DeadlineExceededError(absl::StrCat(
-          "PostgreSQL, process ", pid_, ", does not end; see ", data_,
-          "/server.log"));
+      return absl::DeadlineExceededError(
+          absl::StrCat("PostgreSQL, process ", pid_, ", does not end; see ", data_, "/server.log"));
     }
     absl::SleepFor(absl::Milliseconds(20));
   }
@@ -375,12 +369,11 @@ absl::Status PrivatePostgres::Restart() {
   return StartServer();
 }
 
-absl::StatusOr<std::string> PrivatePostgres::RunTool(
-    const std::string& tool, std::vector<std::string> arguments,
-    const std::string& input) const {
+absl::StatusOr<std::string> PrivatePostgres::RunTool(const std::string& tool,
+                                                     std::vector<std::string> arguments,
+                                                     const std::string& input) const {
   arguments.insert(arguments.begin(), absl::StrCat(binaries_, "/", tool));
-  return Run(
-      {.argv = std::move(arguments), .user = User{uid_, gid_}, .input = input});
+  return Run({.argv = std::move(arguments), .user = User{uid_, gid_}, .input = input});
 }
 
 }  // namespace backflip::cli

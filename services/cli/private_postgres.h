@@ -30,8 +30,7 @@ class PrivatePostgres {
   //   `postgres` cannot enter `folder` (as root);
   //   another process holds `folder`.
   // Data are made whole or not at all.
-  static absl::StatusOr<std::unique_ptr<PrivatePostgres>> Start(
-      const std::string& folder);
+  static absl::StatusOr<std::unique_ptr<PrivatePostgres>> Start(const std::string& folder);
 
   // As Start, on data in a new folder of its own that the end removes: for
   // tests. Acknowledged is not on disk here, and the server dies with the
@@ -66,8 +65,7 @@ class PrivatePostgres {
   absl::Status StartServer();
   absl::Status TryStartServer();
   absl::Status EndServer();
-  absl::StatusOr<std::string> RunTool(const std::string& tool,
-                                      std::vector<std::string> arguments,
+  absl::StatusOr<std::string> RunTool(const std::string& tool, std::vector<std::string> arguments,
                                       const std::string& input = "") const;
 
   std::string folder_;

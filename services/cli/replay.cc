@@ -17,8 +17,8 @@ namespace {
 
 // Runs one episode; `policy` null: random actions.
 absl::Status Film(std::shared_ptr<const sim::CompiledTask> task,
-                  std::shared_ptr<const nn::Policy> policy, uint64_t seed,
-                  int steps, const std::string& path) {
+                  std::shared_ptr<const nn::Policy> policy, uint64_t seed, int steps,
+                  const std::string& path) {
   ASSIGN_OR_RETURN(const auto simulator, sim::Simulator::Start(task, 1));
   sim::Ticket ticket;
   ticket.evaluation = policy != nullptr;
@@ -26,8 +26,7 @@ absl::Status Film(std::shared_ptr<const sim::CompiledTask> task,
   ticket.environments.push_back({.reset_seed = seed, .state = {}});
   ticket.steps = steps;
   ASSIGN_OR_RETURN(const sim::Rollout rollout, simulator->Run(ticket));
-  const std::vector<double> states =
-      sim::FirstEpisode(*task, rollout, steps).states;
+  const std::vector<double> states = sim::FirstEpisode(*task, rollout, steps).states;
   sim::AnimationOptions options;
   options.moments_per_second = 1 / task->step_seconds();
   return sim::RenderGif(task, states, options, path);
@@ -58,25 +57,20 @@ v1::TaskInfo InfoOf(const sim::CompiledTask& task) {
   return info;
 }
 
-absl::Status FilmSnapshot(const Operator& broker, const v1::Run& run,
-                          int64_t version, uint64_t seed,
-                          const std::string& path) {
+absl::Status FilmSnapshot(const Operator& broker, const v1::Run& run, int64_t version,
+                          uint64_t seed, const std::string& path) {
   ASSIGN_OR_RETURN(const std::string bundle,
-                   run::GetBundle(broker.broker(), run.task().bundle_hash(),
-                                  broker.stop()));
+                   run::GetBundle(broker.broker(), run.task().bundle_hash(), broker.stop()));
   ASSIGN_OR_RETURN(auto task, sim::CompiledTask::FromBundle(bundle));
   v1::GetSnapshotRequest request;
   request.set_run_id(run.id());
   request.set_kind(v1::POLICY);
   request.set_version(version != 0 ? version : run.best_version());
-  ASSIGN_OR_RETURN(const auto fetched,
-                   run::GetSnapshot(broker.broker(), request, broker.stop()));
-  ASSIGN_OR_RETURN(const nn::Snapshot snapshot,
-                   nn::Snapshot::Decode(fetched.second));
+  ASSIGN_OR_RETURN(const auto fetched, run::GetSnapshot(broker.broker(), request, broker.stop()));
+  ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(fetched.second));
   ASSIGN_OR_RETURN(nn::Policy policy, nn::Policy::FromSnapshot(snapshot));
   const int steps = task->task().evaluation_steps();
-  return Film(std::move(task),
-              std::make_shared<const nn::Policy>(std::move(policy)), seed, steps,
+  return Film(std::move(task), std::make_shared<const nn::Policy>(std::move(policy)), seed, steps,
               path);
 }
 

@@ -20,9 +20,8 @@ v1::TaskInfo InfoOf(const sim::CompiledTask& task);
 // Simulates one evaluation episode of a policy snapshot (version 0: the run's
 // best one, or else its newest) from `seed`, with mean actions, and films it into
 // the GIF file `path`, at the speed of life. The task comes from the broker.
-absl::Status FilmSnapshot(const Operator& broker, const v1::Run& run,
-                          int64_t version, uint64_t seed,
-                          const std::string& path);
+absl::Status FilmSnapshot(const Operator& broker, const v1::Run& run, int64_t version,
+                          uint64_t seed, const std::string& path);
 
 // Makes the task folder `folder` for the model (sim::ScaffoldTask says how, and
 // with which errors), and films random actions into preview.gif there.

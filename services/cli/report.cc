@@ -52,14 +52,12 @@ double TickStep(double range) {
 
 // In double quotes of gnuplot.
 std::string Quoted(const std::string& text) {
-  return absl::StrCat(
-      "\"", absl::StrReplaceAll(text, {{"\\", "\\\\"}, {"\"", "\\\""}}), "\"");
+  return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\\", "\\\\"}, {"\"", "\\\""}}), "\"");
 }
 
 }  // namespace
 
-Results Summarise(const v1::Run& run,
-                  const std::vector<v1::Evaluation>& evaluations,
+Results Summarise(const v1::Run& run, const std::vector<v1::Evaluation>& evaluations,
                   double wall_seconds, double steps_per_second) {
   Results results;
   results.task = run.task().name();
@@ -76,8 +74,7 @@ Results Summarise(const v1::Run& run,
   int true_return_count = 0;
   std::map<std::string, std::pair<double, int>> sums;
   for (const v1::Evaluation& evaluation : evaluations) {
-    if (!evaluation.final() ||
-        evaluation.policy_version() != run.best_version()) {
+    if (!evaluation.final() || evaluation.policy_version() != run.best_version()) {
       continue;
     }
     ++results.episodes;
@@ -117,20 +114,18 @@ std::string ToJson(const Results& results) {
 }
 
 std::string ToText(const Results& results) {
-  std::string text = absl::StrFormat(
-      "%s, seed %d: %d steps with %d labels in %s (%.0f steps/s)\n", results.task,
-      results.seed, results.steps, results.labels,
-      Clock(absl::Seconds(results.wall_seconds)), results.steps_per_second);
+  std::string text =
+      absl::StrFormat("%s, seed %d: %d steps with %d labels in %s (%.0f steps/s)\n", results.task,
+                      results.seed, results.steps, results.labels,
+                      Clock(absl::Seconds(results.wall_seconds)), results.steps_per_second);
   if (results.reward_accuracy) {
     absl::StrAppendFormat(&text, "  reward model accuracy  %.1f %%\n",
                           100 * *results.reward_accuracy);
   }
   if (results.episodes == 0) return text;
-  absl::StrAppendFormat(&text, "  best snapshot, mean of %d fresh episodes:\n",
-                        results.episodes);
+  absl::StrAppendFormat(&text, "  best snapshot, mean of %d fresh episodes:\n", results.episodes);
   if (results.true_return) {
-    absl::StrAppendFormat(&text, "    %-20s %.6g\n", "true return",
-                          *results.true_return);
+    absl::StrAppendFormat(&text, "    %-20s %.6g\n", "true return", *results.true_return);
   }
   for (const auto& [name, value] : results.metrics) {
     absl::StrAppendFormat(&text, "    %-20s %.4g\n", name, value);
@@ -152,8 +147,7 @@ absl::Status WriteFile(const std::string& path, const std::string& content) {
   return absl::OkStatus();
 }
 
-absl::Status WriteCurve(const v1::Run& run,
-                        const std::vector<v1::MetricPoint>& points,
+absl::Status WriteCurve(const v1::Run& run, const std::vector<v1::MetricPoint>& points,
                         const std::string& path) {
   // series and titles: what the run is measured by first, then what it learns
   // from
@@ -188,20 +182,18 @@ absl::Status WriteCurve(const v1::Run& run,
   const int columns = panels.size() > 1 ? 2 : 1;
   const int rows = (panels.size() + columns - 1) / columns;
   std::string script;
-  absl::StrAppendFormat(
-      &script,
-      "set terminal svg size %d,%d dynamic background rgb 'white' font "
-      "'sans-serif,12'\nset output %s\n",
-      450 * columns, 40 + 230 * rows, Quoted(path));
-  absl::StrAppendFormat(
-      &script, "set multiplot layout %d,%d title %s noenhanced\n", rows, columns,
-      Quoted(absl::StrFormat("%s, run %d, seed %d", run.task().name(), run.id(),
-                             run.spec().seed())));
+  absl::StrAppendFormat(&script,
+                        "set terminal svg size %d,%d dynamic background rgb 'white' font "
+                        "'sans-serif,12'\nset output %s\n",
+                        450 * columns, 40 + 230 * rows, Quoted(path));
+  absl::StrAppendFormat(&script, "set multiplot layout %d,%d title %s noenhanced\n", rows, columns,
+                        Quoted(absl::StrFormat("%s, run %d, seed %d", run.task().name(), run.id(),
+                                               run.spec().seed())));
   absl::StrAppend(&script,
                   "unset key\nset grid lc rgb '#dddddd'\nset border 3\n"
                   "set tics nomirror\nset xlabel 'steps (thousands)'\n");
-  absl::StrAppendFormat(&script, "set xrange [0:%.9g]\nset xtics %.9g\n",
-                        last_step / 1e3, TickStep(last_step / 1e3));
+  absl::StrAppendFormat(&script, "set xrange [0:%.9g]\nset xtics %.9g\n", last_step / 1e3,
+                        TickStep(last_step / 1e3));
   for (size_t i = 0; i < panels.size(); ++i) {
     absl::StrAppendFormat(&script, "$p%d << EOD\n", i);
     for (const auto& [x, y] : Thinned(panels[i].points)) {
@@ -219,15 +211,14 @@ absl::Status WriteCurve(const v1::Run& run,
   if (absl::Status status = WriteFile(script_path, script); !status.ok()) {
     return status;
   }
-  const absl::StatusOr<std::string> drawn =
-      Run({.argv = {"gnuplot", script_path}});
+  const absl::StatusOr<std::string> drawn = Run({.argv = {"gnuplot", script_path}});
   std::error_code ignored;
   fs::remove(script_path, ignored);
   if (!drawn.ok()) {
     fs::remove(path, ignored);
-    return absl::UnavailableError(absl::StrCat(
-        "the chart could not be drawn (is the package gnuplot-nox installed?): ",
-        drawn.status().message()));
+    return absl::UnavailableError(
+        absl::StrCat("the chart could not be drawn (is the package gnuplot-nox installed?): ",
+                     drawn.status().message()));
   }
   return absl::OkStatus();
 }

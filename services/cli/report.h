@@ -33,8 +33,7 @@ struct Results {
   std::vector<std::pair<std::string, double>> metrics;
 };
 
-Results Summarise(const v1::Run& run,
-                  const std::vector<v1::Evaluation>& evaluations,
+Results Summarise(const v1::Run& run, const std::vector<v1::Evaluation>& evaluations,
                   double wall_seconds, double steps_per_second);
 
 // One object: task, seed, labels, steps, wall_seconds, steps_per_second,
@@ -45,8 +44,7 @@ std::string ToText(const Results& results);
 
 // Draws the run's metric series over its steps into the SVG file `path`; needs
 // gnuplot. UNAVAILABLE where that is missing or fails.
-absl::Status WriteCurve(const v1::Run& run,
-                        const std::vector<v1::MetricPoint>& points,
+absl::Status WriteCurve(const v1::Run& run, const std::vector<v1::MetricPoint>& points,
                         const std::string& path);
 
 // The whole file or nothing of it.

@@ -62,14 +62,13 @@ void ServiceProcess::Supervise() {
     waitpid(pid, nullptr, 0);
     if (stopping_) break;
     events_.push_back(absl::StrCat(name_, " ", HowItEnded(info),
-                                   " and is started again; its log is ",
-                                   command_.log_file));
+                                   " and is started again; its log is ", command_.log_file));
     crashes.push_back(absl::Now());
     while (crashes.front() < absl::Now() - absl::Minutes(1)) crashes.pop_front();
     if (crashes.size() > kCrashesAMinute) {
-      failure_ = absl::InternalError(absl::StrCat(
-          name_, " ended ", crashes.size(), " times within a minute, last time it ",
-          HowItEnded(info), ". Its log says why: ", command_.log_file));
+      failure_ = absl::InternalError(
+          absl::StrCat(name_, " ended ", crashes.size(), " times within a minute, last time it ",
+                       HowItEnded(info), ". Its log says why: ", command_.log_file));
       break;
     }
     if (!stopping_) changed_.WaitFor(&mutex_, kPause);

@@ -24,9 +24,7 @@ std::optional<double> MetricOf(const v1::Run& run, const std::string& name) {
   return found->second;
 }
 
-std::string Number(std::optional<double> value) {
-  return value.has_value() ? Short(*value) : "-";
-}
+std::string Number(std::optional<double> value) { return value.has_value() ? Short(*value) : "-"; }
 
 // name and value of what the run is measured by: truth and the task's metrics
 std::vector<std::string> Measures(const v1::Run& run) {
@@ -65,12 +63,10 @@ std::string StateText(const v1::Run& run) {
   return absl::StrCat(StateName(run.state()), ", ", limit);
 }
 
-std::string TimeText(const v1::Run& run, const Pace& pace,
-                     absl::Duration elapsed) {
+std::string TimeText(const v1::Run& run, const Pace& pace, absl::Duration elapsed) {
   const std::optional<absl::Duration> left =
       pace.Remaining(std::max<int64_t>(0, run.spec().steps() - run.steps()));
-  return absl::StrCat(Clock(elapsed), " elapsed, ",
-                      left.has_value() ? Clock(*left) : "?", " left");
+  return absl::StrCat(Clock(elapsed), " elapsed, ", left.has_value() ? Clock(*left) : "?", " left");
 }
 
 }  // namespace
@@ -86,8 +82,7 @@ void Pace::Add(absl::Time now, int64_t steps) {
 
 double Pace::steps_per_second() const {
   if (points_.size() < 2) return 0;
-  const double seconds =
-      absl::ToDoubleSeconds(points_.back().first - points_.front().first);
+  const double seconds = absl::ToDoubleSeconds(points_.back().first - points_.front().first);
   if (seconds <= 0) return 0;
   return (points_.back().second - points_.front().second) / seconds;
 }
@@ -111,8 +106,7 @@ std::string Short(double number) {
 std::string Clock(absl::Duration duration) {
   const int64_t seconds = absl::ToInt64Seconds(duration);
   if (seconds >= 3600) {
-    return absl::StrFormat("%d:%02d:%02d", seconds / 3600, seconds / 60 % 60,
-                           seconds % 60);
+    return absl::StrFormat("%d:%02d:%02d", seconds / 3600, seconds / 60 % 60, seconds % 60);
   }
   return absl::StrFormat("%d:%02d", seconds / 60, seconds % 60);
 }
@@ -123,36 +117,37 @@ std::string StateName(v1::RunState state) {
 
 std::string LimitText(v1::Limit limit) {
   switch (limit) {
-    case v1::LIMIT_LEARNER: return "waiting for a learner";
-    case v1::LIMIT_TRAINER: return "waiting for a trainer";
-    case v1::LIMIT_WORKERS: return "waiting for workers";
-    case v1::LIMIT_LABELS: return "waiting for labels";
-    default: return "";
+    case v1::LIMIT_LEARNER:
+      return "waiting for a learner";
+    case v1::LIMIT_TRAINER:
+      return "waiting for a trainer";
+    case v1::LIMIT_WORKERS:
+      return "waiting for workers";
+    case v1::LIMIT_LABELS:
+      return "waiting for labels";
+    default:
+      return "";
   }
 }
 
-std::vector<std::string> StatusBlock(const v1::Run& run, const Pace& pace,
-                                     absl::Duration elapsed, int columns) {
+std::vector<std::string> StatusBlock(const v1::Run& run, const Pace& pace, absl::Duration elapsed,
+                                     int columns) {
   std::vector<std::string> lines;
-  lines.push_back(absl::StrFormat("run %d  %s  %s", run.id(), run.task().name(),
-                                  StateText(run)));
-  lines.push_back(absl::StrFormat(
-      "  %s   steps %s of %s   %s steps/s", LabelsText(run), Short(run.steps()),
-      Short(run.spec().steps()), Short(std::round(pace.steps_per_second()))));
+  lines.push_back(absl::StrFormat("run %d  %s  %s", run.id(), run.task().name(), StateText(run)));
+  lines.push_back(absl::StrFormat("  %s   steps %s of %s   %s steps/s", LabelsText(run),
+                                  Short(run.steps()), Short(run.spec().steps()),
+                                  Short(std::round(pace.steps_per_second()))));
   std::string returns;
   if (run.spec().reward() != v1::TRUE) {
-    returns = absl::StrCat("  reward model accuracy ", Accuracy(run),
-                           "   predicted return ",
+    returns = absl::StrCat("  reward model accuracy ", Accuracy(run), "   predicted return ",
                            Number(MetricOf(run, "predicted_return")), " ");
   }
   if (run.task().has_true_reward()) {
-    absl::StrAppend(&returns, "  true return ",
-                    Number(MetricOf(run, "true_return")));
+    absl::StrAppend(&returns, "  true return ", Number(MetricOf(run, "true_return")));
   }
   if (!returns.empty()) lines.push_back(returns);
   if (run.task().metrics_size() > 0) {
-    lines.push_back(absl::StrCat("  per episode: ",
-                                 absl::StrJoin(Measures(run), "   ")));
+    lines.push_back(absl::StrCat("  per episode: ", absl::StrJoin(Measures(run), "   ")));
   }
   // characters of the lines so far are single bytes, but not those of the bar
   for (std::string& line : lines) {
@@ -165,19 +160,16 @@ std::vector<std::string> StatusBlock(const v1::Run& run, const Pace& pace,
   return lines;
 }
 
-std::string StatusLine(const v1::Run& run, const Pace& pace,
-                       absl::Duration elapsed) {
-  std::string line = absl::StrFormat(
-      "run %d %s: %s, steps %d of %d (%.0f %%), %.0f steps/s", run.id(),
-      StateText(run), LabelsText(run), run.steps(), run.spec().steps(),
-      100 * Share(run), pace.steps_per_second());
+std::string StatusLine(const v1::Run& run, const Pace& pace, absl::Duration elapsed) {
+  std::string line = absl::StrFormat("run %d %s: %s, steps %d of %d (%.0f %%), %.0f steps/s",
+                                     run.id(), StateText(run), LabelsText(run), run.steps(),
+                                     run.spec().steps(), 100 * Share(run), pace.steps_per_second());
   if (run.spec().reward() != v1::TRUE) {
     absl::StrAppend(&line, ", accuracy ", Accuracy(run), ", predicted return ",
                     Number(MetricOf(run, "predicted_return")));
   }
   if (run.task().has_true_reward()) {
-    absl::StrAppend(&line, ", true return ",
-                    Number(MetricOf(run, "true_return")));
+    absl::StrAppend(&line, ", true return ", Number(MetricOf(run, "true_return")));
   }
   for (const std::string& measure : Measures(run)) {
     absl::StrAppend(&line, ", ", measure);
@@ -185,16 +177,14 @@ std::string StatusLine(const v1::Run& run, const Pace& pace,
   return absl::StrCat(line, ", ", TimeText(run, pace, elapsed));
 }
 
-LiveStatus::LiveStatus(std::FILE* out)
-    : out_(out), terminal_(isatty(fileno(out)) != 0) {}
+LiveStatus::LiveStatus(std::FILE* out) : out_(out), terminal_(isatty(fileno(out)) != 0) {}
 
 void LiveStatus::Erase() {
   if (!block_.empty()) std::fprintf(out_, "\033[%zuA\r\033[J", block_.size());
   block_.clear();
 }
 
-void LiveStatus::Show(const v1::Run& run, const Pace& pace,
-                      absl::Duration elapsed) {
+void LiveStatus::Show(const v1::Run& run, const Pace& pace, absl::Duration elapsed) {
   if (!terminal_) {
     const absl::Time now = absl::Now();
     if (now - last_line_ < kPlainLineEvery) return;

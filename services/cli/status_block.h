@@ -39,12 +39,11 @@ std::string LimitText(v1::Limit limit);
 
 // The block: a few lines of at most `columns` characters, the last of them the
 // progress bar.
-std::vector<std::string> StatusBlock(const v1::Run& run, const Pace& pace,
-                                     absl::Duration elapsed, int columns);
+std::vector<std::string> StatusBlock(const v1::Run& run, const Pace& pace, absl::Duration elapsed,
+                                     int columns);
 
 // The same in one line.
-std::string StatusLine(const v1::Run& run, const Pace& pace,
-                       absl::Duration elapsed);
+std::string StatusLine(const v1::Run& run, const Pace& pace, absl::Duration elapsed);
 
 // Shows one block in place on a terminal; elsewhere a plain line every ten
 // seconds. Not thread-safe.

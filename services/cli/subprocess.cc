@@ -43,8 +43,8 @@ struct Prepared {
 };
 
 // Never returns.
-[[noreturn]] void Exec(const Command& command, const Prepared& prepared,
-                       int in, int out, pid_t parent) {
+[[noreturn]] void Exec(const Command& command, const Prepared& prepared, int in, int out,
+                       pid_t parent) {
   setsid();
   if (in >= 0) dup2(in, STDIN_FILENO);
   if (out >= 0) {
@@ -52,8 +52,8 @@ struct Prepared {
     dup2(out, STDERR_FILENO);
   }
   if (command.user.has_value() && geteuid() == 0) {
-    if (setgroups(1, &command.user->gid) != 0 ||
-        setgid(command.user->gid) != 0 || setuid(command.user->uid) != 0) {
+    if (setgroups(1, &command.user->gid) != 0 || setgid(command.user->gid) != 0 ||
+        setuid(command.user->uid) != 0) {
       _exit(126);
     }
   }
@@ -70,8 +70,7 @@ struct Prepared {
   if (chdir("/") != 0) _exit(126);
   execvpe(prepared.argv[0], prepared.argv.data(), prepared.env.data());
   static constexpr char kMessage[] = "cannot start the program: not found?\n";
-  [[maybe_unused]] const ssize_t written =
-      write(STDERR_FILENO, kMessage, sizeof(kMessage) - 1);
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kMessage, sizeof(kMessage) - 1);
   _exit(127);
 }
 
@@ -87,8 +86,7 @@ absl::StatusOr<std::string> Run(const Command& command) {
     return Errno("cannot make a pipe");
   }
   // a line or two, which the pipe holds
-  [[maybe_unused]] const ssize_t sent =
-      write(in[1], command.input.data(), command.input.size());
+  [[maybe_unused]] const ssize_t sent = write(in[1], command.input.data(), command.input.size());
   close(in[1]);
   const pid_t parent = getpid();
   const pid_t pid = fork();
@@ -102,8 +100,7 @@ absl::StatusOr<std::string> Run(const Command& command) {
   std::string output;
   char buffer[4096];
   ssize_t count;
-  while ((count = read(out[0], buffer, sizeof(buffer))) > 0 ||
-         (count < 0 && errno == EINTR)) {
+  while ((count = read(out[0], buffer, sizeof(buffer))) > 0 || (count < 0 && errno == EINTR)) {
     if (count > 0) output.append(buffer, count);
   }
   int status = 0;
@@ -111,22 +108,20 @@ absl::StatusOr<std::string> Run(const Command& command) {
   }
   close(out[0]);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return output;
-  const std::string how =
-      WIFEXITED(status) ? absl::StrCat("ended with code ", WEXITSTATUS(status))
-                        : absl::StrCat("was killed by signal ", WTERMSIG(status));
+  const std::string how = WIFEXITED(status)
+                              ? absl::StrCat("ended with code ", WEXITSTATUS(status))
+                              : absl::StrCat("was killed by signal ", WTERMSIG(status));
   if (output.size() > kTailBytes) {
     output = absl::StrCat("...", output.substr(output.size() - kTailBytes));
   }
-  return absl::InternalError(
-      absl::StrCat(command.argv[0], " ", how, ":\n", output));
+  return absl::InternalError(absl::StrCat(command.argv[0], " ", how, ":\n", output));
 }
 
 absl::StatusOr<pid_t> Spawn(const Command& command) {
   const Prepared prepared(command);
   int out = -1;
   if (!command.log_file.empty()) {
-    out = open(command.log_file.c_str(),
-               O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    out = open(command.log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (out < 0) return Errno(absl::StrCat("cannot write ", command.log_file));
   }
   const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -53,15 +53,13 @@ struct TrainOptions {
 
 // A count as the command line has it: "300", or "+300" where `added`.
 // INVALID_ARGUMENT names the flag.
-absl::StatusOr<int64_t> ParseCount(const std::string& flag,
-                                   const std::string& text, bool added);
+absl::StatusOr<int64_t> ParseCount(const std::string& flag, const std::string& text, bool added);
 
 // Defaults < the task's < the spec file < flags; checked. With people (`human`,
 // or the teacher "none") the run does not wait for anybody in lockstep, unless
 // the file says so; with `human` it learns no further than its labels allow,
 // and checks answers by repeats and known pairs.
-absl::StatusOr<v1::RunSpec> ResolveSpec(const TrainOptions& options,
-                                        const v1::Task& task);
+absl::StatusOr<v1::RunSpec> ResolveSpec(const TrainOptions& options, const v1::Task& task);
 
 // INVALID_ARGUMENT when the pages would be open beyond this machine without
 // TLS, or are not asked for.
@@ -75,14 +73,12 @@ absl::Status CheckLabelers(const TrainOptions& options, const v1::RunSpec& spec,
                            const v1::TaskInfo& task);
 
 // Puts the task's bundle and scene to the broker and queues the run.
-absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options,
-                                  const Operator& broker);
+absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options, const Operator& broker);
 
 // Shows the run until it has ended, `shutdown` is requested (CANCELLED), or
 // `stack` (may be null) cannot go on. Returns how it ended.
-absl::StatusOr<v1::Run> Follow(const Operator& broker, int64_t run_id,
-                               LocalStack* stack, base::ShutdownSignal* shutdown,
-                               LiveStatus* live);
+absl::StatusOr<v1::Run> Follow(const Operator& broker, int64_t run_id, LocalStack* stack,
+                               base::ShutdownSignal* shutdown, LiveStatus* live);
 
 // All of it. CANCELLED when interrupted: then the run is paused, and everything
 // has ended.

@@ -15,12 +15,13 @@
 ABSL_FLAG(std::string, broker, "", "address of the preference-broker: host:port or unix:path");
 ABSL_FLAG(std::string, token_file, "", "file with the token of a teacher");
 ABSL_FLAG(int64_t, run, 0, "run to answer for; 0: any");
-ABSL_FLAG(std::string, teacher, "oracle",
-          "oracle: the greater true return; stochastic: the better clip more often; mistake: one in "
-          "ten answers turned around; skip: cannot tell between clips that are both bad; equal: a "
-          "tie between clips that are nearly alike; myopic: the end of a clip counts most; random: "
-          "left or right by chance; half_random: so in every other answer; inverted: always the "
-          "lesser true return");
+ABSL_FLAG(
+    std::string, teacher, "oracle",
+    "oracle: the greater true return; stochastic: the better clip more often; mistake: one in "
+    "ten answers turned around; skip: cannot tell between clips that are both bad; equal: a "
+    "tie between clips that are nearly alike; myopic: the end of a clip counts most; random: "
+    "left or right by chance; half_random: so in every other answer; inverted: always the "
+    "lesser true return");
 ABSL_FLAG(uint64_t, seed, 1, "seed of the teacher's draws");
 ABSL_FLAG(double, labels_per_minute, 0, "rate of the answers; 0: as fast as possible");
 ABSL_FLAG(int, count, 8, "questions to hold at once, 1 to 16");

@@ -85,8 +85,7 @@ Verdict Teacher::Judge(const std::vector<float>& left, const std::vector<float>&
   }
   bool left_better;
   if (traits_.stochastic) {
-    const double first_better =
-        1 / (1 + std::exp(left_first ? -difference : difference));
+    const double first_better = 1 / (1 + std::exp(left_first ? -difference : difference));
     left_better = (draw(kChoiceDraw) < first_better) == left_first;
   } else if (difference == 0) {
     return Verdict::kTie;

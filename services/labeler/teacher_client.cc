@@ -26,10 +26,14 @@ constexpr absl::Duration kIdle = absl::Milliseconds(200);
 
 v1::Choice ChoiceOf(Verdict verdict) {
   switch (verdict) {
-    case Verdict::kLeft: return v1::LEFT;
-    case Verdict::kRight: return v1::RIGHT;
-    case Verdict::kTie: return v1::TIE;
-    case Verdict::kCannotTell: return v1::CANNOT_TELL;
+    case Verdict::kLeft:
+      return v1::LEFT;
+    case Verdict::kRight:
+      return v1::RIGHT;
+    case Verdict::kTie:
+      return v1::TIE;
+    case Verdict::kCannotTell:
+      return v1::CANNOT_TELL;
   }
   return v1::CHOICE_UNSPECIFIED;
 }
@@ -45,12 +49,10 @@ absl::Status Validate(const TeacherClientConfig& config) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--labels-per-minute is ", config.labels_per_minute, ", but must be 0 or more"));
   }
-  for (const auto& [flag, share] :
-       {std::pair{"--never-answer-share", config.never_answer},
-        std::pair{"--answer-twice-share", config.answer_twice}}) {
+  for (const auto& [flag, share] : {std::pair{"--never-answer-share", config.never_answer},
+                                    std::pair{"--answer-twice-share", config.answer_twice}}) {
     if (!(share >= 0 && share <= 1)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(flag, " is ", share, ", but must be 0 to 1"));
+      return absl::InvalidArgumentError(absl::StrCat(flag, " is ", share, ", but must be 0 to 1"));
     }
   }
   return absl::OkStatus();
@@ -124,8 +126,7 @@ absl::StatusOr<v1::LeaseResponse> TeacherClient::Lease() {
   request.set_count(config_.count);
   request.set_max_clips(kMaxClips);
   v1::LeaseResponse response;
-  const auto context =
-      broker_.UnaryContext(absl::Milliseconds(kLeaseWaitMs) + absl::Seconds(5));
+  const auto context = broker_.UnaryContext(absl::Milliseconds(kLeaseWaitMs) + absl::Seconds(5));
   {
     base::MutexLock lock(&mutex_);
     if (draining_) return absl::CancelledError("draining");
@@ -143,8 +144,8 @@ absl::StatusOr<v1::LeaseResponse> TeacherClient::Lease() {
 absl::StatusOr<v1::Answer> TeacherClient::AnswerTo(const v1::Question& question) {
   const int clips = question.clips_size();
   if (clips < 2) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "a question has ", clips, " clips; there is nothing to compare"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("a question has ", clips, " clips; there is nothing to compare"));
   }
   std::vector<std::vector<float>> rewards;
   for (const v1::ShownClip& clip : question.clips()) {
@@ -202,11 +203,13 @@ absl::Status TeacherClient::Work() {
   while (!Draining()) {
     const absl::Time asked = absl::Now();
     v1::LeaseResponse leased;
-    const absl::Status status = base::Retry(forever, [this] { return Draining(); }, [&] {
-      absl::StatusOr<v1::LeaseResponse> response = Lease();
-      if (response.ok()) leased = *std::move(response);
-      return response.status();
-    });
+    const absl::Status status = base::Retry(
+        forever, [this] { return Draining(); },
+        [&] {
+          absl::StatusOr<v1::LeaseResponse> response = Lease();
+          if (response.ok()) leased = *std::move(response);
+          return response.status();
+        });
     if (Draining() && !status.ok()) break;
     RETURN_IF_ERROR(status);
     if (leased.questions().empty()) {

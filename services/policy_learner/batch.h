@@ -17,8 +17,7 @@ using Rollouts = std::vector<std::unique_ptr<v1::Rollout>>;
 
 // Rollouts that CheckRollout accepted, in their order, cut where episodes
 // ended. Rewards come from `model`; null: from the rollouts' true rewards.
-std::vector<learn::Trajectory> MakeBatch(const Rollouts& rollouts,
-                                         const v1::TaskInfo& task,
+std::vector<learn::Trajectory> MakeBatch(const Rollouts& rollouts, const v1::TaskInfo& task,
                                          const nn::RewardModel* model);
 
 // Mean over episodes of the sum of their rewards, from where MakeBatch takes

@@ -41,34 +41,30 @@ class BrokerLink {
 
   // `steps`: in all batches up to and with this one.
   virtual absl::Status CompleteBatch(int64_t iteration, int64_t steps) = 0;
-  virtual absl::Status ReportMetrics(
-      int64_t iteration, int64_t steps,
-      const std::map<std::string, double>& values) = 0;
+  virtual absl::Status ReportMetrics(int64_t iteration, int64_t steps,
+                                     const std::map<std::string, double>& values) = 0;
 
   // What the broker made of the snapshot, with its version.
-  virtual absl::StatusOr<v1::SnapshotInfo> PublishPolicy(
-      int64_t iteration, int64_t steps, bool kept,
-      const std::string& bytes) = 0;
+  virtual absl::StatusOr<v1::SnapshotInfo> PublishPolicy(int64_t iteration, int64_t steps,
+                                                         bool kept, const std::string& bytes) = 0;
   virtual absl::StatusOr<std::string> LoadPolicy(int64_t version) = 0;
   // A policy of another run.
   virtual absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>> LoadPolicyOf(
       int64_t run_id, int64_t version) = 0;
   virtual absl::Status SetBest(int64_t version) = 0;
 
-  virtual absl::Status SaveCheckpoint(const v1::LearnerState& state,
-                                      const std::string& bytes) = 0;
+  virtual absl::Status SaveCheckpoint(const v1::LearnerState& state, const std::string& bytes) = 0;
   // NOT_FOUND: there is none yet.
-  virtual absl::StatusOr<std::pair<v1::LearnerState, std::string>>
-  LoadCheckpoint() = 0;
+  virtual absl::StatusOr<std::pair<v1::LearnerState, std::string>> LoadCheckpoint() = 0;
 
   // The reward of exactly this iteration; null when it is not there within
   // `timeout`. Should the broker have dropped it, the next newer one.
-  virtual absl::StatusOr<std::shared_ptr<const Reward>> RewardOf(
-      int64_t iteration, absl::Duration timeout) = 0;
+  virtual absl::StatusOr<std::shared_ptr<const Reward>> RewardOf(int64_t iteration,
+                                                                 absl::Duration timeout) = 0;
   // The newest reward, once its version is greater than `version`; null when
   // none is within `timeout`.
-  virtual absl::StatusOr<std::shared_ptr<const Reward>> RewardAfter(
-      int64_t version, absl::Duration timeout) = 0;
+  virtual absl::StatusOr<std::shared_ptr<const Reward>> RewardAfter(int64_t version,
+                                                                    absl::Duration timeout) = 0;
 
   // How the run's labels stand now.
   virtual Asking LookAtAsking() = 0;

@@ -35,42 +35,37 @@ int StepsPerEnvironment(const v1::RunSpec& spec) {
 int EnvironmentsPerTicket(const v1::RunSpec& spec, const v1::TaskInfo& task) {
   const int environments = spec.collection().environments();
   const int few = (environments + kTicketsPerBatch - 1) / kTicketsPerBatch;
-  const int64_t most =
-      kRolloutBytes / (StepBytes(task) * StepsPerEnvironment(spec));
+  const int64_t most = kRolloutBytes / (StepBytes(task) * StepsPerEnvironment(spec));
   return static_cast<int>(std::clamp<int64_t>(few, 1, std::max<int64_t>(1, most)));
 }
 
 }  // namespace
 
-absl::Status Collector::CheckSizes(const v1::RunSpec& spec,
-                                   const v1::TaskInfo& task) {
+absl::Status Collector::CheckSizes(const v1::RunSpec& spec, const v1::TaskInfo& task) {
   const int64_t step = StepBytes(task);
   if (StepsPerEnvironment(spec) * step > kRolloutBytes) {
     const int64_t most = kRolloutBytes / step;
     return absl::InvalidArgumentError(absl::StrCat(
-        "collection.batch_steps / collection.environments is ",
-        StepsPerEnvironment(spec), " steps, which with ",
-        task.observation_size(), " observations is over 3 MB; allowed: at most ",
-        most, " steps for each environment"));
+        "collection.batch_steps / collection.environments is ", StepsPerEnvironment(spec),
+        " steps, which with ", task.observation_size(),
+        " observations is over 3 MB; allowed: at most ", most, " steps for each environment"));
   }
   if (task.evaluation_steps() * step > kRolloutBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "evaluation_steps of task ", task.name(), " is ",
-        task.evaluation_steps(), ", which with ", task.observation_size(),
-        " observations is over 3 MB; allowed: at most ", kRolloutBytes / step));
+    return absl::InvalidArgumentError(
+        absl::StrCat("evaluation_steps of task ", task.name(), " is ", task.evaluation_steps(),
+                     ", which with ", task.observation_size(),
+                     " observations is over 3 MB; allowed: at most ", kRolloutBytes / step));
   }
   return absl::OkStatus();
 }
 
-int32_t Collector::EpisodeSteps(const v1::RunSpec& spec, int32_t final_steps,
-                                int64_t batch) {
+int32_t Collector::EpisodeSteps(const v1::RunSpec& spec, int32_t final_steps, int64_t batch) {
   const int64_t last = Batches(spec) - 1;
   if (!spec.collection().has_initial_episode_steps() || last <= 0) {
     return final_steps;
   }
   const int64_t initial = spec.collection().initial_episode_steps();
-  return static_cast<int32_t>(
-      initial + (final_steps - initial) * std::min(batch, last) / last);
+  return static_cast<int32_t>(initial + (final_steps - initial) * std::min(batch, last) / last);
 }
 
 int64_t Collector::Batches(const v1::RunSpec& spec) {
@@ -78,8 +73,7 @@ int64_t Collector::Batches(const v1::RunSpec& spec) {
   return (spec.steps() + batch - 1) / batch;
 }
 
-Collector::Collector(const v1::RunSpec& spec, const v1::TaskInfo& task,
-                     int64_t iteration,
+Collector::Collector(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t iteration,
                      std::vector<v1::EnvironmentState> environments)
     : spec_(spec),
       task_(task),
@@ -93,8 +87,7 @@ Collector::Key Collector::KeyOf(const v1::Ticket& ticket) {
   return {ticket.purpose(), ticket.iteration(), ticket.index()};
 }
 
-std::shared_ptr<const Collector::Policy> Collector::MakePolicy(
-    PolicyToAct info) {
+std::shared_ptr<const Collector::Policy> Collector::MakePolicy(PolicyToAct info) {
   auto policy = std::make_shared<Policy>();
   const int64_t size = static_cast<int64_t>(info.bytes.size());
   for (int64_t at = 0; at == 0 || at < size; at += kPolicyChunkBytes) {
@@ -126,8 +119,7 @@ void Collector::MaybeStartBatch() {
   if (batch_ >= Batches(spec_)) return;
   // after a restart the policy of the batch before is not there: a newer one
   // acts then
-  const int64_t wanted = std::max(batch_ - spec_.max_policy_lag(),
-                                  policies_.begin()->first);
+  const int64_t wanted = std::max(batch_ - spec_.max_policy_lag(), policies_.begin()->first);
   const auto it = policies_.find(wanted);
   if (it == policies_.end() || wanted > batch_) return;
 
@@ -143,8 +135,7 @@ void Collector::MaybeStartBatch() {
     ticket->set_purpose(v1::COLLECT);
     ticket->set_policy_version(it->second->info.version);
     ticket->set_steps(StepsPerEnvironment(spec_));
-    ticket->set_episode_steps(
-        EpisodeSteps(spec_, task_.episode_steps(), batch_));
+    ticket->set_episode_steps(EpisodeSteps(spec_, task_.episode_steps(), batch_));
     const int first = index * each;
     const int last = std::min(environments, first + each);
     for (int e = first; e < last; ++e) {
@@ -158,8 +149,8 @@ void Collector::MaybeStartBatch() {
     if (spec_.reward() == v1::PREFERENCES) {
       // ticket by ticket, the batch's clips by the share of its environments
       const int64_t clips = spec_.collection().clips_per_batch();
-      ticket->set_clips(static_cast<int>(clips * last / environments -
-                                         clips * first / environments));
+      ticket->set_clips(
+          static_cast<int>(clips * last / environments - clips * first / environments));
       ticket->set_clip_seed(SeedOf(spec_, Draws::kClips, batch_, index));
     }
     messages.push_back(std::move(message));
@@ -168,9 +159,8 @@ void Collector::MaybeStartBatch() {
   OpenTickets(std::move(messages), it->second, batch_group_);
 }
 
-void Collector::OpenTickets(
-    std::vector<std::shared_ptr<v1::LearnerMessage>> messages,
-    std::shared_ptr<const Policy> policy, std::shared_ptr<Group> group) {
+void Collector::OpenTickets(std::vector<std::shared_ptr<v1::LearnerMessage>> messages,
+                            std::shared_ptr<const Policy> policy, std::shared_ptr<Group> group) {
   group->missing = static_cast<int>(messages.size());
   group->rollouts.resize(messages.size());
   for (size_t i = 0; i < messages.size(); ++i) {
@@ -220,9 +210,8 @@ absl::Status Collector::WaitFor(const std::function<bool()>& stop, Done done) {
 absl::StatusOr<std::vector<std::unique_ptr<v1::Rollout>>> Collector::WaitBatch(
     int64_t iteration, const std::function<bool()>& stop) {
   base::MutexLock lock(&mutex_);
-  RETURN_IF_ERROR(WaitFor(stop, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return complete_.contains(iteration);
-  }));
+  RETURN_IF_ERROR(WaitFor(
+      stop, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return complete_.contains(iteration); }));
   const std::shared_ptr<Group> group = std::move(complete_[iteration]);
   complete_.erase(iteration);
   taken_states_.clear();
@@ -240,8 +229,7 @@ std::vector<v1::EnvironmentState> Collector::environments() const {
 }
 
 int64_t Collector::Evaluate(const PolicyToAct& info, int first_episode,
-                            const std::vector<uint64_t>& seeds,
-                            bool final_episodes) {
+                            const std::vector<uint64_t>& seeds, bool final_episodes) {
   auto policy = MakePolicy(info);
   std::vector<std::shared_ptr<v1::LearnerMessage>> messages;
   for (size_t i = 0; i < seeds.size(); ++i) {
@@ -275,8 +263,8 @@ std::optional<Episodes> Collector::TakeEvaluation(int64_t handle) {
   return episodes;
 }
 
-absl::StatusOr<Episodes> Collector::WaitEvaluation(
-    int64_t handle, const std::function<bool()>& stop) {
+absl::StatusOr<Episodes> Collector::WaitEvaluation(int64_t handle,
+                                                   const std::function<bool()>& stop) {
   base::MutexLock lock(&mutex_);
   const auto it = evaluations_.find(handle);
   if (it == evaluations_.end()) return absl::NotFoundError("no such evaluation");
@@ -313,26 +301,24 @@ int Collector::workers() const {
   return static_cast<int>(workers_.size());
 }
 
-absl::StatusOr<WorkerId> Collector::Connect(const v1::Register& hello,
-                                            WorkerLink* link, absl::Time now) {
+absl::StatusOr<WorkerId> Collector::Connect(const v1::Register& hello, WorkerLink* link,
+                                            absl::Time now) {
   if (hello.protocol_major() != rpc::kProtocolMajor) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "this learner speaks protocol ", rpc::kProtocolMajor, ".",
-        rpc::kProtocolMinor, ", the worker ", hello.protocol_major(), ".",
-        hello.protocol_minor(),
-        "; run both from the same major version of Backflip"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("this learner speaks protocol ", rpc::kProtocolMajor, ".", rpc::kProtocolMinor,
+                     ", the worker ", hello.protocol_major(), ".", hello.protocol_minor(),
+                     "; run both from the same major version of Backflip"));
   }
   if (hello.task_fingerprint() != task_.fingerprint()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the worker's task has fingerprint ", hello.task_fingerprint(),
-        ", but this run's task ", task_.name(), " has ", task_.fingerprint(),
-        "; fetch the run's bundle again, and use the same version of MuJoCo "
-        "everywhere"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the worker's task has fingerprint ", hello.task_fingerprint(),
+                     ", but this run's task ", task_.name(), " has ", task_.fingerprint(),
+                     "; fetch the run's bundle again, and use the same version of MuJoCo "
+                     "everywhere"));
   }
   if (hello.threads() < 1 || hello.threads() > kMostThreads) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "the worker has ", hello.threads(),
-        " simulation threads; allowed: 1 to ", kMostThreads));
+        "the worker has ", hello.threads(), " simulation threads; allowed: 1 to ", kMostThreads));
   }
   auto registered = std::make_shared<v1::LearnerMessage>();
   registered->mutable_registered()->set_protocol_minor(rpc::kProtocolMinor);
@@ -353,8 +339,7 @@ absl::StatusOr<WorkerId> Collector::Connect(const v1::Register& hello,
   return id;
 }
 
-absl::Status Collector::Return(WorkerId worker_id,
-                               std::unique_ptr<v1::Rollout> rollout,
+absl::Status Collector::Return(WorkerId worker_id, std::unique_ptr<v1::Rollout> rollout,
                                absl::Time now) {
   const Key key{rollout->purpose(), rollout->iteration(), rollout->index()};
   TicketId id = 0;
@@ -427,8 +412,7 @@ void Collector::Tick(absl::Time now) {
   for (const WorkerId id : silent) {
     base::LogWarning("worker silent", {{"worker", id}});
     workers_[id].link->Cut(absl::DeadlineExceededError(absl::StrCat(
-        "the worker sent nothing for ", rpc::kSilenceSeconds,
-        " s; its tickets went to others")));
+        "the worker sent nothing for ", rpc::kSilenceSeconds, " s; its tickets went to others")));
     workers_.erase(id);
     book_.RemoveWorker(id);
   }

@@ -61,21 +61,18 @@ class Collector {
  public:
   // INVALID_ARGUMENT when rollouts of this run would not fit into a message; says
   // what to change.
-  static absl::Status CheckSizes(const v1::RunSpec& spec,
-                                 const v1::TaskInfo& task);
+  static absl::Status CheckSizes(const v1::RunSpec& spec, const v1::TaskInfo& task);
 
   // How many batches give at least the run's steps. No more are collected.
   static int64_t Batches(const v1::RunSpec& spec);
 
   // Steps of a training episode in `batch`: from the spec's
   // initial_episode_steps in the first to `final_steps`, the task's, in the last.
-  static int32_t EpisodeSteps(const v1::RunSpec& spec, int32_t final_steps,
-                              int64_t batch);
+  static int32_t EpisodeSteps(const v1::RunSpec& spec, int32_t final_steps, int64_t batch);
 
   // Begins with batch `iteration`; `environments`: where the last batch before
   // it left them, or empty for fresh ones.
-  Collector(const v1::RunSpec& spec, const v1::TaskInfo& task,
-            int64_t iteration,
+  Collector(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t iteration,
             std::vector<v1::EnvironmentState> environments);
 
   // ---- The learner's side.
@@ -94,12 +91,11 @@ class Collector {
   // Asks for one episode of mean actions for each seed, numbered from
   // `first_episode`. Returns a handle. No two evaluations of one policy share
   // an episode number.
-  int64_t Evaluate(const PolicyToAct& policy, int first_episode,
-                   const std::vector<uint64_t>& seeds, bool final_episodes);
+  int64_t Evaluate(const PolicyToAct& policy, int first_episode, const std::vector<uint64_t>& seeds,
+                   bool final_episodes);
   // Nothing while the evaluation lasts. The handle is used up once it gave one.
   std::optional<Episodes> TakeEvaluation(int64_t handle);
-  absl::StatusOr<Episodes> WaitEvaluation(int64_t handle,
-                                          const std::function<bool()>& stop);
+  absl::StatusOr<Episodes> WaitEvaluation(int64_t handle, const std::function<bool()>& stop);
 
   // Asks every worker, and every later one, to go on with other work.
   void ReleaseWorkers();
@@ -114,11 +110,9 @@ class Collector {
 
   // `link` must live until Disconnect. Sends Registered and tickets.
   // INVALID_ARGUMENT or FAILED_PRECONDITION refuse the worker.
-  absl::StatusOr<WorkerId> Connect(const v1::Register& hello, WorkerLink* link,
-                                   absl::Time now);
+  absl::StatusOr<WorkerId> Connect(const v1::Register& hello, WorkerLink* link, absl::Time now);
   // INVALID_ARGUMENT: the stream must end.
-  absl::Status Return(WorkerId worker, std::unique_ptr<v1::Rollout> rollout,
-                      absl::Time now);
+  absl::Status Return(WorkerId worker, std::unique_ptr<v1::Rollout> rollout, absl::Time now);
   // A heartbeat.
   void Heard(WorkerId worker, absl::Time now);
   // Idempotent.
@@ -156,8 +150,7 @@ class Collector {
   static Key KeyOf(const v1::Ticket& ticket);
   static std::shared_ptr<const Policy> MakePolicy(PolicyToAct policy);
   void OpenTickets(std::vector<std::shared_ptr<v1::LearnerMessage>> messages,
-                   std::shared_ptr<const Policy> policy,
-                   std::shared_ptr<Group> group)
+                   std::shared_ptr<const Policy> policy, std::shared_ptr<Group> group)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void MaybeStartBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TakeStates() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -178,8 +171,7 @@ class Collector {
   // Complete and not taken.
   std::map<int64_t, std::shared_ptr<Group>> complete_ ABSL_GUARDED_BY(mutex_);
   // By iteration; the newest max_policy_lag + 1.
-  std::map<int64_t, std::shared_ptr<const Policy>> policies_
-      ABSL_GUARDED_BY(mutex_);
+  std::map<int64_t, std::shared_ptr<const Policy>> policies_ ABSL_GUARDED_BY(mutex_);
   // After the newest complete batch; after the batch taken last.
   std::vector<v1::EnvironmentState> states_ ABSL_GUARDED_BY(mutex_);
   std::vector<v1::EnvironmentState> taken_states_ ABSL_GUARDED_BY(mutex_);
@@ -188,8 +180,7 @@ class Collector {
   TicketId next_ticket_ ABSL_GUARDED_BY(mutex_) = 1;
   std::map<TicketId, OpenTicket> open_ ABSL_GUARDED_BY(mutex_);
   std::map<Key, TicketId> ids_ ABSL_GUARDED_BY(mutex_);
-  std::map<int64_t, std::shared_ptr<Group>> evaluations_
-      ABSL_GUARDED_BY(mutex_);
+  std::map<int64_t, std::shared_ptr<Group>> evaluations_ ABSL_GUARDED_BY(mutex_);
   int64_t next_evaluation_ ABSL_GUARDED_BY(mutex_) = 1;
   std::map<WorkerId, Worker> workers_ ABSL_GUARDED_BY(mutex_);
   WorkerId next_worker_ ABSL_GUARDED_BY(mutex_) = 1;

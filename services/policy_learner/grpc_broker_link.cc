@@ -19,18 +19,16 @@ namespace {
 constexpr size_t kRewardsKept = 4;
 constexpr absl::Duration kStopCheck = absl::Milliseconds(100);
 
-absl::StatusOr<std::shared_ptr<const Reward>> DecodeReward(
-    const v1::SnapshotInfo& info, const std::string& bytes) {
+absl::StatusOr<std::shared_ptr<const Reward>> DecodeReward(const v1::SnapshotInfo& info,
+                                                           const std::string& bytes) {
   ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(bytes));
-  ASSIGN_OR_RETURN(nn::RewardModel model,
-                   nn::RewardModel::FromSnapshot(snapshot));
+  ASSIGN_OR_RETURN(nn::RewardModel model, nn::RewardModel::FromSnapshot(snapshot));
   return std::make_shared<const Reward>(Reward{info, std::move(model)});
 }
 
 }  // namespace
 
-GrpcBrokerLink::GrpcBrokerLink(const rpc::Client& broker,
-                               run::ClaimKeeper* claim,
+GrpcBrokerLink::GrpcBrokerLink(const rpc::Client& broker, run::ClaimKeeper* claim,
                                std::function<bool()> stop)
     : broker_(broker),
       claim_(claim),
@@ -62,14 +60,12 @@ absl::Status GrpcBrokerLink::CompleteBatch(int64_t iteration, int64_t steps) {
   request.set_steps(steps);
   return base::Retry({}, stop_, [&] {
     v1::CompleteBatchResponse response;
-    return rpc::FromGrpc(claims_->CompleteBatch(broker_.UnaryContext().get(),
-                                                request, &response));
+    return rpc::FromGrpc(claims_->CompleteBatch(broker_.UnaryContext().get(), request, &response));
   });
 }
 
-absl::Status GrpcBrokerLink::ReportMetrics(
-    int64_t iteration, int64_t steps,
-    const std::map<std::string, double>& values) {
+absl::Status GrpcBrokerLink::ReportMetrics(int64_t iteration, int64_t steps,
+                                           const std::map<std::string, double>& values) {
   v1::ReportMetricsRequest request;
   request.set_run_id(run_id_);
   request.set_epoch(claim_->epoch());
@@ -80,21 +76,20 @@ absl::Status GrpcBrokerLink::ReportMetrics(
   }
   return base::Retry({}, stop_, [&] {
     v1::ReportMetricsResponse response;
-    return rpc::FromGrpc(runs_->ReportMetrics(broker_.UnaryContext().get(),
-                                              request, &response));
+    return rpc::FromGrpc(runs_->ReportMetrics(broker_.UnaryContext().get(), request, &response));
   });
 }
 
-absl::StatusOr<v1::SnapshotInfo> GrpcBrokerLink::PublishPolicy(
-    int64_t iteration, int64_t steps, bool kept, const std::string& bytes) {
+absl::StatusOr<v1::SnapshotInfo> GrpcBrokerLink::PublishPolicy(int64_t iteration, int64_t steps,
+                                                               bool kept,
+                                                               const std::string& bytes) {
   v1::SnapshotInfo info;
   info.set_run_id(run_id_);
   info.set_kind(v1::POLICY);
   info.set_iteration(iteration);
   info.set_steps(steps);
   info.set_kept(kept);
-  return run::PublishSnapshot(broker_, claim_->epoch(), std::move(info), bytes,
-                              stop_);
+  return run::PublishSnapshot(broker_, claim_->epoch(), std::move(info), bytes, stop_);
 }
 
 absl::StatusOr<std::string> GrpcBrokerLink::LoadPolicy(int64_t version) {
@@ -102,8 +97,8 @@ absl::StatusOr<std::string> GrpcBrokerLink::LoadPolicy(int64_t version) {
   return std::move(snapshot.second);
 }
 
-absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>>
-GrpcBrokerLink::LoadPolicyOf(int64_t run_id, int64_t version) {
+absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>> GrpcBrokerLink::LoadPolicyOf(
+    int64_t run_id, int64_t version) {
   v1::GetSnapshotRequest request;
   request.set_run_id(run_id);
   request.set_kind(v1::POLICY);
@@ -118,8 +113,7 @@ absl::Status GrpcBrokerLink::SetBest(int64_t version) {
   request.set_version(version);
   return base::Retry({}, stop_, [&] {
     v1::SetBestResponse response;
-    return rpc::FromGrpc(snapshots_->SetBest(broker_.UnaryContext().get(),
-                                             request, &response));
+    return rpc::FromGrpc(snapshots_->SetBest(broker_.UnaryContext().get(), request, &response));
   });
 }
 
@@ -133,27 +127,24 @@ absl::Status GrpcBrokerLink::SaveCheckpoint(const v1::LearnerState& state,
   // saved when a drain has begun too, so `stop_` does not end it; a broker that
   // is away at that moment is not waited for
   const absl::Time give_up = absl::Now() + absl::Seconds(10);
-  return run::SaveCheckpoint(
-      broker_, claim_->epoch(), std::move(info), bytes,
-      [this, give_up] { return stop_() && absl::Now() > give_up; });
+  return run::SaveCheckpoint(broker_, claim_->epoch(), std::move(info), bytes,
+                             [this, give_up] { return stop_() && absl::Now() > give_up; });
 }
 
-absl::StatusOr<std::pair<v1::LearnerState, std::string>>
-GrpcBrokerLink::LoadCheckpoint() {
-  ASSIGN_OR_RETURN(auto checkpoint,
-                   run::LoadCheckpoint(broker_, run_id_, stop_));
+absl::StatusOr<std::pair<v1::LearnerState, std::string>> GrpcBrokerLink::LoadCheckpoint() {
+  ASSIGN_OR_RETURN(auto checkpoint, run::LoadCheckpoint(broker_, run_id_, stop_));
   v1::LearnerState state;
   if (!state.ParseFromString(checkpoint.first.counters())) {
-    return absl::DataLossError(absl::StrCat(
-        "the counters in the learner's checkpoint of run ", run_id_,
-        ", iteration ", checkpoint.first.iteration(), ", cannot be read"));
+    return absl::DataLossError(absl::StrCat("the counters in the learner's checkpoint of run ",
+                                            run_id_, ", iteration ", checkpoint.first.iteration(),
+                                            ", cannot be read"));
   }
   return std::make_pair(std::move(state), std::move(checkpoint.second));
 }
 
 template <typename Find>
-absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::Wait(
-    absl::Duration timeout, Find find) {
+absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::Wait(absl::Duration timeout,
+                                                                   Find find) {
   const absl::Time until = absl::Now() + timeout;
   base::MutexLock lock(&mutex_);
   while (true) {
@@ -161,19 +152,17 @@ absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::Wait(
     if (stop_()) return absl::CancelledError("stopped");
     const absl::Duration left = until - absl::Now();
     if (left <= absl::ZeroDuration()) return nullptr;
-    changed_.WaitFor(&mutex_,
-                     absl::ToChronoNanoseconds(std::min(left, kStopCheck)));
+    changed_.WaitFor(&mutex_, absl::ToChronoNanoseconds(std::min(left, kStopCheck)));
   }
 }
 
-absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardOf(
-    int64_t iteration, absl::Duration timeout) {
-  ASSIGN_OR_RETURN(
-      std::shared_ptr<const Reward> reward,
-      Wait(timeout, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-        const auto it = rewards_.lower_bound(iteration);
-        return it == rewards_.end() ? nullptr : it->second;
-      }));
+absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardOf(int64_t iteration,
+                                                                       absl::Duration timeout) {
+  ASSIGN_OR_RETURN(std::shared_ptr<const Reward> reward,
+                   Wait(timeout, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                     const auto it = rewards_.lower_bound(iteration);
+                     return it == rewards_.end() ? nullptr : it->second;
+                   }));
   if (reward == nullptr || reward->info.iteration() == iteration) return reward;
   // The watch shows the newest alone: this is an older one, after a restart.
   v1::GetSnapshotRequest request;
@@ -182,52 +171,46 @@ absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardOf(
   request.set_iteration(iteration);
   auto snapshot = run::GetSnapshot(broker_, request, stop_);
   if (absl::IsNotFound(snapshot.status())) {
-    base::LogWarning("the reward of an iteration is gone",
-                     {{"run", run_id_},
-                      {"iteration", iteration},
-                      {"used", reward->info.iteration()}});
+    base::LogWarning(
+        "the reward of an iteration is gone",
+        {{"run", run_id_}, {"iteration", iteration}, {"used", reward->info.iteration()}});
     return reward;
   }
   RETURN_IF_ERROR(snapshot.status());
   return DecodeReward(snapshot->first, snapshot->second);
 }
 
-absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardAfter(
-    int64_t version, absl::Duration timeout) {
-  return Wait(timeout, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_)
-                           -> std::shared_ptr<const Reward> {
-    if (rewards_.empty()) return nullptr;
-    const auto& newest = rewards_.rbegin()->second;
-    return newest->info.version() > version ? newest : nullptr;
-  });
+absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardAfter(int64_t version,
+                                                                          absl::Duration timeout) {
+  return Wait(timeout,
+              [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) -> std::shared_ptr<const Reward> {
+                if (rewards_.empty()) return nullptr;
+                const auto& newest = rewards_.rbegin()->second;
+                return newest->info.version() > version ? newest : nullptr;
+              });
 }
 
 Asking GrpcBrokerLink::LookAtAsking() {
   v1::GetRunRequest request;
   request.set_run_id(run_id_);
   v1::Run run;
-  const grpc::Status status =
-      runs_->Get(broker_.UnaryContext().get(), request, &run);
+  const grpc::Status status = runs_->Get(broker_.UnaryContext().get(), request, &run);
   if (!status.ok()) return {};
   return {.answers_expected = run.limit() != v1::LIMIT_NONE,
           .stopped = run.asking_stopped(),
           .labels = run.labels()};
 }
 
-void GrpcBrokerLink::SetWantedSteps(int64_t steps) {
-  claim_->SetWantedSteps(steps);
-}
+void GrpcBrokerLink::SetWantedSteps(int64_t steps) { claim_->SetWantedSteps(steps); }
 
-void GrpcBrokerLink::TakeReward(const v1::SnapshotInfo& info,
-                                const std::string& bytes) {
+void GrpcBrokerLink::TakeReward(const v1::SnapshotInfo& info, const std::string& bytes) {
   auto reward = base::Sha256Hex(bytes) == info.sha256()
                     ? DecodeReward(info, bytes)
                     : absl::DataLossError("its hash does not fit");
   if (!reward.ok()) {
-    base::LogWarning("a reward snapshot cannot be read",
-                     {{"run", run_id_},
-                      {"version", info.version()},
-                      {"reason", reward.status().message()}});
+    base::LogWarning(
+        "a reward snapshot cannot be read",
+        {{"run", run_id_}, {"version", info.version()}, {"reason", reward.status().message()}});
     return;
   }
   base::MutexLock lock(&mutex_);
@@ -272,8 +255,7 @@ void GrpcBrokerLink::WatchRewards() {
     if (ending()) return;
     // the broker is away or restarts: bounded and growing pauses
     pause = std::min(absl::Seconds(3), pause * 2 + absl::Milliseconds(100));
-    base::LogWarning("watching rewards again",
-                     {{"run", run_id_}, {"reason", status.message()}});
+    base::LogWarning("watching rewards again", {{"run", run_id_}, {"reason", status.message()}});
     base::MutexLock lock(&mutex_);
     if (!ending_) changed_.WaitFor(&mutex_, absl::ToChronoNanoseconds(pause));
   }

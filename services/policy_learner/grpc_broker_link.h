@@ -2,14 +2,14 @@
 #ifndef BACKFLIP_SERVICES_POLICY_LEARNER_GRPC_BROKER_LINK_H_
 #define BACKFLIP_SERVICES_POLICY_LEARNER_GRPC_BROKER_LINK_H_
 
+#include <grpcpp/grpcpp.h>
+
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <thread>
 #include <utility>
-
-#include <grpcpp/grpcpp.h>
 
 #include "backflip/v1/run.grpc.pb.h"
 #include "backflip/v1/snapshot.grpc.pb.h"
@@ -26,29 +26,24 @@ class GrpcBrokerLink final : public BrokerLink {
  public:
   // `claim` is not owned and outlives the link. `stop`: see BrokerLink;
   // thread-safe.
-  GrpcBrokerLink(const rpc::Client& broker, run::ClaimKeeper* claim,
-                 std::function<bool()> stop);
+  GrpcBrokerLink(const rpc::Client& broker, run::ClaimKeeper* claim, std::function<bool()> stop);
   ~GrpcBrokerLink() override;
 
   absl::Status CompleteBatch(int64_t iteration, int64_t steps) override;
-  absl::Status ReportMetrics(
-      int64_t iteration, int64_t steps,
-      const std::map<std::string, double>& values) override;
-  absl::StatusOr<v1::SnapshotInfo> PublishPolicy(
-      int64_t iteration, int64_t steps, bool kept,
-      const std::string& bytes) override;
+  absl::Status ReportMetrics(int64_t iteration, int64_t steps,
+                             const std::map<std::string, double>& values) override;
+  absl::StatusOr<v1::SnapshotInfo> PublishPolicy(int64_t iteration, int64_t steps, bool kept,
+                                                 const std::string& bytes) override;
   absl::StatusOr<std::string> LoadPolicy(int64_t version) override;
-  absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>> LoadPolicyOf(
-      int64_t run_id, int64_t version) override;
+  absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>> LoadPolicyOf(int64_t run_id,
+                                                                        int64_t version) override;
   absl::Status SetBest(int64_t version) override;
-  absl::Status SaveCheckpoint(const v1::LearnerState& state,
-                              const std::string& bytes) override;
-  absl::StatusOr<std::pair<v1::LearnerState, std::string>> LoadCheckpoint()
-      override;
-  absl::StatusOr<std::shared_ptr<const Reward>> RewardOf(
-      int64_t iteration, absl::Duration timeout) override;
-  absl::StatusOr<std::shared_ptr<const Reward>> RewardAfter(
-      int64_t version, absl::Duration timeout) override;
+  absl::Status SaveCheckpoint(const v1::LearnerState& state, const std::string& bytes) override;
+  absl::StatusOr<std::pair<v1::LearnerState, std::string>> LoadCheckpoint() override;
+  absl::StatusOr<std::shared_ptr<const Reward>> RewardOf(int64_t iteration,
+                                                         absl::Duration timeout) override;
+  absl::StatusOr<std::shared_ptr<const Reward>> RewardAfter(int64_t version,
+                                                            absl::Duration timeout) override;
   Asking LookAtAsking() override;
   void SetWantedSteps(int64_t steps) override;
 
@@ -57,8 +52,7 @@ class GrpcBrokerLink final : public BrokerLink {
   void TakeReward(const v1::SnapshotInfo& info, const std::string& bytes);
   // What `find` gives under the lock, as soon as that is not null.
   template <typename Find>
-  absl::StatusOr<std::shared_ptr<const Reward>> Wait(absl::Duration timeout,
-                                                     Find find);
+  absl::StatusOr<std::shared_ptr<const Reward>> Wait(absl::Duration timeout, Find find);
 
   const rpc::Client broker_;
   run::ClaimKeeper* const claim_;
@@ -71,8 +65,7 @@ class GrpcBrokerLink final : public BrokerLink {
   base::Mutex mutex_;
   base::CondVar changed_;
   // By iteration; the newest few.
-  std::map<int64_t, std::shared_ptr<const Reward>> rewards_
-      ABSL_GUARDED_BY(mutex_);
+  std::map<int64_t, std::shared_ptr<const Reward>> rewards_ ABSL_GUARDED_BY(mutex_);
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<grpc::ClientContext> watch_ ABSL_GUARDED_BY(mutex_);
   std::thread watcher_;

@@ -17,18 +17,15 @@ constexpr absl::Duration kReleaseGrace = absl::Seconds(5);
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<PolicyLearner>> PolicyLearner::Start(
-    PolicyLearnerConfig config) {
+absl::StatusOr<std::unique_ptr<PolicyLearner>> PolicyLearner::Start(PolicyLearnerConfig config) {
   learn::SetUpTorch();
   const learn::Blas blas = learn::FindBlas();
   base::LogInfo("linear algebra", {{"library", blas.library}});
   if (!blas.warning.empty()) base::LogWarning(blas.warning);
 
-  auto learner =
-      std::unique_ptr<PolicyLearner>(new PolicyLearner(std::move(config)));
-  auto server = rpc::Server::Start({.listen = learner->config_.listen,
-                                    .services = {&learner->service_},
-                                    .on_drain = nullptr});
+  auto learner = std::unique_ptr<PolicyLearner>(new PolicyLearner(std::move(config)));
+  auto server = rpc::Server::Start(
+      {.listen = learner->config_.listen, .services = {&learner->service_}, .on_drain = nullptr});
   if (!server.ok()) return server.status();
   learner->server_ = *std::move(server);
   learner->loop_ = std::thread([l = learner.get()] { l->Loop(); });
@@ -55,13 +52,11 @@ void PolicyLearner::Stop() {
 
 void PolicyLearner::Loop() {
   const auto stop = [this] { return draining_.load(); };
-  const std::string advertise =
-      config_.advertise.empty() ? address() : config_.advertise;
+  const std::string advertise = config_.advertise.empty() ? address() : config_.advertise;
   while (!draining_) {
     std::unique_ptr<run::ClaimKeeper> claim;
     const absl::Status status = base::Retry({}, stop, [&] {
-      auto claimed =
-          run::ClaimKeeper::Claim(broker_, claimant_, advertise, stop);
+      auto claimed = run::ClaimKeeper::Claim(broker_, claimant_, advertise, stop);
       if (!claimed.ok()) return claimed.status();
       claim = *std::move(claimed);
       return absl::OkStatus();
@@ -101,16 +96,14 @@ void PolicyLearner::Serve(run::ClaimKeeper* claim) {
     base::LogInfo("run let go", {{"run", run}, {"state", claim->state()}});
   } else if (absl::IsCancelled(status) || base::IsRetryable(status)) {
     // ours to give back: somebody else goes on from the checkpoint
-    base::LogInfo("run given back",
-                  {{"run", run}, {"reason", status.message()}});
+    base::LogInfo("run given back", {{"run", run}, {"reason", status.message()}});
     released = claim->GiveBack();
   } else {
     base::LogError("run failed", {{"run", run}, {"reason", status.message()}});
     released = claim->ReleaseFailed(std::string(status.message()));
   }
   if (!released.ok()) {
-    base::LogWarning("run not released",
-                     {{"run", run}, {"reason", released.message()}});
+    base::LogWarning("run not released", {{"run", run}, {"reason", released.message()}});
   }
 }
 

@@ -28,8 +28,7 @@ struct PolicyLearnerConfig {
 class PolicyLearner {
  public:
   // Listens, and waits for runs from a thread of its own.
-  static absl::StatusOr<std::unique_ptr<PolicyLearner>> Start(
-      PolicyLearnerConfig config);
+  static absl::StatusOr<std::unique_ptr<PolicyLearner>> Start(PolicyLearnerConfig config);
   ~PolicyLearner();
 
   const std::string& address() const { return server_->address(); }

@@ -22,11 +22,8 @@ class PolicyLearnerService::Stream final
     : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::LearnerMessage>,
       public WorkerLink {
  public:
-  Stream(PolicyLearnerService* service, std::string peer,
-         std::shared_ptr<Collector> collector)
-      : service_(service),
-        peer_(std::move(peer)),
-        collector_(std::move(collector)) {
+  Stream(PolicyLearnerService* service, std::string peer, std::shared_ptr<Collector> collector)
+      : service_(service), peer_(std::move(peer)), collector_(std::move(collector)) {
     service_->StreamBegins();
   }
 
@@ -52,8 +49,7 @@ class PolicyLearnerService::Stream final
       return;
     }
     if (!status.ok()) {
-      base::LogWarning("worker refused",
-                       {{"peer", peer_}, {"reason", status.message()}});
+      base::LogWarning("worker refused", {{"peer", peer_}, {"reason", status.message()}});
     }
     Leave();
     End(status);
@@ -89,19 +85,16 @@ class PolicyLearnerService::Stream final
         if (worker_ != 0) {
           return absl::InvalidArgumentError("a second Register on one stream");
         }
-        ASSIGN_OR_RETURN(worker_,
-                         collector_->Connect(read_.register_(), this, now));
-        base::LogInfo("worker connected",
-                      {{"peer", peer_},
-                       {"worker", worker_.load()},
-                       {"threads", read_.register_().threads()}});
+        ASSIGN_OR_RETURN(worker_, collector_->Connect(read_.register_(), this, now));
+        base::LogInfo("worker connected", {{"peer", peer_},
+                                           {"worker", worker_.load()},
+                                           {"threads", read_.register_().threads()}});
         return absl::OkStatus();
       }
       case v1::WorkerMessage::kRollout:
         if (worker_ == 0) break;
-        return collector_->Return(
-            worker_, std::unique_ptr<v1::Rollout>(read_.release_rollout()),
-            now);
+        return collector_->Return(worker_, std::unique_ptr<v1::Rollout>(read_.release_rollout()),
+                                  now);
       case v1::WorkerMessage::kHeartbeat:
         if (worker_ == 0) break;
         collector_->Heard(worker_, now);
@@ -141,13 +134,11 @@ class PolicyLearnerService::Stream final
   std::atomic<bool> left_ = false;
 
   base::Mutex mutex_;
-  std::deque<std::shared_ptr<const v1::LearnerMessage>> queue_
-      ABSL_GUARDED_BY(mutex_);
+  std::deque<std::shared_ptr<const v1::LearnerMessage>> queue_ ABSL_GUARDED_BY(mutex_);
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);
 };
 
-PolicyLearnerService::PolicyLearnerService()
-    : ticker_([this] { TickLoop(); }) {}
+PolicyLearnerService::PolicyLearnerService() : ticker_([this] { TickLoop(); }) {}
 
 PolicyLearnerService::~PolicyLearnerService() {
   {
@@ -173,8 +164,7 @@ void PolicyLearnerService::TickLoop() {
   }
 }
 
-void PolicyLearnerService::Serve(std::shared_ptr<Collector> collector,
-                                 std::string collect_token) {
+void PolicyLearnerService::Serve(std::shared_ptr<Collector> collector, std::string collect_token) {
   base::MutexLock lock(&mutex_);
   collector_ = std::move(collector);
   collect_token_ = std::move(collect_token);
@@ -209,15 +199,14 @@ void PolicyLearnerService::StreamEnds() {
   changed_.NotifyAll();
 }
 
-grpc::ServerBidiReactor<v1::WorkerMessage, v1::LearnerMessage>*
-PolicyLearnerService::Collect(grpc::CallbackServerContext* context) {
+grpc::ServerBidiReactor<v1::WorkerMessage, v1::LearnerMessage>* PolicyLearnerService::Collect(
+    grpc::CallbackServerContext* context) {
   std::shared_ptr<Collector> collector;
   {
     const std::string token = rpc::BearerToken(*context);
     base::MutexLock lock(&mutex_);
     // hashes, so that the time of the comparison tells nothing of the token
-    if (collector_ != nullptr &&
-        base::Sha256Hex(token) == base::Sha256Hex(collect_token_)) {
+    if (collector_ != nullptr && base::Sha256Hex(token) == base::Sha256Hex(collect_token_)) {
       collector = collector_;
     }
   }

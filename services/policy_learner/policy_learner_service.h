@@ -15,8 +15,7 @@ namespace backflip::learner {
 
 // Serves the collector of the run that this process has claimed, if any.
 // Thread-safe.
-class PolicyLearnerService final
-    : public v1::CollectService::CallbackService {
+class PolicyLearnerService final : public v1::CollectService::CallbackService {
  public:
   PolicyLearnerService();
   ~PolicyLearnerService() override;

@@ -12,8 +12,7 @@ namespace {
 class Checker {
  public:
   explicit Checker(const v1::Ticket& ticket)
-      : where_(absl::StrCat("rollout of ticket ", ticket.iteration(), ".",
-                            ticket.index())) {}
+      : where_(absl::StrCat("rollout of ticket ", ticket.iteration(), ".", ticket.index())) {}
 
   void EnterEnvironment(int environment) { environment_ = environment; }
 
@@ -21,8 +20,7 @@ class Checker {
   void Array(const char* field, const Values& values, int64_t size) {
     if (!status.ok()) return;
     if (values.size() != size) {
-      Fail(absl::StrCat(field, " has ", values.size(), " numbers instead of ",
-                        size));
+      Fail(absl::StrCat(field, " has ", values.size(), " numbers instead of ", size));
       return;
     }
     // a sum of products with 0 is NaN as soon as one number is not finite, and
@@ -41,9 +39,8 @@ class Checker {
   void Fail(const std::string& what) {
     if (!status.ok()) return;
     status = absl::InvalidArgumentError(
-        environment_ < 0
-            ? absl::StrCat(where_, ": ", what)
-            : absl::StrCat(where_, ", environment ", environment_, ": ", what));
+        environment_ < 0 ? absl::StrCat(where_, ": ", what)
+                         : absl::StrCat(where_, ", environment ", environment_, ": ", what));
   }
 
   absl::Status status;
@@ -59,13 +56,11 @@ absl::Status CheckRollout(const v1::Ticket& ticket, const RolloutShape& shape,
                           const v1::Rollout& rollout) {
   Checker check(ticket);
   if (rollout.policy_version() != ticket.policy_version()) {
-    check.Fail(absl::StrCat("it was made with policy version ",
-                            rollout.policy_version(), " instead of ",
-                            ticket.policy_version()));
+    check.Fail(absl::StrCat("it was made with policy version ", rollout.policy_version(),
+                            " instead of ", ticket.policy_version()));
   }
   if (rollout.trajectories_size() != ticket.environments_size()) {
-    check.Fail(absl::StrCat("it has ", rollout.trajectories_size(),
-                            " trajectories instead of ",
+    check.Fail(absl::StrCat("it has ", rollout.trajectories_size(), " trajectories instead of ",
                             ticket.environments_size()));
   }
   const int64_t steps = ticket.steps();
@@ -73,18 +68,14 @@ absl::Status CheckRollout(const v1::Ticket& ticket, const RolloutShape& shape,
   for (int e = 0; check.status.ok() && e < rollout.trajectories_size(); ++e) {
     const v1::Trajectory& path = rollout.trajectories(e);
     check.EnterEnvironment(e);
-    check.Array("observations", path.observations(),
-                steps * shape.observation_size);
+    check.Array("observations", path.observations(), steps * shape.observation_size);
     check.Array("actions", path.actions(), steps * shape.action_size);
-    check.Array("true_rewards", path.true_rewards(),
-                shape.true_rewards ? steps : 0);
+    check.Array("true_rewards", path.true_rewards(), shape.true_rewards ? steps : 0);
     check.Array("log_probs", path.log_probs(), collect ? steps : 0);
     if (!collect) continue;
-    check.Array("last_observation", path.last_observation(),
-                shape.observation_size);
+    check.Array("last_observation", path.last_observation(), shape.observation_size);
     check.Array("end_observations", path.end_observations(),
-                static_cast<int64_t>(path.episode_ends_size()) *
-                    shape.observation_size);
+                static_cast<int64_t>(path.episode_ends_size()) * shape.observation_size);
     int previous = -1;
     for (const int end : path.episode_ends()) {
       if (end <= previous || end >= steps) {
@@ -98,8 +89,8 @@ absl::Status CheckRollout(const v1::Ticket& ticket, const RolloutShape& shape,
     check.Array("end.physics", end.physics(), end.physics_size());
     check.Array("end.noise", end.noise(), shape.action_size);
     if (end.episode_step() < 0 || end.episode_step() > shape.episode_steps) {
-      check.Fail(absl::StrCat("end.episode_step is ", end.episode_step(),
-                              "; allowed: 0 to ", shape.episode_steps));
+      check.Fail(absl::StrCat("end.episode_step is ", end.episode_step(), "; allowed: 0 to ",
+                              shape.episode_steps));
     }
   }
   return check.status;

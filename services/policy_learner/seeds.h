@@ -11,8 +11,8 @@ namespace backflip::learner {
 
 // What seeds are keyed by, after the run's own.
 enum class Draws : uint64_t {
-  kEnvironment = 1,      // of a training environment
-  kClips = 2,            // of a batch, then of a ticket
+  kEnvironment = 1,  // of a training environment
+  kClips = 2,        // of a batch, then of a ticket
   kPpo = 3,
   kEvaluation = 4,       // of an episode
   kFinalEvaluation = 5,  // of an episode
@@ -20,8 +20,7 @@ enum class Draws : uint64_t {
 
 template <typename... Keys>
 uint64_t SeedOf(const v1::RunSpec& spec, Draws draws, Keys... keys) {
-  return base::SeedOf(
-      {spec.seed(), static_cast<uint64_t>(draws), static_cast<uint64_t>(keys)...});
+  return base::SeedOf({spec.seed(), static_cast<uint64_t>(draws), static_cast<uint64_t>(keys)...});
 }
 
 }  // namespace backflip::learner

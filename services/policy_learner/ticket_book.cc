@@ -7,9 +7,7 @@ void TicketBook::Add(TicketId ticket, bool urgent) {
   waiting_.insert({!urgent, ticket});
 }
 
-void TicketBook::AddWorker(WorkerId worker, int threads) {
-  workers_[worker].threads = threads;
-}
+void TicketBook::AddWorker(WorkerId worker, int threads) { workers_[worker].threads = threads; }
 
 void TicketBook::RemoveWorker(WorkerId worker) {
   workers_.erase(worker);
@@ -38,9 +36,8 @@ std::vector<TicketBook::Issue> TicketBook::IssueWaiting(absl::Time now) {
       someone = true;
       // after Reissue, the one that has it already is no help
       if (worker.tickets.contains(id)) continue;
-      if (best == nullptr || load * best->threads <
-                                 static_cast<int64_t>(best->tickets.size()) *
-                                     worker.threads) {
+      if (best == nullptr ||
+          load * best->threads < static_cast<int64_t>(best->tickets.size()) * worker.threads) {
         best = &worker;
         best_id = worker_id;
       }

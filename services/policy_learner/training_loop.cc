@@ -25,8 +25,7 @@ constexpr size_t kMostStateBytes = 2 << 20;
 // Weight of the newest iteration in steps_per_second.
 constexpr double kSmoothing = 0.2;
 
-std::vector<uint64_t> EpisodeSeeds(const v1::RunSpec& spec, Draws draws,
-                                   int episodes) {
+std::vector<uint64_t> EpisodeSeeds(const v1::RunSpec& spec, Draws draws, int episodes) {
   std::vector<uint64_t> seeds;
   for (int i = 0; i < episodes; ++i) seeds.push_back(SeedOf(spec, draws, i));
   return seeds;
@@ -34,8 +33,7 @@ std::vector<uint64_t> EpisodeSeeds(const v1::RunSpec& spec, Draws draws,
 
 // Whether steps wait for labels rather than labels for steps.
 bool PacedByLabels(const v1::RunSpec& spec) {
-  return spec.reward() == v1::PREFERENCES && !spec.lockstep() &&
-         spec.steps_per_label() > 0;
+  return spec.reward() == v1::PREFERENCES && !spec.lockstep() && spec.steps_per_label() > 0;
 }
 
 // Of a Gaussian with this mean logarithm of its deviations, nats.
@@ -60,11 +58,9 @@ learn::PpoConfig PpoConfigOf(const v1::RunSpec& spec, int64_t batches) {
   config.initial_log_std = ppo.initial_log_std();
   config.log_std_floor = ppo.min_log_std();
   config.anneal_updates = batches;
-  config.final_learning_rate =
-      ppo.learning_rate() * ppo.final_learning_rate_share();
-  config.final_log_std_floor = ppo.has_final_min_log_std()
-                                   ? ppo.final_min_log_std()
-                                   : ppo.min_log_std();
+  config.final_learning_rate = ppo.learning_rate() * ppo.final_learning_rate_share();
+  config.final_log_std_floor =
+      ppo.has_final_min_log_std() ? ppo.final_min_log_std() : ppo.min_log_std();
   config.noise_correlation = spec.collection().noise_correlation();
   config.centre_rewards = ppo.centre_rewards();
   config.reward_deviation = ppo.reward_scale();
@@ -77,15 +73,13 @@ bool IsKept(int64_t iteration, int64_t batches, int kept) {
   return iteration * n / batches > (iteration - 1) * n / batches;
 }
 
-absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(
-    const v1::Run& run, BrokerLink* broker) {
+absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(const v1::Run& run,
+                                                                   BrokerLink* broker) {
   RETURN_IF_ERROR(Collector::CheckSizes(run.spec(), run.task()));
   auto loop = std::unique_ptr<TrainingLoop>(new TrainingLoop(run, broker));
-  ASSIGN_OR_RETURN(
-      loop->ppo_,
-      learn::Ppo::Create(PpoConfigOf(run.spec(), loop->batches_),
-                         run.task().observation_size(),
-                         run.task().action_size()));
+  ASSIGN_OR_RETURN(loop->ppo_,
+                   learn::Ppo::Create(PpoConfigOf(run.spec(), loop->batches_),
+                                      run.task().observation_size(), run.task().action_size()));
   RETURN_IF_ERROR(loop->Restore());
   return loop;
 }
@@ -106,36 +100,30 @@ absl::Status TrainingLoop::Restore() {
     RETURN_IF_ERROR(ppo_->LoadState(saved));
     iteration_ = state.iteration();
     steps_ = state.steps();
-    environments.assign(state.environments().begin(),
-                        state.environments().end());
+    environments.assign(state.environments().begin(), state.environments().end());
     for (const v1::SnapshotInfo& info : state.kept()) {
       kept_.push_back({.info = info});
     }
     saved_iteration_ = iteration_;
-    base::LogInfo("continuing from a checkpoint",
-                  {{"run", run_.id()}, {"iteration", iteration_}});
+    base::LogInfo("continuing from a checkpoint", {{"run", run_.id()}, {"iteration", iteration_}});
   } else if (!absl::IsNotFound(checkpoint.status())) {
     return checkpoint.status();
   } else if (run_.forked_from_run() != 0) {
     ASSIGN_OR_RETURN(const auto policy,
-                     broker_->LoadPolicyOf(run_.forked_from_run(),
-                                           run_.forked_from_version()));
-    ASSIGN_OR_RETURN(const nn::Snapshot snapshot,
-                     nn::Snapshot::Decode(policy.second));
+                     broker_->LoadPolicyOf(run_.forked_from_run(), run_.forked_from_version()));
+    ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(policy.second));
     RETURN_IF_ERROR(ppo_->BeginFrom(snapshot, policy.first.steps()));
-    base::LogInfo("beginning as another run's policy",
-                  {{"run", run_.id()},
-                   {"of_run", run_.forked_from_run()},
-                   {"version", run_.forked_from_version()}});
+    base::LogInfo("beginning as another run's policy", {{"run", run_.id()},
+                                                        {"of_run", run_.forked_from_run()},
+                                                        {"version", run_.forked_from_version()}});
   }
   const size_t wanted = spec_.collection().environments();
   if (!environments.empty() && environments.size() != wanted) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the checkpoint holds ", environments.size(),
-        " environments, the run's spec ", wanted));
+    return absl::FailedPreconditionError(absl::StrCat("the checkpoint holds ", environments.size(),
+                                                      " environments, the run's spec ", wanted));
   }
-  collector_ = std::make_shared<Collector>(run_.spec(), run_.task(), iteration_,
-                                           std::move(environments));
+  collector_ =
+      std::make_shared<Collector>(run_.spec(), run_.task(), iteration_, std::move(environments));
   return absl::OkStatus();
 }
 
@@ -165,19 +153,15 @@ absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
       RETURN_IF_ERROR(SaveCheckpoint());
     }
 
-    ASSIGN_OR_RETURN(Rollouts rollouts,
-                     collector_->WaitBatch(iteration_, stop));
+    ASSIGN_OR_RETURN(Rollouts rollouts, collector_->WaitBatch(iteration_, stop));
     const int64_t steps = steps_ + spec_.collection().batch_steps();
     RETURN_IF_ERROR(broker_->CompleteBatch(iteration_, steps));
     if (Rewarded(iteration_)) {
       ASSIGN_OR_RETURN(reward_, WaitReward(iteration_));
-      const nn::RewardModel* const model =
-          reward_ ? &reward_->model : nullptr;
-      std::vector<learn::Trajectory> batch =
-          MakeBatch(rollouts, run_.task(), model);
+      const nn::RewardModel* const model = reward_ ? &reward_->model : nullptr;
+      std::vector<learn::Trajectory> batch = MakeBatch(rollouts, run_.task(), model);
       for (const Rollouts& earlier : earlier_) {
-        std::vector<learn::Trajectory> again =
-            MakeBatch(earlier, run_.task(), model);
+        std::vector<learn::Trajectory> again = MakeBatch(earlier, run_.task(), model);
         std::move(again.begin(), again.end(), std::back_inserter(batch));
       }
       ASSIGN_OR_RETURN(const learn::PpoStats stats, ppo_->Update(batch));
@@ -203,22 +187,18 @@ bool TrainingLoop::Rewarded(int64_t iteration) const {
 
 absl::Status TrainingLoop::PublishPolicy() {
   std::string bytes = ppo_->ToSnapshot().Encode();
-  const bool kept =
-      iteration_ > 0 && (iteration_ == end_ ||
-                         IsKept(iteration_, batches_, spec_.kept_snapshots()));
-  ASSIGN_OR_RETURN(
-      const v1::SnapshotInfo info,
-      broker_->PublishPolicy(iteration_, steps_, kept, bytes));
+  const bool kept = iteration_ > 0 &&
+                    (iteration_ == end_ || IsKept(iteration_, batches_, spec_.kept_snapshots()));
+  ASSIGN_OR_RETURN(const v1::SnapshotInfo info,
+                   broker_->PublishPolicy(iteration_, steps_, kept, bytes));
   if (iteration_ < end_) {
     collector_->AddPolicy({.iteration = iteration_,
                            .version = info.version(),
                            .steps_trained = steps_,
                            .bytes = bytes});
   }
-  const bool known =
-      std::any_of(kept_.begin(), kept_.end(), [&](const Kept& k) {
-        return k.info.version() == info.version();
-      });
+  const bool known = std::any_of(kept_.begin(), kept_.end(),
+                                 [&](const Kept& k) { return k.info.version() == info.version(); });
   if (kept && !known) {
     kept_.push_back({.info = info});
     StartEvaluation(&kept_.back(), std::move(bytes));
@@ -227,13 +207,12 @@ absl::Status TrainingLoop::PublishPolicy() {
 }
 
 void TrainingLoop::StartEvaluation(Kept* kept, std::string bytes) {
-  kept->evaluation = collector_->Evaluate(
-      {.iteration = kept->info.iteration(),
-       .version = kept->info.version(),
-       .steps_trained = kept->info.steps(),
-       .bytes = std::move(bytes)},
-      0, EpisodeSeeds(spec_, Draws::kEvaluation, kEvaluationEpisodes),
-      false);
+  kept->evaluation =
+      collector_->Evaluate({.iteration = kept->info.iteration(),
+                            .version = kept->info.version(),
+                            .steps_trained = kept->info.steps(),
+                            .bytes = std::move(bytes)},
+                           0, EpisodeSeeds(spec_, Draws::kEvaluation, kEvaluationEpisodes), false);
 }
 
 absl::Status TrainingLoop::TakeEvaluations() {
@@ -243,17 +222,15 @@ absl::Status TrainingLoop::TakeEvaluations() {
     if (spec_.reward() != v1::TRUE && reward_ == nullptr) return absl::OkStatus();
     kept.episodes = collector_->TakeEvaluation(kept.evaluation);
     if (!kept.episodes.has_value()) continue;
-    const double predicted = MeanReturn(
-        kept.episodes->rollouts, reward_ ? &reward_->model : nullptr);
-    RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(),
-                                           kept.info.steps(),
+    const double predicted =
+        MeanReturn(kept.episodes->rollouts, reward_ ? &reward_->model : nullptr);
+    RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(), kept.info.steps(),
                                            {{"predicted_return", predicted}}));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::WaitReward(
-    int64_t iteration) {
+absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::WaitReward(int64_t iteration) {
   if (spec_.reward() == v1::TRUE) return nullptr;
   const absl::Time begin = absl::Now();
   std::shared_ptr<const Reward> reward;
@@ -273,8 +250,7 @@ absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::NewestReward() {
   std::shared_ptr<const Reward> newest;
   while (newest == nullptr || TooFarPastTheLabels(*newest)) {
     ASSIGN_OR_RETURN(const std::shared_ptr<const Reward> newer,
-                     broker_->RewardAfter(
-                         newest ? newest->info.version() : 0, kPatience));
+                     broker_->RewardAfter(newest ? newest->info.version() : 0, kPatience));
     if (newer != nullptr) {
       newest = newer;
       continue;
@@ -290,8 +266,7 @@ absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::NewestReward() {
 }
 
 bool TrainingLoop::TooFarPastTheLabels(const Reward& reward) const {
-  return PacedByLabels(spec_) && !asking_stopped_ &&
-         reward.info.labels() < spec_.labels() &&
+  return PacedByLabels(spec_) && !asking_stopped_ && reward.info.labels() < spec_.labels() &&
          steps_ > run::StepsAllowedBy(spec_, reward.info.labels());
 }
 
@@ -299,16 +274,14 @@ void TrainingLoop::SetEnd(const Asking& asking) {
   asking_stopped_ = asking.stopped;
   end_ = batches_;
   if (!asking_stopped_ || !PacedByLabels(spec_)) return;
-  const int64_t earned = asking.labels * spec_.steps_per_label() /
-                         spec_.collection().batch_steps();
+  const int64_t earned = asking.labels * spec_.steps_per_label() / spec_.collection().batch_steps();
   end_ = std::min(batches_, std::max(iteration_ + 1, earned));
 }
 
 void TrainingLoop::LetWorkersGo() {
   if (workers_gone_) return;
   workers_gone_ = true;
-  base::LogInfo("waiting for labels",
-                {{"run", run_.id()}, {"iteration", iteration_}});
+  base::LogInfo("waiting for labels", {{"run", run_.id()}, {"iteration", iteration_}});
   broker_->SetWantedSteps(0);
   collector_->ReleaseWorkers();
 }
@@ -321,8 +294,7 @@ void TrainingLoop::TakeWorkersBack() {
 }
 
 void TrainingLoop::ChartUpdate(const learn::PpoStats& stats) {
-  metrics_["policy/entropy"] =
-      Entropy(stats.log_std, run_.task().action_size());
+  metrics_["policy/entropy"] = Entropy(stats.log_std, run_.task().action_size());
   metrics_["policy/kl"] = stats.kl;
   metrics_["policy/clipped"] = stats.clipped;
   metrics_["policy/log_std"] = stats.log_std;
@@ -331,8 +303,7 @@ void TrainingLoop::ChartUpdate(const learn::PpoStats& stats) {
   metrics_["policy/explained_variance"] = stats.explained_variance;
   metrics_["policy/reward_mean"] = stats.reward_mean;
   if (reward_ != nullptr) {
-    metrics_["policy/reward_labels"] =
-        static_cast<double>(reward_->info.labels());
+    metrics_["policy/reward_labels"] = static_cast<double>(reward_->info.labels());
   }
   metrics_["policy/reward_wait_seconds"] = absl::ToDoubleSeconds(reward_wait_);
 }
@@ -340,12 +311,11 @@ void TrainingLoop::ChartUpdate(const learn::PpoStats& stats) {
 absl::Status TrainingLoop::Report() {
   const absl::Time now = absl::Now();
   if (last_boundary_ != absl::InfinitePast()) {
-    const double seconds = absl::ToDoubleSeconds(now - last_boundary_) /
-                           spec_.collection().batch_steps();
-    seconds_per_step_ =
-        seconds_per_step_ == 0
-            ? seconds
-            : seconds_per_step_ + kSmoothing * (seconds - seconds_per_step_);
+    const double seconds =
+        absl::ToDoubleSeconds(now - last_boundary_) / spec_.collection().batch_steps();
+    seconds_per_step_ = seconds_per_step_ == 0
+                            ? seconds
+                            : seconds_per_step_ + kSmoothing * (seconds - seconds_per_step_);
     metrics_["steps_per_second"] = 1 / seconds_per_step_;
     metrics_["policy/lag"] = std::min<double>(spec_.max_policy_lag(), iteration_);
     metrics_["policy/late_rollouts"] = static_cast<double>(collector_->dropped());
@@ -370,8 +340,7 @@ v1::LearnerState TrainingLoop::Boundary() const {
 }
 
 absl::Status TrainingLoop::SaveCheckpoint() {
-  RETURN_IF_ERROR(
-      broker_->SaveCheckpoint(boundary_, ppo_->SaveState().Encode()));
+  RETURN_IF_ERROR(broker_->SaveCheckpoint(boundary_, ppo_->SaveState().Encode()));
   saved_iteration_ = boundary_.iteration();
   return absl::OkStatus();
 }
@@ -382,8 +351,7 @@ absl::Status TrainingLoop::Finish(const std::function<bool()>& stop) {
   // those of before a restart are evaluated again: the same episodes
   for (Kept& kept : kept_) {
     if (kept.evaluation != 0) continue;
-    ASSIGN_OR_RETURN(std::string bytes,
-                     broker_->LoadPolicy(kept.info.version()));
+    ASSIGN_OR_RETURN(std::string bytes, broker_->LoadPolicy(kept.info.version()));
     StartEvaluation(&kept, std::move(bytes));
   }
   if (spec_.reward() == v1::PREFERENCES) {
@@ -394,12 +362,10 @@ absl::Status TrainingLoop::Finish(const std::function<bool()>& stop) {
   double best_return = -std::numeric_limits<double>::infinity();
   for (Kept& kept : kept_) {
     if (!kept.episodes.has_value()) {
-      ASSIGN_OR_RETURN(kept.episodes,
-                       collector_->WaitEvaluation(kept.evaluation, stop));
+      ASSIGN_OR_RETURN(kept.episodes, collector_->WaitEvaluation(kept.evaluation, stop));
     }
     const double predicted = MeanReturn(kept.episodes->rollouts, model);
-    RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(),
-                                           kept.info.steps(),
+    RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(), kept.info.steps(),
                                            {{"predicted_return", predicted}}));
     if (predicted > best_return) {
       best = &kept;
@@ -412,15 +378,13 @@ absl::Status TrainingLoop::Finish(const std::function<bool()>& stop) {
                                   {"version", best->info.version()},
                                   {"iteration", best->info.iteration()},
                                   {"predicted_return", best_return}});
-  ASSIGN_OR_RETURN(std::string bytes,
-                   broker_->LoadPolicy(best->info.version()));
+  ASSIGN_OR_RETURN(std::string bytes, broker_->LoadPolicy(best->info.version()));
   const int64_t final_episodes = collector_->Evaluate(
       {.iteration = best->info.iteration(),
        .version = best->info.version(),
        .steps_trained = best->info.steps(),
        .bytes = std::move(bytes)},
-      kEvaluationEpisodes,
-      EpisodeSeeds(spec_, Draws::kFinalEvaluation, kFinalEpisodes), true);
+      kEvaluationEpisodes, EpisodeSeeds(spec_, Draws::kFinalEvaluation, kFinalEpisodes), true);
   return collector_->WaitEvaluation(final_episodes, stop).status();
 }
 

@@ -42,8 +42,8 @@ class TrainingLoop {
  public:
   // Loads the newest checkpoint, if there is one. `broker` is not owned and
   // outlives the loop. Errors say what about the run cannot be served.
-  static absl::StatusOr<std::unique_ptr<TrainingLoop>> Create(
-      const v1::Run& run, BrokerLink* broker);
+  static absl::StatusOr<std::unique_ptr<TrainingLoop>> Create(const v1::Run& run,
+                                                              BrokerLink* broker);
 
   const std::shared_ptr<Collector>& collector() const { return collector_; }
 

@@ -19,13 +19,16 @@
 ABSL_FLAG(std::string, database, "",
           "PostgreSQL database, as postgresql://[user[:password]@][host][:port]/name[?parameters]. "
           "Default: $BACKFLIP_DATABASE_URL.");
-ABSL_FLAG(std::string, listen, "127.0.0.1:7400", "serve: address to listen on, host:port or unix:path.");
+ABSL_FLAG(std::string, listen, "127.0.0.1:7400",
+          "serve: address to listen on, host:port or unix:path.");
 ABSL_FLAG(std::string, tokens, "",
           "migrate: folder for one token file per role; those that are missing are made.");
 ABSL_FLAG(std::string, http_listen, "",
-          "serve: address for browsers and JSON clients, host:port. Beyond this machine it needs TLS. Empty: no HTTP.");
+          "serve: address for browsers and JSON clients, host:port. Beyond this machine it needs "
+          "TLS. Empty: no HTTP.");
 ABSL_FLAG(std::string, web, "",
-          "serve: folder of the built pages. Default: beside this program, ../web or ../share/backflip/web.");
+          "serve: folder of the built pages. Default: beside this program, ../web or "
+          "../share/backflip/web.");
 ABSL_FLAG(std::string, tls_certificate, "",
           "serve: PEM file with the certificate chain for HTTP. Read again when it changes.");
 ABSL_FLAG(std::string, tls_key, "", "serve: PEM file with the certificate's key.");
@@ -78,13 +81,17 @@ int RunMigrate(const std::string& database) {
 // Where a build and an installation put the pages; empty where there are none.
 std::string FindPages() {
   std::error_code error;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  const std::filesystem::path program =
+      std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
   for (const char* place : {"../web", "../share/backflip/web"}) {
-    if (std::filesystem::exists(program / place / "index.html", error)) return (program / place).lexically_normal();
+    if (std::filesystem::exists(program / place / "index.html", error))
+      return (program / place).lexically_normal();
   }
-  base::LogWarning("no pages are found, so that only programs are served over HTTP: build them, or name their folder "
-                   "with --web",
-                   {{"looked_beside", program.string()}});
+  base::LogWarning(
+      "no pages are found, so that only programs are served over HTTP: build them, or name their "
+      "folder "
+      "with --web",
+      {{"looked_beside", program.string()}});
   return "";
 }
 
@@ -96,9 +103,11 @@ absl::StatusOr<HttpOptions> HttpFlags() {
   http.tls_key = absl::GetFlag(FLAGS_tls_key);
   http.public_url = absl::GetFlag(FLAGS_public_url);
   if (http.listen.empty()) {
-    if (!http.web.empty() || !http.tls_certificate.empty() || !http.tls_key.empty() || !http.public_url.empty()) {
+    if (!http.web.empty() || !http.tls_certificate.empty() || !http.tls_key.empty() ||
+        !http.public_url.empty()) {
       return absl::InvalidArgumentError(
-          "--web, --tls_certificate, --tls_key and --public_url say how HTTP is served: give --http_listen too");
+          "--web, --tls_certificate, --tls_key and --public_url say how HTTP is served: give "
+          "--http_listen too");
     }
     return http;
   }
@@ -124,7 +133,8 @@ int RunServe(const std::string& database) {
   options.http = *std::move(http);
   std::unique_ptr<Broker> broker;
   const absl::Status status = base::Retry(
-      StartPolicy(), [&] { return shutdown.Requested(); }, [&] {
+      StartPolicy(), [&] { return shutdown.Requested(); },
+      [&] {
         absl::StatusOr<std::unique_ptr<Broker>> started = Broker::Start(options);
         if (started.ok()) broker = *std::move(started);
         return started.status();
@@ -150,7 +160,8 @@ int main(int argc, char** argv) {
   const std::vector<absl::string_view> arguments =
       base::InitProgram(argc, argv, "preference-broker", broker::kUsage);
   std::string database = absl::GetFlag(FLAGS_database);
-  if (const char* url = std::getenv("BACKFLIP_DATABASE_URL"); database.empty() && url != nullptr) database = url;
+  if (const char* url = std::getenv("BACKFLIP_DATABASE_URL"); database.empty() && url != nullptr)
+    database = url;
   if (arguments.size() != 1 || (arguments[0] != "migrate" && arguments[0] != "serve")) {
     std::fprintf(stderr, "%s\n", broker::kUsage);
     return 2;

@@ -9,18 +9,25 @@ namespace {
 
 Verdict VerdictOf(const v1::Answer& answer) {
   switch (answer.choice()) {  // unspecified where the answer is a ranking
-    case v1::LEFT: return Verdict::kFirst;
-    case v1::RIGHT: return Verdict::kSecond;
-    case v1::TIE: return Verdict::kTie;
-    default: return Verdict::kNothing;
+    case v1::LEFT:
+      return Verdict::kFirst;
+    case v1::RIGHT:
+      return Verdict::kSecond;
+    case v1::TIE:
+      return Verdict::kTie;
+    default:
+      return Verdict::kNothing;
   }
 }
 
 Purpose PurposeOf(v1::Purpose purpose) {
   switch (purpose) {
-    case v1::TRAIN: return Purpose::kTrain;
-    case v1::GOLD: return Purpose::kGold;
-    default: return Purpose::kOther;
+    case v1::TRAIN:
+      return Purpose::kTrain;
+    case v1::GOLD:
+      return Purpose::kGold;
+    default:
+      return Purpose::kOther;
   }
 }
 
@@ -30,10 +37,10 @@ absl::StatusOr<learn::Clip> ClipOf(const v1::Clip& clip, const v1::TaskInfo& tas
   const int64_t steps = clip.steps();
   if (steps < 1 || clip.observations_size() != (steps + 1) * task.observation_size() ||
       clip.actions_size() != steps * task.action_size()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a clip of ", steps, " steps came with ", clip.observations_size(), " observation and ",
-        clip.actions_size(), " action values; the task has ", task.observation_size(), " and ",
-        task.action_size(), " each moment"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a clip of ", steps, " steps came with ", clip.observations_size(),
+                     " observation and ", clip.actions_size(), " action values; the task has ",
+                     task.observation_size(), " and ", task.action_size(), " each moment"));
   }
   learn::Clip result;
   // what follows the last action is shown, but not rewarded

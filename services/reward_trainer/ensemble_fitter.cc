@@ -70,8 +70,7 @@ absl::StatusOr<learn::RewardTrainingStats> EnsembleFitter::Fit(
   const int64_t labels = static_cast<int64_t>(standing.size());
   const int64_t for_labels =
       config_.initial_updates * std::max<int64_t>(1, labels / config_.initial_labels);
-  const int64_t first =
-      labels > config_.first_round_labels ? for_labels : config_.initial_updates;
+  const int64_t first = labels > config_.first_round_labels ? for_labels : config_.initial_updates;
   int64_t wanted = fitted() ? updates_ + config_.updates_per_round : first;
   if (!std::includes(standing.begin(), standing.end(), label_ids_.begin(), label_ids_.end())) {
     wanted = std::min(wanted, for_labels);
@@ -96,8 +95,7 @@ absl::StatusOr<learn::RewardTrainingStats> EnsembleFitter::Fit(
 absl::Status EnsembleFitter::NormalizeMembers(const std::vector<ClipPointer>& candidates) {
   if (candidates.empty()) return absl::OkStatus();
   std::vector<float> observations, actions;
-  const size_t first =
-      candidates.size() - std::min(candidates.size(), kNormalizationClips);
+  const size_t first = candidates.size() - std::min(candidates.size(), kNormalizationClips);
   for (size_t i = first; i < candidates.size(); ++i) {
     const learn::Clip& clip = *candidates[i];
     observations.insert(observations.end(), clip.observations.begin(), clip.observations.end());

@@ -25,16 +25,16 @@ absl::Status LabelBook::Check(const LabelEntry& entry) const {
   for (const std::vector<int>& group : entry.ranking) {
     for (const int position : group) {
       if (position < 0 || position >= static_cast<int>(clips) || ranks[position]++ > 0) {
-        return absl::FailedPreconditionError(absl::StrCat(
-            "label feed: label ", entry.label_id, " ranks position ", position, " of ", clips,
-            " clips, or ranks it twice"));
+        return absl::FailedPreconditionError(absl::StrCat("label feed: label ", entry.label_id,
+                                                          " ranks position ", position, " of ",
+                                                          clips, " clips, or ranks it twice"));
       }
       ++ranked;
     }
   }
   if (!entry.ranking.empty() && ranked != clips) {
-    return absl::FailedPreconditionError(absl::StrCat("label feed: label ", entry.label_id, " ranks ",
-                                                      ranked, " of ", clips, " clips"));
+    return absl::FailedPreconditionError(absl::StrCat("label feed: label ", entry.label_id,
+                                                      " ranks ", ranked, " of ", clips, " clips"));
   }
   for (const std::string& id : entry.clip_ids) {
     if (clips_.count(id) == 0) {
@@ -91,13 +91,15 @@ std::vector<Comparison> LabelBook::Comparisons(int64_t max_round, int64_t positi
     }
   }
   // positions grow already
-  std::stable_sort(entries.begin(), entries.end(),
-                   [](const LabelEntry* a, const LabelEntry* b) { return a->ordinal < b->ordinal; });
+  std::stable_sort(entries.begin(), entries.end(), [](const LabelEntry* a, const LabelEntry* b) {
+    return a->ordinal < b->ordinal;
+  });
   std::vector<Comparison> comparisons;
   comparisons.reserve(entries.size());
   for (const LabelEntry* entry : entries) {
     const auto add = [&](int first, int second, float preferred) {
-      comparisons.push_back({entry->label_id, entry->ordinal, clips_.at(entry->clip_ids[first]).clip,
+      comparisons.push_back({entry->label_id, entry->ordinal,
+                             clips_.at(entry->clip_ids[first]).clip,
                              clips_.at(entry->clip_ids[second]).clip, preferred, entry->labeler});
     };
     if (entry->ranking.empty()) {

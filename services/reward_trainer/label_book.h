@@ -143,8 +143,8 @@ class LabelBook {
 
   const int overlap_;
   std::map<std::string, KnownClip> clips_;
-  std::vector<Label> labels_;             // of position 1, 2, …
-  std::map<int64_t, size_t> standing_;    // label id → index in labels_
+  std::vector<Label> labels_;           // of position 1, 2, …
+  std::map<int64_t, size_t> standing_;  // label id → index in labels_
   std::map<int64_t, Question> questions_;
   int64_t last_round_ = -1;
 };

@@ -35,12 +35,15 @@ std::vector<PlannedQuestion> PlanRound(const v1::RunSpec& spec, int64_t round, i
 }
 
 size_t ProgressClip(const v1::RunSpec& spec, int64_t round, size_t place, int side, size_t size) {
-  return base::SeedOf({spec.seed(), kProgressDraw, static_cast<uint64_t>(round), place, static_cast<uint64_t>(side)}) %
+  return base::SeedOf({spec.seed(), kProgressDraw, static_cast<uint64_t>(round), place,
+                       static_cast<uint64_t>(side)}) %
          size;
 }
 
-const learn::RewardEnsemble* ChoosingEnsemble(const v1::RunSpec& spec, const EnsembleFitter& fitter) {
-  return spec.queries().selector() == v1::DISAGREEMENT && fitter.fitted() ? &fitter.ensemble() : nullptr;
+const learn::RewardEnsemble* ChoosingEnsemble(const v1::RunSpec& spec,
+                                              const EnsembleFitter& fitter) {
+  return spec.queries().selector() == v1::DISAGREEMENT && fitter.fitted() ? &fitter.ensemble()
+                                                                          : nullptr;
 }
 
 uint64_t SelectionSeed(const v1::RunSpec& spec) {
@@ -54,8 +57,8 @@ absl::StatusOr<std::vector<learn::SelectedPair>> SelectPairs(
   if (ensemble == nullptr) {
     return learn::SelectUniformly(static_cast<int>(candidates.size()), wanted, seed, round);
   }
-  return learn::SelectByDisagreement(*ensemble, candidates, wanted,
-                                     spec.queries().oversampling(), seed, round);
+  return learn::SelectByDisagreement(*ensemble, candidates, wanted, spec.queries().oversampling(),
+                                     seed, round);
 }
 
 }  // namespace backflip::reward_trainer

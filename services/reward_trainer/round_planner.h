@@ -53,7 +53,8 @@ size_t ProgressClip(const v1::RunSpec& spec, int64_t round, size_t place, int si
 
 // The ensemble that chooses a run's clips by disagreement: null where it is not
 // trained yet, or the run asks about any clips. It is the fitter's.
-const learn::RewardEnsemble* ChoosingEnsemble(const v1::RunSpec& spec, const EnsembleFitter& fitter);
+const learn::RewardEnsemble* ChoosingEnsemble(const v1::RunSpec& spec,
+                                              const EnsembleFitter& fitter);
 
 // The seed of everything that is drawn to choose clips of a run.
 uint64_t SelectionSeed(const v1::RunSpec& spec);

@@ -104,7 +104,8 @@ absl::Status RunTrainer::Train() {
   if (!spec_.lockstep()) return TrainAsLabelsCome();
   while (true) {
     const int64_t round = done_round_ + 1;
-    RETURN_IF_ERROR(Await([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return batches_ > round; }));
+    RETURN_IF_ERROR(
+        Await([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return batches_ > round; }));
     RETURN_IF_ERROR(TrainInLockstep(round));
   }
 }
@@ -304,9 +305,9 @@ absl::StatusOr<bool> RunTrainer::Ask(int64_t round, int64_t batch, int64_t label
                      {{"run", run_.id()}, {"round", round}, {"candidates", pool_.size()}});
     return true;
   }
-  ASSIGN_OR_RETURN(const auto rankings,
-                   learn::CompleteToRankings(ensemble, clips, selected, queries.clips_per_question(),
-                                             SelectionSeed(spec_), round));
+  ASSIGN_OR_RETURN(const auto rankings, learn::CompleteToRankings(ensemble, clips, selected,
+                                                                  queries.clips_per_question(),
+                                                                  SelectionSeed(spec_), round));
   request.set_run_id(run_.id());
   request.set_epoch(claim_->epoch());
   request.set_round(round);
@@ -398,8 +399,8 @@ absl::Status RunTrainer::FitAndPublish(int64_t round, const std::vector<Comparis
   checkpoint_.info.set_counters(state.SerializeAsString());
   checkpoint_.bytes = fitter_->ensemble().SaveState().Encode();
   if (round >= saved_round_ + kRoundsPerCheckpoint || StepsAfter(round) >= spec_.steps()) {
-    RETURN_IF_ERROR(run::SaveCheckpoint(broker_, claim_->epoch(), checkpoint_.info,
-                                        checkpoint_.bytes, ended_));
+    RETURN_IF_ERROR(
+        run::SaveCheckpoint(broker_, claim_->epoch(), checkpoint_.info, checkpoint_.bytes, ended_));
     saved_round_ = round;
   }
 
@@ -508,7 +509,8 @@ absl::Status RunTrainer::ReadFeed(grpc::ClientContext* context, bool* heard) {
       bad = clip.status();
       base::MutexLock lock(&mutex_);
       if (clip.ok()) {
-        book_.AddClip(message.clip().clip_id(), *std::move(clip), message.clip().clip().iteration());
+        book_.AddClip(message.clip().clip_id(), *std::move(clip),
+                      message.clip().clip().iteration());
       }
     } else if (message.has_entry()) {
       base::MutexLock lock(&mutex_);

@@ -74,8 +74,8 @@ class RunTrainer {
   void AddProgressQuestion(int64_t round, int64_t batch, size_t place,
                            v1::OpenQuestionsRequest* request);
   absl::Status ReportReliability();
-  // Fits to `comparisons`, what stood at `position`, publishes as the reward of iteration round + 1,
-  // reports, and checkpoints now and then.
+  // Fits to `comparisons`, what stood at `position`, publishes as the reward of iteration round +
+  // 1, reports, and checkpoints now and then.
   absl::Status FitAndPublish(int64_t round, const std::vector<Comparison>& comparisons,
                              int64_t position);
   absl::Status Save();
@@ -117,7 +117,7 @@ class RunTrainer {
   int64_t ensemble_version_ = 0;
   // Without lockstep rounds count what was opened, not batches.
   int64_t next_round_ = 0;
-  Checkpoint checkpoint_;        // of done_round_, if that is not -1
+  Checkpoint checkpoint_;  // of done_round_, if that is not -1
   int64_t saved_round_ = -1;
 
   std::atomic<bool> stopped_ = false;

@@ -51,9 +51,8 @@ struct CollectSession::State {
   absl::Status failure ABSL_GUARDED_BY(mutex);
 };
 
-CollectSession::CollectSession(const rpc::Client& broker,
-                               v1::Assignment assignment, std::string worker,
-                               sim::Simulator* simulator,
+CollectSession::CollectSession(const rpc::Client& broker, v1::Assignment assignment,
+                               std::string worker, sim::Simulator* simulator,
                                std::function<bool()> wanted_elsewhere)
     : broker_(broker),
       assignment_(std::move(assignment)),
@@ -160,8 +159,7 @@ absl::Status CollectSession::TakePolicy(const v1::PolicyChunk& chunk) {
   const std::string bytes = std::exchange(policy_bytes_, "");
   ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(bytes));
   ASSIGN_OR_RETURN(nn::Policy policy, nn::Policy::FromSnapshot(snapshot));
-  policies_.emplace_back(chunk.version(),
-                         std::make_shared<const nn::Policy>(std::move(policy)));
+  policies_.emplace_back(chunk.version(), std::make_shared<const nn::Policy>(std::move(policy)));
   if (static_cast<int>(policies_.size()) > rpc::kPoliciesKept) {
     policies_.pop_front();
   }
@@ -169,15 +167,13 @@ absl::Status CollectSession::TakePolicy(const v1::PolicyChunk& chunk) {
 }
 
 absl::Status CollectSession::TakeTicket(const v1::Ticket& ticket) {
-  const auto policy =
-      std::find_if(policies_.begin(), policies_.end(), [&](const auto& entry) {
-        return entry.first == ticket.policy_version();
-      });
+  const auto policy = std::find_if(policies_.begin(), policies_.end(), [&](const auto& entry) {
+    return entry.first == ticket.policy_version();
+  });
   if (policy == policies_.end()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "ticket ", ticket.iteration(), ".", ticket.index(),
-        " names policy version ", ticket.policy_version(),
-        ", which the learner has not sent"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("ticket ", ticket.iteration(), ".", ticket.index(), " names policy version ",
+                     ticket.policy_version(), ", which the learner has not sent"));
   }
   {
     base::MutexLock lock(&state_->mutex);
@@ -186,14 +182,13 @@ absl::Status CollectSession::TakeTicket(const v1::Ticket& ticket) {
     ++state_->in_hand;
     state_->had_work = true;
   }
-  simulator_->Submit(
-      SimulatorTicket(ticket, policy->second),
-      [state = state_, ticket](absl::StatusOr<sim::Rollout> rollout) {
-        base::MutexLock lock(&state->mutex);
-        if (state->over) return;
-        state->finished.push_back({ticket, std::move(rollout)});
-        state->changed.NotifyAll();
-      });
+  simulator_->Submit(SimulatorTicket(ticket, policy->second),
+                     [state = state_, ticket](absl::StatusOr<sim::Rollout> rollout) {
+                       base::MutexLock lock(&state->mutex);
+                       if (state->over) return;
+                       state->finished.push_back({ticket, std::move(rollout)});
+                       state->changed.NotifyAll();
+                     });
   return absl::OkStatus();
 }
 
@@ -235,37 +230,31 @@ absl::Status CollectSession::Return(std::deque<Finished> finished) {
   bool asked = false;
   for (const auto& [ticket, rollout] : finished) {
     if (!rollout.ok()) {
-      return absl::Status(
-          rollout.status().code(),
-          absl::StrCat("ticket ", ticket.iteration(), ".", ticket.index(),
-                       " cannot be simulated: ", rollout.status().message()));
+      return absl::Status(rollout.status().code(),
+                          absl::StrCat("ticket ", ticket.iteration(), ".", ticket.index(),
+                                       " cannot be simulated: ", rollout.status().message()));
     }
-    *messages.emplace_back().mutable_rollout() = LearnerRollout(
-        ticket, simulator_->task(), *rollout, assignment_.reward() == v1::TRUE);
+    *messages.emplace_back().mutable_rollout() =
+        LearnerRollout(ticket, simulator_->task(), *rollout, assignment_.reward() == v1::TRUE);
     if (ticket.purpose() == v1::EVALUATE) {
       v1::ReportEvaluationRequest& report = reports.emplace_back();
       report.set_run_id(assignment_.run_id());
-      for (v1::Evaluation& evaluation :
-           Evaluations(ticket, simulator_->task(), *rollout)) {
+      for (v1::Evaluation& evaluation : Evaluations(ticket, simulator_->task(), *rollout)) {
         *report.add_episodes() = std::move(evaluation);
       }
       if (ticket.index() == 0 && !ticket.final()) {
-        *report.mutable_recording() =
-            RecordingOf(ticket, simulator_->task(), *rollout);
+        *report.mutable_recording() = RecordingOf(ticket, simulator_->task(), *rollout);
       }
       continue;
     }
     asked = asked || ticket.clips() > 0;
-    const int count =
-        wanted_ < 0 ? ticket.clips() : std::min(ticket.clips(), wanted_);
+    const int count = wanted_ < 0 ? ticket.clips() : std::min(ticket.clips(), wanted_);
     if (count == 0) continue;
-    for (v1::Clip& clip :
-         Candidates(ticket, simulator_->task(), *rollout, count)) {
+    for (v1::Clip& clip : Candidates(ticket, simulator_->task(), *rollout, count)) {
       clips.push_back(std::move(clip));
     }
   }
-  if (!clips.empty() ||
-      (asked && absl::Now() - wanted_at_ > kAskWantedEvery)) {
+  if (!clips.empty() || (asked && absl::Now() - wanted_at_ > kAskWantedEvery)) {
     RETURN_IF_ERROR(Upload(std::move(clips)));
   }
   for (const v1::ReportEvaluationRequest& report : reports) {
@@ -289,33 +278,35 @@ absl::Status CollectSession::Upload(std::vector<v1::Clip> clips) {
       bytes += more;
       *request.add_clips() = std::move(clips[next++]);
     }
-    RETURN_IF_ERROR(base::Retry({}, [this] { return GiveUp(); }, [&] {
-      v1::UploadClipsResponse response;
-      const absl::Status status = rpc::FromGrpc(clips_->Upload(
-          broker_.UnaryContext().get(), request, &response));
-      if (status.ok()) {
-        wanted_ = response.wanted();
-        wanted_at_ = absl::Now();
-      }
-      return status;
-    }));
+    RETURN_IF_ERROR(base::Retry(
+        {}, [this] { return GiveUp(); },
+        [&] {
+          v1::UploadClipsResponse response;
+          const absl::Status status =
+              rpc::FromGrpc(clips_->Upload(broker_.UnaryContext().get(), request, &response));
+          if (status.ok()) {
+            wanted_ = response.wanted();
+            wanted_at_ = absl::Now();
+          }
+          return status;
+        }));
   } while (next < clips.size());
   return absl::OkStatus();
 }
 
-absl::Status CollectSession::Report(
-    const v1::ReportEvaluationRequest& request) {
-  return base::Retry({}, [this] { return GiveUp(); }, [&] {
-    v1::ReportEvaluationResponse response;
-    return rpc::FromGrpc(runs_->ReportEvaluation(broker_.UnaryContext().get(),
-                                                 request, &response));
-  });
+absl::Status CollectSession::Report(const v1::ReportEvaluationRequest& request) {
+  return base::Retry(
+      {}, [this] { return GiveUp(); },
+      [&] {
+        v1::ReportEvaluationResponse response;
+        return rpc::FromGrpc(
+            runs_->ReportEvaluation(broker_.UnaryContext().get(), request, &response));
+      });
 }
 
 bool CollectSession::GiveUp() {
   base::MutexLock lock(&state_->mutex);
-  return state_->over || (state_->closing && absl::Now() - state_->closing_since >
-                                                 kDrainPatience);
+  return state_->over || (state_->closing && absl::Now() - state_->closing_since > kDrainPatience);
 }
 
 void CollectSession::HeartbeatLoop() {
@@ -335,14 +326,13 @@ void CollectSession::HeartbeatLoop() {
       if (state_->over) return;
       // the learner ends the stream once nothing is in hand
       if (state_->closing && state_->in_hand == 0) return;
-      silent = absl::Now() - state_->heard >
-               absl::Seconds(rpc::kSilenceSeconds);
+      silent = absl::Now() - state_->heard > absl::Seconds(rpc::kSilenceSeconds);
       closing = state_->closing;
     }
     next += interval;
     if (silent) {
-      Fail(absl::DeadlineExceededError(absl::StrCat(
-          "the learner sent nothing for ", rpc::kSilenceSeconds, " s")));
+      Fail(absl::DeadlineExceededError(
+          absl::StrCat("the learner sent nothing for ", rpc::kSilenceSeconds, " s")));
       return;
     }
     // a failed write shows in the reading thread

@@ -2,6 +2,8 @@
 #ifndef BACKFLIP_SERVICES_ROLLOUT_WORKER_COLLECT_SESSION_H_
 #define BACKFLIP_SERVICES_ROLLOUT_WORKER_COLLECT_SESSION_H_
 
+#include <grpcpp/grpcpp.h>
+
 #include <deque>
 #include <functional>
 #include <map>
@@ -9,8 +11,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <grpcpp/grpcpp.h>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -34,9 +34,8 @@ class CollectSession {
   // last ticket, which the simulator's end sees to. `wanted_elsewhere` is asked
   // now and then, from a thread of the session's own, and may block for some
   // seconds: true drains the session.
-  CollectSession(const rpc::Client& broker, v1::Assignment assignment,
-                 std::string worker, sim::Simulator* simulator,
-                 std::function<bool()> wanted_elsewhere);
+  CollectSession(const rpc::Client& broker, v1::Assignment assignment, std::string worker,
+                 sim::Simulator* simulator, std::function<bool()> wanted_elsewhere);
   ~CollectSession();
 
   // Blocks until the learner has released the worker, a drain is over (OK), or
@@ -80,9 +79,7 @@ class CollectSession {
   const std::unique_ptr<v1::RunService::Stub> runs_;
   const std::unique_ptr<v1::CollectService::Stub> collect_;
   std::unique_ptr<grpc::ClientContext> context_;
-  std::unique_ptr<
-      grpc::ClientReaderWriter<v1::WorkerMessage, v1::LearnerMessage>>
-      stream_;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::WorkerMessage, v1::LearnerMessage>> stream_;
   base::Mutex write_mutex_;
   bool half_closed_ ABSL_GUARDED_BY(write_mutex_) = false;
 

@@ -9,10 +9,8 @@
 #include "common/rpc/client.h"
 #include "services/rollout_worker/rollout_worker.h"
 
-ABSL_FLAG(std::string, broker, "",
-          "Address of the preference-broker: host:port or unix:path.");
-ABSL_FLAG(std::string, token_file, "",
-          "File that holds a token of the role worker.");
+ABSL_FLAG(std::string, broker, "", "Address of the preference-broker: host:port or unix:path.");
+ABSL_FLAG(std::string, token_file, "", "File that holds a token of the role worker.");
 ABSL_FLAG(int, threads, 0, "Simulation threads. 0: one for each core.");
 ABSL_FLAG(std::string, cache, "",
           "Folder in which task bundles are kept. Default: "
@@ -27,12 +25,10 @@ int main(int argc, char** argv) {
       "also be killed at any time: its tickets go to others.");
   backflip::base::ShutdownSignal shutdown;
   if (absl::GetFlag(FLAGS_broker).empty()) {
-    backflip::base::LogError(
-        "--broker is missing: the address of the preference-broker");
+    backflip::base::LogError("--broker is missing: the address of the preference-broker");
     return 1;
   }
-  const auto token =
-      backflip::rpc::ReadTokenFile(absl::GetFlag(FLAGS_token_file));
+  const auto token = backflip::rpc::ReadTokenFile(absl::GetFlag(FLAGS_token_file));
   if (!token.ok()) {
     backflip::base::LogError(token.status().message());
     return 1;

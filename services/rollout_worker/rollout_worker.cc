@@ -23,8 +23,7 @@ RolloutWorker::RolloutWorker(RolloutWorkerConfig config)
       work_(v1::WorkService::NewStub(broker_.channel())),
       tasks_(config_.cache_folder,
              [this](const std::string& sha256) {
-               return run::GetBundle(broker_, sha256,
-                                     [this] { return Draining(); });
+               return run::GetBundle(broker_, sha256, [this] { return Draining(); });
              }),
       loop_([this] { Loop(); }) {}
 
@@ -74,16 +73,14 @@ absl::StatusOr<v1::Assignment> RolloutWorker::AskForWork(int wait_ms) {
   request.set_worker(name_);
   request.set_threads(config_.threads);
   request.set_wait_ms(wait_ms);
-  const auto context =
-      broker_.UnaryContext(absl::Milliseconds(wait_ms) + absl::Seconds(5));
+  const auto context = broker_.UnaryContext(absl::Milliseconds(wait_ms) + absl::Seconds(5));
   {
     base::MutexLock lock(&mutex_);
     if (draining_) return absl::CancelledError("draining");
     asking_ = context.get();
   }
   v1::Assignment assignment;
-  const absl::Status status =
-      rpc::FromGrpc(work_->AssignWork(context.get(), request, &assignment));
+  const absl::Status status = rpc::FromGrpc(work_->AssignWork(context.get(), request, &assignment));
   {
     base::MutexLock lock(&mutex_);
     asking_ = nullptr;
@@ -96,20 +93,17 @@ absl::Status RolloutWorker::Serve(const v1::Assignment& assignment) {
   ASSIGN_OR_RETURN(auto task, tasks_.Get(assignment.task()));
   if (simulator_ == nullptr || &simulator_->task() != task.get()) {
     simulator_.reset();
-    ASSIGN_OR_RETURN(simulator_,
-                     sim::Simulator::Start(std::move(task), config_.threads));
+    ASSIGN_OR_RETURN(simulator_, sim::Simulator::Start(std::move(task), config_.threads));
   }
   base::LogInfo("serving a run", {{"run", assignment.run_id()},
                                   {"task", assignment.task().name()},
                                   {"learner", assignment.learner_address()},
                                   {"threads", config_.threads}});
-  CollectSession session(
-      broker_, assignment, name_, simulator_.get(), [this, &assignment] {
-        // by now the broker may know of a run that gets less than its share
-        const auto other = AskForWork(0);
-        return other.ok() && other->run_id() != 0 &&
-               other->run_id() != assignment.run_id();
-      });
+  CollectSession session(broker_, assignment, name_, simulator_.get(), [this, &assignment] {
+    // by now the broker may know of a run that gets less than its share
+    const auto other = AskForWork(0);
+    return other.ok() && other->run_id() != 0 && other->run_id() != assignment.run_id();
+  });
   {
     base::MutexLock lock(&mutex_);
     if (draining_) return absl::OkStatus();

@@ -2,11 +2,11 @@
 #ifndef BACKFLIP_SERVICES_ROLLOUT_WORKER_ROLLOUT_WORKER_H_
 #define BACKFLIP_SERVICES_ROLLOUT_WORKER_ROLLOUT_WORKER_H_
 
+#include <grpcpp/grpcpp.h>
+
 #include <memory>
 #include <string>
 #include <thread>
-
-#include <grpcpp/grpcpp.h>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"

@@ -21,8 +21,7 @@ namespace fs = std::filesystem;
 namespace {
 
 bool IsHash(const std::string& text) {
-  return text.size() == 64 &&
-         std::all_of(text.begin(), text.end(), absl::ascii_isxdigit);
+  return text.size() == 64 && std::all_of(text.begin(), text.end(), absl::ascii_isxdigit);
 }
 
 // Under a name of its own first: whoever reads `path` finds all of it.
@@ -60,9 +59,8 @@ TaskCache::TaskCache(std::string folder, Fetch fetch)
 
 absl::StatusOr<std::string> TaskCache::Bundle(const std::string& sha256) {
   if (!IsHash(sha256)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the run's bundle hash is '", sha256,
-        "'; it must be 64 hexadecimal digits"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the run's bundle hash is '", sha256, "'; it must be 64 hexadecimal digits"));
   }
   const fs::path path = fs::path(folder_) / absl::StrCat(sha256, ".bundle");
   if (std::ifstream file(path, std::ios::binary); file) {
@@ -72,8 +70,8 @@ absl::StatusOr<std::string> TaskCache::Bundle(const std::string& sha256) {
   }
   ASSIGN_OR_RETURN(std::string bytes, fetch_(sha256));
   if (base::Sha256Hex(bytes) != sha256) {
-    return absl::DataLossError(absl::StrCat(
-        "the bundle that came for hash ", sha256, " has another hash"));
+    return absl::DataLossError(
+        absl::StrCat("the bundle that came for hash ", sha256, " has another hash"));
   }
   if (!WriteWhole(path, bytes)) {
     base::LogWarning("cannot keep a bundle", {{"file", path.string()}});
@@ -81,19 +79,18 @@ absl::StatusOr<std::string> TaskCache::Bundle(const std::string& sha256) {
   return bytes;
 }
 
-absl::StatusOr<std::shared_ptr<const sim::CompiledTask>> TaskCache::Get(
-    const v1::TaskInfo& info) {
+absl::StatusOr<std::shared_ptr<const sim::CompiledTask>> TaskCache::Get(const v1::TaskInfo& info) {
   if (task_ == nullptr || hash_ != info.bundle_hash()) {
     ASSIGN_OR_RETURN(const std::string bytes, Bundle(info.bundle_hash()));
     ASSIGN_OR_RETURN(task_, sim::CompiledTask::FromBundle(bytes));
     hash_ = info.bundle_hash();
   }
   if (task_->fingerprint() != info.fingerprint()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "task ", info.name(), " has fingerprint ", task_->fingerprint(),
-        " on this worker and ", info.fingerprint(),
-        " where the run was made: it would be simulated differently; use the "
-        "same version of MuJoCo in both places"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("task ", info.name(), " has fingerprint ", task_->fingerprint(),
+                     " on this worker and ", info.fingerprint(),
+                     " where the run was made: it would be simulated differently; use the "
+                     "same version of MuJoCo in both places"));
   }
   return task_;
 }

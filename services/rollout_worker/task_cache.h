@@ -16,8 +16,7 @@ namespace backflip::worker {
 class TaskCache {
  public:
   // Fetches the bundle with a hash from elsewhere.
-  using Fetch =
-      std::function<absl::StatusOr<std::string>(const std::string& sha256)>;
+  using Fetch = std::function<absl::StatusOr<std::string>(const std::string& sha256)>;
 
   // `folder` is made when it is first written to. A folder that cannot be
   // written is no error: bundles are then fetched each time.
@@ -27,8 +26,7 @@ class TaskCache {
   // holds is believed only when its hash fits. FAILED_PRECONDITION when the
   // task simulates otherwise here than where the run was made (another
   // fingerprint); says what to do.
-  absl::StatusOr<std::shared_ptr<const sim::CompiledTask>> Get(
-      const v1::TaskInfo& info);
+  absl::StatusOr<std::shared_ptr<const sim::CompiledTask>> Get(const v1::TaskInfo& info);
 
  private:
   absl::StatusOr<std::string> Bundle(const std::string& sha256);

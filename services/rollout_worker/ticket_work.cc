@@ -34,8 +34,7 @@ void ToProto(const sim::EnvironmentState& state, v1::EnvironmentState* proto) {
   proto->set_rng_counter(state.rng_counter);
 }
 
-v1::Clip ToProto(const v1::Ticket& ticket, const sim::CompiledTask& task,
-                 const sim::Clip& from) {
+v1::Clip ToProto(const v1::Ticket& ticket, const sim::CompiledTask& task, const sim::Clip& from) {
   v1::Clip clip;
   clip.set_steps(from.steps);
   Copy(from.observations, clip.mutable_observations());
@@ -52,8 +51,7 @@ v1::Clip ToProto(const v1::Ticket& ticket, const sim::CompiledTask& task,
 
 }  // namespace
 
-sim::Ticket SimulatorTicket(const v1::Ticket& ticket,
-                            std::shared_ptr<const nn::Policy> policy) {
+sim::Ticket SimulatorTicket(const v1::Ticket& ticket, std::shared_ptr<const nn::Policy> policy) {
   sim::Ticket result;
   result.policy = std::move(policy);
   result.evaluation = ticket.purpose() == v1::EVALUATE;
@@ -70,8 +68,7 @@ sim::Ticket SimulatorTicket(const v1::Ticket& ticket,
   return result;
 }
 
-v1::Rollout LearnerRollout(const v1::Ticket& ticket,
-                           const sim::CompiledTask& task,
+v1::Rollout LearnerRollout(const v1::Ticket& ticket, const sim::CompiledTask& task,
                            const sim::Rollout& rollout, bool true_rewards) {
   const bool collect = ticket.purpose() == v1::COLLECT;
   v1::Rollout result;
@@ -98,12 +95,10 @@ v1::Rollout LearnerRollout(const v1::Ticket& ticket,
   return result;
 }
 
-std::vector<v1::Clip> Candidates(const v1::Ticket& ticket,
-                                 const sim::CompiledTask& task,
+std::vector<v1::Clip> Candidates(const v1::Ticket& ticket, const sim::CompiledTask& task,
                                  const sim::Rollout& rollout, int count) {
   std::vector<v1::Clip> candidates;
-  for (const sim::Clip& from :
-       sim::CutClips(task, rollout, count, ticket.clip_seed())) {
+  for (const sim::Clip& from : sim::CutClips(task, rollout, count, ticket.clip_seed())) {
     const int index = static_cast<int>(candidates.size());
     v1::Clip& clip = candidates.emplace_back();
     clip = ToProto(ticket, task, from);
@@ -112,8 +107,7 @@ std::vector<v1::Clip> Candidates(const v1::Ticket& ticket,
   return candidates;
 }
 
-std::vector<v1::Evaluation> Evaluations(const v1::Ticket& ticket,
-                                        const sim::CompiledTask& task,
+std::vector<v1::Evaluation> Evaluations(const v1::Ticket& ticket, const sim::CompiledTask& task,
                                         const sim::Rollout& rollout) {
   const std::vector<std::string> metrics = task.metric_names();
   std::vector<v1::Evaluation> evaluations;

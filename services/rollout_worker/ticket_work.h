@@ -14,25 +14,21 @@
 
 namespace backflip::worker {
 
-sim::Ticket SimulatorTicket(const v1::Ticket& ticket,
-                            std::shared_ptr<const nn::Policy> policy);
+sim::Ticket SimulatorTicket(const v1::Ticket& ticket, std::shared_ptr<const nn::Policy> policy);
 
 // What the learner gets. `true_rewards`: whether the broker said that the run
 // learns from them; they are left out otherwise.
-v1::Rollout LearnerRollout(const v1::Ticket& ticket,
-                           const sim::CompiledTask& task,
+v1::Rollout LearnerRollout(const v1::Ticket& ticket, const sim::CompiledTask& task,
                            const sim::Rollout& rollout, bool true_rewards);
 
 // At most `count` candidates, as the broker gets them, true rewards included.
 // Which ones depends on the ticket and the rollout alone.
-std::vector<v1::Clip> Candidates(const v1::Ticket& ticket,
-                                 const sim::CompiledTask& task,
+std::vector<v1::Clip> Candidates(const v1::Ticket& ticket, const sim::CompiledTask& task,
                                  const sim::Rollout& rollout, int count);
 
 // What the broker gets of an EVALUATE ticket: each environment's first episode.
 // Episodes are numbered from the ticket's index.
-std::vector<v1::Evaluation> Evaluations(const v1::Ticket& ticket,
-                                        const sim::CompiledTask& task,
+std::vector<v1::Evaluation> Evaluations(const v1::Ticket& ticket, const sim::CompiledTask& task,
                                         const sim::Rollout& rollout);
 
 // The first episode of an EVALUATE ticket as reviewers watch it, or its

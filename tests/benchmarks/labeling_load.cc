@@ -9,8 +9,9 @@
 //                                  labels are written to --acknowledged
 //
 // Labeler i shows the token "load labeler i"; fill takes those of --tokens.
-#include <utility>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -23,20 +24,18 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <nlohmann/json.hpp>
-#include <sys/resource.h>
-
-#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/flags/flag.h"
@@ -59,13 +58,15 @@
 
 ABSL_FLAG(std::string, mode, "", "fill, answers, latency or faults");
 ABSL_FLAG(std::string, broker, "", "the broker's gRPC address");
-ABSL_FLAG(std::string, http, "", "host:port of the broker's HTTP side: labelers then speak JSON to it");
+ABSL_FLAG(std::string, http, "",
+          "host:port of the broker's HTTP side: labelers then speak JSON to it");
 ABSL_FLAG(int, labelers, 1, "");
 ABSL_FLAG(double, seconds, 10, "");
 ABSL_FLAG(int, period_ms, 3000, "latency, faults: time from one answer to the next");
 ABSL_FLAG(std::string, tokens, "", "fill: folder of the roles' token files");
 ABSL_FLAG(int, questions, 1000, "fill");
-ABSL_FLAG(std::string, acknowledged, "", "faults: file for a line `label lease key choice labeler` each");
+ABSL_FLAG(std::string, acknowledged, "",
+          "faults: file for a line `label lease key choice labeler` each");
 
 namespace backflip {
 namespace {
@@ -102,21 +103,26 @@ class Line {
   virtual ~Line() = default;
   // A lease; empty when there is nothing to label.
   virtual asio::awaitable<absl::StatusOr<std::string>> Lease() = 0;
-  virtual asio::awaitable<absl::StatusOr<Label>> Submit(const std::string& lease, const std::string& key,
+  virtual asio::awaitable<absl::StatusOr<Label>> Submit(const std::string& lease,
+                                                        const std::string& key,
                                                         v1::Choice choice) = 0;
 };
 
 class GrpcLine final : public Line {
  public:
   GrpcLine(asio::io_context* context, v1::LabelingService::Stub* stub, int labeler)
-      : context_(context), stub_(stub), authorization_(absl::StrCat("Bearer ", TokenOf(labeler))), wake_(*context) {}
+      : context_(context),
+        stub_(stub),
+        authorization_(absl::StrCat("Bearer ", TokenOf(labeler))),
+        wake_(*context) {}
 
   asio::awaitable<absl::StatusOr<std::string>> Lease() override {
     v1::LeaseRequest request;
     request.set_count(1);
     v1::LeaseResponse response;
-    const absl::Status status = co_await Call(
-        [&](grpc::ClientContext* c, auto done) { stub_->async()->Lease(c, &request, &response, std::move(done)); });
+    const absl::Status status = co_await Call([&](grpc::ClientContext* c, auto done) {
+      stub_->async()->Lease(c, &request, &response, std::move(done));
+    });
     if (!status.ok()) co_return status;
     co_return response.questions_size() > 0 ? response.questions(0).lease_id() : std::string();
   }
@@ -132,8 +138,9 @@ class GrpcLine final : public Line {
     request.mutable_timing()->set_loops(2);
     request.set_client("labeling_load/1");
     v1::SubmitResponse response;
-    const absl::Status status = co_await Call(
-        [&](grpc::ClientContext* c, auto done) { stub_->async()->Submit(c, &request, &response, std::move(done)); });
+    const absl::Status status = co_await Call([&](grpc::ClientContext* c, auto done) {
+      stub_->async()->Submit(c, &request, &response, std::move(done));
+    });
     if (!status.ok()) co_return status;
     co_return Label{response.label_id(), response.surplus()};
   }
@@ -178,7 +185,8 @@ class HttpLine final : public Line {
   asio::awaitable<absl::StatusOr<Label>> Submit(const std::string& lease, const std::string& key,
                                                 v1::Choice choice) override {
     const std::string request = absl::StrCat(
-        R"({"leaseId":")", lease, R"(","idempotencyKey":")", key, R"(","answer":{"choice":")", v1::Choice_Name(choice),
+        R"({"leaseId":")", lease, R"(","idempotencyKey":")", key, R"(","answer":{"choice":")",
+        v1::Choice_Name(choice),
         R"("},"timing":{"decisionMs":3000,"activeMs":3000,"loops":2},"client":"labeling_load/1"})");
     const absl::StatusOr<std::string> body = co_await Call("Submit", request);
     if (!body.ok()) co_return body.status();
@@ -203,7 +211,8 @@ class HttpLine final : public Line {
   // Codes are enough to know whether to try again.
   static absl::Status StatusOf(unsigned http_status, const std::string& body) {
     if (http_status == 200) return absl::OkStatus();
-    if (http_status == 429 || http_status == 503 || http_status == 504) return absl::UnavailableError(body);
+    if (http_status == 429 || http_status == 503 || http_status == 504)
+      return absl::UnavailableError(body);
     return absl::FailedPreconditionError(body);
   }
 
@@ -216,8 +225,9 @@ class HttpLine final : public Line {
       if (!error) socket_->set_option(tcp::no_delay(true), error);
     }
     const std::string request = absl::StrCat(
-        "POST /backflip.v1.LabelingService/", method, " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ",
-        TokenOf(labeler_), "\r\nContent-Type: application/json\r\nContent-Length: ", body.size(), "\r\n\r\n", body);
+        "POST /backflip.v1.LabelingService/", method,
+        " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ", TokenOf(labeler_),
+        "\r\nContent-Type: application/json\r\nContent-Length: ", body.size(), "\r\n\r\n", body);
     if (!error) co_await asio::async_write(*socket_, asio::buffer(request), Into(error));
     http::response_parser<http::string_body> parser;
     parser.body_limit(16 << 20);
@@ -261,11 +271,14 @@ struct Tally {
   std::map<std::string, int64_t> errors;
 
   void Failed(const absl::Status& status) {
-    ++errors[absl::StrCat(absl::StatusCodeToString(status.code()), ": ", status.message()).substr(0, 160)];
+    ++errors[absl::StrCat(absl::StatusCodeToString(status.code()), ": ", status.message())
+                 .substr(0, 160)];
   }
 };
 
-double Ms(Clock::duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
+double Ms(Clock::duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
 
 v1::Choice Draw(std::mt19937_64& random) { return random() % 2 == 0 ? v1::LEFT : v1::RIGHT; }
 
@@ -287,7 +300,8 @@ asio::awaitable<void> AnswerFast(Line& line, Tally& tally, int labeler) {
       ++tally.dry;
       co_return;
     }
-    const absl::StatusOr<Label> label = co_await line.Submit(*lease, base::RandomHex128(), Draw(random));
+    const absl::StatusOr<Label> label =
+        co_await line.Submit(*lease, base::RandomHex128(), Draw(random));
     if (!label.ok()) {
       tally.Failed(label.status());
     } else if (Clock::now() < tally.end) {
@@ -296,8 +310,8 @@ asio::awaitable<void> AnswerFast(Line& line, Tally& tally, int labeler) {
   }
 }
 
-asio::awaitable<void> AnswerSteadily(asio::io_context& context, Line& line, Tally& tally, int labeler, int labelers,
-                                     Clock::duration period) {
+asio::awaitable<void> AnswerSteadily(asio::io_context& context, Line& line, Tally& tally,
+                                     int labeler, int labelers, Clock::duration period) {
   std::mt19937_64 random(labeler);
   // spread over the period, and the first pair is fetched before anything is measured
   Clock::time_point due = tally.begin + period * labeler / labelers;
@@ -308,7 +322,8 @@ asio::awaitable<void> AnswerSteadily(asio::io_context& context, Line& line, Tall
     if (!lease.ok()) tally.Failed(lease.status());
     if (lease.ok() && lease->empty()) ++tally.dry;
     if (lease.ok() && !lease->empty()) {
-      const absl::StatusOr<Label> label = co_await line.Submit(*lease, base::RandomHex128(), Draw(random));
+      const absl::StatusOr<Label> label =
+          co_await line.Submit(*lease, base::RandomHex128(), Draw(random));
       if (label.ok()) ++tally.answers;
       if (!label.ok()) tally.Failed(label.status());
     }
@@ -320,13 +335,14 @@ asio::awaitable<void> AnswerSteadily(asio::io_context& context, Line& line, Tall
 }
 
 bool IsTransient(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status);
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsResourceExhausted(status);
 }
 
 // Until it is acknowledged or refused for good.
-asio::awaitable<absl::StatusOr<Label>> SubmitSurely(asio::io_context& context, Line& line, Tally& tally,
-                                                    const std::string& lease, const std::string& key,
-                                                    v1::Choice choice) {
+asio::awaitable<absl::StatusOr<Label>> SubmitSurely(asio::io_context& context, Line& line,
+                                                    Tally& tally, const std::string& lease,
+                                                    const std::string& key, v1::Choice choice) {
   while (true) {
     absl::StatusOr<Label> label = co_await line.Submit(lease, key, choice);
     if (label.ok() || !IsTransient(label.status())) co_return label;
@@ -335,12 +351,13 @@ asio::awaitable<absl::StatusOr<Label>> SubmitSurely(asio::io_context& context, L
   }
 }
 
-asio::awaitable<void> AnswerUnreliably(asio::io_context& context, Line& line, Tally& tally, int labeler, int labelers,
-                                       Clock::duration period) {
+asio::awaitable<void> AnswerUnreliably(asio::io_context& context, Line& line, Tally& tally,
+                                       int labeler, int labelers, Clock::duration period) {
   std::mt19937_64 random(labeler);
   std::uniform_real_distribution<double> uniform;
   std::string lease;
-  for (Clock::time_point due = tally.begin + period * labeler / labelers; due < tally.end; due += period) {
+  for (Clock::time_point due = tally.begin + period * labeler / labelers; due < tally.end;
+       due += period) {
     co_await Sleep(context, due);
     const double fate = uniform(random);
     if (lease.empty()) {
@@ -350,7 +367,8 @@ asio::awaitable<void> AnswerUnreliably(asio::io_context& context, Line& line, Ta
     } else {
       const std::string key = base::RandomHex128();
       const v1::Choice choice = Draw(random);
-      const absl::StatusOr<Label> label = co_await SubmitSurely(context, line, tally, lease, key, choice);
+      const absl::StatusOr<Label> label =
+          co_await SubmitSurely(context, line, tally, lease, key, choice);
       if (label.ok()) {
         ++tally.answers;
         tally.acknowledged.push_back({label->id, lease, key, choice, labeler});
@@ -358,7 +376,8 @@ asio::awaitable<void> AnswerUnreliably(asio::io_context& context, Line& line, Ta
           ++tally.twice;
           // the same call again, and the same answer as if it were a new one
           for (const std::string& again : {key, base::RandomHex128()}) {
-            const absl::StatusOr<Label> second = co_await SubmitSurely(context, line, tally, lease, again, choice);
+            const absl::StatusOr<Label> second =
+                co_await SubmitSurely(context, line, tally, lease, again, choice);
             if (!second.ok()) tally.Failed(second.status());
             if (second.ok() && second->id != label->id) ++tally.doubled;
           }
@@ -388,7 +407,8 @@ asio::awaitable<void> AnswerUnreliably(asio::io_context& context, Line& line, Ta
 // Of the whole sample.
 double Percentile(std::vector<double> sample, double share) {
   if (sample.empty()) return 0;
-  const size_t at = std::min(sample.size() - 1, static_cast<size_t>(std::ceil(share * sample.size())) - 1);
+  const size_t at =
+      std::min(sample.size() - 1, static_cast<size_t>(std::ceil(share * sample.size())) - 1);
   std::nth_element(sample.begin(), sample.begin() + at, sample.end());
   return sample[at];
 }
@@ -430,15 +450,15 @@ absl::Status Load(const std::string& mode) {
       arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
       arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
       arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-      stubs.push_back(v1::LabelingService::NewStub(
-          grpc::CreateCustomChannel(absl::GetFlag(FLAGS_broker), grpc::InsecureChannelCredentials(), arguments)));
+      stubs.push_back(v1::LabelingService::NewStub(grpc::CreateCustomChannel(
+          absl::GetFlag(FLAGS_broker), grpc::InsecureChannelCredentials(), arguments)));
     }
   }
   std::vector<std::unique_ptr<Line>> lines;
   Tally tally;
   tally.begin = Clock::now() + std::chrono::milliseconds(100);
-  tally.end = tally.begin +
-              std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(absl::GetFlag(FLAGS_seconds)));
+  tally.end = tally.begin + std::chrono::duration_cast<Clock::duration>(
+                                std::chrono::duration<double>(absl::GetFlag(FLAGS_seconds)));
   for (int i = 0; i < labelers; ++i) {
     if (address.empty()) {
       lines.push_back(std::make_unique<GrpcLine>(&context, stubs[i % kChannels].get(), i));
@@ -448,10 +468,12 @@ absl::Status Load(const std::string& mode) {
     Line& line = *lines.back();
     if (mode == "answers") asio::co_spawn(context, AnswerFast(line, tally, i), asio::detached);
     if (mode == "latency") {
-      asio::co_spawn(context, AnswerSteadily(context, line, tally, i, labelers, period), asio::detached);
+      asio::co_spawn(context, AnswerSteadily(context, line, tally, i, labelers, period),
+                     asio::detached);
     }
     if (mode == "faults") {
-      asio::co_spawn(context, AnswerUnreliably(context, line, tally, i, labelers, period), asio::detached);
+      asio::co_spawn(context, AnswerUnreliably(context, line, tally, i, labelers, period),
+                     asio::detached);
     }
   }
   context.run();
@@ -476,7 +498,8 @@ absl::Status Load(const std::string& mode) {
     result["retries"] = tally.retries;
     std::ofstream file(absl::GetFlag(FLAGS_acknowledged));
     for (const Acknowledged& a : tally.acknowledged) {
-      file << a.label << ' ' << a.lease << ' ' << a.key << ' ' << v1::Choice_Name(a.choice) << ' ' << a.labeler << '\n';
+      file << a.label << ' ' << a.lease << ' ' << a.key << ' ' << v1::Choice_Name(a.choice) << ' '
+           << a.labeler << '\n';
     }
     if (!file.flush()) return absl::InternalError("cannot write --acknowledged");
   }
@@ -494,8 +517,8 @@ v1::Clip MakeClip(int index) {
   for (int step = 0; step <= kSteps; ++step) {
     for (int body = 0; body < kBodies; ++body) {
       const float turn = 0.05f * step + body + 0.37f * index;
-      for (const float number : {std::sin(turn), 0.f, 1.25f + 0.3f * std::cos(turn), std::cos(turn / 2), 0.f,
-                                 std::sin(turn / 2), 0.f}) {
+      for (const float number : {std::sin(turn), 0.f, 1.25f + 0.3f * std::cos(turn),
+                                 std::cos(turn / 2), 0.f, std::sin(turn / 2), 0.f}) {
         clip.mutable_poses()->add_poses(number);
       }
     }
@@ -507,7 +530,8 @@ v1::Clip MakeClip(int index) {
 
 absl::Status Fill() {
   const auto client_of = [](const char* role) -> absl::StatusOr<rpc::Client> {
-    ASSIGN_OR_RETURN(std::string token, rpc::ReadTokenFile(absl::StrCat(absl::GetFlag(FLAGS_tokens), "/", role, ".token")));
+    ASSIGN_OR_RETURN(std::string token, rpc::ReadTokenFile(absl::StrCat(absl::GetFlag(FLAGS_tokens),
+                                                                        "/", role, ".token")));
     return rpc::Client(absl::GetFlag(FLAGS_broker), std::move(token));
   };
   ASSIGN_OR_RETURN(const rpc::Client as_operator, client_of("operator"));
@@ -540,15 +564,15 @@ absl::Status Fill() {
   task.set_step_seconds(0.008);
   task.set_playback_fps(40);
   v1::Run run;
-  RETURN_IF_ERROR(rpc::FromGrpc(
-      v1::RunService::NewStub(as_operator.channel())->Create(as_operator.UnaryContext().get(), create, &run)));
+  RETURN_IF_ERROR(rpc::FromGrpc(v1::RunService::NewStub(as_operator.channel())
+                                    ->Create(as_operator.UnaryContext().get(), create, &run)));
 
   v1::ClaimRequest claim;
   claim.set_claimant(base::RandomHex128());
   claim.set_advertise("127.0.0.1:1");
   v1::ClaimResponse claimed;
-  RETURN_IF_ERROR(rpc::FromGrpc(
-      v1::ClaimService::NewStub(as_trainer.channel())->Claim(as_trainer.UnaryContext().get(), claim, &claimed)));
+  RETURN_IF_ERROR(rpc::FromGrpc(v1::ClaimService::NewStub(as_trainer.channel())
+                                    ->Claim(as_trainer.UnaryContext().get(), claim, &claimed)));
 
   std::vector<std::string> clips;
   const auto clip_stub = v1::ClipService::NewStub(as_worker.channel());
@@ -557,7 +581,8 @@ absl::Status Fill() {
     upload.set_run_id(run.id());
     for (int k = 0; k < kClipsPerUpload; ++k) *upload.add_clips() = MakeClip(i + k);
     v1::UploadClipsResponse uploaded;
-    RETURN_IF_ERROR(rpc::FromGrpc(clip_stub->Upload(as_worker.UnaryContext().get(), upload, &uploaded)));
+    RETURN_IF_ERROR(
+        rpc::FromGrpc(clip_stub->Upload(as_worker.UnaryContext().get(), upload, &uploaded)));
     clips.insert(clips.end(), uploaded.clip_ids().begin(), uploaded.clip_ids().end());
   }
 
@@ -580,15 +605,15 @@ absl::Status Fill() {
       question.set_overlap(asked % 4 == 0 ? 3 : 1);
     }
     v1::OpenQuestionsResponse opened;
-    RETURN_IF_ERROR(
-        rpc::FromGrpc(training->OpenQuestions(as_trainer.UnaryContext(absl::Seconds(60)).get(), open, &opened)));
+    RETURN_IF_ERROR(rpc::FromGrpc(
+        training->OpenQuestions(as_trainer.UnaryContext(absl::Seconds(60)).get(), open, &opened)));
     // a claim ends when it is not renewed
     v1::RenewClaimRequest renew;
     renew.set_run_id(run.id());
     renew.set_epoch(claimed.epoch());
     v1::RenewClaimResponse renewed;
-    RETURN_IF_ERROR(rpc::FromGrpc(
-        v1::ClaimService::NewStub(as_trainer.channel())->Renew(as_trainer.UnaryContext().get(), renew, &renewed)));
+    RETURN_IF_ERROR(rpc::FromGrpc(v1::ClaimService::NewStub(as_trainer.channel())
+                                      ->Renew(as_trainer.UnaryContext().get(), renew, &renewed)));
   }
   std::printf("%s\n", nlohmann::json({{"run", run.id()}, {"questions", questions}}).dump().c_str());
   return absl::OkStatus();
@@ -600,7 +625,8 @@ absl::Status Fill() {
 int main(int argc, char** argv) {
   absl::ParseCommandLine(argc, argv);
   const std::string mode = absl::GetFlag(FLAGS_mode);
-  absl::Status status = absl::InvalidArgumentError("--mode must be fill, answers, latency or faults");
+  absl::Status status =
+      absl::InvalidArgumentError("--mode must be fill, answers, latency or faults");
   if (mode == "fill") status = backflip::Fill();
   if (mode == "answers" || mode == "latency" || mode == "faults") status = backflip::Load(mode);
   if (status.ok()) return 0;

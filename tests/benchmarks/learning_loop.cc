@@ -54,7 +54,8 @@ ABSL_FLAG(std::string, task, "tasks/hopper_backflip", "task folder");
 ABSL_FLAG(std::string, spec, "", "RunSpec, text format, over the defaults");
 ABSL_FLAG(uint64_t, seed, 0, "overrides the spec's; 0 does not");
 ABSL_FLAG(std::vector<std::string>, teachers, {"oracle"}, "names, with commas");
-ABSL_FLAG(std::vector<std::string>, watchers, {}, "RunSpecs, with commas, of ensembles that only watch");
+ABSL_FLAG(std::vector<std::string>, watchers, {},
+          "RunSpecs, with commas, of ensembles that only watch");
 ABSL_FLAG(int, threads, 1, "simulation threads");
 ABSL_FLAG(int, every, 10, "iterations between lines");
 
@@ -99,9 +100,7 @@ double Correlation(const std::vector<double>& x, const std::vector<double>& y) {
 }
 
 double Seconds() {
-  return std::chrono::duration<double>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 // Means over evaluation episodes.
@@ -126,8 +125,7 @@ class Loop {
   absl::Status Collect(int64_t iteration);
   // Asks about clips of the pool, and fits the ensemble to all answers.
   absl::Status Compare(int64_t round, Asker* asker) const;
-  absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot,
-                                      Draws draws, int episodes);
+  absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot, Draws draws, int episodes);
   absl::Status Finish();
   absl::Status Print(int64_t done) const;
   absl::Status PrintAsker(const Asker& asker) const;
@@ -159,8 +157,7 @@ class Loop {
 
 absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   auto loop = std::unique_ptr<Loop>(new Loop());
-  ASSIGN_OR_RETURN(loop->task_,
-                   sim::CompiledTask::FromFolder(absl::GetFlag(FLAGS_task)));
+  ASSIGN_OR_RETURN(loop->task_, sim::CompiledTask::FromFolder(absl::GetFlag(FLAGS_task)));
   const sim::CompiledTask& task = *loop->task_;
   v1::RunSpec& spec = loop->spec_;
   spec = run::Overlay(run::DefaultRunSpec(), task.task().defaults());
@@ -177,9 +174,8 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   loop->batches_ = learner::Collector::Batches(spec);
   ASSIGN_OR_RETURN(loop->simulator_,
                    sim::Simulator::Start(loop->task_, absl::GetFlag(FLAGS_threads)));
-  ASSIGN_OR_RETURN(loop->ppo_,
-                   learn::Ppo::Create(learner::PpoConfigOf(spec, loop->batches_),
-                                      task.observation_size(), task.action_size()));
+  ASSIGN_OR_RETURN(loop->ppo_, learn::Ppo::Create(learner::PpoConfigOf(spec, loop->batches_),
+                                                  task.observation_size(), task.action_size()));
   if (spec.reward() != v1::TRUE) RETURN_IF_ERROR(loop->AddAsker("own", spec));
   for (const std::string& file : absl::GetFlag(FLAGS_watchers)) {
     ASSIGN_OR_RETURN(const v1::RunSpec layer, run::ReadRunSpecFile(file));
@@ -199,8 +195,7 @@ absl::Status Loop::AddAsker(const std::string& name, const v1::RunSpec& spec) {
   run.mutable_task()->set_observation_size(task_->observation_size());
   run.mutable_task()->set_action_size(task_->action_size());
   Asker asker{.name = name, .spec = spec};
-  ASSIGN_OR_RETURN(asker.fitter,
-                   EnsembleFitter::Create(reward_trainer::FitterConfigOf(run)));
+  ASSIGN_OR_RETURN(asker.fitter, EnsembleFitter::Create(reward_trainer::FitterConfigOf(run)));
   for (const std::string& teacher : absl::GetFlag(FLAGS_teachers)) {
     ASSIGN_OR_RETURN(const labeler::TeacherTraits traits, labeler::TraitsOf(teacher));
     asker.teachers.emplace_back(traits, asker.teachers.size() + 1);
@@ -223,15 +218,13 @@ absl::Status Loop::Run() {
     updating_ += Seconds() - t1;
     for (Asker& asker : askers_) RETURN_IF_ERROR(Compare(iteration, &asker));
     if (!truth) {
-      ASSIGN_OR_RETURN(model_,
-                       nn::RewardModel::FromSnapshot(
-                           askers_.front().fitter->ensemble().ToSnapshot()));
+      ASSIGN_OR_RETURN(
+          model_, nn::RewardModel::FromSnapshot(askers_.front().fitter->ensemble().ToSnapshot()));
     }
 
     const int64_t done = iteration + 1;
     if (learner::IsKept(done, batches_, spec_.kept_snapshots())) {
-      kept_.emplace_back(done * spec_.collection().batch_steps(),
-                         ppo_->ToSnapshot());
+      kept_.emplace_back(done * spec_.collection().batch_steps(), ppo_->ToSnapshot());
     }
     if (done % absl::GetFlag(FLAGS_every) == 0 || done == batches_) {
       RETURN_IF_ERROR(Print(done));
@@ -244,14 +237,13 @@ absl::Status Loop::Collect(int64_t iteration) {
   const int o = task_->observation_size(), a = task_->action_size();
   const int environments = static_cast<int>(starts_.size());
   const int clips = spec_.collection().clips_per_batch();
-  ASSIGN_OR_RETURN(nn::Policy policy,
-                   nn::Policy::FromSnapshot(ppo_->ToSnapshot()));
+  ASSIGN_OR_RETURN(nn::Policy policy, nn::Policy::FromSnapshot(ppo_->ToSnapshot()));
   sim::Ticket ticket;
   ticket.policy = std::make_shared<const nn::Policy>(std::move(policy));
   ticket.environments = starts_;
   ticket.steps = spec_.collection().batch_steps() / environments;
-  ticket.episode_steps = learner::Collector::EpisodeSteps(
-      spec_, task_->task().episode_steps(), iteration);
+  ticket.episode_steps =
+      learner::Collector::EpisodeSteps(spec_, task_->task().episode_steps(), iteration);
   ASSIGN_OR_RETURN(sim::Rollout rollout, simulator_->Run(std::move(ticket)));
 
   batch_.clear();
@@ -289,21 +281,19 @@ absl::Status Loop::Collect(int64_t iteration) {
       piece.episode_ended = i < t.episode_ends.size();
       piece.observations.assign(t.observations.begin() + first * o,
                                 t.observations.begin() + end * o);
-      const float* last = piece.episode_ended ? &t.end_observations[i * o]
-                                              : t.last_observation.data();
+      const float* last =
+          piece.episode_ended ? &t.end_observations[i * o] : t.last_observation.data();
       piece.observations.insert(piece.observations.end(), last, last + o);
-      piece.actions.assign(t.actions.begin() + first * a,
-                           t.actions.begin() + end * a);
-      piece.log_probabilities.assign(t.log_probs.begin() + first,
-                                     t.log_probs.begin() + end);
+      piece.actions.assign(t.actions.begin() + first * a, t.actions.begin() + end * a);
+      piece.log_probabilities.assign(t.log_probs.begin() + first, t.log_probs.begin() + end);
       piece.rewards.assign(learned.begin() + first, learned.begin() + end);
       true_rewards_.emplace_back(rewards.begin() + first, rewards.begin() + end);
       batch_.push_back(std::move(piece));
       first = end;
     }
     const int share = clips * (e + 1) / environments - clips * e / environments;
-    for (sim::Clip& cut : sim::CutClips(*task_, one, share,
-                                        SeedOf(spec_, Draws::kClips, iteration, e))) {
+    for (sim::Clip& cut :
+         sim::CutClips(*task_, one, share, SeedOf(spec_, Draws::kClips, iteration, e))) {
       learn::Clip clip;
       // what follows the last action is shown, but not rewarded
       clip.observations.assign(cut.observations.begin(), cut.observations.end() - o);
@@ -331,13 +321,13 @@ absl::Status Loop::Compare(int64_t round, Asker* asker) const {
     candidates.push_back(pool[i].clip.get());
   }
   const int64_t steps = (round + 1) * spec_.collection().batch_steps();
-  const int64_t wanted = run::LabelsWantedAt(spec, steps) -
-                         static_cast<int64_t>(asker->comparisons.size());
+  const int64_t wanted =
+      run::LabelsWantedAt(spec, steps) - static_cast<int64_t>(asker->comparisons.size());
   if (wanted > 0) {
-    ASSIGN_OR_RETURN(const std::vector<learn::SelectedPair> pairs,
-                     reward_trainer::SelectPairs(
-                         spec, reward_trainer::ChoosingEnsemble(spec, *asker->fitter),
-                         candidates, static_cast<int>(wanted), round));
+    ASSIGN_OR_RETURN(
+        const std::vector<learn::SelectedPair> pairs,
+        reward_trainer::SelectPairs(spec, reward_trainer::ChoosingEnsemble(spec, *asker->fitter),
+                                    candidates, static_cast<int>(wanted), round));
     for (const learn::SelectedPair& pair : pairs) {
       const Candidate &first = pool[pair.left], &second = pool[pair.right];
       const int64_t ordinal = static_cast<int64_t>(asker->comparisons.size());
@@ -358,8 +348,7 @@ absl::Status Loop::Compare(int64_t round, Asker* asker) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot,
-                                          Draws draws, int episodes) {
+absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot, Draws draws, int episodes) {
   ASSIGN_OR_RETURN(nn::Policy policy, nn::Policy::FromSnapshot(snapshot));
   sim::Ticket ticket;
   ticket.policy = std::make_shared<const nn::Policy>(std::move(policy));
@@ -396,10 +385,8 @@ absl::Status Loop::Finish() {
   double best_score = 0;
   for (const auto& [steps, snapshot] : kept_) {
     ASSIGN_OR_RETURN(const Evaluation e,
-                     Evaluate(snapshot, Draws::kEvaluation,
-                              learner::kEvaluationEpisodes));
-    std::printf("kept at %.2fM: predicted %.1f true %.0f", steps / 1e6,
-                e.predicted, e.true_return);
+                     Evaluate(snapshot, Draws::kEvaluation, learner::kEvaluationEpisodes));
+    std::printf("kept at %.2fM: predicted %.1f true %.0f", steps / 1e6, e.predicted, e.true_return);
     PrintMetrics(e.metrics);
     std::printf("\n");
     if (best == nullptr || e.predicted > best_score) {
@@ -410,17 +397,14 @@ absl::Status Loop::Finish() {
   if (best == nullptr) return absl::InternalError("no snapshot was kept");
   for (const Asker& asker : askers_) {
     for (const learn::Reliability& r : asker.fitter->ensemble().Reliabilities()) {
-      std::printf("%s: labeler %d: reliability %.2f\n", asker.name.c_str(),
-                  r.labeler, r.mean);
+      std::printf("%s: labeler %d: reliability %.2f\n", asker.name.c_str(), r.labeler, r.mean);
     }
   }
   ASSIGN_OR_RETURN(const Evaluation e,
-                   Evaluate(*best, Draws::kFinalEvaluation,
-                            learner::kFinalEpisodes));
+                   Evaluate(*best, Draws::kFinalEvaluation, learner::kFinalEpisodes));
   std::printf("final: seed %llu labels %zu true %.3f",
               static_cast<unsigned long long>(spec_.seed()),
-              model_.has_value() ? askers_.front().comparisons.size() : 0,
-              e.true_return);
+              model_.has_value() ? askers_.front().comparisons.size() : 0, e.true_return);
   PrintMetrics(e.metrics);
   std::printf(" wall %.0f s\n", Seconds() - begin_);
   return absl::OkStatus();
@@ -437,13 +421,11 @@ absl::Status Loop::Print(int64_t done) const {
   const double thousands = static_cast<double>(batch_steps) / 1000;
   std::vector<double> metrics = metrics_;
   for (double& m : metrics) m /= thousands;
-  std::printf("%4lld steps %.2fM | a 1000 steps: true %.0f",
-              static_cast<long long>(done), done * batch_steps / 1e6,
-              true_sum_ / thousands);
+  std::printf("%4lld steps %.2fM | a 1000 steps: true %.0f", static_cast<long long>(done),
+              done * batch_steps / 1e6, true_sum_ / thousands);
   PrintMetrics(metrics);
-  std::printf(" | std %.2f kl %.3f | simulate %.0f s update %.0f wall %.0f\n",
-              update_.log_std, update_.kl, simulating_, updating_,
-              Seconds() - begin_);
+  std::printf(" | std %.2f kl %.3f | simulate %.0f s update %.0f wall %.0f\n", update_.log_std,
+              update_.kl, simulating_, updating_, Seconds() - begin_);
   for (const Asker& asker : askers_) RETURN_IF_ERROR(PrintAsker(asker));
   std::fflush(stdout);
   return absl::OkStatus();
@@ -474,12 +456,12 @@ absl::Status Loop::PrintAsker(const Asker& asker) const {
     }
     begin = end;
   }
-  std::printf("       %s: labels %zu accuracy %.2f loss %.3f/%.3f decay %.1e | like the"
-              " true reward: step %.3f following %.3f | %.0f s\n",
-              asker.name.c_str(), asker.comparisons.size(), asker.fit.accuracy,
-              asker.fit.training_loss, asker.fit.validation_loss, asker.fit.weight_decay,
-              Correlation(learned, truth),
-              Correlation(learned_following, true_following), asker.seconds);
+  std::printf(
+      "       %s: labels %zu accuracy %.2f loss %.3f/%.3f decay %.1e | like the"
+      " true reward: step %.3f following %.3f | %.0f s\n",
+      asker.name.c_str(), asker.comparisons.size(), asker.fit.accuracy, asker.fit.training_loss,
+      asker.fit.validation_loss, asker.fit.weight_decay, Correlation(learned, truth),
+      Correlation(learned_following, true_following), asker.seconds);
   return absl::OkStatus();
 }
 

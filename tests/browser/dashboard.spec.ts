@@ -22,11 +22,21 @@ test.describe("a run in the middle of its life", () => {
 
   test("draws the curves over labels and over steps, and says them in words", async ({ page }) => {
     await openDashboard(page, new FakeReview("rich"));
-    for (const name of ["True return", "Predicted return", "Turns", "Landed backflips", "Reward model’s accuracy"]) {
-      await expect(page.getByRole("img", { name: new RegExp(`^${name}: \\d+ points over labels`) })).toBeVisible();
+    for (const name of [
+      "True return",
+      "Predicted return",
+      "Turns",
+      "Landed backflips",
+      "Reward model’s accuracy",
+    ]) {
+      await expect(
+        page.getByRole("img", { name: new RegExp(`^${name}: \\d+ points over labels`) }),
+      ).toBeVisible();
     }
     await page.getByRole("radio", { name: "steps" }).check();
-    await expect(page.getByRole("img", { name: /^True return: 15 points over steps/ })).toBeVisible();
+    await expect(
+      page.getByRole("img", { name: /^True return: 15 points over steps/ }),
+    ).toBeVisible();
     const chart = page.getByRole("figure").filter({ hasText: "True return" }).first();
     await chart.getByText("Numbers").click();
     await expect(chart.getByRole("row")).toHaveCount(16);
@@ -51,9 +61,16 @@ test.describe("a run in the middle of its life", () => {
   test("charts progress in people's eyes with its interval", async ({ page }) => {
     await openDashboard(page, new FakeReview("rich"));
     const progress = section(page, "Progress in people’s eyes");
-    await expect(progress.getByRole("img", { name: /9 points over steps, from 50.% to 47.%/ })).toBeVisible();
+    await expect(
+      progress.getByRole("img", { name: /9 points over steps, from 50.% to 47.%/ }),
+    ).toBeVisible();
     await progress.getByText("Numbers").click();
-    await expect(progress.getByRole("columnheader")).toHaveText(["steps", "Wins of the newest policy against earlier ones", "low", "high"]);
+    await expect(progress.getByRole("columnheader")).toHaveText([
+      "steps",
+      "Wins of the newest policy against earlier ones",
+      "low",
+      "high",
+    ]);
   });
 
   test("says what the agreement means", async ({ page }) => {
@@ -73,7 +90,10 @@ test.describe("a run in the middle of its life", () => {
     await head.focus();
     await page.keyboard.press("Enter");
     await page.keyboard.press("Enter");
-    await expect(table.getByRole("columnheader", { name: "Reliability" })).toHaveAttribute("aria-sort", "ascending");
+    await expect(table.getByRole("columnheader", { name: "Reliability" })).toHaveAttribute(
+      "aria-sort",
+      "ascending",
+    );
     await expect(first).toHaveText("<b>eve</b>");
     await expect(table.getByRole("img", { name: /^12.%, between 2.% and 22.%$/ })).toBeVisible();
   });
@@ -105,12 +125,17 @@ test.describe("a run in the middle of its life", () => {
     await expect(clips.getByRole("img")).toHaveCount(8);
     await clips.scrollIntoViewIfNeeded();
     const picture = () =>
-      clips.getByRole("img").first().evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
+      clips
+        .getByRole("img")
+        .first()
+        .evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
     const before = await picture();
     await expect.poll(picture).not.toBe(before);
     await clips.getByRole("button", { name: "Pause the newest clips" }).click();
     const stopped = await picture();
-    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+    await page.evaluate(
+      () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))),
+    );
     expect(await picture()).toBe(stopped);
     await clips.getByRole("button", { name: "Choose clip 2 " }).click();
     await clips.getByRole("button", { name: "Choose clip 5 " }).click();
@@ -124,11 +149,17 @@ test.describe("a run in the middle of its life", () => {
     await dialog.getByRole("button", { name: "Make it gold" }).click();
     await expect(dialog).toBeHidden();
     await expect(section(page, "Gold pairs").getByRole("listitem")).toHaveCount(3);
-    expect(fake.requests("AddGold")[0]).toMatchObject({ answer: "RIGHT", explanation: "It lands.", use: "SHOW" });
+    expect(fake.requests("AddGold")[0]).toMatchObject({
+      answer: "RIGHT",
+      explanation: "It lands.",
+      use: "SHOW",
+    });
     expect(fake.requests("AddGold")[0].clipIds).toHaveLength(2);
   });
 
-  test("shows disputed pairs with every answer, playable, and makes them gold", async ({ page }) => {
+  test("shows disputed pairs with every answer, playable, and makes them gold", async ({
+    page,
+  }) => {
     const fake = new FakeReview("rich");
     await openDashboard(page, fake);
     const disputed = section(page, "Most disputed pairs");
@@ -177,11 +208,13 @@ test.describe("a run in the middle of its life", () => {
     await expect(rows.first()).toContainText("<b>eve</b>");
     await labels.getByLabel("Answer").selectOption("left is better");
     await labels.getByLabel("Purpose").selectOption("training");
-    await expect.poll(() => fake.requests("ListLabels").at(-1)).toMatchObject({
-      labeler: "<b>eve</b>",
-      choice: "LEFT",
-      purpose: "TRAIN",
-    });
+    await expect
+      .poll(() => fake.requests("ListLabels").at(-1))
+      .toMatchObject({
+        labeler: "<b>eve</b>",
+        choice: "LEFT",
+        purpose: "TRAIN",
+      });
     await labels.getByRole("button", { name: "Clear" }).click();
     await labels.getByLabel("with a note").check();
     await expect(rows.first()).toContainText("<img src=x onerror=alert(1)>");
@@ -189,7 +222,10 @@ test.describe("a run in the middle of its life", () => {
     await labels.getByLabel("Question").fill("776");
     await labels.getByLabel("Question").press("Enter");
     await expect(rows).toHaveCount(2);
-    await rows.first().getByRole("button", { name: /Show the clips/ }).click();
+    await rows
+      .first()
+      .getByRole("button", { name: /Show the clips/ })
+      .click();
     const dialog = page.getByRole("dialog", { name: /^Label \d+, question 776/ });
     await expect(dialog.getByRole("img")).toHaveCount(2);
     await page.keyboard.press("Escape");
@@ -209,7 +245,9 @@ test.describe("a run in the middle of its life", () => {
     await openDashboard(page, fake);
     const episode = section(page, "An evaluation episode");
     await expect(episode.getByRole("img", { name: /policy version 85/ })).toBeVisible();
-    await expect(episode.getByRole("img", { name: /^Predicted reward.*300 points over step/ })).toBeVisible();
+    await expect(
+      episode.getByRole("img", { name: /^Predicted reward.*300 points over step/ }),
+    ).toBeVisible();
     await episode.getByRole("button", { name: "Pause the episode" }).click();
     await episode.getByRole("slider").fill("120");
     await expect(episode).toContainText("step 120 of 300");
@@ -289,9 +327,13 @@ test.describe("a run in the middle of its life", () => {
     await page.addInitScript(() => {
       const contexts: WebGL2RenderingContext[] = ((window as any).contexts = []);
       const getContext = HTMLCanvasElement.prototype.getContext as any;
-      (HTMLCanvasElement.prototype as any).getContext = function (kind: string, ...rest: unknown[]) {
+      (HTMLCanvasElement.prototype as any).getContext = function (
+        kind: string,
+        ...rest: unknown[]
+      ) {
         const context = getContext.call(this, kind, ...rest);
-        if (kind.startsWith("webgl") && context && !contexts.includes(context)) contexts.push(context);
+        if (kind.startsWith("webgl") && context && !contexts.includes(context))
+          contexts.push(context);
         return context;
       };
     });
@@ -299,23 +341,34 @@ test.describe("a run in the middle of its life", () => {
     const clips = section(page, "Newest clips of the policy");
     await clips.scrollIntoViewIfNeeded();
     const picture = () =>
-      clips.getByRole("img").first().evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
+      clips
+        .getByRole("img")
+        .first()
+        .evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
     const moves = async () => {
       const before = await picture();
       await expect.poll(picture).not.toBe(before);
     };
     await moves();
     const live = () =>
-      page.evaluate(() => (window as any).contexts.filter((context: WebGL2RenderingContext) => !context.isContextLost()).length);
+      page.evaluate(
+        () =>
+          (window as any).contexts.filter(
+            (context: WebGL2RenderingContext) => !context.isContextLost(),
+          ).length,
+      );
     expect(await live()).toBe(1);
     await page.evaluate(async () => {
-      const context: WebGL2RenderingContext = (window as any).contexts.find((c: WebGL2RenderingContext) => !c.isContextLost());
+      const context: WebGL2RenderingContext = (window as any).contexts.find(
+        (c: WebGL2RenderingContext) => !c.isContextLost(),
+      );
       const extension = context.getExtension("WEBGL_lose_context")!;
-      const event = (name: string) => new Promise((done) => context.canvas.addEventListener(name, done, { once: true }));
+      const event = (name: string) =>
+        new Promise((done) => context.canvas.addEventListener(name, done, { once: true }));
       const lost = event("webglcontextlost");
       extension.loseContext();
       await lost;
-      await new Promise((done) => setTimeout(done));  // not within the event
+      await new Promise((done) => setTimeout(done)); // not within the event
       const restored = event("webglcontextrestored");
       extension.restoreContext();
       await restored;
@@ -327,7 +380,10 @@ test.describe("a run in the middle of its life", () => {
   test("draws with a canvas where there is no WebGL", async ({ page }) => {
     await page.addInitScript(() => {
       const getContext = HTMLCanvasElement.prototype.getContext as any;
-      (HTMLCanvasElement.prototype as any).getContext = function (kind: string, ...rest: unknown[]) {
+      (HTMLCanvasElement.prototype as any).getContext = function (
+        kind: string,
+        ...rest: unknown[]
+      ) {
         return kind.startsWith("webgl") ? null : getContext.call(this, kind, ...rest);
       };
     });
@@ -350,7 +406,9 @@ test.describe("a run in the middle of its life", () => {
 });
 
 test.describe("a link", () => {
-  test("opens nothing up before Start, then signs in and leaves the address bar", async ({ page }) => {
+  test("opens nothing up before Start, then signs in and leaves the address bar", async ({
+    page,
+  }) => {
     const fake = new FakeReview("rich");
     await serveFake(page, fake);
     for (let i = 0; i < 2; ++i) {
@@ -400,7 +458,9 @@ test("a fresh run says what is still to come", async ({ page }) => {
   const fake = new FakeReview("empty");
   const { errors } = await openDashboard(page, fake);
   await expect(section(page, "Overview")).toContainText("Collecting the first batch.");
-  await expect(section(page, "Learning")).toContainText("Comes with the first evaluation of the policy.");
+  await expect(section(page, "Learning")).toContainText(
+    "Comes with the first evaluation of the policy.",
+  );
   await expect(section(page, "All labels")).toContainText("No labels yet");
   await expect(section(page, "Labelers and agreement")).toContainText("Nobody has answered yet");
   await expect(section(page, "Gold pairs")).toContainText("No gold pairs yet");

@@ -42,8 +42,7 @@ export function hopperPoses(moments: number, turns: number, height: number, phas
     let angle = -2 * Math.PI * turns * s;
     let x = -0.6 * s;
     let z = 1.25 + height * Math.sin(Math.PI * s) - 0.25 * tuck * (height > 0.2 ? 0 : 1);
-    const put = () =>
-      poses.push(x, 0, z, Math.cos(angle / 2), 0, Math.sin(angle / 2), 0);
+    const put = () => poses.push(x, 0, z, Math.cos(angle / 2), 0, Math.sin(angle / 2), 0);
     put();
     joints.forEach(({ at, anchor }, i) => {
       const turned = (a: number, [px, pz]: [number, number]) =>
@@ -67,8 +66,13 @@ export function hopperScene(): Buffer {
     ["leg", 0.08, 0.5, 0],
     ["foot", 0.4, 0.12, 0.1],
   ];
-  const corners = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => [i & 1, (i >> 1) & 1, (i >> 2) & 1].map((bit) => bit - 0.5));
-  const faces = [0, 2, 1, 1, 2, 3, 4, 5, 6, 5, 7, 6, 0, 1, 4, 1, 5, 4, 2, 6, 3, 3, 6, 7, 0, 4, 2, 2, 4, 6, 1, 3, 5, 3, 7, 5];
+  const corners = [0, 1, 2, 3, 4, 5, 6, 7].map((i) =>
+    [i & 1, (i >> 1) & 1, (i >> 2) & 1].map((bit) => bit - 0.5),
+  );
+  const faces = [
+    0, 2, 1, 1, 2, 3, 4, 5, 6, 5, 7, 6, 0, 1, 4, 1, 5, 4, 2, 6, 3, 3, 6, 7, 0, 4, 2, 2, 4, 6, 1, 3,
+    5, 3, 7, 5,
+  ];
   const positions = Buffer.from(Float32Array.from(corners.flat()).buffer);
   const indices = Buffer.from(Uint16Array.from(faces).buffer);
   const json = {
@@ -87,13 +91,26 @@ export function hopperScene(): Buffer {
     nodes: [
       { name: "root", rotation: [-Math.SQRT1_2, 0, 0, Math.SQRT1_2], children: [1, 2, 3, 4, 9] },
       ...sizes.map(([name], i) => ({ name, children: [5 + i] })),
-      ...sizes.map(([, width, length, z]) => ({ mesh: 0, scale: [width, 0.1, length], translation: [0, 0, z] })),
+      ...sizes.map(([, width, length, z]) => ({
+        mesh: 0,
+        scale: [width, 0.1, length],
+        translation: [0, 0, z],
+      })),
       { name: "world" },
     ],
     meshes: [{ primitives: [{ attributes: { POSITION: 0 }, indices: 1, material: 0 }] }],
-    materials: [{ pbrMetallicRoughness: { baseColorFactor: [0.16, 0.38, 0.62, 1], metallicFactor: 0 } }],
+    materials: [
+      { pbrMetallicRoughness: { baseColorFactor: [0.16, 0.38, 0.62, 1], metallicFactor: 0 } },
+    ],
     accessors: [
-      { bufferView: 0, componentType: 5126, count: 8, type: "VEC3", min: [-0.5, -0.5, -0.5], max: [0.5, 0.5, 0.5] },
+      {
+        bufferView: 0,
+        componentType: 5126,
+        count: 8,
+        type: "VEC3",
+        min: [-0.5, -0.5, -0.5],
+        max: [0.5, 0.5, 0.5],
+      },
       { bufferView: 1, componentType: 5123, count: faces.length, type: "SCALAR" },
     ],
     bufferViews: [
@@ -125,7 +142,9 @@ export function hopperScene(): Buffer {
 }
 
 function hash(n: number): string {
-  return Array.from({ length: 8 }, (_, i) => ((Math.imul(n + 1, 2654435761) ^ (i * 40503)) >>> 0).toString(16).padStart(8, "0")).join("");
+  return Array.from({ length: 8 }, (_, i) =>
+    ((Math.imul(n + 1, 2654435761) ^ (i * 40503)) >>> 0).toString(16).padStart(8, "0"),
+  ).join("");
 }
 
 export interface LabelRow extends Json {
@@ -180,8 +199,21 @@ export class FakeReview {
     ];
     this.makeLabelers();
     this.makeLabels();
-    this.addGold({ clipIds: [hash(11), hash(3)], answer: "LEFT", explanation: "The left one lands on its foot, the right one falls on its back.", use: "QUALIFY" }, 14, 12);
-    this.addGold({ clipIds: [hash(20), hash(21)], answer: "TIE", explanation: "", use: "CHECK" }, 31, 19);
+    this.addGold(
+      {
+        clipIds: [hash(11), hash(3)],
+        answer: "LEFT",
+        explanation: "The left one lands on its foot, the right one falls on its back.",
+        use: "QUALIFY",
+      },
+      14,
+      12,
+    );
+    this.addGold(
+      { clipIds: [hash(20), hash(21)], answer: "TIE", explanation: "", use: "CHECK" },
+      31,
+      19,
+    );
   }
 
   // Something happened: whoever waits is answered.
@@ -238,11 +270,13 @@ export class FakeReview {
           return labeler;
         },
         DescribeInvite: ({ secret }) => {
-          if (secret !== this.secret) throw new Refusal("not_found", "this invite was used up: ask for a new one");
+          if (secret !== this.secret)
+            throw new Refusal("not_found", "this invite was used up: ask for a new one");
           return { role: this.role, name: "rita", expiresMs: String(this.now + hour) };
         },
         AcceptInvite: ({ secret }) => {
-          if (secret !== this.secret) throw new Refusal("not_found", "this invite was used up: ask for a new one");
+          if (secret !== this.secret)
+            throw new Refusal("not_found", "this invite was used up: ask for a new one");
           this.secret = "";
           return { token: "n".repeat(43), role: this.role, name: "rita" };
         },
@@ -268,14 +302,18 @@ export class FakeReview {
           clips:
             this.kind === "empty"
               ? []
-              : (clipIds?.length ? clipIds : Array.from({ length: newest ?? 0 }, (_, i) => hash(200 + i))).map(
-                  (id: string) => this.clip(id),
-                ),
+              : (clipIds?.length
+                  ? clipIds
+                  : Array.from({ length: newest ?? 0 }, (_, i) => hash(200 + i))
+                ).map((id: string) => this.clip(id)),
         }),
         GetEpisode: ({ policyVersion }) => this.episode(Number(policyVersion ?? 0)),
         AskAbout: () => {
           if (this.state !== "RUNNING") {
-            throw new Refusal("failed_precondition", "run 12 is paused, so nobody would be asked: continue it first");
+            throw new Refusal(
+              "failed_precondition",
+              "run 12 is paused, so nobody would be asked: continue it first",
+            );
           }
           return { questionId: "941" };
         },
@@ -323,7 +361,13 @@ export class FakeReview {
       questions: rich ? "655" : "0",
       limit: this.limit,
       metrics: done
-        ? { true_return: 6214, predicted_return: 812.4, "reward/accuracy": 0.774, turns: 11.5, landed_backflips: 6.6 }
+        ? {
+            true_return: 6214,
+            predicted_return: 812.4,
+            "reward/accuracy": 0.774,
+            turns: 11.5,
+            landed_backflips: 6.6,
+          }
         : {},
       createdMs: String(this.now - 2 * hour),
       startedMs: String(this.now - 2 * hour),
@@ -376,7 +420,7 @@ export class FakeReview {
       case "turns":
         return 0.2 + 11.8 * s ** 1.4 + 0.4 * Math.sin(13 * s);
       case "landed_backflips":
-        return Math.max(0, 7.4 * (s - 0.25) / 0.75 + 0.5 * Math.sin(9 * s));
+        return Math.max(0, (7.4 * (s - 0.25)) / 0.75 + 0.5 * Math.sin(9 * s));
       case "published_return":
         return 900 + 5200 * s;
       default:
@@ -390,7 +434,9 @@ export class FakeReview {
       if (this.kind === "baseline" && name.startsWith("reward/")) continue;
       const dense = name === "reward/accuracy";
       const last = 84;
-      const iterations = dense ? Array.from({ length: this.kind === "empty" ? 0 : last }, (_, i) => i + 1) : this.iterations();
+      const iterations = dense
+        ? Array.from({ length: this.kind === "empty" ? 0 : last }, (_, i) => i + 1)
+        : this.iterations();
       for (const iteration of iterations) {
         points.push({
           name,
@@ -408,7 +454,7 @@ export class FakeReview {
   private evaluations(): Json[] {
     return this.iterations().flatMap((iteration) =>
       Array.from({ length: 10 }, (_, episode) => {
-        const wide = 1 + 0.35 * ((episode * 7) % 10 / 10 - 0.5);
+        const wide = 1 + 0.35 * (((episode * 7) % 10) / 10 - 0.5);
         return {
           policyVersion: String(iteration + 1),
           iteration: String(iteration),
@@ -436,26 +482,35 @@ export class FakeReview {
       ["<b>eve</b>", 42, 3.0, 0.14, 0.5, 0.12, 0.1],
       ["prolific-5f3a9c", 18, 5.6, undefined, 0.44, 0.8, 0.19],
     ];
-    this.labelers = people.map(([name, labels, medianSeconds, goldScore, leftShare, reliability, half], i) => ({
-      id: String(i + 2),
-      name,
-      teacher: false,
-      state: name === "dora" ? "LABELER_PAUSED" : "ACTIVE",
-      reason: name === "dora" ? "8 answers in a row came faster than a clip takes" : "",
-      number: i + 1,
-      labels: String(labels),
-      medianSeconds,
-      ...(goldScore === undefined ? {} : { goldScore, goldAnswers: String(21 - 2 * i), selfConsistency: 0.94 - 0.06 * i, repeats: String(12 - i) }),
-      leftShare,
-      cannotTellShare: 0.02 + 0.01 * i,
-      reliability,
-      reliabilityLow: reliability - half,
-      reliabilityHigh: Math.min(1, reliability + half),
-      ...(i < 5 ? { dawidSkene: Math.max(0.1, reliability - 0.02) } : {}),
-      lastAnswerMs: String(this.now - [4, 30, 200, 2400, 90, 9000][i]! * 1000),
-      activeMs: String(Math.round(labels * medianSeconds * 1000)),
-      waitingMs: String(labels * 400),
-    }));
+    this.labelers = people.map(
+      ([name, labels, medianSeconds, goldScore, leftShare, reliability, half], i) => ({
+        id: String(i + 2),
+        name,
+        teacher: false,
+        state: name === "dora" ? "LABELER_PAUSED" : "ACTIVE",
+        reason: name === "dora" ? "8 answers in a row came faster than a clip takes" : "",
+        number: i + 1,
+        labels: String(labels),
+        medianSeconds,
+        ...(goldScore === undefined
+          ? {}
+          : {
+              goldScore,
+              goldAnswers: String(21 - 2 * i),
+              selfConsistency: 0.94 - 0.06 * i,
+              repeats: String(12 - i),
+            }),
+        leftShare,
+        cannotTellShare: 0.02 + 0.01 * i,
+        reliability,
+        reliabilityLow: reliability - half,
+        reliabilityHigh: Math.min(1, reliability + half),
+        ...(i < 5 ? { dawidSkene: Math.max(0.1, reliability - 0.02) } : {}),
+        lastAnswerMs: String(this.now - [4, 30, 200, 2400, 90, 9000][i]! * 1000),
+        activeMs: String(Math.round(labels * medianSeconds * 1000)),
+        waitingMs: String(labels * 400),
+      }),
+    );
     this.labelers.push({
       id: "99",
       name: "oracle",
@@ -470,7 +525,18 @@ export class FakeReview {
   }
 
   private makeLabels(): void {
-    const purposes = ["TRAIN", "TRAIN", "TRAIN", "TRAIN", "TRAIN", "TRAIN", "TRAIN", "GOLD", "REPEAT", "PROGRESS"];
+    const purposes = [
+      "TRAIN",
+      "TRAIN",
+      "TRAIN",
+      "TRAIN",
+      "TRAIN",
+      "TRAIN",
+      "TRAIN",
+      "GOLD",
+      "REPEAT",
+      "PROGRESS",
+    ];
     const choices = ["LEFT", "RIGHT", "LEFT", "RIGHT", "TIE", "LEFT", "RIGHT", "CANNOT_TELL"];
     for (let i = 0; i < 231; ++i) {
       const pick = <T>(from: T[]) => from[Math.floor(this.random() * from.length)]!;
@@ -486,7 +552,12 @@ export class FakeReview {
         labeler: pick(this.labelers.slice(0, 6)).name,
         answeredMs: String(this.now - (231 - i) * 11_000),
         issuedMs: String(this.now - (231 - i) * 11_000 - 4000),
-        timing: { decisionMs: 900 + Math.floor(this.random() * 5000), activeMs: 900, loops: 1 + (i % 3), firstPlayedMs: 20 },
+        timing: {
+          decisionMs: 900 + Math.floor(this.random() * 5000),
+          activeMs: 900,
+          loops: 1 + (i % 3),
+          firstPlayedMs: 20,
+        },
         client: "web 1",
         surplus: i % 41 === 40,
         selector: "disagreement",
@@ -510,8 +581,12 @@ export class FakeReview {
         (label) =>
           Number(label.labelId) < before &&
           (!request.labeler || label.labeler === request.labeler) &&
-          (!request.purpose || request.purpose === "PURPOSE_UNSPECIFIED" || label.purpose === request.purpose) &&
-          (!request.choice || request.choice === "CHOICE_UNSPECIFIED" || label.answer.choice === request.choice) &&
+          (!request.purpose ||
+            request.purpose === "PURPOSE_UNSPECIFIED" ||
+            label.purpose === request.purpose) &&
+          (!request.choice ||
+            request.choice === "CHOICE_UNSPECIFIED" ||
+            label.answer.choice === request.choice) &&
           (!Number(request.questionId ?? 0) || label.questionId === String(request.questionId)) &&
           (!request.withNote || label.note),
       );
@@ -521,10 +596,26 @@ export class FakeReview {
   private disputed(): Json[] {
     if (this.kind !== "rich") return [];
     const answers: [string, string, string][][] = [
-      [["ann", "LEFT", ""], ["Ben (night shift)", "RIGHT", "It lands, even if late"], ["chidi", "TIE", ""]],
-      [["ann", "LEFT", ""], ["chidi", "LEFT", ""], ["<b>eve</b>", "RIGHT", ""], ["Ben (night shift)", "TIE", "both fall <i>over</i>"]],
-      [["dora", "RIGHT", ""], ["ann", "LEFT", ""]],
-      [["<b>eve</b>", "RIGHT", ""], ["ann", "LEFT", ""], ["chidi", "LEFT", ""]],
+      [
+        ["ann", "LEFT", ""],
+        ["Ben (night shift)", "RIGHT", "It lands, even if late"],
+        ["chidi", "TIE", ""],
+      ],
+      [
+        ["ann", "LEFT", ""],
+        ["chidi", "LEFT", ""],
+        ["<b>eve</b>", "RIGHT", ""],
+        ["Ben (night shift)", "TIE", "both fall <i>over</i>"],
+      ],
+      [
+        ["dora", "RIGHT", ""],
+        ["ann", "LEFT", ""],
+      ],
+      [
+        ["<b>eve</b>", "RIGHT", ""],
+        ["ann", "LEFT", ""],
+        ["chidi", "LEFT", ""],
+      ],
     ];
     return answers.map((rows, i) => ({
       questionId: String(610 + i),
@@ -547,7 +638,15 @@ export class FakeReview {
       policyVersion: "84",
       iteration: String(84 - Math.floor(n / 20)),
       steps: clipSteps,
-      poses: { bodies: 4, poses: hopperPoses(clipSteps + 1, [1, 0.4, 0.9, 0.15, 1.05, 0.7][n % 6]!, [0.7, 0.25, 0.6, 0.05, 0.8, 0.5][n % 6]!, (n % 3) * 0.05) },
+      poses: {
+        bodies: 4,
+        poses: hopperPoses(
+          clipSteps + 1,
+          [1, 0.4, 0.9, 0.15, 1.05, 0.7][n % 6]!,
+          [0.7, 0.25, 0.6, 0.05, 0.8, 0.5][n % 6]!,
+          (n % 3) * 0.05,
+        ),
+      },
     };
   }
 
@@ -557,13 +656,15 @@ export class FakeReview {
       throw new Refusal("not_found", "run 12 has no recorded episode yet");
     }
     const chosen = version || Math.max(...versions);
-    if (!versions.includes(chosen)) throw new Refusal("not_found", `version ${version} was not recorded`);
+    if (!versions.includes(chosen))
+      throw new Refusal("not_found", `version ${version} was not recorded`);
     const steps = 300;
     const poses: number[] = [];
     for (let i = 0; i < 6; ++i) poses.push(...hopperPoses(50, 1, 0.3 + 0.4 * (chosen / 85)));
     poses.push(...hopperPoses(2, 0, 0).slice(0, 28));
     const learned = this.kind !== "baseline";
-    const reward = (t: number) => 0.4 + 1.1 * Math.sin((2 * Math.PI * (t % 50)) / 50 - 1) + 0.2 * Math.sin(t * 0.9);
+    const reward = (t: number) =>
+      0.4 + 1.1 * Math.sin((2 * Math.PI * (t % 50)) / 50 - 1) + 0.2 * Math.sin(t * 0.9);
     return {
       policyVersion: String(chosen),
       iteration: String(chosen - 1),
@@ -572,7 +673,9 @@ export class FakeReview {
       playbackFps: 31.25,
       sceneHash: this.sceneHash,
       predictedReward: learned ? Array.from({ length: steps }, (_, t) => reward(t)) : [],
-      deviation: learned ? Array.from({ length: steps }, (_, t) => 0.15 + 0.5 * Math.exp(-(((t - 180) / 25) ** 2))) : [],
+      deviation: learned
+        ? Array.from({ length: steps }, (_, t) => 0.15 + 0.5 * Math.exp(-(((t - 180) / 25) ** 2)))
+        : [],
       recordedVersions: versions.map(String),
     };
   }

@@ -18,7 +18,10 @@ const section = (page: Page, name: string) => page.getByRole("region", { name, e
 async function call(token: string, method: string, request: object): Promise<any> {
   const response = await fetch(`${stack.url}/backflip.v1.${method}`, {
     method: "POST",
-    headers: { "Content-Type": "application/json", ...(token ? { Authorization: `Bearer ${token}` } : {}) },
+    headers: {
+      "Content-Type": "application/json",
+      ...(token ? { Authorization: `Bearer ${token}` } : {}),
+    },
     body: JSON.stringify(request),
   });
   const answer = await response.json();
@@ -29,12 +32,18 @@ async function call(token: string, method: string, request: object): Promise<any
 const id = () => crypto.randomUUID().replaceAll("-", "");
 
 // Somebody who labels, as a program.
-async function labeler(run: number, name: string): Promise<(count: number, choice: string, note?: string) => Promise<void>> {
+async function labeler(
+  run: number,
+  name: string,
+): Promise<(count: number, choice: string, note?: string) => Promise<void>> {
   const { secret } = await stack.invite({ name, runIds: [run] });
   const { token } = await call("", "PeopleService/AcceptInvite", { secret, requestId: id() });
   return async (count, choice, note = "") => {
     for (let i = 0; i < count; ++i) {
-      const { questions } = await call(token, "LabelingService/Lease", { runId: run, waitMs: 5000 });
+      const { questions } = await call(token, "LabelingService/Lease", {
+        runId: run,
+        waitMs: 5000,
+      });
       await call(token, "LabelingService/Submit", {
         leaseId: questions[0].leaseId,
         idempotencyKey: id(),
@@ -78,7 +87,9 @@ test("answers appear as they are given, with who disagrees, and become gold", as
   await ann(4, "LEFT");
   const labels = section(page, "All labels");
   await expect(labels.locator("tbody tr")).toHaveCount(4);
-  await expect(page.getByRole("row", { name: new RegExp(`^ann-${run}`) }).first()).toContainText("3.0");
+  await expect(page.getByRole("row", { name: new RegExp(`^ann-${run}`) }).first()).toContainText(
+    "3.0",
+  );
   await eve(4, "LEFT", "<i>slow</i>");
   await expect(labels.locator("tbody tr")).toHaveCount(8);
   await labels.getByLabel("with a note").check();
@@ -86,15 +97,22 @@ test("answers appear as they are given, with who disagrees, and become gold", as
   await expect(labels).toContainText("<i>slow</i>");
   await labels.getByRole("button", { name: "Clear" }).click();
   // sides are drawn by lot: some of the pairs are disputed
-  const questions = (await stack.call("ReviewService/ListDisagreements", { runId: run })).questions ?? [];
+  const questions =
+    (await stack.call("ReviewService/ListDisagreements", { runId: run })).questions ?? [];
   const expected = questions.filter(({ disagreement = 0 }) => disagreement > 0).length;
   const cards = section(page, "Most disputed pairs").locator(".card");
   await expect(cards).toHaveCount(expected);
-  await labels.getByRole("button", { name: /^Show the clips/ }).first().click();
+  await labels
+    .getByRole("button", { name: /^Show the clips/ })
+    .first()
+    .click();
   const dialog = page.getByRole("dialog");
   await expect(dialog.getByRole("img")).toHaveCount(2);
   await dialog.getByRole("button", { name: "Make gold" }).click();
-  await page.getByRole("dialog").getByLabel(/Why this is right/).fill("It turns further.");
+  await page
+    .getByRole("dialog")
+    .getByLabel(/Why this is right/)
+    .fill("It turns further.");
   await page.getByRole("dialog").getByRole("button", { name: "Make it gold" }).click();
   const gold = section(page, "Gold pairs");
   await expect(gold.locator(".card")).toHaveCount(1);
@@ -105,7 +123,9 @@ test("answers appear as they are given, with who disagrees, and become gold", as
   expect(errors).toEqual([]);
 });
 
-test("the newest episode plays over what the ensemble predicts of it, and a moment of it becomes a pair", async ({ page }) => {
+test("the newest episode plays over what the ensemble predicts of it, and a moment of it becomes a pair", async ({
+  page,
+}) => {
   const { run } = await stack.command("run 0 2 lockstep: false");
   const errors = await open(page, run);
   const episode = section(page, "An evaluation episode");
@@ -117,14 +137,19 @@ test("the newest episode plays over what the ensemble predicts of it, and a mome
   await stack.command(`episode ${run} 7 300`);
   // the newest is followed, with its curve
   await expect(episode.getByRole("img", { name: /policy version 7,/ })).toBeVisible();
-  await expect(episode.getByRole("img", { name: /^Predicted reward.*300 points over step/ })).toBeVisible();
+  await expect(
+    episode.getByRole("img", { name: /^Predicted reward.*300 points over step/ }),
+  ).toBeVisible();
   await expect(episode.getByLabel("Recorded version")).toHaveValue("7");
-  const { predictedReward, deviation } = await stack.call("ReviewService/GetEpisode", { runId: run });
+  const { predictedReward, deviation } = await stack.call("ReviewService/GetEpisode", {
+    runId: run,
+  });
   expect(predictedReward).toHaveLength(300);
   expect(predictedReward[200]).toBeCloseTo(1, 3); // 1.5 of two thirds of the way
   expect(deviation[200]).toBeCloseTo(1 / 3, 3);
   // it moves
-  const shot = async () => (await episode.getByRole("img", { name: /policy version 7,/ }).screenshot()).toString("base64");
+  const shot = async () =>
+    (await episode.getByRole("img", { name: /policy version 7,/ }).screenshot()).toString("base64");
   const before = await shot();
   await expect.poll(shot).not.toBe(before);
   await episode.getByRole("button", { name: "Pause the episode" }).click();
@@ -146,7 +171,10 @@ test("the newest episode plays over what the ensemble predicts of it, and a mome
   const [label] = await stack.labels(run);
   expect(label.selector).toBe("person");
   // one clip is the 50 steps around the moment
-  const { clips } = await stack.call("ReviewService/GetClips", { runId: run, clipIds: label.clipIds });
+  const { clips } = await stack.call("ReviewService/GetClips", {
+    runId: run,
+    clipIds: label.clipIds,
+  });
   const recorded = (await stack.call("ReviewService/GetEpisode", { runId: run })).poses.poses;
   const width = 4 * 7;
   const cut = clips.find(({ policyVersion }: { policyVersion: string }) => policyVersion === "7");
@@ -165,7 +193,9 @@ test("a lockstep run refuses a question of one's own, in words", async ({ page }
   await stack.command(`episode ${run} 3 200`);
   const episode = section(page, "An evaluation episode");
   await episode.getByRole("button", { name: "Ask about this moment" }).click();
-  await expect(page.getByText(/is in lockstep, where its seed alone decides what is asked/)).toBeVisible();
+  await expect(
+    page.getByText(/is in lockstep, where its seed alone decides what is asked/),
+  ).toBeVisible();
 });
 
 test("a labeler is paused and resumed, asking stops, the run pauses", async ({ page }) => {
@@ -177,7 +207,9 @@ test("a labeler is paused and resumed, asking stops, the run pauses", async ({ p
   await page.getByRole("button", { name: `Pause ${name}` }).click();
   await page.getByRole("dialog").getByLabel("Why").fill("Too fast.");
   await page.getByRole("dialog").getByRole("button", { name: "Pause" }).click();
-  await expect(page.getByRole("row", { name: new RegExp(`^${name}`) }).first()).toContainText("Too fast.");
+  await expect(page.getByRole("row", { name: new RegExp(`^${name}`) }).first()).toContainText(
+    "Too fast.",
+  );
   await page.getByRole("button", { name: `Resume ${name}` }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Resume" }).click();
   await expect(page.getByRole("button", { name: `Pause ${name}` })).toBeVisible();

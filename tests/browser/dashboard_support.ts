@@ -40,7 +40,11 @@ export async function serveFake(page: Page, fake: FakeReview): Promise<Opened> {
     if (fake.offline) return route.abort();
     const handler = fake.handlers[method];
     const refuse = (status: number, code: string, message: string) =>
-      route.fulfill({ status, contentType: "application/json", body: JSON.stringify({ code, message }) });
+      route.fulfill({
+        status,
+        contentType: "application/json",
+        body: JSON.stringify({ code, message }),
+      });
     if (fake.revoked) return refuse(401, "unauthenticated", "this token was revoked");
     if (!handler) return refuse(501, "unimplemented", `${method} is not part of this test`);
     try {
@@ -56,7 +60,9 @@ export async function serveFake(page: Page, fake: FakeReview): Promise<Opened> {
 
 // Of 64-bit numbers, which are texts in JSON.
 function asNumber(key: string, value: unknown): unknown {
-  return /(Id|Version|Revision)$/.test(key) && /^\d{1,15}$/.test(String(value)) ? Number(value) : value;
+  return /(Id|Version|Revision)$/.test(key) && /^\d{1,15}$/.test(String(value))
+    ? Number(value)
+    : value;
 }
 
 // The page of somebody who has accepted an invite before.

@@ -8,7 +8,9 @@ const submit = "**/backflip.v1.LabelingService/Submit";
 
 async function expectNoViolations(page: Page): Promise<void> {
   const { violations } = await new AxeBuilder({ page }).analyze();
-  expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join("; ")}`)).toEqual([]);
+  expect(
+    violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join("; ")}`),
+  ).toEqual([]);
 }
 
 // The canvas as drawn: a sum that changes when the picture does.
@@ -50,7 +52,11 @@ test.describe("the way in", () => {
     expect(new URL(page.url()).hash).toBe("");
   });
 
-  test("a used link and one that never was are told apart from a lost connection", async ({ page, context, stack }) => {
+  test("a used link and one that never was are told apart from a lost connection", async ({
+    page,
+    context,
+    stack,
+  }) => {
     const person = await stack.people();
     await new LabelingPage(page).open(person);
     const other = await (await context.browser()!.newContext()).newPage();
@@ -62,13 +68,21 @@ test.describe("the way in", () => {
     await other.context().close();
   });
 
-  test("a group link shows consent and pay, and makes one labeler for each id", async ({ page, stack }) => {
+  test("a group link shows consent and pay, and makes one labeler for each id", async ({
+    page,
+    stack,
+  }) => {
     const { run } = await stack.people();
     const { secret } = await stack.invite({
       name: `crowd-${run}`,
       runIds: [run],
       answersWanted: 2,
-      group: { cap: 5, consent: "You may stop at any time.\n\n<b>No data</b> about you is kept.", price: "12 EUR an hour, waiting counts", completionCode: "C0DE-42" },
+      group: {
+        cap: 5,
+        consent: "You may stop at any time.\n\n<b>No data</b> about you is kept.",
+        price: "12 EUR an hour, waiting counts",
+        completionCode: "C0DE-42",
+      },
     });
     await page.goto(`/?PROLIFIC_PID=abc123#invite=${secret}`);
     await expect(page.getByText("12 EUR an hour, waiting counts")).toBeVisible();
@@ -96,7 +110,16 @@ test.describe("answers", () => {
     const label = new LabelingPage(page);
     await label.open(person);
     await label.press("ArrowLeft", "1", "ArrowRight", "2", "ArrowUp", "0", "ArrowDown", "s");
-    await expectChoices(stack, person.run, ["LEFT", "LEFT", "RIGHT", "RIGHT", "TIE", "TIE", "CANNOT_TELL", "CANNOT_TELL"]);
+    await expectChoices(stack, person.run, [
+      "LEFT",
+      "LEFT",
+      "RIGHT",
+      "RIGHT",
+      "TIE",
+      "TIE",
+      "CANNOT_TELL",
+      "CANNOT_TELL",
+    ]);
     await label.answers(8);
   });
 
@@ -118,10 +141,15 @@ test.describe("answers", () => {
     await page.getByRole("textbox").fill('<img src=x onerror="alert(1)"> the floor is gone');
     await page.keyboard.press("Enter");
     await expectChoices(stack, person.run, ["BROKEN"]);
-    expect((await stack.labels(person.run))[0].note).toBe('<img src=x onerror="alert(1)"> the floor is gone');
+    expect((await stack.labels(person.run))[0].note).toBe(
+      '<img src=x onerror="alert(1)"> the floor is gone',
+    );
   });
 
-  test("a choice stays marked for a moment, and a second press skips that", async ({ page, stack }) => {
+  test("a choice stays marked for a moment, and a second press skips that", async ({
+    page,
+    stack,
+  }) => {
     const person = await stack.people();
     const label = new LabelingPage(page);
     await label.open(person);
@@ -178,7 +206,10 @@ test.describe("answers", () => {
     expect(timing.firstPlayedMs).toBeGreaterThanOrEqual(0);
   });
 
-  test("the player's keys pause, step and change the speed; help lists them", async ({ page, stack }) => {
+  test("the player's keys pause, step and change the speed; help lists them", async ({
+    page,
+    stack,
+  }) => {
     const person = await stack.people();
     await new LabelingPage(page).open(person);
     await page.keyboard.press("Space");
@@ -215,7 +246,10 @@ test.describe("answers", () => {
 });
 
 test.describe("what may happen meanwhile", () => {
-  test("a reload in the middle goes on with the same pairs and loses nothing", async ({ page, stack }) => {
+  test("a reload in the middle goes on with the same pairs and loses nothing", async ({
+    page,
+    stack,
+  }) => {
     const person = await stack.people({ pairs: 4 });
     const label = new LabelingPage(page);
     await label.open(person);
@@ -226,7 +260,10 @@ test.describe("what may happen meanwhile", () => {
     await expect(page.getByRole("heading", { level: 2 })).toBeVisible();
   });
 
-  test("after a reload undo takes the last answers back, one after the other", async ({ page, stack }) => {
+  test("after a reload undo takes the last answers back, one after the other", async ({
+    page,
+    stack,
+  }) => {
     const person = await stack.people({ pairs: 8 });
     const label = new LabelingPage(page);
     await label.open(person);
@@ -247,7 +284,10 @@ test.describe("what may happen meanwhile", () => {
     expect(new Set(labels.map(({ questionId }) => questionId)).size).toBe(4);
   });
 
-  test("an answer that was not acknowledged before a reload is taken back whether it was stored or not", async ({ page, stack }) => {
+  test("an answer that was not acknowledged before a reload is taken back whether it was stored or not", async ({
+    page,
+    stack,
+  }) => {
     const person = await stack.people({ pairs: 8 });
     const label = new LabelingPage(page);
     await label.open(person);
@@ -270,7 +310,10 @@ test.describe("what may happen meanwhile", () => {
     await expect(page.getByText(/was not stored/)).toHaveCount(0);
   });
 
-  test("nobody takes back what another person answered in the same tab", async ({ page, stack }) => {
+  test("nobody takes back what another person answered in the same tab", async ({
+    page,
+    stack,
+  }) => {
     const person = await stack.people({ pairs: 8 });
     const label = new LabelingPage(page);
     await label.open(person);
@@ -281,7 +324,11 @@ test.describe("what may happen meanwhile", () => {
     await expect(page.getByRole("heading", { name: "You are signed out" })).toBeVisible();
     expect(await page.evaluate(() => Object.keys(sessionStorage))).toEqual(["backflip.tab"]);
     // even where it was not cleared away
-    await page.evaluate((items) => Object.entries(items).forEach(([key, value]) => sessionStorage.setItem(key, value)), kept);
+    await page.evaluate(
+      (items) =>
+        Object.entries(items).forEach(([key, value]) => sessionStorage.setItem(key, value)),
+      kept,
+    );
     const { secret } = await stack.invite({ name: `bob-${person.run}`, runIds: [person.run] });
     await page.goto(`/#invite=${secret}`);
     await page.getByRole("button", { name: "Start" }).click();
@@ -293,7 +340,11 @@ test.describe("what may happen meanwhile", () => {
     await expectChoices(stack, person.run, ["LEFT"]);
   });
 
-  test("answers without a connection are kept over a reload and sent once", async ({ page, context, stack }) => {
+  test("answers without a connection are kept over a reload and sent once", async ({
+    page,
+    context,
+    stack,
+  }) => {
     const person = await stack.people({ pairs: 8 });
     const label = new LabelingPage(page);
     await label.open(person);
@@ -341,12 +392,20 @@ test.describe("what may happen meanwhile", () => {
     await expect(page.getByText(/No connection/)).toHaveCount(0);
   });
 
-  test("behind round trips of 300 ms the next pair is up at once, and no answer is lost", async ({ page, stack }) => {
+  test("behind round trips of 300 ms the next pair is up at once, and no answer is lost", async ({
+    page,
+    stack,
+  }) => {
     const pairs = 15;
     const person = await stack.people({ pairs: pairs + 5 });
     const network = await page.context().newCDPSession(page);
     await network.send("Network.enable");
-    await network.send("Network.emulateNetworkConditions", { offline: false, latency: 300, downloadThroughput: -1, uploadThroughput: -1 });
+    await network.send("Network.emulateNetworkConditions", {
+      offline: false,
+      latency: 300,
+      downloadThroughput: -1,
+      uploadThroughput: -1,
+    });
     const label = new LabelingPage(page);
     await label.open(person);
     expect(
@@ -368,12 +427,20 @@ test.describe("what may happen meanwhile", () => {
           window.waits.push(performance.now() - since);
           since = undefined;
         }
-      }).observe(document.body, { subtree: true, attributes: true, attributeFilter: ["aria-pressed", "disabled"] });
+      }).observe(document.body, {
+        subtree: true,
+        attributes: true,
+        attributeFilter: ["aria-pressed", "disabled"],
+      });
     });
     const given: string[] = [];
     for (let i = 0; i < pairs; ++i) {
       await page.waitForTimeout(600); // somebody quick
-      const [key, choice] = [["ArrowLeft", "LEFT"], ["ArrowRight", "RIGHT"], ["ArrowUp", "TIE"]][i % 3]!;
+      const [key, choice] = [
+        ["ArrowLeft", "LEFT"],
+        ["ArrowRight", "RIGHT"],
+        ["ArrowUp", "TIE"],
+      ][i % 3]!;
       await label.press(key!);
       given.push(choice!);
     }
@@ -396,7 +463,9 @@ test.describe("what may happen meanwhile", () => {
     const other = new LabelingPage(second);
     await other.press("ArrowRight", "ArrowRight");
     await label.press("ArrowLeft", "ArrowLeft");
-    await expect.poll(async () => (await choicesOf(stack, person.run)).sort()).toEqual(["LEFT", "LEFT", "RIGHT", "RIGHT"]);
+    await expect
+      .poll(async () => (await choicesOf(stack, person.run)).sort())
+      .toEqual(["LEFT", "LEFT", "RIGHT", "RIGHT"]);
     const labels = await stack.labels(person.run);
     expect(new Set(labels.map(({ questionId }) => questionId)).size).toBe(4);
   });
@@ -407,8 +476,12 @@ test.describe("what may happen meanwhile", () => {
     await label.open(person);
     await page.route("**/backflip.v1.LabelingService/Heartbeat", (route) => route.abort());
     const ofRun = `question_id IN (SELECT id FROM questions WHERE run_id = ${person.run})`;
-    await stack.value(`UPDATE leases SET expires_at = now() - interval '1 hour' WHERE ${ofRun} RETURNING 1`);
-    await expect.poll(() => stack.value(`SELECT count(*) FROM leases WHERE state = 'EXPIRED' AND ${ofRun}`)).not.toBe("0");
+    await stack.value(
+      `UPDATE leases SET expires_at = now() - interval '1 hour' WHERE ${ofRun} RETURNING 1`,
+    );
+    await expect
+      .poll(() => stack.value(`SELECT count(*) FROM leases WHERE state = 'EXPIRED' AND ${ofRun}`))
+      .not.toBe("0");
     await label.press("ArrowLeft");
     await expectChoices(stack, person.run, ["LEFT"]);
     await expect(page.getByText(/was not stored/)).toHaveCount(0);
@@ -420,9 +493,15 @@ test.describe("what may happen meanwhile", () => {
     await label.open(person);
     await label.press("ArrowLeft");
     await expectChoices(stack, person.run, ["LEFT"]);
-    await stack.call("PeopleService/SetLabelerState", { name: person.name, state: "REVOKED", reason: "the study is over" });
+    await stack.call("PeopleService/SetLabelerState", {
+      name: person.name,
+      state: "REVOKED",
+      reason: "the study is over",
+    });
     // the page asks how it stands every 15 s
-    await expect(page.getByRole("heading", { name: "Your access has ended" })).toBeVisible({ timeout: 40_000 });
+    await expect(page.getByRole("heading", { name: "Your access has ended" })).toBeVisible({
+      timeout: 40_000,
+    });
     await page.reload();
     await expect(page.getByText(/Open the link that you were sent/)).toBeVisible();
     expect(await choicesOf(stack, person.run)).toEqual(["LEFT"]);
@@ -432,7 +511,11 @@ test.describe("what may happen meanwhile", () => {
     const person = await stack.people({ pairs: 2 });
     const label = new LabelingPage(page);
     await label.open(person);
-    await stack.call("PeopleService/SetLabelerState", { name: person.name, state: "LABELER_PAUSED", reason: "Please read the instructions again." });
+    await stack.call("PeopleService/SetLabelerState", {
+      name: person.name,
+      state: "LABELER_PAUSED",
+      reason: "Please read the instructions again.",
+    });
     await label.press("ArrowLeft");
     await page.keyboard.press("ArrowLeft");
     await expect(page.getByText(/Please read the instructions again/)).toBeVisible();
@@ -441,7 +524,10 @@ test.describe("what may happen meanwhile", () => {
     await label.pair();
   });
 
-  test("when there is nothing to label the page says why, and goes on by itself", async ({ page, stack }) => {
+  test("when there is nothing to label the page says why, and goes on by itself", async ({
+    page,
+    stack,
+  }) => {
     const person = await stack.people({ pairs: 1 });
     const label = new LabelingPage(page);
     await label.open(person);
@@ -469,7 +555,9 @@ test.describe("what may happen meanwhile", () => {
       );
     await worked(31, 28);
     await page.clock.fastForward(16_000);
-    await expect(label.banner).toHaveText(/You have worked for a while \(28 minutes in all\)\. Rest your eyes a little: nothing is lost\./);
+    await expect(label.banner).toHaveText(
+      /You have worked for a while \(28 minutes in all\)\. Rest your eyes a little: nothing is lost\./,
+    );
     await expectNoViolations(page);
     await page.getByRole("button", { name: "Close" }).click();
     await expect(suggestion).toBeHidden();
@@ -493,7 +581,10 @@ test.describe("what may happen meanwhile", () => {
     await expect(suggestion).toBeHidden();
   });
 
-  test("a page that is left open asks for nothing, holds nothing, and goes on by a key that answers nothing", async ({ page, stack }) => {
+  test("a page that is left open asks for nothing, holds nothing, and goes on by a key that answers nothing", async ({
+    page,
+    stack,
+  }) => {
     const person = await stack.people({ pairs: 12 });
     await page.clock.install();
     const label = new LabelingPage(page);
@@ -507,7 +598,9 @@ test.describe("what may happen meanwhile", () => {
     await page.clock.fastForward("04:00");
     await label.pair(); // somebody was there less than five minutes ago
     await page.clock.fastForward("01:10");
-    await expect(page.getByRole("heading", { name: "Paused because nobody is here" })).toBeVisible();
+    await expect(
+      page.getByRole("heading", { name: "Paused because nobody is here" }),
+    ).toBeVisible();
     await expect(label.choice("Left")).toBeDisabled();
     await expectNoViolations(page);
     await expect.poll(() => calls.open).toBe(0);
@@ -516,8 +609,12 @@ test.describe("what may happen meanwhile", () => {
     expect(calls.all).toEqual([]);
     // meanwhile the broker has given the pairs to others
     const ofRun = `question_id IN (SELECT id FROM questions WHERE run_id = ${person.run})`;
-    await stack.value(`UPDATE leases SET expires_at = now() - interval '1 hour' WHERE state = 'LEASED' AND ${ofRun} RETURNING 1`);
-    await expect.poll(() => stack.value(`SELECT count(*) FROM leases WHERE state = 'LEASED' AND ${ofRun}`)).toBe("0");
+    await stack.value(
+      `UPDATE leases SET expires_at = now() - interval '1 hour' WHERE state = 'LEASED' AND ${ofRun} RETURNING 1`,
+    );
+    await expect
+      .poll(() => stack.value(`SELECT count(*) FROM leases WHERE state = 'LEASED' AND ${ofRun}`))
+      .toBe("0");
     await page.keyboard.press("ArrowRight");
     await label.pair();
     await expect(label.choice("Right")).toHaveAttribute("aria-pressed", "false");
@@ -537,21 +634,32 @@ test.describe("what may happen meanwhile", () => {
     await page.keyboard.press("ArrowLeft");
     await expect(page.getByText(/goes on by itself/)).toBeVisible();
     await page.clock.fastForward("05:10");
-    await expect(page.getByRole("heading", { name: "Paused because nobody is here" })).toBeVisible();
+    await expect(
+      page.getByRole("heading", { name: "Paused because nobody is here" }),
+    ).toBeVisible();
     await expect.poll(() => calls.open, { timeout: 40_000 }).toBe(0); // the one that was under way
     calls.all.length = 0;
-    const waited = await stack.value(`SELECT sum(waiting_ms) FROM labeler_time WHERE run_id = ${person.run}`);
+    const waited = await stack.value(
+      `SELECT sum(waiting_ms) FROM labeler_time WHERE run_id = ${person.run}`,
+    );
     await page.clock.fastForward("01:00:00");
     await page.clock.fastForward("01:00:00");
     expect(calls.all).toEqual([]);
-    expect(await stack.value(`SELECT sum(waiting_ms) FROM labeler_time WHERE run_id = ${person.run}`)).toBe(waited);
-    await expect(page.getByRole("heading", { name: "Paused because nobody is here" })).toBeVisible();
+    expect(
+      await stack.value(`SELECT sum(waiting_ms) FROM labeler_time WHERE run_id = ${person.run}`),
+    ).toBe(waited);
+    await expect(
+      page.getByRole("heading", { name: "Paused because nobody is here" }),
+    ).toBeVisible();
     await stack.command(`open ${person.run} 3`);
     await page.mouse.move(400, 400);
     await label.pair();
   });
 
-  test("a page behind others asks for nothing after a minute, and goes on when it is in front", async ({ page, stack }) => {
+  test("a page behind others asks for nothing after a minute, and goes on when it is in front", async ({
+    page,
+    stack,
+  }) => {
     const person = await stack.people({ pairs: 12 });
     await page.clock.install();
     const label = new LabelingPage(page);
@@ -585,7 +693,9 @@ test.describe("what may happen meanwhile", () => {
     const before = await picture(page);
     await page.evaluate(() => {
       const canvas = document.querySelector("canvas")!;
-      const context = (canvas.getContext("webgl2") as WebGL2RenderingContext).getExtension("WEBGL_lose_context")!;
+      const context = (canvas.getContext("webgl2") as WebGL2RenderingContext).getExtension(
+        "WEBGL_lose_context",
+      )!;
       context.loseContext();
       setTimeout(() => context.restoreContext(), 50);
     });
@@ -596,7 +706,11 @@ test.describe("what may happen meanwhile", () => {
     const person = await stack.people();
     await page.addInitScript(() => {
       const get = HTMLCanvasElement.prototype.getContext as any;
-      HTMLCanvasElement.prototype.getContext = function (this: HTMLCanvasElement, kind: string, ...rest: unknown[]) {
+      HTMLCanvasElement.prototype.getContext = function (
+        this: HTMLCanvasElement,
+        kind: string,
+        ...rest: unknown[]
+      ) {
         return kind.startsWith("webgl") ? null : get.call(this, kind, ...rest);
       } as any;
     });
@@ -610,7 +724,10 @@ test.describe("what may happen meanwhile", () => {
 });
 
 test.describe("learning to label", () => {
-  test("instructions and examples come first, once; then practice with feedback", async ({ page, stack }) => {
+  test("instructions and examples come first, once; then practice with feedback", async ({
+    page,
+    stack,
+  }) => {
     const person = await stack.people({ spec: "quality { qualification: 2 }" });
     for (const [i, use] of ["SHOW", "QUALIFY", "QUALIFY"].entries()) {
       await stack.call("ReviewService/AddGold", {
@@ -647,7 +764,10 @@ test.describe("learning to label", () => {
 });
 
 test.describe("the ranking page", () => {
-  test("four clips are put in order by keys, ties allowed, and stored as that", async ({ page, stack }) => {
+  test("four clips are put in order by keys, ties allowed, and stored as that", async ({
+    page,
+    stack,
+  }) => {
     const person = await stack.people({ pairs: 4, width: 4 });
     await new LabelingPage(page).start(`/#invite=${person.secret}`);
     await expect(page.getByRole("img", { name: /Clip 4/ })).toBeVisible();
@@ -658,7 +778,11 @@ test.describe("the ranking page", () => {
     await expectNoViolations(page);
     await page.keyboard.press("Enter");
     await expect
-      .poll(async () => (await stack.labels(person.run))[0]?.answer.ranking?.groups.map(({ positions }: any) => positions.sort()))
+      .poll(async () =>
+        (await stack.labels(person.run))[0]?.answer.ranking?.groups.map(({ positions }: any) =>
+          positions.sort(),
+        ),
+      )
       .toEqual([[0, 2], [3], [1]]);
   });
 
@@ -667,15 +791,25 @@ test.describe("the ranking page", () => {
     await new LabelingPage(page).start(`/#invite=${person.secret}`);
     const places = page.getByRole("list", { name: /Your order/ });
     for (const clip of [2, 4, 1, 3]) {
-      const chip = (await page.getByRole("button", { name: new RegExp(`^Clip ${clip}`) }).boundingBox())!;
+      const chip = (await page
+        .getByRole("button", { name: new RegExp(`^Clip ${clip}`) })
+        .boundingBox())!;
       const target = (await places.boundingBox())!;
       await page.mouse.move(chip.x + chip.width / 2, chip.y + chip.height / 2);
       await page.mouse.down();
-      await page.mouse.move(target.x + target.width - 4, target.y + target.height / 2, { steps: 6 });
+      await page.mouse.move(target.x + target.width - 4, target.y + target.height / 2, {
+        steps: 6,
+      });
       await page.mouse.up();
     }
     await page.getByRole("button", { name: /Send this order/ }).click();
-    await expect.poll(async () => (await stack.labels(person.run))[0]?.answer.ranking?.groups.map((group: any) => group.positions[0])).toEqual([1, 3, 0, 2]);
+    await expect
+      .poll(async () =>
+        (await stack.labels(person.run))[0]?.answer.ranking?.groups.map(
+          (group: any) => group.positions[0],
+        ),
+      )
+      .toEqual([1, 3, 0, 2]);
   });
 
   test("a window that is too narrow says so", async ({ page, stack }) => {
@@ -714,7 +848,15 @@ test.describe("everybody", () => {
       const label = new LabelingPage(page);
       await label.open(person);
       const boxes = await Promise.all(
-        [label.choice("Left"), label.choice("Right"), label.choice("Same"), label.choice("tell"), label.undo, page.getByRole("img").first(), page.getByRole("img").nth(1)].map((part) => part.boundingBox()),
+        [
+          label.choice("Left"),
+          label.choice("Right"),
+          label.choice("Same"),
+          label.choice("tell"),
+          label.undo,
+          page.getByRole("img").first(),
+          page.getByRole("img").nth(1),
+        ].map((part) => part.boundingBox()),
       );
       for (const box of boxes) {
         expect(box!.x).toBeGreaterThanOrEqual(0);
@@ -724,13 +866,18 @@ test.describe("everybody", () => {
       const [left, right] = boxes.slice(-2);
       if (size.width < size.height) expect(right!.y).toBeGreaterThan(left!.y + left!.height - 2);
       else expect(right!.x).toBeGreaterThan(left!.x + left!.width - 2);
-      expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(
+        true,
+      );
       await label.choice("Right").click();
       await expectChoices(stack, person.run, ["RIGHT"]);
     });
   }
 
-  test("nothing on the page tells reward, iteration or what others answered", async ({ page, stack }) => {
+  test("nothing on the page tells reward, iteration or what others answered", async ({
+    page,
+    stack,
+  }) => {
     const person = await stack.people();
     const label = new LabelingPage(page);
     await label.open(person);

@@ -43,14 +43,18 @@ using nlohmann::json;
 constexpr double kPi = 3.14159265358979323846;
 constexpr int kSteps = 50;
 constexpr char kInstructions[] =
-    "Two short films of the same machine play side by side. Pick the one that comes closer to a backflip.\n\n"
+    "Two short films of the same machine play side by side. Pick the one that comes closer to a "
+    "backflip.\n\n"
     "A clip that turns further back is better than one that only jumps. Standing still is worst.";
 
 // The hopper of tasks/hopper_backflip, which turns backwards `turns` times as it
 // jumps `height` metres: its bodies hang on each other as in the model.
 v1::Clip HopperClip(double turns, double height, int64_t iteration, int index, int steps = kSteps) {
-  struct Joint { double x, z, anchor_x, anchor_z, bend; };
-  constexpr Joint kJoints[] = {{0, -0.2, 0, 0, 1.2}, {0, -0.7, 0, 0.25, -1.6}, {0.13, -0.35, -0.13, 0.1, -0.5}};
+  struct Joint {
+    double x, z, anchor_x, anchor_z, bend;
+  };
+  constexpr Joint kJoints[] = {
+      {0, -0.2, 0, 0, 1.2}, {0, -0.7, 0, 0.25, -1.6}, {0.13, -0.35, -0.13, 0.1, -0.5}};
   v1::Clip clip;
   clip.set_steps(steps);
   clip.mutable_poses()->set_bodies(4);
@@ -103,7 +107,8 @@ class LabelingStack {
     const Peer& peer = broker_->As(Role::kOperator);
     v1::PutSceneRequest scene;
     scene.set_glb(Need(sim::SceneGlb(*task)));
-    scene_hash_ = Need(peer.Call(peer.bundles, &v1::BundleService::Stub::PutScene, scene)).scene_hash();
+    scene_hash_ =
+        Need(peer.Call(peer.bundles, &v1::BundleService::Stub::PutScene, scene)).scene_hash();
     if (!run::PutBundle(peer.client, bundle_).ok()) std::exit(1);
   }
 
@@ -184,7 +189,8 @@ class LabelingStack {
     v1::CreateRunRequest create;
     create.set_request_id(NewId());
     *create.mutable_spec() = Parse<v1::RunSpec>(
-        "labels: 900 quality { gold_share: 0 repeat_share: 0 qualification: 0 must_play_once: false "
+        "labels: 900 quality { gold_share: 0 repeat_share: 0 qualification: 0 must_play_once: "
+        "false "
         "max_fast_answers: 0 max_cannot_tells: 0 max_one_sided: 0 }");
     create.mutable_spec()->MergeFrom(Parse<v1::RunSpec>(layer));
     if (width > 2) create.mutable_spec()->mutable_queries()->set_clips_per_question(width);
@@ -223,7 +229,8 @@ class LabelingStack {
     episode->set_policy_version(version);
     episode->set_iteration(version);
     (*episode->mutable_metrics())["turns"] = 0.1 * static_cast<double>(version);
-    *request.mutable_recording() = HopperClip(0.1 * static_cast<double>(version), 0.5, version, 0, steps);
+    *request.mutable_recording() =
+        HopperClip(0.1 * static_cast<double>(version), 0.5, version, 0, steps);
     request.mutable_recording()->set_policy_version(version);
     const Peer& worker = broker_->As(Role::kWorker);
     Need(worker.Call(worker.runs, &v1::RunService::Stub::ReportEvaluation, request));
@@ -231,8 +238,10 @@ class LabelingStack {
 
   void PublishEnsemble(int64_t run_id) {
     nn::Snapshot snapshot;
-    snapshot.metadata = {{"kind", "reward"}, {"members", "2"}, {"observations", "2"}, {"layers", "3,1"},
-                         {"activation", "leaky_relu"}, {"observation_clip", "1000"}, {"action_clip", "1"}};
+    snapshot.metadata = {{"kind", "reward"},           {"members", "2"},
+                         {"observations", "2"},        {"layers", "3,1"},
+                         {"activation", "leaky_relu"}, {"observation_clip", "1000"},
+                         {"action_clip", "1"}};
     snapshot.tensors["observation_mean"] = {{2}, {0, 0}};
     snapshot.tensors["observation_std"] = {{2}, {1, 1}};
     snapshot.tensors["member_mean"] = {{2}, {0, 0}};
@@ -244,7 +253,8 @@ class LabelingStack {
     info.set_kind(v1::REWARD);
     info.set_iteration(1);
     const Peer& trainer = broker_->As(Role::kTrainer);
-    Need(run::PublishSnapshot(trainer.client, runs_.at(run_id).epoch, info, snapshot.Encode(), nullptr));
+    Need(run::PublishSnapshot(trainer.client, runs_.at(run_id).epoch, info, snapshot.Encode(),
+                              nullptr));
   }
 
   std::vector<std::string> Upload(int64_t run_id, const std::vector<v1::Clip>& clips) {
@@ -262,7 +272,8 @@ class LabelingStack {
       std::vector<std::vector<std::string>> questions;
       for (int i = 0; i < 20 && pairs > 0; ++i, --pairs) {
         std::vector<std::string>& question = questions.emplace_back();
-        for (int k = 0; k < width; ++k) question.push_back(clips[(pairs * 5 + k * 11) % clips.size()]);
+        for (int k = 0; k < width; ++k)
+          question.push_back(clips[(pairs * 5 + k * 11) % clips.size()]);
       }
       OpenRound(run_id, questions);
     }
@@ -300,5 +311,6 @@ int main(int argc, char** argv) {
   absl::ParseCommandLine(argc, argv);
   backflip::testing::LabelingStack stack;
   std::cout << stack.Ready().dump() << std::endl;
-  for (std::string line; std::getline(std::cin, line);) std::cout << stack.Do(line).dump() << std::endl;
+  for (std::string line; std::getline(std::cin, line);)
+    std::cout << stack.Do(line).dump() << std::endl;
 }

@@ -55,7 +55,12 @@ function countMarks(): void {
       window.marks.push({ at: since, ms: now - since });
       since = undefined;
     }
-  }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ["aria-pressed"] });
+  }).observe(document, {
+    subtree: true,
+    childList: true,
+    attributes: true,
+    attributeFilter: ["aria-pressed"],
+  });
 }
 
 // The parts of the page, by what a screen reader calls them.
@@ -63,7 +68,13 @@ export class LabelingPage {
   constructor(readonly page: Page) {}
 
   choice(name: "Left" | "Right" | "Same" | "tell" | "Broken"): Locator {
-    const names = { Left: /^(Left|Upper) is better/, Right: /^(Right|Lower) is better/, Same: /^Same/, tell: /tell/, Broken: /^Broken/ };
+    const names = {
+      Left: /^(Left|Upper) is better/,
+      Right: /^(Right|Lower) is better/,
+      Same: /^Same/,
+      tell: /tell/,
+      Broken: /^Broken/,
+    };
     return this.page.getByRole("button", { name: names[name] });
   }
 

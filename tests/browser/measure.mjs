@@ -45,13 +45,18 @@ const stack = await Stack.start();
 const browser = await chromium.launch(launchOptions);
 try {
   const { secret, run } = await stack.people({ pairs: pairs + 10 });
-  const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, baseURL: stack.url });
+  const page = await browser.newPage({
+    viewport: { width: 1280, height: 800 },
+    baseURL: stack.url,
+  });
   await page.addInitScript(watchDrawing);
   const network = await page.context().newCDPSession(page);
   await network.send("Network.enable");
   let bytes = 0;
   const seen = new Map();
-  network.on("Network.responseReceived", ({ requestId, response }) => seen.set(requestId, response.encodedDataLength));
+  network.on("Network.responseReceived", ({ requestId, response }) =>
+    seen.set(requestId, response.encodedDataLength),
+  );
   network.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => {
     bytes += encodedDataLength;
     seen.delete(requestId);
@@ -78,7 +83,8 @@ try {
             const pressed = document.querySelector('[aria-pressed="true"]') !== null;
             if (!pressed && marked && !document.querySelector(".choices button").disabled) {
               const count = window.drawnFrames.length;
-              const wait = () => (window.drawnFrames.length > count ? resolve() : setTimeout(wait, 1));
+              const wait = () =>
+                window.drawnFrames.length > count ? resolve() : setTimeout(wait, 1);
               return wait();
             }
             marked ||= pressed;
@@ -99,7 +105,12 @@ try {
     times.push((performance.now() - start) / 1000);
   }
   times.sort((a, b) => a - b);
-  for (let tries = 0; tries < 100 && (await stack.value(`SELECT count(*) FROM labels WHERE run_id = ${run}`)) < pairs + 1; ++tries) {
+  for (
+    let tries = 0;
+    tries < 100 &&
+    (await stack.value(`SELECT count(*) FROM labels WHERE run_id = ${run}`)) < pairs + 1;
+    ++tries
+  ) {
     await page.waitForTimeout(100);
   }
   console.log(
@@ -107,7 +118,8 @@ try {
       first_load_bytes: firstLoad,
       pictures_per_second: Math.round(10 * rate) / 10,
       pairs,
-      seconds_per_pair: Math.round((1000 * times.reduce((sum, time) => sum + time, 0)) / pairs) / 1000,
+      seconds_per_pair:
+        Math.round((1000 * times.reduce((sum, time) => sum + time, 0)) / pairs) / 1000,
       slowest_pair: Math.round(1000 * times.at(-1)) / 1000,
       decision_seconds: decisionMs / 1000,
       labels_stored: Number(await stack.value(`SELECT count(*) FROM labels WHERE run_id = ${run}`)),

@@ -79,7 +79,9 @@ function recordPictures(): void {
 }
 
 function difference(a: readonly number[], b: readonly number[]): number {
-  return a.length === b.length ? Math.max(...a.map((value, i) => Math.abs(value - b[i]!))) : Infinity;
+  return a.length === b.length
+    ? Math.max(...a.map((value, i) => Math.abs(value - b[i]!)))
+    : Infinity;
 }
 
 // To a millimetre: a clip that is one picture behind differs by more.
@@ -117,7 +119,9 @@ async function alike(page: Page, act: () => Promise<unknown>, least: number): Pr
 test("both clips show the same moment, however they are played", async ({ page, stack }) => {
   await openTwins(page, stack);
   const looping = await alike(page, () => page.waitForTimeout(2500), 20);
-  const moments = looping.filter(({ panels }, i) => i === 0 || !same(panels[0]!, looping[i - 1]!.panels[0]!));
+  const moments = looping.filter(
+    ({ panels }, i) => i === 0 || !same(panels[0]!, looping[i - 1]!.panels[0]!),
+  );
   expect(moments.length).toBeGreaterThan(10); // it does move
   for (const key of ["]", "]", "[", "[", "["]) await alike(page, () => page.keyboard.press(key), 5);
   await page.keyboard.press("Space");
@@ -134,7 +138,10 @@ test("both clips show the same moment, however they are played", async ({ page, 
   await alike(page, () => page.keyboard.press("Shift+ArrowLeft"), 5);
 });
 
-test("the last pose is held for 0.2 s at any speed, then both begin again", async ({ page, stack }) => {
+test("the last pose is held for 0.2 s at any speed, then both begin again", async ({
+  page,
+  stack,
+}) => {
   await openTwins(page, stack);
   await page.keyboard.press("Space");
   for (let i = 0; i < 60; ++i) await page.keyboard.press(",");
@@ -172,7 +179,9 @@ test("one camera looks at both clips, and turns for both", async ({ page, stack 
     const during = await take(page);
     await page.waitForFunction(() => window.drawn.length >= 3);
     const turned = [...during, ...(await take(page))].map(({ panels }) =>
-      panels.map(([floor]) => [floor!.slice(0, 3), floor!.slice(4, 7), floor!.slice(8, 11), floor!.slice(16)].flat()),
+      panels.map(([floor]) =>
+        [floor!.slice(0, 3), floor!.slice(4, 7), floor!.slice(8, 11), floor!.slice(16)].flat(),
+      ),
     );
     for (const [left, right] of turned) expect(difference(left!, right!)).toBeLessThan(1e-3);
     return turned.at(-1)![0]!;
@@ -186,5 +195,10 @@ test("one camera looks at both clips, and turns for both", async ({ page, stack 
     await page.mouse.up();
   });
   expect(difference(straight, turned)).toBeGreaterThan(0.1);
-  expect(difference(straight, await floors(() => page.getByRole("button", { name: "Reset view" }).click()))).toBeLessThan(1e-3);
+  expect(
+    difference(
+      straight,
+      await floors(() => page.getByRole("button", { name: "Reset view" }).click()),
+    ),
+  ).toBeLessThan(1e-3);
 });

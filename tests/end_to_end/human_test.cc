@@ -1,10 +1,10 @@
 // `backflip train --human` as a person meets it: a link, a pair, answers that move
 // the policy, an interruption, another day, and an end when they have had enough.
-#include <memory>
-#include <string>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -61,7 +61,8 @@ class Human : public ::testing::Test {
 };
 
 TEST_F(Human, AnswersGoesOnAnotherDayAndStopsWhenItIsEnough) {
-  auto person = Start({"train", "--human", "--task=hopper", launcher_->Spec(absl::StrCat(kSpec, "labels: 60 steps: 61440"))});
+  auto person = Start({"train", "--human", "--task=hopper",
+                       launcher_->Spec(absl::StrCat(kSpec, "labels: 60 steps: 61440"))});
   ASSERT_TRUE(person.ok()) << person.status();
   const absl::Time ready = absl::Now();
   absl::Status answered = person->Answer(1);
@@ -86,13 +87,16 @@ TEST_F(Human, AnswersGoesOnAnotherDayAndStopsWhenItIsEnough) {
 
   // and what was learned is where another run begins
   const auto fork = launcher_->Run(
-      {"run", "fork", absl::StrCat("1@", launcher_->Sql("SELECT best_version FROM runs WHERE id = 1"))});
+      {"run", "fork",
+       absl::StrCat("1@", launcher_->Sql("SELECT best_version FROM runs WHERE id = 1"))});
   ASSERT_TRUE(fork.ok()) << fork.status();
   EXPECT_THAT(*fork, HasSubstr("train --continue 2"));
 }
 
 TEST_F(Human, GoesOnAskingAfterItWasStopped) {
-  auto person = Start({"train", "--human", "--task=hopper", launcher_->Spec(absl::StrCat(kSpec, "labels: 12 steps: 12288 queries { first_labels: 6 }"))});
+  auto person = Start({"train", "--human", "--task=hopper",
+                       launcher_->Spec(absl::StrCat(
+                           kSpec, "labels: 12 steps: 12288 queries { first_labels: 6 }"))});
   ASSERT_TRUE(person.ok()) << person.status();
   absl::Status answered = person->Answer(8);
   ASSERT_TRUE(answered.ok()) << answered;

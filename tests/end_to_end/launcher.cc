@@ -113,9 +113,9 @@ absl::StatusOr<Person> Person::Accept(const std::string& link, std::vector<std::
   person.url_ = link.substr(0, middle);
   person.curl_ = std::move(curl);
   const std::string secret = link.substr(middle + sizeof(kInvite) - 1);
-  ASSIGN_OR_RETURN(const json accepted,
-                   person.Call("PeopleService/AcceptInvite", {{"secret", secret.substr(0, secret.find('&'))},
-                                                              {"requestId", base::RandomHex128()}}));
+  ASSIGN_OR_RETURN(const json accepted, person.Call("PeopleService/AcceptInvite",
+                                                    {{"secret", secret.substr(0, secret.find('&'))},
+                                                     {"requestId", base::RandomHex128()}}));
   if (accepted.value("role", "") != "INVITE_LABELER") {
     return absl::InternalError("not invited to label: " + accepted.dump());
   }
@@ -124,9 +124,16 @@ absl::StatusOr<Person> Person::Accept(const std::string& link, std::vector<std::
 }
 
 absl::StatusOr<json> Person::Call(const std::string& method, const json& request) const {
-  std::vector<std::string> argv = {"curl", "-sS", "--fail-with-body", "-H", "Content-Type: application/json",
-                                   "-d", request.dump(), absl::StrCat(url_, "/backflip.v1.", method)};
-  if (!token_.empty()) argv.insert(argv.end(), {"-H", absl::StrCat("Authorization: Bearer ", token_)});
+  std::vector<std::string> argv = {"curl",
+                                   "-sS",
+                                   "--fail-with-body",
+                                   "-H",
+                                   "Content-Type: application/json",
+                                   "-d",
+                                   request.dump(),
+                                   absl::StrCat(url_, "/backflip.v1.", method)};
+  if (!token_.empty())
+    argv.insert(argv.end(), {"-H", absl::StrCat("Authorization: Bearer ", token_)});
   argv.insert(argv.end(), curl_.begin(), curl_.end());
   ASSIGN_OR_RETURN(const std::string response, cli::Run({.argv = argv}));
   json parsed = json::parse(response, nullptr, /*allow_exceptions=*/false);

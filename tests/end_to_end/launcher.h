@@ -8,10 +8,9 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -80,7 +79,8 @@ class Person {
 
  private:
   Person() = default;
-  absl::StatusOr<nlohmann::json> Call(const std::string& method, const nlohmann::json& request) const;
+  absl::StatusOr<nlohmann::json> Call(const std::string& method,
+                                      const nlohmann::json& request) const;
   // Leases, waiting for a moment, and answers what came; returns how many.
   absl::StatusOr<int> AnswerSome();
 

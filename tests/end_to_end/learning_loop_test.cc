@@ -1,10 +1,10 @@
 // The loop in one process, by which settings are found, is worth what it says
 // about the services only as long as both make the same run of the same seed.
-#include <fstream>
-#include <string>
-
 #include <gtest/gtest.h>
+
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -33,8 +33,8 @@ TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTheSameSeed) {
   ASSERT_TRUE(launcher.ok()) << launcher.status();
   const std::string spec = (*launcher)->Spec(kSpec);
   const std::string json = ((*launcher)->folder() / "result.json").string();
-  const auto services = (*launcher)->Run({"train", "--task=hopper_backflip", spec,
-                                          absl::StrCat("--json=", json)});
+  const auto services =
+      (*launcher)->Run({"train", "--task=hopper_backflip", spec, absl::StrCat("--json=", json)});
   ASSERT_TRUE(services.ok()) << services.status();
   std::ifstream file(json);
   const auto result = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
@@ -42,8 +42,8 @@ TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTheSameSeed) {
 
   const auto task = cli::FindTask("hopper_backflip");
   ASSERT_TRUE(task.ok()) << task.status();
-  const auto loop = cli::Run({.argv = {cli::ProgramPath("learning_loop"),
-                                       absl::StrCat("--task=", *task), spec}});
+  const auto loop =
+      cli::Run({.argv = {cli::ProgramPath("learning_loop"), absl::StrCat("--task=", *task), spec}});
   ASSERT_TRUE(loop.ok()) << loop.status();
   const std::string before = "final: seed 3 labels 60 true ";
   const size_t at = loop->find(before);

@@ -1,5 +1,7 @@
 // `backflip train --human --share`: pages for other machines, under TLS.
 #include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -8,9 +10,6 @@
 #include <filesystem>
 #include <memory>
 #include <string>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "services/cli/subprocess.h"
@@ -29,11 +28,13 @@ std::string OutsideAddress() {
   std::string address;
   if (getifaddrs(&all) != 0) return address;
   for (const ifaddrs* one = all; one != nullptr && address.empty(); one = one->ifa_next) {
-    if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != AF_INET || (one->ifa_flags & IFF_LOOPBACK) != 0) {
+    if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != AF_INET ||
+        (one->ifa_flags & IFF_LOOPBACK) != 0) {
       continue;
     }
     char text[INET_ADDRSTRLEN] = {};
-    inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(one->ifa_addr)->sin_addr, text, sizeof(text));
+    inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(one->ifa_addr)->sin_addr, text,
+              sizeof(text));
     address = text;
   }
   freeifaddrs(all);
@@ -67,10 +68,11 @@ class Share : public ::testing::Test {
 TEST_F(Share, ServesThePagesToOtherMachinesUnderTheGivenCertificate) {
   const std::string address = OutsideAddress();
   if (address.empty()) GTEST_SKIP() << "this machine has loopback alone";
-  const auto made = cli::Run({.argv = {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                                       "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=labels",
-                                       "-addext", absl::StrCat("subjectAltName=DNS:", host_), "-keyout", key_, "-out",
-                                       certificate_}});
+  const auto made =
+      cli::Run({.argv = {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                         "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+                         "/CN=labels", "-addext", absl::StrCat("subjectAltName=DNS:", host_),
+                         "-keyout", key_, "-out", certificate_}});
   ASSERT_TRUE(made.ok()) << made.status();
   const absl::Status started = launcher_->Start({"train", "--human", "--share", "--task=hopper",
                                                  absl::StrCat("--tls-certificate=", certificate_),
@@ -83,8 +85,9 @@ TEST_F(Share, ServesThePagesToOtherMachinesUnderTheGivenCertificate) {
   // as another machine finds it: by name, at an address that is not loopback
   const std::string url = link.substr(0, link.find('#'));
   const std::string port = url.substr(url.rfind(':') + 1, url.size() - url.rfind(':') - 2);
-  const std::vector<std::string> there = {"--cacert", certificate_, "--noproxy", "*", "--resolve",
-                                          absl::StrCat(host_, ":", port, ":", address)};
+  const std::vector<std::string> there = {
+      "--cacert", certificate_, "--noproxy",
+      "*",        "--resolve",  absl::StrCat(host_, ":", port, ":", address)};
   std::vector<std::string> curl = {"curl", "-sS", "--fail", url};
   curl.insert(curl.end(), there.begin(), there.end());
   const auto page = cli::Run({.argv = curl});
@@ -96,12 +99,14 @@ TEST_F(Share, ServesThePagesToOtherMachinesUnderTheGivenCertificate) {
   EXPECT_TRUE(answered.ok()) << answered;
   // and nothing is there without TLS
   EXPECT_FALSE(cli::Run({.argv = {"curl", "-sS", "--fail", "--noproxy", "*",
-                                  absl::StrCat("http://", address, ":", port, "/")}}).ok());
+                                  absl::StrCat("http://", address, ":", port, "/")}})
+                   .ok());
 
   // a second stack in the same folder is refused, and leaves the first alone
   const auto second = launcher_->Run({"train", "--task=hopper"});
   EXPECT_FALSE(second.ok());
-  EXPECT_THAT(std::string(second.status().message()), HasSubstr("another backflip runs in the data folder"));
+  EXPECT_THAT(std::string(second.status().message()),
+              HasSubstr("another backflip runs in the data folder"));
   const auto another = launcher_->Run({"label"});
   ASSERT_TRUE(another.ok()) << another.status();
   EXPECT_THAT(*another, HasSubstr(absl::StrCat("https://", host_, ":", port, "/#invite=")));
@@ -111,11 +116,13 @@ TEST_F(Share, ServesThePagesToOtherMachinesUnderTheGivenCertificate) {
 }
 
 TEST_F(Share, IsRefusedWithoutTls) {
-  EXPECT_THAT(Refused({"--share"}), HasSubstr("--tls-certificate FILE --tls-key FILE, or a proxy with TLS in front "
-                                              "and --public-url https://..."));
+  EXPECT_THAT(Refused({"--share"}),
+              HasSubstr("--tls-certificate FILE --tls-key FILE, or a proxy with TLS in front "
+                        "and --public-url https://..."));
   EXPECT_THAT(Refused({"--share", "--tls-certificate=/nowhere.pem", "--tls-key=/nowhere.pem"}),
               HasSubstr("--tls-certificate is /nowhere.pem, which cannot be read"));
-  EXPECT_THAT(Refused({"--share", "--public-url=http://labels.example.org"}), HasSubstr("It must be https://"));
+  EXPECT_THAT(Refused({"--share", "--public-url=http://labels.example.org"}),
+              HasSubstr("It must be https://"));
   EXPECT_THAT(Refused({"--http-listen=0.0.0.0:7480"}), HasSubstr("give --share, too"));
 }
 

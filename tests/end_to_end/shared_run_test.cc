@@ -1,11 +1,11 @@
 // A person and a teacher answer for one run, and what both said seeds another.
-#include <memory>
-#include <string>
-#include <vector>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -27,14 +27,16 @@ constexpr char kSpec[] = R"(
   quality { max_fast_answers: 0 }
 )";
 // Two answers to every question, which nobody can give alone.
-constexpr char kOfTwo[] = "labels: 20 queries { first_labels: 10 overlap: 2 overlap_share: 1 progress_share: 0 }";
+constexpr char kOfTwo[] =
+    "labels: 20 queries { first_labels: 10 overlap: 2 overlap_share: 1 progress_share: 0 }";
 
 std::vector<json> Labels(const Launcher& launcher, const std::string& run) {
   const auto exported = launcher.Run({"labels", "export", run});
   EXPECT_TRUE(exported.ok()) << exported.status();
   std::vector<json> labels;
   for (const auto line : absl::StrSplit(exported.value_or(""), '\n', absl::SkipEmpty())) {
-    labels.push_back(json::parse(std::string(line.data(), line.size()), nullptr, /*allow_exceptions=*/false));
+    labels.push_back(
+        json::parse(std::string(line.data(), line.size()), nullptr, /*allow_exceptions=*/false));
   }
   return labels;
 }
@@ -73,7 +75,8 @@ TEST(SharedRun, TakesAnswersOfAPersonAndATeacherAndItsLabelsSeedAnother) {
   EXPECT_EQ(people, 10);
 
   // their labels are those of another run, which asks for four more
-  const auto seeded = launcher.Run({"train", "--labels-from=1", "--task=hopper", "--labels=24", launcher.Spec(kSpec)});
+  const auto seeded = launcher.Run(
+      {"train", "--labels-from=1", "--task=hopper", "--labels=24", launcher.Spec(kSpec)});
   ASSERT_TRUE(seeded.ok()) << seeded.status();
   std::vector<std::string> again;
   for (const json& label : Labels(launcher, "2")) again.push_back(Said(label));

@@ -1,14 +1,14 @@
 // `backflip train` as a newcomer runs it, on a small budget: what is learned
 // from comparisons must be better, by a wide margin, than where it began.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <string>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -67,11 +67,12 @@ class Train : public ::testing::Test {
 
 TEST_F(Train, ImprovesTrueAndPredictedReturnFromComparisons) {
   std::ofstream(folder_ / "spec.textproto") << kSpec;
-  const auto output = cli::Run({.argv = {cli::ProgramPath("backflip"), "train", "--task=hopper",
-                                         absl::StrCat("--spec=", (folder_ / "spec.textproto").string()),
-                                         absl::StrCat("--database=", postgres_->url()),
-                                         absl::StrCat("--data=", (folder_ / "data").string()),
-                                         absl::StrCat("--json=", (folder_ / "result.json").string())}});
+  const auto output =
+      cli::Run({.argv = {cli::ProgramPath("backflip"), "train", "--task=hopper",
+                         absl::StrCat("--spec=", (folder_ / "spec.textproto").string()),
+                         absl::StrCat("--database=", postgres_->url()),
+                         absl::StrCat("--data=", (folder_ / "data").string()),
+                         absl::StrCat("--json=", (folder_ / "result.json").string())}});
   ASSERT_TRUE(output.ok()) << output.status();
   EXPECT_THAT(*output, HasSubstr("true return"));
 

@@ -1,6 +1,9 @@
 // In a run that learns from comparisons, true rewards reach teachers and never
 // the learner or the trainer. A task whose true reward is a rare number shows
 // it: that number is looked for in the processes' memory.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -8,9 +11,6 @@
 #include <sstream>
 #include <string>
 #include <string_view>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"

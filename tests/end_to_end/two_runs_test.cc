@@ -1,11 +1,11 @@
 // Two runs share two workers: each gets some, and whoever becomes free helps
 // the other.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -38,13 +38,14 @@ TEST(TwoRuns, ShareWorkersWhichGoOverToTheOtherWhenOneEnds) {
   ASSERT_TRUE(brief.ok()) << brief.status();
   const auto lengthy = stack.Create("hopper_backflip", Spec(20, 80));
   ASSERT_TRUE(lengthy.ok()) << lengthy.status();
-  for (const Program program : {Program::kLearner, Program::kSecondLearner, Program::kTrainer,
-                                Program::kSecondTrainer}) {
+  for (const Program program :
+       {Program::kLearner, Program::kSecondLearner, Program::kTrainer, Program::kSecondTrainer}) {
     ASSERT_TRUE(stack.StartProgram(program).ok());
   }
   // a claimed run wants steps only once its learner has said so
   const auto wanting = stack.Await(lengthy->id(), [&](const v1::Run&) {
-    return stack.Sql("SELECT count(*) FROM claims WHERE role = 'learner' AND wanted_steps > 0") == "2";
+    return stack.Sql("SELECT count(*) FROM claims WHERE role = 'learner' AND wanted_steps > 0") ==
+           "2";
   });
   ASSERT_TRUE(wanting.ok()) << wanting.status();
   for (const Program program : {Program::kWorker, Program::kSecondWorker}) {
@@ -70,7 +71,8 @@ TEST(TwoRuns, ShareWorkersWhichGoOverToTheOtherWhenOneEnds) {
   EXPECT_NE(serves_lengthy(Program::kWorker), serves_lengthy(Program::kSecondWorker))
       << stack.Log(Program::kWorker) << stack.Log(Program::kSecondWorker);
   // none waits for the other's end
-  const auto two = stack.Await(lengthy->id(), [](const v1::Run& run) { return run.iterations() >= 2; });
+  const auto two =
+      stack.Await(lengthy->id(), [](const v1::Run& run) { return run.iterations() >= 2; });
   ASSERT_TRUE(two.ok()) << two.status();
   const auto meanwhile = stack.broker().Get(brief->id());
   ASSERT_TRUE(meanwhile.ok()) << meanwhile.status();
@@ -81,11 +83,13 @@ TEST(TwoRuns, ShareWorkersWhichGoOverToTheOtherWhenOneEnds) {
   ASSERT_TRUE(end.ok()) << end.status();
   EXPECT_EQ(end->labels(), 10);
   const auto helped = stack.Await(lengthy->id(), [&](const v1::Run& run) {
-    return Finished(run) || (serves_lengthy(Program::kWorker) && serves_lengthy(Program::kSecondWorker));
+    return Finished(run) ||
+           (serves_lengthy(Program::kWorker) && serves_lengthy(Program::kSecondWorker));
   });
   ASSERT_TRUE(helped.ok()) << helped.status();
   EXPECT_FALSE(Finished(*helped)) << "a worker did not ask again:\n"
-                                  << stack.Log(Program::kWorker) << stack.Log(Program::kSecondWorker);
+                                  << stack.Log(Program::kWorker)
+                                  << stack.Log(Program::kSecondWorker);
   const auto other_end = stack.Await(lengthy->id(), Finished);
   ASSERT_TRUE(other_end.ok()) << other_end.status();
   EXPECT_EQ(other_end->labels(), 20);

@@ -1,10 +1,10 @@
 // A run as people have it: nothing waits for a round to be complete, and
 // answers are taken back.
-#include <memory>
-#include <string>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "backflip/v1/label.grpc.pb.h"
@@ -40,8 +40,8 @@ TEST(WithoutLockstep, TrainsAsLabelsComeAndForgetsWhatIsTakenBack) {
   ASSERT_TRUE(middle.ok()) << middle.status();
 
   // the first answer is taken back, and turned around
-  const std::string lease = stack.Sql(absl::StrCat(
-      "SELECT lease_id FROM labels WHERE position = 1 AND run_id = ", run->id()));
+  const std::string lease = stack.Sql(
+      absl::StrCat("SELECT lease_id FROM labels WHERE position = 1 AND run_id = ", run->id()));
   const auto teacher = stack.ClientOf("teacher");
   ASSERT_TRUE(teacher.ok()) << teacher.status();
   const auto labeling = v1::LabelingService::NewStub(teacher->channel());
@@ -70,8 +70,9 @@ TEST(WithoutLockstep, TrainsAsLabelsComeAndForgetsWhatIsTakenBack) {
   const std::string of_run = absl::StrCat(" FROM labels WHERE run_id = ", run->id());
   EXPECT_EQ(stack.Sql("SELECT count(*), max(position)" + of_run), "42|42");
   // the newest ensemble knows those that stand
-  EXPECT_EQ(stack.Sql(absl::StrCat("SELECT labels FROM snapshots WHERE kind = 'REWARD' AND run_id = ",
-                                   run->id(), " ORDER BY version DESC LIMIT 1")),
+  EXPECT_EQ(stack.Sql(absl::StrCat(
+                "SELECT labels FROM snapshots WHERE kind = 'REWARD' AND run_id = ", run->id(),
+                " ORDER BY version DESC LIMIT 1")),
             "40");
 }
 

@@ -1,13 +1,13 @@
 // Each process of a run is killed in its middle, and PostgreSQL restarted: the
 // run then goes on from its last checkpoint to the same end as one that was
 // left alone, and every label that was acknowledged is there once.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -64,9 +64,8 @@ class Faults : public ::testing::Test {
   }
   static void TearDownTestSuite() {
     if (stack_ == nullptr) return;
-    for (const Program program :
-         {Program::kTeacher, Program::kWorker, Program::kLearner, Program::kTrainer,
-          Program::kBroker}) {
+    for (const Program program : {Program::kTeacher, Program::kWorker, Program::kLearner,
+                                  Program::kTrainer, Program::kBroker}) {
       const absl::Status drained = stack_->Drain(program);
       EXPECT_TRUE(drained.ok()) << drained;
     }
@@ -172,8 +171,8 @@ TEST_F(Faults, OfATeacherLoseAndDoubleNoAnswer) {
 TEST_F(Faults, OfTheBrokerAreWaitedFor) {
   CountAnswers();
   for (const int64_t iterations : {kMiddle, kMiddle + 4, kMiddle + 8}) {
-    const auto run = stack_->Await(
-        run_id_, [&](const v1::Run& run) { return run.iterations() >= iterations; });
+    const auto run =
+        stack_->Await(run_id_, [&](const v1::Run& run) { return run.iterations() >= iterations; });
     ASSERT_TRUE(run.ok()) << run.status();
     stack_->Kill(Program::kBroker);
     ASSERT_TRUE(stack_->StartProgram(Program::kBroker).ok());

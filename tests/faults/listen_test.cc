@@ -1,13 +1,13 @@
 // Who waits at a broker is woken by what happens at another one, also after
 // PostgreSQL was restarted under both. Were they not, they would look again by
 // themselves after a while: what comes before that tells.
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -67,7 +67,9 @@ class Listen : public ::testing::Test {
       absl::Status status;
       do {
         ASSERT_LT(absl::Now(), give_up) << status;
-        status = labeler.Call(labeler.labeling, &v1::LabelingService::Stub::GetSession, v1::GetSessionRequest())
+        status = labeler
+                     .Call(labeler.labeling, &v1::LabelingService::Stub::GetSession,
+                           v1::GetSessionRequest())
                      .status();
       } while (!status.ok());
     }

@@ -42,9 +42,15 @@ Described Describe(Program program, const std::string& folder) {
     case Program::kBroker:
       return {"preference-broker", "", 1, {}};
     case Program::kLearner:
-      return {"policy-learner", "learner", 1, {absl::StrCat("--listen=unix:", folder, "/learner.sock")}};
+      return {"policy-learner",
+              "learner",
+              1,
+              {absl::StrCat("--listen=unix:", folder, "/learner.sock")}};
     case Program::kSecondLearner:
-      return {"policy-learner", "learner", 2, {absl::StrCat("--listen=unix:", folder, "/learner2.sock")}};
+      return {"policy-learner",
+              "learner",
+              2,
+              {absl::StrCat("--listen=unix:", folder, "/learner2.sock")}};
     case Program::kTrainer:
       return {"reward-trainer", "trainer", 1, {}};
     case Program::kSecondTrainer:
@@ -140,7 +146,8 @@ absl::Status Stack::Drain(Program program) {
   waitpid(pid, &status, 0);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return absl::OkStatus();
   return absl::InternalError(absl::StrCat(NameOf(Describe(program, folder_)),
-                                          " did not end well when asked to drain:\n", Log(program)));
+                                          " did not end well when asked to drain:\n",
+                                          Log(program)));
 }
 
 absl::Status Stack::RestartDatabase() {

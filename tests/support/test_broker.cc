@@ -73,19 +73,23 @@ v1::ClaimResponse TestBroker::Claim(Role role) {
   return claim.ok() ? *claim : v1::ClaimResponse();
 }
 
-std::vector<std::string> TestBroker::Upload(int64_t run_id, int64_t iteration, int count, bool has_true_reward) {
+std::vector<std::string> TestBroker::Upload(int64_t run_id, int64_t iteration, int count,
+                                            bool has_true_reward) {
   const Peer& worker = As(Role::kWorker);
   v1::UploadClipsRequest request;
   request.set_run_id(run_id);
-  for (int i = 0; i < count; ++i) *request.add_clips() = TestClip(i, iteration, i / 4, i % 4, has_true_reward);
+  for (int i = 0; i < count; ++i)
+    *request.add_clips() = TestClip(i, iteration, i / 4, i % 4, has_true_reward);
   const auto response = worker.Call(worker.clips, &v1::ClipService::Stub::Upload, request);
   EXPECT_TRUE(response.ok()) << response.status();
   if (!response.ok()) return {};
   return {response->clip_ids().begin(), response->clip_ids().end()};
 }
 
-absl::StatusOr<v1::OpenQuestionsResponse> TestBroker::Open(int64_t run_id, int64_t epoch, int64_t round,
-                                                           const std::vector<std::string>& clips, int overlap) {
+absl::StatusOr<v1::OpenQuestionsResponse> TestBroker::Open(int64_t run_id, int64_t epoch,
+                                                           int64_t round,
+                                                           const std::vector<std::string>& clips,
+                                                           int overlap) {
   const Peer& trainer = As(Role::kTrainer);
   v1::OpenQuestionsRequest request;
   request.set_run_id(run_id);
@@ -104,15 +108,26 @@ absl::StatusOr<v1::OpenQuestionsResponse> TestBroker::Open(int64_t run_id, int64
 
 v1::TaskInfo TestTask(const std::string& bundle_hash, bool has_true_reward) {
   auto task = Parse<v1::TaskInfo>(R"pb(
-    name: "test_task" fingerprint: "f" observation_size: 2 action_size: 1 action_low: -1 action_high: 1
-    episode_steps: 10 evaluation_steps: 20 clip_steps: 3 metrics: "turns" question: "Which is better?"
-    step_seconds: 0.01 playback_fps: 40)pb");
+    name: "test_task"
+    fingerprint: "f"
+    observation_size: 2
+    action_size: 1
+    action_low: -1
+    action_high: 1
+    episode_steps: 10
+    evaluation_steps: 20
+    clip_steps: 3
+    metrics: "turns"
+    question: "Which is better?"
+    step_seconds: 0.01
+    playback_fps: 40)pb");
   task.set_bundle_hash(bundle_hash);
   task.set_has_true_reward(has_true_reward);
   return task;
 }
 
-v1::Clip TestClip(float value, int64_t iteration, int32_t ticket, int32_t index, bool has_true_reward) {
+v1::Clip TestClip(float value, int64_t iteration, int32_t ticket, int32_t index,
+                  bool has_true_reward) {
   v1::Clip clip;
   clip.set_steps(3);
   for (int i = 0; i < 4 * 2; ++i) clip.add_observations(value + 0.25f * i);

@@ -30,7 +30,8 @@ namespace backflip::testing {
 template <typename Message>
 Message Parse(const std::string& text) {
   Message message;
-  if (!google::protobuf::TextFormat::ParseFromString(text, &message)) ADD_FAILURE() << "cannot parse: " << text;
+  if (!google::protobuf::TextFormat::ParseFromString(text, &message))
+    ADD_FAILURE() << "cannot parse: " << text;
   return message;
 }
 
@@ -41,11 +42,13 @@ struct Peer {
   // A unary method: peer.Call(peer.runs, &v1::RunService::Stub::Get, request).
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(const std::unique_ptr<Stub>& stub,
-                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Response*),
                                 const Request& request) const {
     const auto context = client.UnaryContext(absl::Seconds(40));
     Response response;
-    const absl::Status status = rpc::FromGrpc((stub.get()->*method)(context.get(), request, &response));
+    const absl::Status status =
+        rpc::FromGrpc((stub.get()->*method)(context.get(), request, &response));
     if (!status.ok()) return status;
     return response;
   }
@@ -54,7 +57,8 @@ struct Peer {
   template <typename Response, typename Stub, typename Request>
   absl::StatusOr<std::vector<Response>> ReadAll(
       const std::unique_ptr<Stub>& stub,
-      std::unique_ptr<grpc::ClientReader<Response>> (Stub::*method)(grpc::ClientContext*, const Request&),
+      std::unique_ptr<grpc::ClientReader<Response>> (Stub::*method)(grpc::ClientContext*,
+                                                                    const Request&),
       const Request& request) const {
     const auto context = client.UnaryContext(absl::Seconds(40));
     const auto reader = (stub.get()->*method)(context.get(), request);
@@ -97,10 +101,12 @@ class TestBroker {
   // The role's claim on it, which it is the oldest to want.
   v1::ClaimResponse Claim(broker::Role role);
   // Uploads `count` clips of a batch; returns their ids.
-  std::vector<std::string> Upload(int64_t run_id, int64_t iteration, int count, bool has_true_reward = true);
+  std::vector<std::string> Upload(int64_t run_id, int64_t iteration, int count,
+                                  bool has_true_reward = true);
   // Opens TRAIN questions on consecutive pairs of clips.
   absl::StatusOr<v1::OpenQuestionsResponse> Open(int64_t run_id, int64_t epoch, int64_t round,
-                                                 const std::vector<std::string>& clips, int overlap = 1);
+                                                 const std::vector<std::string>& clips,
+                                                 int overlap = 1);
 
  private:
   broker::BrokerOptions options_;
@@ -112,7 +118,8 @@ class TestBroker {
 v1::TaskInfo TestTask(const std::string& bundle_hash, bool has_true_reward);
 // A clip of that task with 2 bodies; `value` is its true reward at each step,
 // and tells it from others.
-v1::Clip TestClip(float value, int64_t iteration, int32_t ticket, int32_t index, bool has_true_reward = true);
+v1::Clip TestClip(float value, int64_t iteration, int32_t ticket, int32_t index,
+                  bool has_true_reward = true);
 // Different at each call: a request id or a key.
 std::string NewId();
 

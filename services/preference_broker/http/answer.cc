@@ -51,7 +51,8 @@ Answer ErrorAnswer(int http_status, const absl::Status& status) {
   Answer answer;
   answer.status = http_status;
   answer.content_type = "application/json";
-  const nlohmann::json body = {{"code", Find(status.code()).name}, {"message", std::string(status.message())}};
+  const nlohmann::json body = {{"code", Find(status.code()).name},
+                               {"message", std::string(status.message())}};
   answer.body = std::make_shared<std::string>(
       body.dump(-1, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace));
   return answer;

@@ -30,7 +30,8 @@ namespace {
 namespace pb = google::protobuf;
 
 // What people's clients need; learners, trainers and workers speak gRPC.
-constexpr const char* kServices[] = {"LabelingService", "PeopleService", "ReviewService", "RunService"};
+constexpr const char* kServices[] = {"LabelingService", "PeopleService", "ReviewService",
+                                     "RunService"};
 constexpr char kMethodPrefix[] = "/backflip.v1.";
 constexpr char kTypePrefix[] = "type.googleapis.com";
 constexpr char kScenePrefix[] = "/scenes/";
@@ -48,14 +49,16 @@ using Handled = std::variant<Answer, std::unique_ptr<GatewayCall>>;
 enum class Format { kJson, kProto };
 
 Answer NotAllowed(const std::string& allow) {
-  Answer answer = ErrorAnswer(405, absl::UnimplementedError(absl::StrCat("this address answers to ", allow, " only")));
+  Answer answer = ErrorAnswer(
+      405, absl::UnimplementedError(absl::StrCat("this address answers to ", allow, " only")));
   answer.headers.emplace_back("Allow", allow);
   return answer;
 }
 
 // The media type of a Content-Type, without parameters, in lower case.
 std::string MediaType(absl::string_view content_type) {
-  return absl::AsciiStrToLower(absl::StripAsciiWhitespace(content_type.substr(0, content_type.find(';'))));
+  return absl::AsciiStrToLower(
+      absl::StripAsciiWhitespace(content_type.substr(0, content_type.find(';'))));
 }
 
 // protobuf's messages about JSON as part of a sentence: "line\ntext\n  ^" shows
@@ -65,14 +68,16 @@ std::string OneLine(absl::string_view message) {
   if (lines.size() == 3) {
     const size_t mark = lines[2].find('^');
     if (mark != absl::string_view::npos && mark <= lines[1].size()) {
-      return absl::StrCat(lines[0], " At the mark >>>: ", lines[1].substr(0, mark), ">>>", lines[1].substr(mark));
+      return absl::StrCat(lines[0], " At the mark >>>: ", lines[1].substr(0, mark), ">>>",
+                          lines[1].substr(mark));
     }
   }
   return absl::StrReplaceAll(message, {{"\n", " "}});
 }
 
 std::unique_ptr<pb::Message> NewMessage(const pb::Descriptor* type) {
-  return std::unique_ptr<pb::Message>(pb::MessageFactory::generated_factory()->GetPrototype(type)->New());
+  return std::unique_ptr<pb::Message>(
+      pb::MessageFactory::generated_factory()->GetPrototype(type)->New());
 }
 
 absl::StatusOr<std::chrono::milliseconds> Timeout(const std::string& header) {
@@ -80,15 +85,16 @@ absl::StatusOr<std::chrono::milliseconds> Timeout(const std::string& header) {
   int64_t ms = 0;
   if (header.size() > 10 || !absl::SimpleAtoi(header, &ms) || ms < 0) {
     return absl::InvalidArgumentError(
-        "the header Connect-Timeout-Ms must be a whole number of milliseconds of at most 10 digits");
+        "the header Connect-Timeout-Ms must be a whole number of milliseconds of at most 10 "
+        "digits");
   }
   return std::chrono::milliseconds(ms);
 }
 
 }  // namespace
 
-GatewayCall::GatewayCall(grpc::GenericStub* stub, const std::string* path, const HttpRequest& request,
-                         const std::string& message)
+GatewayCall::GatewayCall(grpc::GenericStub* stub, const std::string* path,
+                         const HttpRequest& request, const std::string& message)
     : stub_(stub), path_(path) {
   if (!request.authorization.empty()) context_.AddMetadata("authorization", request.authorization);
   const grpc::Slice slice(message);
@@ -132,7 +138,8 @@ class ConnectCall final : public GatewayCall {
       return answer;
     }
     const std::unique_ptr<pb::Message> message = NewMessage(method_->output);
-    if (!message->ParseFromString(Response())) return ErrorAnswer(absl::InternalError("the answer cannot be read"));
+    if (!message->ParseFromString(Response()))
+      return ErrorAnswer(absl::InternalError("the answer cannot be read"));
     answer.content_type = "application/json";
     answer.body = std::make_shared<std::string>(ToJson(*message));
     return answer;
@@ -145,8 +152,8 @@ class ConnectCall final : public GatewayCall {
 
 class SceneCall final : public GatewayCall {
  public:
-  SceneCall(Gateway* gateway, const std::string* path, const HttpRequest& request, const std::string& message,
-            std::string hash)
+  SceneCall(Gateway* gateway, const std::string* path, const HttpRequest& request,
+            const std::string& message, std::string hash)
       : GatewayCall(&gateway->stub_, path, request, message),
         gateway_(gateway),
         hash_(std::move(hash)),
@@ -155,7 +162,8 @@ class SceneCall final : public GatewayCall {
   Answer Finish() override {
     if (!status().ok()) return ErrorAnswer(rpc::FromGrpc(status()));
     v1::GetSceneResponse response;
-    if (!response.ParseFromString(Response())) return ErrorAnswer(absl::InternalError("the scene cannot be read"));
+    if (!response.ParseFromString(Response()))
+      return ErrorAnswer(absl::InternalError("the scene cannot be read"));
     Answer answer;
     answer.content_type = "model/gltf-binary";
     answer.cache_control = "private, max-age=31536000, immutable";
@@ -178,14 +186,17 @@ class SceneCall final : public GatewayCall {
 Gateway::Gateway(const std::shared_ptr<grpc::Channel>& channel, Pages pages)
     : stub_(channel),
       pages_(std::move(pages)),
-      types_(pb::util::NewTypeResolverForDescriptorPool(kTypePrefix, pb::DescriptorPool::generated_pool())) {
+      types_(pb::util::NewTypeResolverForDescriptorPool(kTypePrefix,
+                                                        pb::DescriptorPool::generated_pool())) {
   // names a message of each file, so that the linker keeps its descriptors
   for (const pb::FileDescriptor* file :
        {v1::LeaseRequest::descriptor()->file(), v1::InviteRequest::descriptor()->file(),
         v1::WatchDashboardRequest::descriptor()->file(), v1::Run::descriptor()->file()}) {
     for (int i = 0; i < file->service_count(); ++i) {
       const pb::ServiceDescriptor* const service = file->service(i);
-      if (std::find(std::begin(kServices), std::end(kServices), service->name()) == std::end(kServices)) continue;
+      if (std::find(std::begin(kServices), std::end(kServices), service->name()) ==
+          std::end(kServices))
+        continue;
       for (int k = 0; k < service->method_count(); ++k) {
         const pb::MethodDescriptor* const method = service->method(k);
         if (method->client_streaming() || method->server_streaming()) continue;
@@ -197,11 +208,14 @@ Gateway::Gateway(const std::shared_ptr<grpc::Channel>& channel, Pages pages)
 }
 
 Handled Gateway::Handle(const HttpRequest& request) {
-  const absl::string_view path = absl::string_view(request.target).substr(0, request.target.find('?'));
+  const absl::string_view path =
+      absl::string_view(request.target).substr(0, request.target.find('?'));
   // gRPC ends the whole process over metadata with other characters
-  if (!std::all_of(request.authorization.begin(), request.authorization.end(), absl::ascii_isprint)) {
-    return ErrorAnswer(absl::UnauthenticatedError(
-        "the header Authorization has characters that no token has: send `authorization: Bearer TOKEN`"));
+  if (!std::all_of(request.authorization.begin(), request.authorization.end(),
+                   absl::ascii_isprint)) {
+    return ErrorAnswer(
+        absl::UnauthenticatedError("the header Authorization has characters that no token has: "
+                                   "send `authorization: Bearer TOKEN`"));
   }
   if (absl::StartsWith(path, kMethodPrefix)) return HandleConnect(request, path);
   const bool scene = absl::StartsWith(path, kScenePrefix) && absl::EndsWith(path, ".glb");
@@ -226,24 +240,28 @@ Handled Gateway::Handle(const HttpRequest& request) {
 Handled Gateway::HandleConnect(const HttpRequest& request, absl::string_view path) {
   const auto found = methods_.find(std::string(path));
   if (found == methods_.end()) {
-    return ErrorAnswer(404, absl::UnimplementedError(
-                                "there is no such method over HTTP: unary methods of LabelingService, "
-                                "PeopleService, ReviewService and RunService are; others are spoken in gRPC"));
+    return ErrorAnswer(
+        404, absl::UnimplementedError(
+                 "there is no such method over HTTP: unary methods of LabelingService, "
+                 "PeopleService, ReviewService and RunService are; others are spoken in gRPC"));
   }
   const Method& method = found->second;
   if (request.method != "POST") return NotAllowed("POST");
   const std::string media_type = MediaType(request.content_type);
   if (media_type != "application/json" && media_type != "application/proto") {
-    Answer answer = ErrorAnswer(
-        415, absl::InvalidArgumentError("the Content-Type must be application/json or application/proto"));
+    Answer answer =
+        ErrorAnswer(415, absl::InvalidArgumentError(
+                             "the Content-Type must be application/json or application/proto"));
     answer.headers.emplace_back("Accept-Post", "application/json, application/proto");
     return answer;
   }
   const Format format = media_type == "application/json" ? Format::kJson : Format::kProto;
   if (!request.connect_protocol_version.empty() && request.connect_protocol_version != "1") {
-    return ErrorAnswer(absl::InvalidArgumentError("the header Connect-Protocol-Version must be 1, or be left out"));
+    return ErrorAnswer(absl::InvalidArgumentError(
+        "the header Connect-Protocol-Version must be 1, or be left out"));
   }
-  if (const auto timeout = Timeout(request.connect_timeout_ms); !timeout.ok()) return ErrorAnswer(timeout.status());
+  if (const auto timeout = Timeout(request.connect_timeout_ms); !timeout.ok())
+    return ErrorAnswer(timeout.status());
 
   std::string inflated;
   const std::string* body = &request.body;
@@ -255,9 +273,10 @@ Handled Gateway::HandleConnect(const HttpRequest& request, absl::string_view pat
     }
     inflated = *std::move(result);
     body = &inflated;
-  } else if (!request.content_encoding.empty() && !absl::EqualsIgnoreCase(request.content_encoding, "identity")) {
-    Answer answer = ErrorAnswer(
-        absl::UnimplementedError("the Content-Encoding must be gzip or identity; no other is understood"));
+  } else if (!request.content_encoding.empty() &&
+             !absl::EqualsIgnoreCase(request.content_encoding, "identity")) {
+    Answer answer = ErrorAnswer(absl::UnimplementedError(
+        "the Content-Encoding must be gzip or identity; no other is understood"));
     answer.headers.emplace_back("Accept-Encoding", "gzip");
     return answer;
   }
@@ -273,9 +292,9 @@ Handled Gateway::HandleConnect(const HttpRequest& request, absl::string_view pat
     const pb::util::Status parsed = pb::util::JsonToBinaryString(
         types_.get(), absl::StrCat(kTypePrefix, "/", method.input->full_name()), *body, &message);
     if (!parsed.ok()) {
-      return ErrorAnswer(absl::InvalidArgumentError(
-          absl::StrCat("the body is not the JSON of a ", method.input->full_name(), ": ",
-                       OneLine(absl::string_view(parsed.message().data(), parsed.message().size())))));
+      return ErrorAnswer(absl::InvalidArgumentError(absl::StrCat(
+          "the body is not the JSON of a ", method.input->full_name(), ": ",
+          OneLine(absl::string_view(parsed.message().data(), parsed.message().size())))));
     }
   }
   // what gRPC could not read it would report as a failure of its own
@@ -293,14 +312,17 @@ Handled Gateway::HandleScene(const HttpRequest& request, absl::string_view file)
   absl::ConsumeSuffix(&file, ".glb");
   const std::string hash(file);
   if (hash.size() != 64 || !std::all_of(hash.begin(), hash.end(), absl::ascii_isxdigit)) {
-    return ErrorAnswer(absl::NotFoundError("a scene is named by the 64 hexadecimal digits of its hash"));
+    return ErrorAnswer(
+        absl::NotFoundError("a scene is named by the 64 hexadecimal digits of its hash"));
   }
   v1::GetSceneRequest scene;
   scene.set_scene_hash(hash);
-  return std::make_unique<SceneCall>(this, &methods_.at(kGetScene).path, request, scene.SerializeAsString(), hash);
+  return std::make_unique<SceneCall>(this, &methods_.at(kGetScene).path, request,
+                                     scene.SerializeAsString(), hash);
 }
 
-std::shared_ptr<const std::string> Gateway::PackScene(const std::string& hash, const std::string& glb) {
+std::shared_ptr<const std::string> Gateway::PackScene(const std::string& hash,
+                                                      const std::string& glb) {
   {
     base::MutexLock lock(&mutex_);
     for (const PackedScene& scene : scenes_) {

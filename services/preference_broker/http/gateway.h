@@ -3,17 +3,17 @@
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_GATEWAY_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_GATEWAY_H_
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/util/type_resolver.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+
 #include <functional>
 #include <list>
 #include <memory>
 #include <string>
 #include <unordered_map>
 #include <variant>
-
-#include <google/protobuf/descriptor.h>
-#include <google/protobuf/util/type_resolver.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/grpcpp.h>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"

@@ -27,7 +27,8 @@ Bytef* Input(absl::string_view bytes) {
 
 std::string Gzip(absl::string_view bytes, int level) {
   z_stream stream = {};
-  if (deflateInit2(&stream, level, Z_DEFLATED, kGzipWindow, kMemoryLevel, Z_DEFAULT_STRATEGY) != Z_OK) {
+  if (deflateInit2(&stream, level, Z_DEFLATED, kGzipWindow, kMemoryLevel, Z_DEFAULT_STRATEGY) !=
+      Z_OK) {
     throw std::bad_alloc();  // the only reason with these arguments
   }
   std::string out(deflateBound(&stream, bytes.size()), '\0');
@@ -64,9 +65,11 @@ absl::StatusOr<std::string> Gunzip(absl::string_view bytes, size_t limit) {
     }
   }
   if (result != Z_STREAM_END || stream.avail_in > 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the body is not one whole gzip stream, as Content-Encoding says it is: it is damaged, cut off, or "
-        "something comes after it (at byte ", stream.total_in, ")"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the body is not one whole gzip stream, as Content-Encoding says it is: it is "
+                     "damaged, cut off, or "
+                     "something comes after it (at byte ",
+                     stream.total_in, ")"));
   }
   return out;
 }
@@ -74,7 +77,8 @@ absl::StatusOr<std::string> Gunzip(absl::string_view bytes, size_t limit) {
 bool AcceptsGzip(absl::string_view accept_encoding) {
   bool any = false;
   for (const absl::string_view item : absl::StrSplit(accept_encoding, ',')) {
-    const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(item, absl::MaxSplits(';', 1));
+    const std::pair<absl::string_view, absl::string_view> parts =
+        absl::StrSplit(item, absl::MaxSplits(';', 1));
     const absl::string_view coding = absl::StripAsciiWhitespace(parts.first);
     const absl::string_view weight = absl::StripAsciiWhitespace(parts.second);
     double q = 1;

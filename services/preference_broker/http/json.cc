@@ -33,7 +33,8 @@ void WriteReal(Number value, std::string* out) {
 }
 
 void WriteText(const std::string& value, std::string* out) {
-  *out += nlohmann::json(value).dump(-1, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace);
+  *out += nlohmann::json(value).dump(-1, ' ', /*ensure_ascii=*/false,
+                                     nlohmann::json::error_handler_t::replace);
 }
 
 void WriteEnum(const FieldDescriptor* field, int number, std::string* out) {
@@ -54,16 +55,22 @@ void WriteValue(const Message& message, const FieldDescriptor* field, int at, st
   std::string scratch;
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_INT32:
-      absl::StrAppend(out, one ? r->GetInt32(message, field) : r->GetRepeatedInt32(message, field, at));
+      absl::StrAppend(out,
+                      one ? r->GetInt32(message, field) : r->GetRepeatedInt32(message, field, at));
       break;
     case FieldDescriptor::CPPTYPE_UINT32:
-      absl::StrAppend(out, one ? r->GetUInt32(message, field) : r->GetRepeatedUInt32(message, field, at));
+      absl::StrAppend(
+          out, one ? r->GetUInt32(message, field) : r->GetRepeatedUInt32(message, field, at));
       break;
     case FieldDescriptor::CPPTYPE_INT64:
-      absl::StrAppend(out, "\"", one ? r->GetInt64(message, field) : r->GetRepeatedInt64(message, field, at), "\"");
+      absl::StrAppend(out, "\"",
+                      one ? r->GetInt64(message, field) : r->GetRepeatedInt64(message, field, at),
+                      "\"");
       break;
     case FieldDescriptor::CPPTYPE_UINT64:
-      absl::StrAppend(out, "\"", one ? r->GetUInt64(message, field) : r->GetRepeatedUInt64(message, field, at), "\"");
+      absl::StrAppend(out, "\"",
+                      one ? r->GetUInt64(message, field) : r->GetRepeatedUInt64(message, field, at),
+                      "\"");
       break;
     case FieldDescriptor::CPPTYPE_DOUBLE:
       WriteReal(one ? r->GetDouble(message, field) : r->GetRepeatedDouble(message, field, at), out);
@@ -72,10 +79,13 @@ void WriteValue(const Message& message, const FieldDescriptor* field, int at, st
       WriteReal(one ? r->GetFloat(message, field) : r->GetRepeatedFloat(message, field, at), out);
       break;
     case FieldDescriptor::CPPTYPE_BOOL:
-      *out += (one ? r->GetBool(message, field) : r->GetRepeatedBool(message, field, at)) ? "true" : "false";
+      *out += (one ? r->GetBool(message, field) : r->GetRepeatedBool(message, field, at)) ? "true"
+                                                                                          : "false";
       break;
     case FieldDescriptor::CPPTYPE_ENUM:
-      WriteEnum(field, one ? r->GetEnumValue(message, field) : r->GetRepeatedEnumValue(message, field, at), out);
+      WriteEnum(field,
+                one ? r->GetEnumValue(message, field) : r->GetRepeatedEnumValue(message, field, at),
+                out);
       break;
     case FieldDescriptor::CPPTYPE_STRING: {
       const std::string& value = one ? r->GetStringReference(message, field, &scratch)
@@ -88,7 +98,8 @@ void WriteValue(const Message& message, const FieldDescriptor* field, int at, st
       break;
     }
     case FieldDescriptor::CPPTYPE_MESSAGE:
-      WriteMessage(one ? r->GetMessage(message, field) : r->GetRepeatedMessage(message, field, at), out);
+      WriteMessage(one ? r->GetMessage(message, field) : r->GetRepeatedMessage(message, field, at),
+                   out);
       break;
   }
 }

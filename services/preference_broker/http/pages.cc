@@ -78,17 +78,20 @@ absl::StatusOr<Pages::Page> Pages::ReadPage(const std::string& file, bool immuta
 
 absl::StatusOr<Pages> Pages::Read(const std::string& folder) {
   Pages pages;
-  ASSIGN_OR_RETURN(pages.pages_["/"], ReadPage(absl::StrCat(folder, "/index.html"), /*immutable=*/false));
+  ASSIGN_OR_RETURN(pages.pages_["/"],
+                   ReadPage(absl::StrCat(folder, "/index.html"), /*immutable=*/false));
   const std::string dashboard = absl::StrCat(folder, "/dashboard.html");
   if (fs::exists(dashboard)) {
     ASSIGN_OR_RETURN(pages.pages_["/dashboard"], ReadPage(dashboard, /*immutable=*/false));
   }
   std::error_code error;
   const fs::path assets = fs::path(folder) / "assets";
-  for (fs::recursive_directory_iterator it(assets, error), end; !error && it != end; it.increment(error)) {
+  for (fs::recursive_directory_iterator it(assets, error), end; !error && it != end;
+       it.increment(error)) {
     const std::string file = it->path().string();
     if (!it->is_regular_file() || absl::EndsWith(file, ".gz")) continue;
-    ASSIGN_OR_RETURN(pages.pages_[absl::StrCat("/assets/", it->path().lexically_relative(assets).generic_string())],
+    ASSIGN_OR_RETURN(pages.pages_[absl::StrCat(
+                         "/assets/", it->path().lexically_relative(assets).generic_string())],
                      ReadPage(file, /*immutable=*/true));
   }
   if (error && error != std::errc::no_such_file_or_directory) {

@@ -24,7 +24,8 @@ class Pages {
   // Whether there is a page at `path`, which begins with a slash and has no query.
   bool Has(absl::string_view path) const { return pages_.count(std::string(path)) > 0; }
   // Requires Has(path). The headers of the request as they came; empty: none.
-  Answer Get(absl::string_view path, absl::string_view accept_encoding, absl::string_view if_none_match) const;
+  Answer Get(absl::string_view path, absl::string_view accept_encoding,
+             absl::string_view if_none_match) const;
 
  private:
   struct Page {

@@ -1,6 +1,10 @@
 // <utility> first: Asio 1.74 misses it with GCC 12
-#include <utility>
+#include "services/preference_broker/http/server.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -15,16 +19,12 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-
-#include <sys/resource.h>
-
-#include <algorithm>
-#include <atomic>
 #include <exception>
 #include <future>
 #include <optional>
 #include <set>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -34,7 +34,6 @@
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "services/preference_broker/http/gateway.h"
-#include "services/preference_broker/http/server.h"
 #include "services/preference_broker/http/tls.h"
 
 namespace backflip::broker {
@@ -66,7 +65,8 @@ constexpr size_t kLingerBytes = 16 << 20;
 
 // Browsers run nothing that did not come from here as a file, and show these pages in no frame.
 constexpr char kContentSecurityPolicy[] =
-    "default-src 'self'; img-src 'self' data: blob:; connect-src 'self'; object-src 'none'; base-uri 'none'; "
+    "default-src 'self'; img-src 'self' data: blob:; connect-src 'self'; object-src 'none'; "
+    "base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'";
 
 asio::redirect_error_t<asio::use_awaitable_t<>> Into(error_code& error) {
@@ -162,14 +162,17 @@ HttpRequest Take(http::request<http::string_body> message) {
 
 Answer BadRequest(const error_code& error) {
   if (error == http::error::header_limit) {
-    return ErrorAnswer(431, absl::ResourceExhaustedError(absl::StrCat(
-                                "the headers of the request are longer than ", kMaxHeaderBytes, " bytes")));
+    return ErrorAnswer(
+        431, absl::ResourceExhaustedError(absl::StrCat(
+                 "the headers of the request are longer than ", kMaxHeaderBytes, " bytes")));
   }
   if (error == http::error::body_limit) {
-    return ErrorAnswer(413, absl::ResourceExhaustedError(absl::StrCat(
-                                "the body of the request is longer than ", kMaxBodyBytes, " bytes")));
+    return ErrorAnswer(
+        413, absl::ResourceExhaustedError(
+                 absl::StrCat("the body of the request is longer than ", kMaxBodyBytes, " bytes")));
   }
-  return ErrorAnswer(absl::InvalidArgumentError(absl::StrCat("this is not HTTP/1.1: ", error.message())));
+  return ErrorAnswer(
+      absl::InvalidArgumentError(absl::StrCat("this is not HTTP/1.1: ", error.message())));
 }
 
 template <typename Stream>
@@ -268,14 +271,17 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
       }
       if (parser->is_done()) break;
       if (!pending->Set(parser->get().body().size())) {
-        co_await Write(HttpRequest(), ErrorAnswer(absl::UnavailableError("the broker is busy: try again in a moment")),
-                       false);
+        co_await Write(
+            HttpRequest(),
+            ErrorAnswer(absl::UnavailableError("the broker is busy: try again in a moment")),
+            false);
         co_return false;
       }
       if (error != http::error::need_more && buffer_.size() > 0) continue;
       if (parser->is_header_done() && !continued) {
         continued = true;
-        if (boost::beast::iequals(parser->get()[http::field::expect], "100-continue")) co_await WriteContinue();
+        if (boost::beast::iequals(parser->get()[http::field::expect], "100-continue"))
+          co_await WriteContinue();
       }
       co_await Read(parser->is_header_done() ? kReadBodyBytes : kReadBytes);
       if (read_error_) co_return false;
@@ -318,17 +324,19 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
     Gateway::Encode(request, &answer);
     const bool more = keep && !shared_->draining;
     const bool written = co_await Write(request, std::move(answer), more);
-    co_return written && more;
+    co_return written&& more;
   }
 
   // False: the client is gone.
   asio::awaitable<bool> Write(const HttpRequest& request, Answer answer, bool keep_alive) {
     // the body stays with `answer`
     const bool bodiless = request.method == "HEAD" || answer.status == 304;
-    http::response<http::span_body<const char>> response(static_cast<http::status>(answer.status), 11);
+    http::response<http::span_body<const char>> response(static_cast<http::status>(answer.status),
+                                                         11);
     SetHeaders(answer, keep_alive, &response.base());
     if (answer.status != 304) response.content_length(answer.body->size());
-    if (!bodiless) response.body() = boost::beast::span<const char>(answer.body->data(), answer.body->size());
+    if (!bodiless)
+      response.body() = boost::beast::span<const char>(answer.body->data(), answer.body->size());
     http::response_serializer<http::span_body<const char>> serializer(response);
     serializer.limit(kWriteBytes);
     while (!serializer.is_done()) {
@@ -344,7 +352,8 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
     static constexpr absl::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
     error_code error;
     // a client that is gone is noticed by the next read
-    co_await asio::async_write(stream_, asio::buffer(kContinue.data(), kContinue.size()), Into(error));
+    co_await asio::async_write(stream_, asio::buffer(kContinue.data(), kContinue.size()),
+                               Into(error));
   }
 
   // Lets the client read what was written before the connection goes.
@@ -410,7 +419,9 @@ class HttpServerImpl final : public HttpServer {
  public:
   HttpServerImpl(const HttpOptions& options, const std::shared_ptr<grpc::Channel>& channel,
                  std::function<void()> on_drain, Pages pages, std::unique_ptr<Tls> tls)
-      : shared_(options, channel, std::move(pages)), on_drain_(std::move(on_drain)), tls_(std::move(tls)) {
+      : shared_(options, channel, std::move(pages)),
+        on_drain_(std::move(on_drain)),
+        tls_(std::move(tls)) {
     for (int i = 0; i < kThreads; ++i) shards_.push_back(std::make_shared<Shard>(&shared_));
     acceptor_.emplace(shards_[0]->context);
   }
@@ -426,10 +437,12 @@ class HttpServerImpl final : public HttpServer {
     if (!error) acceptor_->listen(tcp::acceptor::max_listen_connections, error);
     if (error) {
       acceptor_->close(error);
-      return absl::UnavailableError(absl::StrCat("cannot listen for HTTP on '", shared_.options.listen,
-                                                 "': the address is taken, or not of this machine"));
+      return absl::UnavailableError(
+          absl::StrCat("cannot listen for HTTP on '", shared_.options.listen,
+                       "': the address is taken, or not of this machine"));
     }
-    url_ = absl::StrCat(tls_ == nullptr ? "http://" : "https://", host, ":", acceptor_->local_endpoint().port());
+    url_ = absl::StrCat(tls_ == nullptr ? "http://" : "https://", host, ":",
+                        acceptor_->local_endpoint().port());
     return absl::OkStatus();
   }
 
@@ -484,7 +497,8 @@ class HttpServerImpl final : public HttpServer {
     while (shared_.connections > 0) {
       const Clock::time_point now = Clock::now();
       if (now >= until) return false;
-      shared_.ended.WaitFor(&shared_.mutex, std::min<Clock::duration>(until - now, std::chrono::seconds(1)));
+      shared_.ended.WaitFor(&shared_.mutex,
+                            std::min<Clock::duration>(until - now, std::chrono::seconds(1)));
     }
     return true;
   }
@@ -554,24 +568,27 @@ int64_t RaiseFileLimit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMaxConnections;
   limit.rlim_cur = limit.rlim_max;
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0) getrlimit(RLIMIT_NOFILE, &limit);
-  const auto files = static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, kMaxConnections + kSparedFiles));
+  const auto files =
+      static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, kMaxConnections + kSparedFiles));
   return std::max<int64_t>(files - kSparedFiles, 16);
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions& options,
-                                                              const std::shared_ptr<grpc::Channel>& channel,
-                                                              std::function<void()> on_drain) {
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
+    const HttpOptions& options, const std::shared_ptr<grpc::Channel>& channel,
+    std::function<void()> on_drain) {
   const size_t colon = options.listen.rfind(':');
   int port = 0;
-  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(options.listen.substr(colon + 1), &port) ||
-      port < 0 || port > 65535) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--http_listen is '", options.listen, "', but must be host:port, such as 127.0.0.1:8080 or [::]:8080"));
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(options.listen.substr(colon + 1), &port) || port < 0 || port > 65535) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--http_listen is '", options.listen,
+                     "', but must be host:port, such as 127.0.0.1:8080 or [::]:8080"));
   }
   if (options.tls_certificate.empty() != options.tls_key.empty()) {
-    return absl::InvalidArgumentError("--tls_certificate and --tls_key belong together: give both or neither");
+    return absl::InvalidArgumentError(
+        "--tls_certificate and --tls_key belong together: give both or neither");
   }
   const std::string host = options.listen.substr(0, colon);
   absl::string_view bare = host;
@@ -579,21 +596,24 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions&
   asio::io_context resolving;
   tcp::resolver resolver(resolving);
   error_code error;
-  const auto found = resolver.resolve(std::string(bare), std::to_string(port),
-                                      tcp::resolver::passive | tcp::resolver::numeric_service, error);
+  const auto found =
+      resolver.resolve(std::string(bare), std::to_string(port),
+                       tcp::resolver::passive | tcp::resolver::numeric_service, error);
   if (error || found.empty()) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen for HTTP on '", options.listen, "': the host is not known: ", error.message()));
+    return absl::UnavailableError(absl::StrCat("cannot listen for HTTP on '", options.listen,
+                                               "': the host is not known: ", error.message()));
   }
   std::vector<tcp::endpoint> endpoints;
   for (const auto& entry : found) endpoints.push_back(entry.endpoint());
-  const bool loopback = std::all_of(endpoints.begin(), endpoints.end(),
-                                    [](const tcp::endpoint& e) { return e.address().is_loopback(); });
+  const bool loopback = std::all_of(endpoints.begin(), endpoints.end(), [](const tcp::endpoint& e) {
+    return e.address().is_loopback();
+  });
   if (!loopback && options.tls_certificate.empty() && options.public_url.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--http_listen ", options.listen,
         " can be reached from other machines, and without TLS whoever is on the way could read "
-        "tokens and answers: give --tls_certificate and --tls_key, or --public_url if a proxy with TLS is in front, or listen on 127.0.0.1"));
+        "tokens and answers: give --tls_certificate and --tls_key, or --public_url if a proxy with "
+        "TLS is in front, or listen on 127.0.0.1"));
   }
   std::unique_ptr<Tls> tls;
   if (!options.tls_certificate.empty()) {
@@ -604,7 +624,8 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions&
     ASSIGN_OR_RETURN(pages, Pages::Read(options.web));
   }
   const int64_t max_connections = RaiseFileLimit();
-  auto server = std::make_unique<HttpServerImpl>(options, channel, std::move(on_drain), std::move(pages), std::move(tls));
+  auto server = std::make_unique<HttpServerImpl>(options, channel, std::move(on_drain),
+                                                 std::move(pages), std::move(tls));
   absl::Status listening;
   for (const tcp::endpoint& endpoint : endpoints) {
     listening = server->Listen(endpoint, host);

@@ -3,12 +3,12 @@
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_SERVER_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_SERVER_H_
 
+#include <grpcpp/grpcpp.h>
+
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
-
-#include <grpcpp/grpcpp.h>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -45,9 +45,9 @@ class HttpServer {
   // cannot be meant, or plain HTTP that others could reach and nothing said to
   // be in front of it. FAILED_PRECONDITION: pages that cannot be read. UNAVAILABLE: the
   // address is taken or not of this machine.
-  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const HttpOptions& options,
-                                                           const std::shared_ptr<grpc::Channel>& channel,
-                                                           std::function<void()> on_drain);
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(
+      const HttpOptions& options, const std::shared_ptr<grpc::Channel>& channel,
+      std::function<void()> on_drain);
   virtual ~HttpServer() = default;
 
   // Where it listens, with the port that was taken: http://host:port or https://host:port.

@@ -51,14 +51,16 @@ absl::StatusOr<Tls::Context> Tls::LoadContext() const {
   boost::system::error_code error;
   context->use_certificate_chain_file(certificate_, error);
   if (error) {
-    return absl::InvalidArgumentError(absl::StrCat("cannot use the certificate in '", certificate_, "': ",
-                                                   error.message(), "; it must be a readable PEM file"));
+    return absl::InvalidArgumentError(absl::StrCat("cannot use the certificate in '", certificate_,
+                                                   "': ", error.message(),
+                                                   "; it must be a readable PEM file"));
   }
   context->use_private_key_file(key_, ssl::context::pem, error);
   if (error) {
     return absl::InvalidArgumentError(
         absl::StrCat("cannot use the key in '", key_, "': ", error.message(),
-                     "; it must be a readable PEM file without a password, and the key of '", certificate_, "'"));
+                     "; it must be a readable PEM file without a password, and the key of '",
+                     certificate_, "'"));
   }
   return context;
 }
@@ -68,7 +70,8 @@ std::string Tls::Stamp() const {
   for (const std::string& file : {certificate_, key_}) {
     struct stat info = {};
     stat(file.c_str(), &info);
-    absl::StrAppend(&stamp, info.st_ino, " ", info.st_size, " ", info.st_mtim.tv_sec, " ", info.st_mtim.tv_nsec, " ");
+    absl::StrAppend(&stamp, info.st_ino, " ", info.st_size, " ", info.st_mtim.tv_sec, " ",
+                    info.st_mtim.tv_nsec, " ");
   }
   return stamp;
 }

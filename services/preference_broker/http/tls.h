@@ -2,13 +2,11 @@
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_TLS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_TLS_H_
 
-#include <utility>
-
 #include <boost/asio/ssl/context.hpp>
-
 #include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 

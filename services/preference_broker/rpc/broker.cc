@@ -19,7 +19,8 @@ constexpr std::chrono::seconds kHousekeeping(1);
 
 }  // namespace
 
-Broker::Broker(BrokerOptions options) : options_(std::move(options)), origin_(base::RandomHex128()) {}
+Broker::Broker(BrokerOptions options)
+    : options_(std::move(options)), origin_(base::RandomHex128()) {}
 
 absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
   auto broker = std::unique_ptr<Broker>(new Broker(std::move(options)));
@@ -29,14 +30,16 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
   }
   broker->pool_ = std::make_unique<Pool>(
       broker->options_.connections, broker->options_.queued_calls, [b = broker.get()] {
-        return std::make_unique<Connection>(b->options_.database, b->origin_,
-                                            [b](const std::string& topic) { b->hub_.Signal(topic); });
+        return std::make_unique<Connection>(
+            b->options_.database, b->origin_,
+            [b](const std::string& topic) { b->hub_.Signal(topic); });
       });
   const Core core{broker->pool_.get(), &broker->hub_, &broker->authenticator_};
   broker->numberer_ = std::make_unique<FeedNumberer>(core);
   broker->services_.push_back(MakeRunService(core));
   broker->services_.push_back(MakeClipService(core));
-  broker->services_.push_back(MakeLabelingService(core, broker->options_.leases, broker->numberer_.get()));
+  broker->services_.push_back(
+      MakeLabelingService(core, broker->options_.leases, broker->numberer_.get()));
   broker->services_.push_back(MakePeopleService(core, broker->numberer_.get()));
   broker->services_.push_back(MakeTrainingService(core));
   broker->services_.push_back(MakeSnapshotService(core));
@@ -45,8 +48,9 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
   broker->services_.push_back(MakeWorkService(core));
   broker->services_.push_back(MakeReviewService(core, broker->numberer_.get()));
   broker->listener_ = std::thread([b = broker.get()] {
-    ListenForTopics(b->options_.database, b->origin_, [b] { return b->stop_.load(); },
-                    [b](const std::string& topic) { b->hub_.Signal(topic); });
+    ListenForTopics(
+        b->options_.database, b->origin_, [b] { return b->stop_.load(); },
+        [b](const std::string& topic) { b->hub_.Signal(topic); });
   });
   broker->housekeeper_ = std::thread([b = broker.get()] { b->KeepHouse(); });
   rpc::ServerOptions server;
@@ -57,7 +61,8 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
   ASSIGN_OR_RETURN(broker->server_, rpc::Server::Start(std::move(server)));
   if (!broker->options_.http.listen.empty()) {
     ASSIGN_OR_RETURN(broker->http_,
-                     HttpServer::Start(broker->options_.http, broker->server_->InProcessChannel(), end_long_polls));
+                     HttpServer::Start(broker->options_.http, broker->server_->InProcessChannel(),
+                                       end_long_polls));
   }
   return broker;
 }

@@ -3,6 +3,8 @@
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_CALLS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_CALLS_H_
 
+#include <grpcpp/grpcpp.h>
+
 #include <algorithm>
 #include <chrono>
 #include <deque>
@@ -10,8 +12,6 @@
 #include <memory>
 #include <string>
 #include <utility>
-
-#include <grpcpp/grpcpp.h>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
@@ -80,14 +80,14 @@ template <typename Work>
 grpc::ServerUnaryReactor* Unary(const Core& core, absl::string_view method,
                                 grpc::CallbackServerContext* context, Work work) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  const bool taken = core.pool->Submit(
-      [core, method, reactor, token = rpc::BearerToken(*context), work = std::move(work)](Connection& connection) {
-        const absl::Status status = [&]() -> absl::Status {
-          ASSIGN_OR_RETURN(const Caller caller, core.Authorize(connection, token, method));
-          return work(connection, caller);
-        }();
-        reactor->Finish(rpc::ToGrpc(status));
-      });
+  const bool taken = core.pool->Submit([core, method, reactor, token = rpc::BearerToken(*context),
+                                        work = std::move(work)](Connection& connection) {
+    const absl::Status status = [&]() -> absl::Status {
+      ASSIGN_OR_RETURN(const Caller caller, core.Authorize(connection, token, method));
+      return work(connection, caller);
+    }();
+    reactor->Finish(rpc::ToGrpc(status));
+  });
   if (!taken) reactor->Finish(rpc::ToGrpc(PoolFull()));
   return reactor;
 }
@@ -109,8 +109,8 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
           absl::StrCat("wait_ms is ", wait_ms, ", but must be from 0 to ", kMaxWaitMs))));
       return reactor;
     }
-    auto poll = std::shared_ptr<LongPoll>(new LongPoll(core, method, context, reactor, wait_ms,
-                                                       std::move(topic), std::move(attempt), look_again));
+    auto poll = std::shared_ptr<LongPoll>(new LongPoll(
+        core, method, context, reactor, wait_ms, std::move(topic), std::move(attempt), look_again));
     if (!poll->Submit()) reactor->Finish(rpc::ToGrpc(PoolFull()));
     return reactor;
   }
@@ -130,7 +130,8 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
         look_again_(look_again) {}
 
   bool Submit() {
-    return core_.pool->Submit([self = shared_from_this()](Connection& connection) { self->Try(connection); });
+    return core_.pool->Submit(
+        [self = shared_from_this()](Connection& connection) { self->Try(connection); });
   }
 
   void Try(Connection& connection) {
@@ -149,7 +150,9 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
 
   void Wake() {
     // many may wake at once: calls that begin come before them
-    if (core_.pool->SubmitPatient([self = shared_from_this()](Connection& connection) { self->Try(connection); })) return;
+    if (core_.pool->SubmitPatient(
+            [self = shared_from_this()](Connection& connection) { self->Try(connection); }))
+      return;
     if (core_.hub->draining()) return Finish(Draining());
     // the pool is full: look again when it may have emptied
     core_.hub->Wait("", 0, Hub::Clock::now() + std::chrono::milliseconds(50),
@@ -180,11 +183,12 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
     kEnd,
   };
   // Appends a page, of a few MB at most. Runs on the pool, never twice at once.
-  using Fetch = std::function<absl::StatusOr<Next>(Connection&, const Caller&, std::deque<Response>*)>;
+  using Fetch =
+      std::function<absl::StatusOr<Next>(Connection&, const Caller&, std::deque<Response>*)>;
 
   static grpc::ServerWriteReactor<Response>* Start(const Core& core, absl::string_view method,
-                                                   grpc::CallbackServerContext* context, std::string topic,
-                                                   Fetch fetch) {
+                                                   grpc::CallbackServerContext* context,
+                                                   std::string topic, Fetch fetch) {
     auto* const stream = new PagedStream(core, method, context, std::move(topic), std::move(fetch));
     if (!stream->Submit()) stream->Finish(rpc::ToGrpc(PoolFull()));
     return stream;
@@ -212,7 +216,8 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
   }
 
   void FetchPage(Connection& connection) {
-    if (context_->IsCancelled()) return this->Finish(rpc::ToGrpc(absl::CancelledError("the caller has gone")));
+    if (context_->IsCancelled())
+      return this->Finish(rpc::ToGrpc(absl::CancelledError("the caller has gone")));
     since_ = core_.hub->Now();
     const absl::StatusOr<Next> next = [&]() -> absl::StatusOr<Next> {
       // also of those that have been open for long: a token may be revoked
@@ -260,7 +265,8 @@ class Intake : public grpc::ServerReadReactor<Request> {
   using Store = std::function<absl::Status(Connection&, const Caller&)>;
 
   static grpc::ServerReadReactor<Request>* Start(const Core& core, absl::string_view method,
-                                                 grpc::CallbackServerContext* context, Take take, Store store) {
+                                                 grpc::CallbackServerContext* context, Take take,
+                                                 Store store) {
     auto* const intake = new Intake(core, method, context, std::move(take), std::move(store));
     // who may not call is told before anything is gathered
     const bool taken = core.pool->Submit([intake](Connection& connection) {
@@ -280,16 +286,17 @@ class Intake : public grpc::ServerReadReactor<Request> {
       if (!status.ok()) return this->Finish(rpc::ToGrpc(status));
       return this->StartRead(&request_);
     }
-    if (context_->IsCancelled()) return this->Finish(rpc::ToGrpc(absl::CancelledError("the caller has gone")));
-    const bool taken = core_.pool->Submit([this](Connection& connection) {
-      this->Finish(rpc::ToGrpc(store_(connection, caller_)));
-    });
+    if (context_->IsCancelled())
+      return this->Finish(rpc::ToGrpc(absl::CancelledError("the caller has gone")));
+    const bool taken = core_.pool->Submit(
+        [this](Connection& connection) { this->Finish(rpc::ToGrpc(store_(connection, caller_))); });
     if (!taken) this->Finish(rpc::ToGrpc(PoolFull()));
   }
   void OnDone() override { delete this; }
 
  private:
-  Intake(const Core& core, absl::string_view method, grpc::CallbackServerContext* context, Take take, Store store)
+  Intake(const Core& core, absl::string_view method, grpc::CallbackServerContext* context,
+         Take take, Store store)
       : core_(core),
         method_(method),
         context_(context),
@@ -311,7 +318,8 @@ class Intake : public grpc::ServerReadReactor<Request> {
 class Gathered {
  public:
   // INVALID_ARGUMENT: sizes or hash no one could mean.
-  absl::Status Begin(absl::string_view what, int64_t size, const std::string& sha256, int64_t max_size);
+  absl::Status Begin(absl::string_view what, int64_t size, const std::string& sha256,
+                     int64_t max_size);
   // DATA_LOSS: more than was told.
   absl::Status Add(absl::string_view chunk);
   // DATA_LOSS: less than was told, or another hash.

@@ -18,49 +18,58 @@ class ClipServiceImpl final : public v1::ClipService::CallbackService {
  public:
   explicit ClipServiceImpl(Core core) : core_(core) {}
 
-  grpc::ServerUnaryReactor* Upload(grpc::CallbackServerContext* context, const v1::UploadClipsRequest* request,
+  grpc::ServerUnaryReactor* Upload(grpc::CallbackServerContext* context,
+                                   const v1::UploadClipsRequest* request,
                                    v1::UploadClipsResponse* response) override {
-    return Unary(core_, "ClipService/Upload", context, [=](Connection& connection, const Caller&) -> absl::Status {
-      if (const size_t size = request->ByteSizeLong(); size > kMaxUploadBytes) {
-        return absl::InvalidArgumentError(absl::StrCat("the upload has ", size, " bytes, but at most ", kMaxUploadBytes,
-                                                       " are allowed: send fewer clips at a time"));
-      }
-      ASSIGN_OR_RETURN(const RunDefinition run, GetRunDefinition(connection, request->run_id()));
-      if (run.spec.reward() != v1::PREFERENCES) {
-        return absl::FailedPreconditionError(
-            absl::StrCat("run ", request->run_id(), " learns from the true reward and takes no clips"));
-      }
-      // all are checked before one is stored
-      for (int i = 0; i < request->clips_size(); ++i) {
-        RETURN_IF_ERROR(CheckClip(absl::StrCat("clips[", i, "]"), request->clips(i), run.task));
-      }
-      std::vector<PackedClip> packed;
-      packed.reserve(request->clips_size());
-      for (const v1::Clip& clip : request->clips()) packed.push_back(PackClip(clip));
-      ASSIGN_OR_RETURN(const int32_t wanted, StoreClips(connection, request->run_id(), packed));
-      for (const PackedClip& clip : packed) response->add_clip_ids(absl::BytesToHexString(clip.key));
-      response->set_wanted(wanted);
-      return absl::OkStatus();
-    });
+    return Unary(
+        core_, "ClipService/Upload", context,
+        [=](Connection& connection, const Caller&) -> absl::Status {
+          if (const size_t size = request->ByteSizeLong(); size > kMaxUploadBytes) {
+            return absl::InvalidArgumentError(
+                absl::StrCat("the upload has ", size, " bytes, but at most ", kMaxUploadBytes,
+                             " are allowed: send fewer clips at a time"));
+          }
+          ASSIGN_OR_RETURN(const RunDefinition run,
+                           GetRunDefinition(connection, request->run_id()));
+          if (run.spec.reward() != v1::PREFERENCES) {
+            return absl::FailedPreconditionError(absl::StrCat(
+                "run ", request->run_id(), " learns from the true reward and takes no clips"));
+          }
+          // all are checked before one is stored
+          for (int i = 0; i < request->clips_size(); ++i) {
+            RETURN_IF_ERROR(CheckClip(absl::StrCat("clips[", i, "]"), request->clips(i), run.task));
+          }
+          std::vector<PackedClip> packed;
+          packed.reserve(request->clips_size());
+          for (const v1::Clip& clip : request->clips()) packed.push_back(PackClip(clip));
+          ASSIGN_OR_RETURN(const int32_t wanted, StoreClips(connection, request->run_id(), packed));
+          for (const PackedClip& clip : packed)
+            response->add_clip_ids(absl::BytesToHexString(clip.key));
+          response->set_wanted(wanted);
+          return absl::OkStatus();
+        });
   }
 
-  grpc::ServerWriteReactor<v1::Candidate>* ListCandidates(grpc::CallbackServerContext* context,
-                                                          const v1::ListCandidatesRequest* request) override {
+  grpc::ServerWriteReactor<v1::Candidate>* ListCandidates(
+      grpc::CallbackServerContext* context, const v1::ListCandidatesRequest* request) override {
     using Stream = PagedStream<v1::Candidate>;
     return Stream::Start(
         core_, "ClipService/ListCandidates", context, "",
         [request, listed = false, ids = std::vector<int64_t>(), sent = size_t{0}](
-            Connection& connection, const Caller&, std::deque<v1::Candidate>* page) mutable -> absl::StatusOr<Stream::Next> {
+            Connection& connection, const Caller&,
+            std::deque<v1::Candidate>* page) mutable -> absl::StatusOr<Stream::Next> {
           if (!listed) {
             RETURN_IF_ERROR(CheckRange("limit", request->limit(), 1, 100'000));
-            ASSIGN_OR_RETURN(ids, broker::ListCandidates(connection, request->run_id(), request->after_iteration(),
-                                                         request->max_iteration(), request->limit()));
+            ASSIGN_OR_RETURN(ids, broker::ListCandidates(
+                                      connection, request->run_id(), request->after_iteration(),
+                                      request->max_iteration(), request->limit()));
             listed = true;
           }
           const size_t end = std::min(ids.size(), sent + kCandidatesPerPage);
           if (sent < end) {
             ASSIGN_OR_RETURN(auto candidates,
-                             ReadCandidates(connection, std::vector<int64_t>(ids.begin() + sent, ids.begin() + end)));
+                             ReadCandidates(connection, std::vector<int64_t>(ids.begin() + sent,
+                                                                             ids.begin() + end)));
             for (v1::Candidate& candidate : candidates) page->push_back(std::move(candidate));
             sent = end;
           }
@@ -74,6 +83,8 @@ class ClipServiceImpl final : public v1::ClipService::CallbackService {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeClipService(Core core) { return std::make_unique<ClipServiceImpl>(core); }
+std::unique_ptr<grpc::Service> MakeClipService(Core core) {
+  return std::make_unique<ClipServiceImpl>(core);
+}
 
 }  // namespace backflip::broker

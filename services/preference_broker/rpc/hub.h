@@ -33,7 +33,8 @@ class Hub {
 
   // Calls `wake` when `topic` (may be empty: none) was signalled after `since`,
   // at `until`, or when draining; possibly at once, in this thread.
-  void Wait(const std::string& topic, uint64_t since, Clock::time_point until, std::function<void()> wake);
+  void Wait(const std::string& topic, uint64_t since, Clock::time_point until,
+            std::function<void()> wake);
 
   // Wakes everybody, and from now on whoever comes to wait.
   void Drain();

@@ -69,14 +69,17 @@ class Streaks {
     // whatever the client says of it
     const int64_t took_ms = std::min<int64_t>(request.timing().decision_ms(), label.age_ms);
     streak.fast = took_ms < ClipMillis(label.run->task) ? streak.fast + 1 : 0;
-    return MayReach(quality.max_one_sided(), streak.same) || MayReach(quality.max_fast_answers(), streak.fast) ||
+    return MayReach(quality.max_one_sided(), streak.same) ||
+           MayReach(quality.max_fast_answers(), streak.fast) ||
            (choice == v1::CANNOT_TELL && quality.max_cannot_tells() > 0);
   }
 
  private:
   static constexpr int kSuspicious = 4;
   // `most` of a rule, 0: there is none.
-  static bool MayReach(int32_t most, int length) { return most > 0 && length >= std::min(most, kSuspicious); }
+  static bool MayReach(int32_t most, int length) {
+    return most > 0 && length >= std::min(most, kSuspicious);
+  }
   struct Streak {
     v1::Choice choice = v1::CHOICE_UNSPECIFIED;
     int same = 0;
@@ -104,13 +107,15 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
   LabelingServiceImpl(Core core, Leases leases, FeedNumberer* numberer)
       : core_(core), leases_(leases), numberer_(numberer) {}
 
-  grpc::ServerUnaryReactor* Lease(grpc::CallbackServerContext* context, const v1::LeaseRequest* request,
+  grpc::ServerUnaryReactor* Lease(grpc::CallbackServerContext* context,
+                                  const v1::LeaseRequest* request,
                                   v1::LeaseResponse* response) override {
-    const Hub::Clock::time_point until = Hub::Clock::now() + std::chrono::milliseconds(request->wait_ms());
+    const Hub::Clock::time_point until =
+        Hub::Clock::now() + std::chrono::milliseconds(request->wait_ms());
     return LongPoll::Start(
         core_, "LabelingService/Lease", context, request->wait_ms(), kQuestionsTopic,
-        [=, this, poll = std::make_shared<LeasePoll>()](Connection& connection,
-                                                        const Caller& caller) -> absl::StatusOr<bool> {
+        [=, this, poll = std::make_shared<LeasePoll>()](
+            Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
           RETURN_IF_ERROR(CheckRange("count", request->count(), 0, 16));
           RETURN_IF_ERROR(CheckRange("max_clips", request->max_clips(), 0, 8));
           LeaseTerms terms;
@@ -118,8 +123,8 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
           terms.count = std::max(1, request->count());
           terms.max_clips = std::max(2, request->max_clips());
           terms.lease_ms = caller.role == Role::kTeacher ? leases_.teacher_ms : leases_.labeler_ms;
-          const std::string asked = absl::StrCat(terms.run_id, "/", static_cast<int>(caller.role), "/",
-                                                 absl::StrJoin(caller.run_ids, ","));
+          const std::string asked = absl::StrCat(terms.run_id, "/", static_cast<int>(caller.role),
+                                                 "/", absl::StrJoin(caller.run_ids, ","));
           const uint64_t since = core_.hub->Now();
           if (poll->looks++ == 0 || !nothing_open_.Holds(asked)) {
             ASSIGN_OR_RETURN(poll->leased, LeaseQuestions(connection, runs_, caller, terms));
@@ -128,59 +133,69 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
           }
           const bool found = response->questions_size() > 0;
           const bool ends = found || response->none() == v1::SESSION_COMPLETE;
-          CreditWait(connection, caller, *request, ends || Hub::Clock::now() >= until || core_.hub->draining(),
-                     poll.get());
+          CreditWait(connection, caller, *request,
+                     ends || Hub::Clock::now() >= until || core_.hub->draining(), poll.get());
           return ends;
         },
         kLookForQuestions);
   }
 
-  grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext* context, const v1::HeartbeatRequest*,
+  grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext* context,
+                                      const v1::HeartbeatRequest*,
                                       v1::HeartbeatResponse* response) override {
-    return Unary(core_, "LabelingService/Heartbeat", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-      ASSIGN_OR_RETURN(const int32_t leases, RenewLeases(connection, caller));
-      response->set_leases(leases);
-      return absl::OkStatus();
-    });
+    return Unary(core_, "LabelingService/Heartbeat", context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   ASSIGN_OR_RETURN(const int32_t leases, RenewLeases(connection, caller));
+                   response->set_leases(leases);
+                   return absl::OkStatus();
+                 });
   }
 
-  grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext* context, const v1::SubmitRequest* request,
+  grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext* context,
+                                   const v1::SubmitRequest* request,
                                    v1::SubmitResponse* response) override {
     return Unary(core_, "LabelingService/Submit", context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckSubmit(*request));
-                   ASSIGN_OR_RETURN(SubmittedLabel label, SubmitLabel(connection, runs_, caller, *request));
+                   ASSIGN_OR_RETURN(SubmittedLabel label,
+                                    SubmitLabel(connection, runs_, caller, *request));
                    response->set_label_id(label.label_id);
                    response->set_surplus(label.surplus);
-                   if (label.feedback.has_value()) *response->mutable_feedback() = *std::move(label.feedback);
+                   if (label.feedback.has_value())
+                     *response->mutable_feedback() = *std::move(label.feedback);
                    numberer_->Number(label.run_id);
                    // a signal to other brokers would hold up every commit: they look by themselves
                    if (label.reopened) core_.hub->Signal(kQuestionsTopic);
-                   if (label.fresh && caller.role == Role::kLabeler) CheckRulesLater(caller, *request, label);
+                   if (label.fresh && caller.role == Role::kLabeler)
+                     CheckRulesLater(caller, *request, label);
                    return absl::OkStatus();
                  });
   }
 
-  grpc::ServerUnaryReactor* GetSession(grpc::CallbackServerContext* context, const v1::GetSessionRequest* request,
+  grpc::ServerUnaryReactor* GetSession(grpc::CallbackServerContext* context,
+                                       const v1::GetSessionRequest* request,
                                        v1::Session* response) override {
     return Unary(core_, "LabelingService/GetSession", context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
-                   ASSIGN_OR_RETURN(*response, broker::GetSession(connection, runs_, caller, request->run_id()));
+                   ASSIGN_OR_RETURN(
+                       *response, broker::GetSession(connection, runs_, caller, request->run_id()));
                    return absl::OkStatus();
                  });
   }
 
-  grpc::ServerUnaryReactor* GetGuide(grpc::CallbackServerContext* context, const v1::GetGuideRequest* request,
+  grpc::ServerUnaryReactor* GetGuide(grpc::CallbackServerContext* context,
+                                     const v1::GetGuideRequest* request,
                                      v1::Guide* response) override {
     return Unary(core_, "LabelingService/GetGuide", context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
-                   ASSIGN_OR_RETURN(*response, broker::GetGuide(connection, runs_, caller, request->run_id()));
+                   ASSIGN_OR_RETURN(*response,
+                                    broker::GetGuide(connection, runs_, caller, request->run_id()));
                    return absl::OkStatus();
                  });
   }
 
-  grpc::ServerUnaryReactor* Undo(grpc::CallbackServerContext* context, const v1::UndoRequest* request,
-                                 v1::UndoResponse*) override {
+  grpc::ServerUnaryReactor* Undo(grpc::CallbackServerContext* context,
+                                 const v1::UndoRequest* request, v1::UndoResponse*) override {
     return Unary(core_, "LabelingService/Undo", context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRequestId("idempotency_key", request->idempotency_key()));
@@ -190,53 +205,61 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
                  });
   }
 
-  grpc::ServerUnaryReactor* GetScene(grpc::CallbackServerContext* context, const v1::GetSceneRequest* request,
+  grpc::ServerUnaryReactor* GetScene(grpc::CallbackServerContext* context,
+                                     const v1::GetSceneRequest* request,
                                      v1::GetSceneResponse* response) override {
-    return Unary(core_, "LabelingService/GetScene", context, [=](Connection& connection, const Caller&) -> absl::Status {
-      RETURN_IF_ERROR(CheckClipId("scene_hash", request->scene_hash()));
-      ASSIGN_OR_RETURN(*response->mutable_glb(), broker::GetScene(connection, request->scene_hash()));
-      return absl::OkStatus();
-    });
+    return Unary(core_, "LabelingService/GetScene", context,
+                 [=](Connection& connection, const Caller&) -> absl::Status {
+                   RETURN_IF_ERROR(CheckClipId("scene_hash", request->scene_hash()));
+                   ASSIGN_OR_RETURN(*response->mutable_glb(),
+                                    broker::GetScene(connection, request->scene_hash()));
+                   return absl::OkStatus();
+                 });
   }
 
   grpc::ServerWriteReactor<v1::ExportedLabel>* Export(grpc::CallbackServerContext* context,
                                                       const v1::ExportRequest* request) override {
     using Stream = PagedStream<v1::ExportedLabel>;
-    return Stream::Start(core_, "LabelingService/Export", context, "",
-                         [request, position = int64_t{1}](
-                             Connection& connection, const Caller& caller,
-                             std::deque<v1::ExportedLabel>* page) mutable -> absl::StatusOr<Stream::Next> {
-                           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-                           ASSIGN_OR_RETURN(auto labels, ReadStandingLabels(connection, request->run_id(), position,
-                                                                            kLabelsPerPage));
-                           if (labels.empty()) return Stream::Next::kEnd;
-                           position = labels.back().position() + 1;
-                           for (v1::ExportedLabel& label : labels) page->push_back(std::move(label));
-                           return Stream::Next::kMore;
-                         });
+    return Stream::Start(
+        core_, "LabelingService/Export", context, "",
+        [request, position = int64_t{1}](
+            Connection& connection, const Caller& caller,
+            std::deque<v1::ExportedLabel>* page) mutable -> absl::StatusOr<Stream::Next> {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+          ASSIGN_OR_RETURN(auto labels, ReadStandingLabels(connection, request->run_id(), position,
+                                                           kLabelsPerPage));
+          if (labels.empty()) return Stream::Next::kEnd;
+          position = labels.back().position() + 1;
+          for (v1::ExportedLabel& label : labels) page->push_back(std::move(label));
+          return Stream::Next::kMore;
+        });
   }
 
  private:
   // Waiting is paid: while a caller has nothing to answer, from the start of
   // the call (or from their last answer) to its end.
-  void CreditWait(Connection& connection, const Caller& caller, const v1::LeaseRequest& request, bool ends,
-                  LeasePoll* poll) {
+  void CreditWait(Connection& connection, const Caller& caller, const v1::LeaseRequest& request,
+                  bool ends, LeasePoll* poll) {
     const Hub::Clock::time_point now = Hub::Clock::now();
     if (!poll->leased.idle) poll->waiting_since = now;
-    const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(now - poll->waiting_since).count();
+    const auto waited =
+        std::chrono::duration_cast<std::chrono::milliseconds>(now - poll->waiting_since).count();
     if (!ends || caller.role != Role::kLabeler || waited < kLeastWaitMs) return;
     const absl::Status status = CreditWaiting(connection, caller, request.run_id(), waited);
     if (!status.ok()) base::LogWarning("waiting is not credited", {{"error", status.message()}});
   }
 
   // After the answer is acknowledged, and only when it may matter.
-  void CheckRulesLater(const Caller& caller, const v1::SubmitRequest& request, const SubmittedLabel& label) {
+  void CheckRulesLater(const Caller& caller, const v1::SubmitRequest& request,
+                       const SubmittedLabel& label) {
     if (!streaks_.MayMatter(caller.id, request, label)) return;
     // a full pool: the next answer is looked at too
-    (void)core_.pool->Submit([this, caller_id = caller.id, run_id = label.run_id](Connection& connection) {
-      const absl::Status status = EnforceRules(connection, runs_, caller_id, run_id);
-      if (!status.ok()) base::LogWarning("rules were not checked", {{"error", status.message()}});
-    });
+    (void)core_.pool->Submit(
+        [this, caller_id = caller.id, run_id = label.run_id](Connection& connection) {
+          const absl::Status status = EnforceRules(connection, runs_, caller_id, run_id);
+          if (!status.ok())
+            base::LogWarning("rules were not checked", {{"error", status.message()}});
+        });
   }
 
   const Core core_;
@@ -261,7 +284,8 @@ void FeedNumberer::Number(int64_t run_id) {
 }
 
 void FeedNumberer::Start(int64_t run_id) {
-  const bool taken = core_.pool->Submit([this, run_id](Connection& connection) { Run(connection, run_id); });
+  const bool taken =
+      core_.pool->Submit([this, run_id](Connection& connection) { Run(connection, run_id); });
   if (taken) return;
   base::MutexLock lock(&mutex_);
   busy_.erase(run_id);
@@ -286,7 +310,8 @@ void FeedNumberer::Run(Connection& connection, int64_t run_id) {
   core_.hub->Wait("", 0, Hub::Clock::now() + kGather, [this, run_id] { Start(run_id); });
 }
 
-std::unique_ptr<grpc::Service> MakeLabelingService(Core core, Leases leases, FeedNumberer* numberer) {
+std::unique_ptr<grpc::Service> MakeLabelingService(Core core, Leases leases,
+                                                   FeedNumberer* numberer) {
   return std::make_unique<LabelingServiceImpl>(core, leases, numberer);
 }
 

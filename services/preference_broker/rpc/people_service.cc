@@ -9,7 +9,8 @@ namespace backflip::broker {
 namespace {
 
 absl::Status CheckSecret(const std::string& secret) {
-  if (secret.empty()) return absl::InvalidArgumentError("secret is missing: it is what follows #invite= in the link");
+  if (secret.empty())
+    return absl::InvalidArgumentError("secret is missing: it is what follows #invite= in the link");
   return CheckText("secret", secret, 256);
 }
 
@@ -17,94 +18,113 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
  public:
   PeopleServiceImpl(Core core, FeedNumberer* numberer) : core_(core), numberer_(numberer) {}
 
-  grpc::ServerUnaryReactor* Invite(grpc::CallbackServerContext* context, const v1::InviteRequest* request,
+  grpc::ServerUnaryReactor* Invite(grpc::CallbackServerContext* context,
+                                   const v1::InviteRequest* request,
                                    v1::InviteResponse* response) override {
-    return Unary(core_, "PeopleService/Invite", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckInvite(*request));
-      if (request->run_ids().empty()) RETURN_IF_ERROR(CheckRunAllowed(caller, 0));
-      for (const int64_t run_id : request->run_ids()) RETURN_IF_ERROR(CheckRunAllowed(caller, run_id));
-      ASSIGN_OR_RETURN(*response, MakeInvite(connection, caller, *request));
-      return absl::OkStatus();
-    });
+    return Unary(core_, "PeopleService/Invite", context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckInvite(*request));
+                   if (request->run_ids().empty()) RETURN_IF_ERROR(CheckRunAllowed(caller, 0));
+                   for (const int64_t run_id : request->run_ids())
+                     RETURN_IF_ERROR(CheckRunAllowed(caller, run_id));
+                   ASSIGN_OR_RETURN(*response, MakeInvite(connection, caller, *request));
+                   return absl::OkStatus();
+                 });
   }
 
   grpc::ServerUnaryReactor* DescribeInvite(grpc::CallbackServerContext* context,
                                            const v1::DescribeInviteRequest* request,
                                            v1::InviteDescription* response) override {
-    return Unary(core_, "PeopleService/DescribeInvite", context, [=](Connection& connection, const Caller&) -> absl::Status {
-      RETURN_IF_ERROR(CheckSecret(request->secret()));
-      ASSIGN_OR_RETURN(*response, broker::DescribeInvite(connection, request->secret()));
-      return absl::OkStatus();
-    });
+    return Unary(core_, "PeopleService/DescribeInvite", context,
+                 [=](Connection& connection, const Caller&) -> absl::Status {
+                   RETURN_IF_ERROR(CheckSecret(request->secret()));
+                   ASSIGN_OR_RETURN(*response,
+                                    broker::DescribeInvite(connection, request->secret()));
+                   return absl::OkStatus();
+                 });
   }
 
-  grpc::ServerUnaryReactor* AcceptInvite(grpc::CallbackServerContext* context, const v1::AcceptInviteRequest* request,
+  grpc::ServerUnaryReactor* AcceptInvite(grpc::CallbackServerContext* context,
+                                         const v1::AcceptInviteRequest* request,
                                          v1::AcceptInviteResponse* response) override {
-    return Unary(core_, "PeopleService/AcceptInvite", context, [=](Connection& connection, const Caller&) -> absl::Status {
-      RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
-      RETURN_IF_ERROR(CheckSecret(request->secret()));
-      if (!request->outside_id().empty()) RETURN_IF_ERROR(CheckName("outside_id", request->outside_id()));
-      ASSIGN_OR_RETURN(*response, broker::AcceptInvite(connection, *request));
-      return absl::OkStatus();
-    });
+    return Unary(core_, "PeopleService/AcceptInvite", context,
+                 [=](Connection& connection, const Caller&) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
+                   RETURN_IF_ERROR(CheckSecret(request->secret()));
+                   if (!request->outside_id().empty())
+                     RETURN_IF_ERROR(CheckName("outside_id", request->outside_id()));
+                   ASSIGN_OR_RETURN(*response, broker::AcceptInvite(connection, *request));
+                   return absl::OkStatus();
+                 });
   }
 
   grpc::ServerUnaryReactor* SignOut(grpc::CallbackServerContext* context, const v1::SignOutRequest*,
                                     v1::SignOutResponse*) override {
     return Unary(core_, "PeopleService/SignOut", context,
-                 [=, this, token = rpc::BearerToken(*context)](Connection& connection, const Caller&) -> absl::Status {
+                 [=, this, token = rpc::BearerToken(*context)](Connection& connection,
+                                                               const Caller&) -> absl::Status {
                    RETURN_IF_ERROR(RevokeToken(connection, token));
                    core_.authenticator->Forget();
                    return absl::OkStatus();
                  });
   }
 
-  grpc::ServerUnaryReactor* ListLabelers(grpc::CallbackServerContext* context, const v1::ListLabelersRequest* request,
+  grpc::ServerUnaryReactor* ListLabelers(grpc::CallbackServerContext* context,
+                                         const v1::ListLabelersRequest* request,
                                          v1::ListLabelersResponse* response) override {
-    return Unary(core_, "PeopleService/ListLabelers", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-      ASSIGN_OR_RETURN(*response, LabelerStatistics(connection, request->run_id()));
-      return absl::OkStatus();
-    });
+    return Unary(core_, "PeopleService/ListLabelers", context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+                   ASSIGN_OR_RETURN(*response, LabelerStatistics(connection, request->run_id()));
+                   return absl::OkStatus();
+                 });
   }
 
   grpc::ServerUnaryReactor* SetLabelerState(grpc::CallbackServerContext* context,
-                                            const v1::SetLabelerStateRequest* request, v1::Labeler* response) override {
-    return Unary(core_, "PeopleService/SetLabelerState", context, [=, this](Connection& connection, const Caller& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
-      RETURN_IF_ERROR(CheckPlainText("reason", request->reason(), 500));
-      if (request->state() == v1::LABELER_STATE_UNSPECIFIED || !v1::LabelerState_IsValid(request->state())) {
-        return absl::InvalidArgumentError("state must be ACTIVE, LABELER_PAUSED or REVOKED");
-      }
-      if (request->state() == v1::REVOKED && caller.role != Role::kOperator) {
-        return absl::PermissionDeniedError("a reviewer may pause and resume a labeler, but only an operator may revoke one");
-      }
-      ASSIGN_OR_RETURN(*response, broker::SetLabelerState(connection, caller, *request));
-      core_.authenticator->Forget();
-      return absl::OkStatus();
-    });
+                                            const v1::SetLabelerStateRequest* request,
+                                            v1::Labeler* response) override {
+    return Unary(
+        core_, "PeopleService/SetLabelerState", context,
+        [=, this](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
+          RETURN_IF_ERROR(CheckPlainText("reason", request->reason(), 500));
+          if (request->state() == v1::LABELER_STATE_UNSPECIFIED ||
+              !v1::LabelerState_IsValid(request->state())) {
+            return absl::InvalidArgumentError("state must be ACTIVE, LABELER_PAUSED or REVOKED");
+          }
+          if (request->state() == v1::REVOKED && caller.role != Role::kOperator) {
+            return absl::PermissionDeniedError(
+                "a reviewer may pause and resume a labeler, but only an operator may revoke one");
+          }
+          ASSIGN_OR_RETURN(*response, broker::SetLabelerState(connection, caller, *request));
+          core_.authenticator->Forget();
+          return absl::OkStatus();
+        });
   }
 
   grpc::ServerUnaryReactor* ForgetLabeler(grpc::CallbackServerContext* context,
                                           const v1::ForgetLabelerRequest* request,
                                           v1::ForgetLabelerResponse* response) override {
-    return Unary(core_, "PeopleService/ForgetLabeler", context, [=, this](Connection& connection, const Caller& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
-      ASSIGN_OR_RETURN(*response, broker::ForgetLabeler(connection, caller, *request));
-      core_.authenticator->Forget();
-      return absl::OkStatus();
-    });
+    return Unary(core_, "PeopleService/ForgetLabeler", context,
+                 [=, this](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
+                   ASSIGN_OR_RETURN(*response, broker::ForgetLabeler(connection, caller, *request));
+                   core_.authenticator->Forget();
+                   return absl::OkStatus();
+                 });
   }
 
-  grpc::ServerUnaryReactor* Statement(grpc::CallbackServerContext* context, const v1::StatementRequest* request,
+  grpc::ServerUnaryReactor* Statement(grpc::CallbackServerContext* context,
+                                      const v1::StatementRequest* request,
                                       v1::StatementResponse* response) override {
-    return Unary(core_, "PeopleService/Statement", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-      RETURN_IF_ERROR(CheckRange("since_ms", request->since_ms(), 0, kMaxMillis - 1));
-      RETURN_IF_ERROR(CheckRange("until_ms", request->until_ms(), 0, kMaxMillis - 1));
-      ASSIGN_OR_RETURN(*response, broker::Statement(connection, *request));
-      return absl::OkStatus();
-    });
+    return Unary(core_, "PeopleService/Statement", context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+                   RETURN_IF_ERROR(CheckRange("since_ms", request->since_ms(), 0, kMaxMillis - 1));
+                   RETURN_IF_ERROR(CheckRange("until_ms", request->until_ms(), 0, kMaxMillis - 1));
+                   ASSIGN_OR_RETURN(*response, broker::Statement(connection, *request));
+                   return absl::OkStatus();
+                 });
   }
 
   grpc::ServerUnaryReactor* RetractLabels(grpc::CallbackServerContext* context,
@@ -116,7 +136,8 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                    RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
                    RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
                    RETURN_IF_ERROR(CheckRange("since_ms", request->since_ms(), 0, kMaxMillis));
-                   ASSIGN_OR_RETURN(RetractedLabels retracted, broker::RetractLabels(connection, caller, *request));
+                   ASSIGN_OR_RETURN(RetractedLabels retracted,
+                                    broker::RetractLabels(connection, caller, *request));
                    for (const int64_t run_id : retracted.run_ids) numberer_->Number(run_id);
                    *response = std::move(retracted.response);
                    return absl::OkStatus();

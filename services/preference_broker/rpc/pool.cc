@@ -13,7 +13,8 @@ constexpr int kPassed = 3;
 Pool::Pool(int threads, int queued, const std::function<std::unique_ptr<Connection>()>& connect)
     : queued_(queued) {
   for (int i = 0; i < threads; ++i) {
-    threads_.emplace_back([this, connection = std::shared_ptr<Connection>(connect())] { Work(*connection); });
+    threads_.emplace_back(
+        [this, connection = std::shared_ptr<Connection>(connect())] { Work(*connection); });
   }
 }
 

@@ -48,7 +48,8 @@ class Dashboards {
   }
 
   // `took`: to read it.
-  void Keep(int64_t run_id, std::shared_ptr<const v1::Dashboard> dashboard, Hub::Clock::duration took) {
+  void Keep(int64_t run_id, std::shared_ptr<const v1::Dashboard> dashboard,
+            Hub::Clock::duration took) {
     base::MutexLock lock(&mutex_);
     const Hub::Clock::time_point now = Hub::Clock::now();
     // of runs that nobody watches any more
@@ -79,13 +80,14 @@ struct Import {
   absl::Status Take(v1::ImportLabelsRequest& request) {
     if (run_id == 0) run_id = request.run_id();
     if (request.run_id() != run_id) {
-      return absl::InvalidArgumentError(absl::StrCat("run_id is ", request.run_id(), " after ", run_id,
-                                                     ": one call is for one run"));
+      return absl::InvalidArgumentError(absl::StrCat("run_id is ", request.run_id(), " after ",
+                                                     run_id, ": one call is for one run"));
     }
     bytes += request.ByteSizeLong();
     if (bytes > kMostImportedBytes || labels.size() >= kMostImportedLabels) {
-      return absl::InvalidArgumentError(absl::StrCat("one import has at most ", kMostImportedBytes >> 20, " MB and ",
-                                                     kMostImportedLabels, " labels: divide it, its labels are known"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("one import has at most ", kMostImportedBytes >> 20, " MB and ",
+                       kMostImportedLabels, " labels: divide it, its labels are known"));
     }
     if (request.has_label()) {
       labels.push_back(std::move(*request.mutable_label()));
@@ -105,19 +107,23 @@ struct Import {
     for (size_t i = 0; i < labels.size(); ++i) {
       const v1::ImportedLabel& label = labels[i];
       const std::string name = absl::StrCat("labels[", i, "]");
-      RETURN_IF_ERROR(CheckRange(absl::StrCat("the number of clip_ids of ", name), label.clip_ids_size(), 2, 8));
+      RETURN_IF_ERROR(CheckRange(absl::StrCat("the number of clip_ids of ", name),
+                                 label.clip_ids_size(), 2, 8));
       for (const std::string& id : label.clip_ids()) {
         RETURN_IF_ERROR(CheckClipId(absl::StrCat(name, ".clip_ids"), id));
         named.insert(id);
       }
-      RETURN_IF_ERROR(CheckAnswer(absl::StrCat(name, ".answer"), label.answer(), label.clip_ids_size()));
+      RETURN_IF_ERROR(
+          CheckAnswer(absl::StrCat(name, ".answer"), label.answer(), label.clip_ids_size()));
       RETURN_IF_ERROR(CheckPseudonym(absl::StrCat(name, ".labeler"), label.labeler()));
       RETURN_IF_ERROR(CheckRequestId(absl::StrCat(name, ".source_key"), label.source_key()));
       if (!sources.insert(label.source_key()).second) {
-        return absl::InvalidArgumentError(absl::StrCat(name, ".source_key '", label.source_key(),
-                                                       "' came before: it tells each label from the others"));
+        return absl::InvalidArgumentError(
+            absl::StrCat(name, ".source_key '", label.source_key(),
+                         "' came before: it tells each label from the others"));
       }
-      RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".answered_ms"), label.answered_ms(), 0, kMaxMillis - 1));
+      RETURN_IF_ERROR(
+          CheckRange(absl::StrCat(name, ".answered_ms"), label.answered_ms(), 0, kMaxMillis - 1));
       RETURN_IF_ERROR(CheckTiming(absl::StrCat(name, ".timing"), label.timing()));
     }
     for (size_t i = 0; i < clips.size(); ++i) {
@@ -133,16 +139,19 @@ struct Import {
 };
 
 // Each step's reward under an ensemble, and its deviation over the members.
-absl::Status AddPrediction(const std::string& snapshot_bytes, const v1::Clip& recording, v1::Episode* episode) {
+absl::Status AddPrediction(const std::string& snapshot_bytes, const v1::Clip& recording,
+                           v1::Episode* episode) {
   ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(snapshot_bytes));
   ASSIGN_OR_RETURN(const nn::RewardModel model, nn::RewardModel::FromSnapshot(snapshot));
   const int64_t steps = recording.steps();
   if (recording.observations_size() != (steps + 1) * model.observation_size() ||
       recording.actions_size() != steps * model.action_size()) {
-    return absl::DataLossError("the newest ensemble is one of another task than the recorded episode");
+    return absl::DataLossError(
+        "the newest ensemble is one of another task than the recorded episode");
   }
   std::vector<float> rewards(steps), by_member(steps * model.members());
-  model.Score(recording.observations().data(), recording.actions().data(), steps, rewards.data(), by_member.data());
+  model.Score(recording.observations().data(), recording.actions().data(), steps, rewards.data(),
+              by_member.data());
   for (int64_t step = 0; step < steps; ++step) {
     double squares = 0;
     for (int member = 0; member < model.members(); ++member) {
@@ -159,7 +168,8 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
  public:
   ReviewServiceImpl(Core core, FeedNumberer* numberer) : core_(core), numberer_(numberer) {}
 
-  grpc::ServerUnaryReactor* Watch(grpc::CallbackServerContext* context, const v1::WatchDashboardRequest* request,
+  grpc::ServerUnaryReactor* Watch(grpc::CallbackServerContext* context,
+                                  const v1::WatchDashboardRequest* request,
                                   v1::Dashboard* response) override {
     return LongPoll::Start(
         core_, "ReviewService/Watch", context, request->wait_ms(), RunTopic(request->run_id()),
@@ -181,22 +191,28 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
         });
   }
 
-  grpc::ServerUnaryReactor* ListLabels(grpc::CallbackServerContext* context, const v1::ListLabelsRequest* request,
+  grpc::ServerUnaryReactor* ListLabels(grpc::CallbackServerContext* context,
+                                       const v1::ListLabelsRequest* request,
                                        v1::ListLabelsResponse* response) override {
-    return Unary(core_, "ReviewService/ListLabels", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-      RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 200));
-      RETURN_IF_ERROR(CheckRange("before_label_id", request->before_label_id(), 0, int64_t{1} << 62));
-      RETURN_IF_ERROR(CheckText("labeler", request->labeler(), 256));
-      if (!v1::Purpose_IsValid(request->purpose())) {
-        return absl::InvalidArgumentError("purpose must be TRAIN, GOLD, REPEAT, QUALIFICATION or PROGRESS, or unset");
-      }
-      if (!v1::Choice_IsValid(request->choice())) {
-        return absl::InvalidArgumentError("choice must be LEFT, RIGHT, TIE, CANNOT_TELL or BROKEN, or unset");
-      }
-      ASSIGN_OR_RETURN(*response, broker::ListLabels(connection, *request));
-      return absl::OkStatus();
-    });
+    return Unary(
+        core_, "ReviewService/ListLabels", context,
+        [=](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+          RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 200));
+          RETURN_IF_ERROR(
+              CheckRange("before_label_id", request->before_label_id(), 0, int64_t{1} << 62));
+          RETURN_IF_ERROR(CheckText("labeler", request->labeler(), 256));
+          if (!v1::Purpose_IsValid(request->purpose())) {
+            return absl::InvalidArgumentError(
+                "purpose must be TRAIN, GOLD, REPEAT, QUALIFICATION or PROGRESS, or unset");
+          }
+          if (!v1::Choice_IsValid(request->choice())) {
+            return absl::InvalidArgumentError(
+                "choice must be LEFT, RIGHT, TIE, CANNOT_TELL or BROKEN, or unset");
+          }
+          ASSIGN_OR_RETURN(*response, broker::ListLabels(connection, *request));
+          return absl::OkStatus();
+        });
   }
 
   grpc::ServerUnaryReactor* ListDisagreements(grpc::CallbackServerContext* context,
@@ -211,121 +227,145 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
                  });
   }
 
-  grpc::ServerUnaryReactor* GetClips(grpc::CallbackServerContext* context, const v1::GetClipsRequest* request,
+  grpc::ServerUnaryReactor* GetClips(grpc::CallbackServerContext* context,
+                                     const v1::GetClipsRequest* request,
                                      v1::GetClipsResponse* response) override {
-    return Unary(core_, "ReviewService/GetClips", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-      if ((request->clip_ids_size() > 0) == (request->newest() != 0)) {
-        return absl::InvalidArgumentError("give clip_ids, or how many of the newest clips: one of the two");
-      }
-      RETURN_IF_ERROR(CheckRange("the number of clip_ids", request->clip_ids_size(), 0, kMostDrawnClips));
-      RETURN_IF_ERROR(CheckRange("newest", request->newest(), 0, kMostDrawnClips));
-      for (int i = 0; i < request->clip_ids_size(); ++i) {
-        RETURN_IF_ERROR(CheckClipId(absl::StrCat("clip_ids[", i, "]"), request->clip_ids(i)));
-      }
-      ASSIGN_OR_RETURN(*response, DrawnClips(connection, *request));
-      return absl::OkStatus();
-    });
+    return Unary(
+        core_, "ReviewService/GetClips", context,
+        [=](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+          if ((request->clip_ids_size() > 0) == (request->newest() != 0)) {
+            return absl::InvalidArgumentError(
+                "give clip_ids, or how many of the newest clips: one of the two");
+          }
+          RETURN_IF_ERROR(
+              CheckRange("the number of clip_ids", request->clip_ids_size(), 0, kMostDrawnClips));
+          RETURN_IF_ERROR(CheckRange("newest", request->newest(), 0, kMostDrawnClips));
+          for (int i = 0; i < request->clip_ids_size(); ++i) {
+            RETURN_IF_ERROR(CheckClipId(absl::StrCat("clip_ids[", i, "]"), request->clip_ids(i)));
+          }
+          ASSIGN_OR_RETURN(*response, DrawnClips(connection, *request));
+          return absl::OkStatus();
+        });
   }
 
-  grpc::ServerUnaryReactor* GetEpisode(grpc::CallbackServerContext* context, const v1::GetEpisodeRequest* request,
+  grpc::ServerUnaryReactor* GetEpisode(grpc::CallbackServerContext* context,
+                                       const v1::GetEpisodeRequest* request,
                                        v1::Episode* response) override {
-    return Unary(core_, "ReviewService/GetEpisode", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-      RETURN_IF_ERROR(CheckRange("policy_version", request->policy_version(), 0, int64_t{1} << 40));
-      ASSIGN_OR_RETURN(RecordedEpisode episode, ReadEpisode(connection, *request));
-      response->set_policy_version(episode.recording.policy_version());
-      response->set_iteration(episode.recording.iteration());
-      response->set_steps(episode.recording.steps());
-      response->set_playback_fps(episode.playback_fps);
-      response->set_scene_hash(episode.scene_hash);
-      for (const int64_t version : episode.versions) response->add_recorded_versions(version);
-      if (!episode.reward.empty()) RETURN_IF_ERROR(AddPrediction(episode.reward, episode.recording, response));
-      *response->mutable_poses() = std::move(*episode.recording.mutable_poses());
-      return absl::OkStatus();
-    });
+    return Unary(core_, "ReviewService/GetEpisode", context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+                   RETURN_IF_ERROR(CheckRange("policy_version", request->policy_version(), 0,
+                                              int64_t{1} << 40));
+                   ASSIGN_OR_RETURN(RecordedEpisode episode, ReadEpisode(connection, *request));
+                   response->set_policy_version(episode.recording.policy_version());
+                   response->set_iteration(episode.recording.iteration());
+                   response->set_steps(episode.recording.steps());
+                   response->set_playback_fps(episode.playback_fps);
+                   response->set_scene_hash(episode.scene_hash);
+                   for (const int64_t version : episode.versions)
+                     response->add_recorded_versions(version);
+                   if (!episode.reward.empty())
+                     RETURN_IF_ERROR(AddPrediction(episode.reward, episode.recording, response));
+                   *response->mutable_poses() = std::move(*episode.recording.mutable_poses());
+                   return absl::OkStatus();
+                 });
   }
 
-  grpc::ServerUnaryReactor* AskAbout(grpc::CallbackServerContext* context, const v1::AskAboutRequest* request,
+  grpc::ServerUnaryReactor* AskAbout(grpc::CallbackServerContext* context,
+                                     const v1::AskAboutRequest* request,
                                      v1::AskAboutResponse* response) override {
     return Unary(core_, "ReviewService/AskAbout", context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
-                   RETURN_IF_ERROR(CheckRange("policy_version", request->policy_version(), 0, int64_t{1} << 40));
+                   RETURN_IF_ERROR(CheckRange("policy_version", request->policy_version(), 0,
+                                              int64_t{1} << 40));
                    RETURN_IF_ERROR(CheckRange("step", request->step(), 0, 1'000'000));
                    ASSIGN_OR_RETURN(*response, broker::AskAbout(connection, caller, *request));
                    return absl::OkStatus();
                  });
   }
 
-  grpc::ServerUnaryReactor* AddGold(grpc::CallbackServerContext* context, const v1::AddGoldRequest* request,
+  grpc::ServerUnaryReactor* AddGold(grpc::CallbackServerContext* context,
+                                    const v1::AddGoldRequest* request,
                                     v1::GoldPair* response) override {
-    return Unary(core_, "ReviewService/AddGold", context,
+    return Unary(
+        core_, "ReviewService/AddGold", context,
+        [=](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+          if (request->clip_ids_size() != 2 || request->clip_ids(0) == request->clip_ids(1)) {
+            return absl::InvalidArgumentError("clip_ids must name two different clips");
+          }
+          RETURN_IF_ERROR(CheckClipId("clip_ids[0]", request->clip_ids(0)));
+          RETURN_IF_ERROR(CheckClipId("clip_ids[1]", request->clip_ids(1)));
+          if (request->answer() != v1::LEFT && request->answer() != v1::RIGHT &&
+              request->answer() != v1::TIE) {
+            return absl::InvalidArgumentError(
+                "answer must be LEFT (the first clip is better), RIGHT or TIE");
+          }
+          if (request->use() != v1::CHECK && request->use() != v1::QUALIFY &&
+              request->use() != v1::SHOW) {
+            return absl::InvalidArgumentError("use must be CHECK, QUALIFY or SHOW");
+          }
+          RETURN_IF_ERROR(CheckPlainText("explanation", request->explanation(), 2000));
+          ASSIGN_OR_RETURN(*response, broker::AddGold(connection, caller, *request));
+          return absl::OkStatus();
+        });
+  }
+
+  grpc::ServerUnaryReactor* ListGold(grpc::CallbackServerContext* context,
+                                     const v1::ListGoldRequest* request,
+                                     v1::ListGoldResponse* response) override {
+    return Unary(core_, "ReviewService/ListGold", context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-                   if (request->clip_ids_size() != 2 || request->clip_ids(0) == request->clip_ids(1)) {
-                     return absl::InvalidArgumentError("clip_ids must name two different clips");
-                   }
-                   RETURN_IF_ERROR(CheckClipId("clip_ids[0]", request->clip_ids(0)));
-                   RETURN_IF_ERROR(CheckClipId("clip_ids[1]", request->clip_ids(1)));
-                   if (request->answer() != v1::LEFT && request->answer() != v1::RIGHT && request->answer() != v1::TIE) {
-                     return absl::InvalidArgumentError(
-                         "answer must be LEFT (the first clip is better), RIGHT or TIE");
-                   }
-                   if (request->use() != v1::CHECK && request->use() != v1::QUALIFY && request->use() != v1::SHOW) {
-                     return absl::InvalidArgumentError("use must be CHECK, QUALIFY or SHOW");
-                   }
-                   RETURN_IF_ERROR(CheckPlainText("explanation", request->explanation(), 2000));
-                   ASSIGN_OR_RETURN(*response, broker::AddGold(connection, caller, *request));
+                   ASSIGN_OR_RETURN(*response, broker::ListGold(connection, request->run_id()));
                    return absl::OkStatus();
                  });
   }
 
-  grpc::ServerUnaryReactor* ListGold(grpc::CallbackServerContext* context, const v1::ListGoldRequest* request,
-                                     v1::ListGoldResponse* response) override {
-    return Unary(core_, "ReviewService/ListGold", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-      ASSIGN_OR_RETURN(*response, broker::ListGold(connection, request->run_id()));
-      return absl::OkStatus();
-    });
-  }
-
-  grpc::ServerUnaryReactor* RemoveGold(grpc::CallbackServerContext* context, const v1::RemoveGoldRequest* request,
+  grpc::ServerUnaryReactor* RemoveGold(grpc::CallbackServerContext* context,
+                                       const v1::RemoveGoldRequest* request,
                                        v1::RemoveGoldResponse*) override {
-    return Unary(core_, "ReviewService/RemoveGold", context, [=](Connection& connection, const Caller& caller) {
-      return broker::RemoveGold(connection, caller, request->gold_id());
-    });
+    return Unary(core_, "ReviewService/RemoveGold", context,
+                 [=](Connection& connection, const Caller& caller) {
+                   return broker::RemoveGold(connection, caller, request->gold_id());
+                 });
   }
 
-  grpc::ServerWriteReactor<v1::Candidate>* ExportClips(grpc::CallbackServerContext* context,
-                                                       const v1::ExportClipsRequest* request) override {
+  grpc::ServerWriteReactor<v1::Candidate>* ExportClips(
+      grpc::CallbackServerContext* context, const v1::ExportClipsRequest* request) override {
     using Stream = PagedStream<v1::Candidate>;
     return Stream::Start(
         core_, "ReviewService/ExportClips", context, "",
         [request, listed = false, ids = std::vector<int64_t>(), sent = size_t{0}](
-            Connection& connection, const Caller& caller, std::deque<v1::Candidate>* page) mutable -> absl::StatusOr<Stream::Next> {
+            Connection& connection, const Caller& caller,
+            std::deque<v1::Candidate>* page) mutable -> absl::StatusOr<Stream::Next> {
           if (!listed) {
             RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-            RETURN_IF_ERROR(CheckRange("the number of clip_ids", request->clip_ids_size(), 0, kMostExportedIds));
+            RETURN_IF_ERROR(CheckRange("the number of clip_ids", request->clip_ids_size(), 0,
+                                       kMostExportedIds));
             for (int i = 0; i < request->clip_ids_size(); ++i) {
               RETURN_IF_ERROR(CheckClipId(absl::StrCat("clip_ids[", i, "]"), request->clip_ids(i)));
             }
-            ASSIGN_OR_RETURN(ids, ClipRows(connection, request->run_id(),
-                                           {request->clip_ids().begin(), request->clip_ids().end()}));
+            ASSIGN_OR_RETURN(ids,
+                             ClipRows(connection, request->run_id(),
+                                      {request->clip_ids().begin(), request->clip_ids().end()}));
             listed = true;
           }
           const size_t end = std::min(ids.size(), sent + kClipsPerPage);
           ASSIGN_OR_RETURN(auto clips,
-                           ReadWholeClips(connection, std::vector<int64_t>(ids.begin() + sent, ids.begin() + end)));
+                           ReadWholeClips(connection, std::vector<int64_t>(ids.begin() + sent,
+                                                                           ids.begin() + end)));
           for (v1::Candidate& clip : clips) page->push_back(std::move(clip));
           sent = end;
           return sent == ids.size() ? Stream::Next::kEnd : Stream::Next::kMore;
         });
   }
 
-  grpc::ServerReadReactor<v1::ImportLabelsRequest>* ImportLabels(grpc::CallbackServerContext* context,
-                                                                 v1::ImportLabelsResponse* response) override {
+  grpc::ServerReadReactor<v1::ImportLabelsRequest>* ImportLabels(
+      grpc::CallbackServerContext* context, v1::ImportLabelsResponse* response) override {
     auto import = std::make_shared<Import>();
     return Intake<v1::ImportLabelsRequest>::Start(
         core_, "ReviewService/ImportLabels", context,
@@ -335,8 +375,8 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
           ASSIGN_OR_RETURN(RunDefinition run, GetRunDefinition(connection, import->run_id));
           run.task.set_has_true_reward(false);
           RETURN_IF_ERROR(import->Check(run.task));
-          ASSIGN_OR_RETURN(*response, broker::ImportLabels(connection, caller, import->run_id, import->clips,
-                                                           import->labels));
+          ASSIGN_OR_RETURN(*response, broker::ImportLabels(connection, caller, import->run_id,
+                                                           import->clips, import->labels));
           numberer_->Number(import->run_id);
           return absl::OkStatus();
         });

@@ -54,7 +54,8 @@ const std::initializer_list<Rule> kRules = {
     {"LabelingService/Export", {kReviewer, kOperator}},
 
     {"PeopleService/Invite", {kOperator}},
-    {"PeopleService/SignOut", {kLabeler, kTeacher, kReviewer, kOperator, kLearner, kTrainer, kWorker}},
+    {"PeopleService/SignOut",
+     {kLabeler, kTeacher, kReviewer, kOperator, kLearner, kTrainer, kWorker}},
     {"PeopleService/ListLabelers", {kReviewer, kOperator}},
     {"PeopleService/SetLabelerState", {kReviewer, kOperator}},
     {"PeopleService/ForgetLabeler", {kOperator}},
@@ -110,8 +111,8 @@ absl::Status CheckRole(absl::string_view method, Role role) {
       return absl::OkStatus();
     }
   }
-  return absl::PermissionDeniedError(
-      absl::StrCat("a ", RoleName(role), " may not call ", method, ": use a token of a role that may"));
+  return absl::PermissionDeniedError(absl::StrCat("a ", RoleName(role), " may not call ", method,
+                                                  ": use a token of a role that may"));
 }
 
 }  // namespace backflip::broker

@@ -3,10 +3,10 @@
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_SERVICES_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_SERVICES_H_
 
+#include <grpcpp/grpcpp.h>
+
 #include <memory>
 #include <set>
-
-#include <grpcpp/grpcpp.h>
 
 #include "backflip/v1/clip.grpc.pb.h"
 #include "backflip/v1/label.grpc.pb.h"
@@ -52,7 +52,8 @@ class FeedNumberer {
 
 std::unique_ptr<grpc::Service> MakeRunService(Core core);
 std::unique_ptr<grpc::Service> MakeClipService(Core core);
-std::unique_ptr<grpc::Service> MakeLabelingService(Core core, Leases leases, FeedNumberer* numberer);
+std::unique_ptr<grpc::Service> MakeLabelingService(Core core, Leases leases,
+                                                   FeedNumberer* numberer);
 std::unique_ptr<grpc::Service> MakePeopleService(Core core, FeedNumberer* numberer);
 std::unique_ptr<grpc::Service> MakeTrainingService(Core core);
 std::unique_ptr<grpc::Service> MakeSnapshotService(Core core);

@@ -38,8 +38,8 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
  public:
   explicit SnapshotServiceImpl(Core core) : core_(core) {}
 
-  grpc::ServerReadReactor<v1::PublishSnapshotRequest>* Publish(grpc::CallbackServerContext* context,
-                                                               v1::SnapshotInfo* response) override {
+  grpc::ServerReadReactor<v1::PublishSnapshotRequest>* Publish(
+      grpc::CallbackServerContext* context, v1::SnapshotInfo* response) override {
     struct State {
       int64_t epoch = 0;
       v1::SnapshotInfo info;
@@ -56,8 +56,8 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
             RETURN_IF_ERROR(CheckRange("iteration", state->info.iteration(), 0, kMaxIteration));
             RETURN_IF_ERROR(CheckRange("steps", state->info.steps(), 0, kMaxSteps));
             RETURN_IF_ERROR(CheckRange("labels", state->info.labels(), 0, kMaxSteps));
-            RETURN_IF_ERROR(
-                state->data.Begin("snapshot", state->info.size(), state->info.sha256(), kMaxSnapshotBytes));
+            RETURN_IF_ERROR(state->data.Begin("snapshot", state->info.size(), state->info.sha256(),
+                                              kMaxSnapshotBytes));
           }
           return state->data.Add(request.chunk().data());
         },
@@ -65,8 +65,9 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
           RETURN_IF_ERROR(state->data.Check());
           const bool learner = caller.role == Role::kLearner;
           if (learner != (state->info.kind() == v1::POLICY)) {
-            return absl::PermissionDeniedError(absl::StrCat("a ", RoleName(caller.role), " publishes ",
-                                                            learner ? "POLICY" : "REWARD", " snapshots alone"));
+            return absl::PermissionDeniedError(
+                absl::StrCat("a ", RoleName(caller.role), " publishes ",
+                             learner ? "POLICY" : "REWARD", " snapshots alone"));
           }
           ASSIGN_OR_RETURN(*response, PublishSnapshot(connection, caller, state->epoch, state->info,
                                                       state->data.bytes()));
@@ -77,19 +78,20 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
   grpc::ServerWriteReactor<v1::SnapshotChunk>* Get(grpc::CallbackServerContext* context,
                                                    const v1::GetSnapshotRequest* request) override {
     using Stream = PagedStream<v1::SnapshotChunk>;
-    return Stream::Start(core_, "SnapshotService/Get", context, "",
-                         [request](Connection& connection, const Caller& caller,
-                                   std::deque<v1::SnapshotChunk>* page) -> absl::StatusOr<Stream::Next> {
-                           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-                           RETURN_IF_ERROR(CheckKind(request->kind()));
-                           ASSIGN_OR_RETURN(const Snapshot snapshot, GetSnapshot(connection, *request));
-                           AppendChunks(snapshot.info, snapshot.data, page);
-                           return Stream::Next::kEnd;
-                         });
+    return Stream::Start(
+        core_, "SnapshotService/Get", context, "",
+        [request](Connection& connection, const Caller& caller,
+                  std::deque<v1::SnapshotChunk>* page) -> absl::StatusOr<Stream::Next> {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+          RETURN_IF_ERROR(CheckKind(request->kind()));
+          ASSIGN_OR_RETURN(const Snapshot snapshot, GetSnapshot(connection, *request));
+          AppendChunks(snapshot.info, snapshot.data, page);
+          return Stream::Next::kEnd;
+        });
   }
 
-  grpc::ServerWriteReactor<v1::SnapshotChunk>* Watch(grpc::CallbackServerContext* context,
-                                                     const v1::WatchSnapshotsRequest* request) override {
+  grpc::ServerWriteReactor<v1::SnapshotChunk>* Watch(
+      grpc::CallbackServerContext* context, const v1::WatchSnapshotsRequest* request) override {
     using Stream = PagedStream<v1::SnapshotChunk>;
     return Stream::Start(
         core_, "SnapshotService/Watch", context, SnapshotTopic(request->run_id(), request->kind()),
@@ -98,8 +100,8 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
             std::deque<v1::SnapshotChunk>* page) mutable -> absl::StatusOr<Stream::Next> {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           RETURN_IF_ERROR(CheckKind(request->kind()));
-          ASSIGN_OR_RETURN(const auto snapshot,
-                           GetSnapshotAfter(connection, request->run_id(), request->kind(), version));
+          ASSIGN_OR_RETURN(const auto snapshot, GetSnapshotAfter(connection, request->run_id(),
+                                                                 request->kind(), version));
           if (snapshot.has_value()) {
             AppendChunks(snapshot->info, snapshot->data, page);
             version = snapshot->info.version();
@@ -108,26 +110,31 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
         });
   }
 
-  grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context, const v1::ListSnapshotsRequest* request,
+  grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context,
+                                 const v1::ListSnapshotsRequest* request,
                                  v1::ListSnapshotsResponse* response) override {
-    return Unary(core_, "SnapshotService/List", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-      RETURN_IF_ERROR(CheckKind(request->kind()));
-      ASSIGN_OR_RETURN(auto infos, ListSnapshots(connection, *request));
-      for (v1::SnapshotInfo& info : infos) *response->add_snapshots() = std::move(info);
-      return absl::OkStatus();
-    });
+    return Unary(core_, "SnapshotService/List", context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+                   RETURN_IF_ERROR(CheckKind(request->kind()));
+                   ASSIGN_OR_RETURN(auto infos, ListSnapshots(connection, *request));
+                   for (v1::SnapshotInfo& info : infos)
+                     *response->add_snapshots() = std::move(info);
+                   return absl::OkStatus();
+                 });
   }
 
-  grpc::ServerUnaryReactor* SetBest(grpc::CallbackServerContext* context, const v1::SetBestRequest* request,
+  grpc::ServerUnaryReactor* SetBest(grpc::CallbackServerContext* context,
+                                    const v1::SetBestRequest* request,
                                     v1::SetBestResponse*) override {
-    return Unary(core_, "SnapshotService/SetBest", context, [=](Connection& connection, const Caller& caller) {
-      return broker::SetBest(connection, caller, *request);
-    });
+    return Unary(core_, "SnapshotService/SetBest", context,
+                 [=](Connection& connection, const Caller& caller) {
+                   return broker::SetBest(connection, caller, *request);
+                 });
   }
 
-  grpc::ServerReadReactor<v1::SaveCheckpointRequest>* SaveCheckpoint(grpc::CallbackServerContext* context,
-                                                                     v1::SaveCheckpointResponse*) override {
+  grpc::ServerReadReactor<v1::SaveCheckpointRequest>* SaveCheckpoint(
+      grpc::CallbackServerContext* context, v1::SaveCheckpointResponse*) override {
     struct State {
       int64_t epoch = 0;
       v1::CheckpointInfo info;
@@ -142,30 +149,33 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
             state->info = request.chunk().info();
             RETURN_IF_ERROR(CheckRange("iteration", state->info.iteration(), 0, kMaxIteration));
             if (state->info.counters().size() > kMaxCounterBytes) {
-              return absl::InvalidArgumentError("counters has more than 1 MB: put large state into the data");
+              return absl::InvalidArgumentError(
+                  "counters has more than 1 MB: put large state into the data");
             }
-            RETURN_IF_ERROR(
-                state->data.Begin("checkpoint", state->info.size(), state->info.sha256(), kMaxCheckpointBytes));
+            RETURN_IF_ERROR(state->data.Begin("checkpoint", state->info.size(),
+                                              state->info.sha256(), kMaxCheckpointBytes));
           }
           return state->data.Add(request.chunk().data());
         },
         [state](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(state->data.Check());
-          return broker::SaveCheckpoint(connection, caller, state->epoch, state->info, state->data.bytes());
+          return broker::SaveCheckpoint(connection, caller, state->epoch, state->info,
+                                        state->data.bytes());
         });
   }
 
-  grpc::ServerWriteReactor<v1::CheckpointChunk>* LoadCheckpoint(grpc::CallbackServerContext* context,
-                                                                const v1::LoadCheckpointRequest* request) override {
+  grpc::ServerWriteReactor<v1::CheckpointChunk>* LoadCheckpoint(
+      grpc::CallbackServerContext* context, const v1::LoadCheckpointRequest* request) override {
     using Stream = PagedStream<v1::CheckpointChunk>;
-    return Stream::Start(core_, "SnapshotService/LoadCheckpoint", context, "",
-                         [request](Connection& connection, const Caller& caller,
-                                   std::deque<v1::CheckpointChunk>* page) -> absl::StatusOr<Stream::Next> {
-                           ASSIGN_OR_RETURN(const auto checkpoint,
-                                            broker::LoadCheckpoint(connection, caller, request->run_id()));
-                           AppendChunks(checkpoint.first, checkpoint.second, page);
-                           return Stream::Next::kEnd;
-                         });
+    return Stream::Start(
+        core_, "SnapshotService/LoadCheckpoint", context, "",
+        [request](Connection& connection, const Caller& caller,
+                  std::deque<v1::CheckpointChunk>* page) -> absl::StatusOr<Stream::Next> {
+          ASSIGN_OR_RETURN(const auto checkpoint,
+                           broker::LoadCheckpoint(connection, caller, request->run_id()));
+          AppendChunks(checkpoint.first, checkpoint.second, page);
+          return Stream::Next::kEnd;
+        });
   }
 
  private:
@@ -174,6 +184,8 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeSnapshotService(Core core) { return std::make_unique<SnapshotServiceImpl>(core); }
+std::unique_ptr<grpc::Service> MakeSnapshotService(Core core) {
+  return std::make_unique<SnapshotServiceImpl>(core);
+}
 
 }  // namespace backflip::broker

@@ -22,9 +22,11 @@ class Follower {
   explicit Follower(const v1::FollowLabelsRequest* request)
       : request_(request), position_(request->from_position()) {}
 
-  absl::StatusOr<Stream::Next> Fetch(Connection& connection, std::deque<v1::LabelFeedMessage>* page) {
+  absl::StatusOr<Stream::Next> Fetch(Connection& connection,
+                                     std::deque<v1::LabelFeedMessage>* page) {
     RETURN_IF_ERROR(CheckRange("from_position", request_->from_position(), 1, int64_t{1} << 60));
-    ASSIGN_OR_RETURN(auto entries, ReadFeed(connection, request_->run_id(), position_, kEntriesPerPage));
+    ASSIGN_OR_RETURN(auto entries,
+                     ReadFeed(connection, request_->run_id(), position_, kEntriesPerPage));
     std::vector<int64_t> fresh;
     std::unordered_set<int64_t> seen;
     for (const FeedEntry& entry : entries) {
@@ -64,7 +66,8 @@ class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
  public:
   explicit TrainingServiceImpl(Core core) : core_(core) {}
 
-  grpc::ServerUnaryReactor* OpenQuestions(grpc::CallbackServerContext* context, const v1::OpenQuestionsRequest* request,
+  grpc::ServerUnaryReactor* OpenQuestions(grpc::CallbackServerContext* context,
+                                          const v1::OpenQuestionsRequest* request,
                                           v1::OpenQuestionsResponse* response) override {
     return Unary(core_, "TrainingService/OpenQuestions", context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
@@ -84,8 +87,8 @@ class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
                  });
   }
 
-  grpc::ServerWriteReactor<v1::LabelFeedMessage>* FollowLabels(grpc::CallbackServerContext* context,
-                                                               const v1::FollowLabelsRequest* request) override {
+  grpc::ServerWriteReactor<v1::LabelFeedMessage>* FollowLabels(
+      grpc::CallbackServerContext* context, const v1::FollowLabelsRequest* request) override {
     return Follower::Stream::Start(
         core_, "TrainingService/FollowLabels", context, FeedTopic(request->run_id()),
         [follower = std::make_shared<Follower>(request)](Connection& connection, const Caller&,
@@ -100,6 +103,8 @@ class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeTrainingService(Core core) { return std::make_unique<TrainingServiceImpl>(core); }
+std::unique_ptr<grpc::Service> MakeTrainingService(Core core) {
+  return std::make_unique<TrainingServiceImpl>(core);
+}
 
 }  // namespace backflip::broker

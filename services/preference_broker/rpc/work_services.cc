@@ -36,7 +36,8 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
         [state](v1::PutBundleRequest& request) -> absl::Status {
           if (!state->data.begun()) {
             state->sha256 = request.sha256();
-            RETURN_IF_ERROR(state->data.Begin("task bundle", request.size(), request.sha256(), kMaxBundleBytes));
+            RETURN_IF_ERROR(state->data.Begin("task bundle", request.size(), request.sha256(),
+                                              kMaxBundleBytes));
           }
           return state->data.Add(request.data());
         },
@@ -49,26 +50,30 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
   grpc::ServerWriteReactor<v1::BundleChunk>* Get(grpc::CallbackServerContext* context,
                                                  const v1::GetBundleRequest* request) override {
     using Stream = PagedStream<v1::BundleChunk>;
-    return Stream::Start(core_, "BundleService/Get", context, "",
-                         [request, index = int32_t{0}](
-                             Connection& connection, const Caller&,
-                             std::deque<v1::BundleChunk>* page) mutable -> absl::StatusOr<Stream::Next> {
-                           RETURN_IF_ERROR(CheckClipId("sha256", request->sha256()));
-                           ASSIGN_OR_RETURN(std::optional<std::string> chunk,
-                                            GetBundleChunk(connection, request->sha256(), index++));
-                           if (!chunk.has_value()) return Stream::Next::kEnd;
-                           page->emplace_back().set_data(*std::move(chunk));
-                           return Stream::Next::kMore;
-                         });
+    return Stream::Start(
+        core_, "BundleService/Get", context, "",
+        [request, index = int32_t{0}](
+            Connection& connection, const Caller&,
+            std::deque<v1::BundleChunk>* page) mutable -> absl::StatusOr<Stream::Next> {
+          RETURN_IF_ERROR(CheckClipId("sha256", request->sha256()));
+          ASSIGN_OR_RETURN(std::optional<std::string> chunk,
+                           GetBundleChunk(connection, request->sha256(), index++));
+          if (!chunk.has_value()) return Stream::Next::kEnd;
+          page->emplace_back().set_data(*std::move(chunk));
+          return Stream::Next::kMore;
+        });
   }
 
-  grpc::ServerUnaryReactor* PutScene(grpc::CallbackServerContext* context, const v1::PutSceneRequest* request,
+  grpc::ServerUnaryReactor* PutScene(grpc::CallbackServerContext* context,
+                                     const v1::PutSceneRequest* request,
                                      v1::PutSceneResponse* response) override {
-    return Unary(core_, "BundleService/PutScene", context, [=](Connection& connection, const Caller&) -> absl::Status {
-      RETURN_IF_ERROR(CheckGlb(request->glb()));
-      ASSIGN_OR_RETURN(*response->mutable_scene_hash(), broker::PutScene(connection, request->glb()));
-      return absl::OkStatus();
-    });
+    return Unary(core_, "BundleService/PutScene", context,
+                 [=](Connection& connection, const Caller&) -> absl::Status {
+                   RETURN_IF_ERROR(CheckGlb(request->glb()));
+                   ASSIGN_OR_RETURN(*response->mutable_scene_hash(),
+                                    broker::PutScene(connection, request->glb()));
+                   return absl::OkStatus();
+                 });
   }
 
  private:
@@ -79,58 +84,71 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
  public:
   ClaimServiceImpl(Core core, Leases leases) : core_(core), leases_(leases) {}
 
-  grpc::ServerUnaryReactor* Claim(grpc::CallbackServerContext* context, const v1::ClaimRequest* request,
+  grpc::ServerUnaryReactor* Claim(grpc::CallbackServerContext* context,
+                                  const v1::ClaimRequest* request,
                                   v1::ClaimResponse* response) override {
-    return LongPoll::Start(core_, "ClaimService/Claim", context, request->wait_ms(), kClaimsTopic,
-                           [=, this](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
-                             RETURN_IF_ERROR(CheckName("claimant", request->claimant()));
-                             RETURN_IF_ERROR(CheckText("advertise", request->advertise(), 256));
-                             if (caller.role == Role::kLearner && request->advertise().empty()) {
-                               return absl::InvalidArgumentError(
-                                   "advertise is missing: a learner says at which address workers reach it");
-                             }
-                             ASSIGN_OR_RETURN(auto claim,
-                                              broker::Claim(connection, caller, *request, leases_.claim_ms));
-                             if (!claim.has_value()) return false;
-                             *response = *std::move(claim);
-                             return true;
-                           });
+    return LongPoll::Start(
+        core_, "ClaimService/Claim", context, request->wait_ms(), kClaimsTopic,
+        [=, this](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
+          RETURN_IF_ERROR(CheckName("claimant", request->claimant()));
+          RETURN_IF_ERROR(CheckText("advertise", request->advertise(), 256));
+          if (caller.role == Role::kLearner && request->advertise().empty()) {
+            return absl::InvalidArgumentError(
+                "advertise is missing: a learner says at which address workers reach it");
+          }
+          ASSIGN_OR_RETURN(auto claim,
+                           broker::Claim(connection, caller, *request, leases_.claim_ms));
+          if (!claim.has_value()) return false;
+          *response = *std::move(claim);
+          return true;
+        });
   }
 
-  grpc::ServerUnaryReactor* Renew(grpc::CallbackServerContext* context, const v1::RenewClaimRequest* request,
+  grpc::ServerUnaryReactor* Renew(grpc::CallbackServerContext* context,
+                                  const v1::RenewClaimRequest* request,
                                   v1::RenewClaimResponse* response) override {
-    return Unary(core_, "ClaimService/Renew", context, [=, this](Connection& connection, const Caller& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckRange("wanted_steps", request->wanted_steps(), 0, kMaxSteps));
-      ASSIGN_OR_RETURN(const v1::RunState state, RenewClaim(connection, caller, *request, leases_.claim_ms));
-      response->set_state(state);
-      return absl::OkStatus();
-    });
+    return Unary(
+        core_, "ClaimService/Renew", context,
+        [=, this](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRange("wanted_steps", request->wanted_steps(), 0, kMaxSteps));
+          ASSIGN_OR_RETURN(const v1::RunState state,
+                           RenewClaim(connection, caller, *request, leases_.claim_ms));
+          response->set_state(state);
+          return absl::OkStatus();
+        });
   }
 
-  grpc::ServerUnaryReactor* Release(grpc::CallbackServerContext* context, const v1::ReleaseClaimRequest* request,
+  grpc::ServerUnaryReactor* Release(grpc::CallbackServerContext* context,
+                                    const v1::ReleaseClaimRequest* request,
                                     v1::ReleaseClaimResponse*) override {
-    return Unary(core_, "ClaimService/Release", context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckText("failure", request->failure(), 4000));
-      if (request->finished() && !request->failure().empty()) {
-        return absl::InvalidArgumentError("a run is given back as finished or as failed, not as both");
-      }
-      return ReleaseClaim(connection, caller, *request);
-    });
+    return Unary(core_, "ClaimService/Release", context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckText("failure", request->failure(), 4000));
+                   if (request->finished() && !request->failure().empty()) {
+                     return absl::InvalidArgumentError(
+                         "a run is given back as finished or as failed, not as both");
+                   }
+                   return ReleaseClaim(connection, caller, *request);
+                 });
   }
 
-  grpc::ServerUnaryReactor* CompleteBatch(grpc::CallbackServerContext* context, const v1::CompleteBatchRequest* request,
+  grpc::ServerUnaryReactor* CompleteBatch(grpc::CallbackServerContext* context,
+                                          const v1::CompleteBatchRequest* request,
                                           v1::CompleteBatchResponse*) override {
-    return Unary(core_, "ClaimService/CompleteBatch", context, [=, this](Connection& connection, const Caller& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckRange("iteration", request->iteration(), 0, kMaxIteration));
-      RETURN_IF_ERROR(CheckRange("steps", request->steps(), 0, kMaxSteps));
-      RETURN_IF_ERROR(broker::CompleteBatch(connection, caller, *request));
-      if (request->iteration() % kPruneEvery == kPruneEvery - 1) {
-        // after the answer, which the learner waits for; when the pool is full, next time
-        (void)core_.pool->Submit(
-            [run_id = request->run_id()](Connection& connection) { (void)PruneClips(connection, run_id); });
-      }
-      return absl::OkStatus();
-    });
+    return Unary(core_, "ClaimService/CompleteBatch", context,
+                 [=, this](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRange("iteration", request->iteration(), 0, kMaxIteration));
+                   RETURN_IF_ERROR(CheckRange("steps", request->steps(), 0, kMaxSteps));
+                   RETURN_IF_ERROR(broker::CompleteBatch(connection, caller, *request));
+                   if (request->iteration() % kPruneEvery == kPruneEvery - 1) {
+                     // after the answer, which the learner waits for; when the pool is full, next
+                     // time
+                     (void)core_.pool->Submit([run_id = request->run_id()](Connection& connection) {
+                       (void)PruneClips(connection, run_id);
+                     });
+                   }
+                   return absl::OkStatus();
+                 });
   }
 
  private:
@@ -142,13 +160,15 @@ class WorkServiceImpl final : public v1::WorkService::CallbackService {
  public:
   explicit WorkServiceImpl(Core core) : core_(core) {}
 
-  grpc::ServerUnaryReactor* AssignWork(grpc::CallbackServerContext* context, const v1::AssignWorkRequest* request,
+  grpc::ServerUnaryReactor* AssignWork(grpc::CallbackServerContext* context,
+                                       const v1::AssignWorkRequest* request,
                                        v1::Assignment* response) override {
     return LongPoll::Start(core_, "WorkService/AssignWork", context, request->wait_ms(), kWorkTopic,
                            [=](Connection& connection, const Caller&) -> absl::StatusOr<bool> {
                              RETURN_IF_ERROR(CheckName("worker", request->worker()));
                              RETURN_IF_ERROR(CheckRange("threads", request->threads(), 1, 4096));
-                             ASSIGN_OR_RETURN(auto assignment, broker::AssignWork(connection, *request));
+                             ASSIGN_OR_RETURN(auto assignment,
+                                              broker::AssignWork(connection, *request));
                              if (!assignment.has_value()) return false;
                              *response = *std::move(assignment);
                              return true;
@@ -161,10 +181,14 @@ class WorkServiceImpl final : public v1::WorkService::CallbackService {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeBundleService(Core core) { return std::make_unique<BundleServiceImpl>(core); }
+std::unique_ptr<grpc::Service> MakeBundleService(Core core) {
+  return std::make_unique<BundleServiceImpl>(core);
+}
 std::unique_ptr<grpc::Service> MakeClaimService(Core core, Leases leases) {
   return std::make_unique<ClaimServiceImpl>(core, leases);
 }
-std::unique_ptr<grpc::Service> MakeWorkService(Core core) { return std::make_unique<WorkServiceImpl>(core); }
+std::unique_ptr<grpc::Service> MakeWorkService(Core core) {
+  return std::make_unique<WorkServiceImpl>(core);
+}
 
 }  // namespace backflip::broker

@@ -35,30 +35,36 @@ bool Compares(const v1::Answer& answer) {
 
 absl::Status CheckAnswer(absl::string_view field, const v1::Answer& answer, int clips) {
   if (clips == 2) {
-    if (answer.has_choice() && answer.choice() != v1::CHOICE_UNSPECIFIED && v1::Choice_IsValid(answer.choice())) {
+    if (answer.has_choice() && answer.choice() != v1::CHOICE_UNSPECIFIED &&
+        v1::Choice_IsValid(answer.choice())) {
       return absl::OkStatus();
     }
-    return absl::InvalidArgumentError(absl::StrCat(field, " must be LEFT, RIGHT, TIE, CANNOT_TELL or BROKEN"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, " must be LEFT, RIGHT, TIE, CANNOT_TELL or BROKEN"));
   }
-  if (answer.has_choice() && (answer.choice() == v1::CANNOT_TELL || answer.choice() == v1::BROKEN)) {
+  if (answer.has_choice() &&
+      (answer.choice() == v1::CANNOT_TELL || answer.choice() == v1::BROKEN)) {
     return absl::OkStatus();
   }
   std::vector<bool> ranked(clips);
   int placed = 0;
   for (const v1::RankGroup& group : answer.ranking().groups()) {
-    if (group.positions().empty()) return absl::InvalidArgumentError(absl::StrCat(field, " has an empty group"));
+    if (group.positions().empty())
+      return absl::InvalidArgumentError(absl::StrCat(field, " has an empty group"));
     for (const int32_t position : group.positions()) {
       if (position < 0 || position >= clips || ranked[position]) {
-        return absl::InvalidArgumentError(absl::StrCat(field, " ranks position ", position, ", but must rank each of 0 to ",
-                                                       clips - 1, " once"));
+        return absl::InvalidArgumentError(absl::StrCat(field, " ranks position ", position,
+                                                       ", but must rank each of 0 to ", clips - 1,
+                                                       " once"));
       }
       ranked[position] = true;
       ++placed;
     }
   }
   if (placed == clips) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(field, " ranks ", placed, " of ", clips,
-                                                 " clips: rank each of them, or answer CANNOT_TELL or BROKEN"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, " ranks ", placed, " of ", clips,
+                   " clips: rank each of them, or answer CANNOT_TELL or BROKEN"));
 }
 
 v1::Choice Turned(v1::Choice choice) {

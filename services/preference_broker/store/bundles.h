@@ -13,8 +13,8 @@ namespace backflip::broker {
 absl::Status PutBundle(Connection& connection, const std::string& sha256, const std::string& data);
 
 // Chunk `index` of at most 1 MB; nullopt after the last. NOT_FOUND: no such bundle.
-absl::StatusOr<std::optional<std::string>> GetBundleChunk(Connection& connection, const std::string& sha256,
-                                                          int32_t index);
+absl::StatusOr<std::optional<std::string>> GetBundleChunk(Connection& connection,
+                                                          const std::string& sha256, int32_t index);
 
 }  // namespace backflip::broker
 

@@ -34,8 +34,9 @@ absl::StatusOr<std::string> ReadOrMakeToken(const std::string& directory, const 
     text << file.rdbuf();
     std::string token(absl::StripAsciiWhitespace(text.str()));
     if (token.size() < 32) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "the token in '", path, "' is shorter than 32 characters: remove the file to get a new one"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("the token in '", path,
+                       "' is shorter than 32 characters: remove the file to get a new one"));
     }
     return token;
   }
@@ -68,13 +69,20 @@ absl::StatusOr<std::string> ReadOrMakeToken(const std::string& directory, const 
 
 absl::string_view RoleName(Role role) {
   switch (role) {
-    case Role::kLabeler: return "labeler";
-    case Role::kTeacher: return "teacher";
-    case Role::kReviewer: return "reviewer";
-    case Role::kOperator: return "operator";
-    case Role::kLearner: return "learner";
-    case Role::kTrainer: return "trainer";
-    case Role::kWorker: return "worker";
+    case Role::kLabeler:
+      return "labeler";
+    case Role::kTeacher:
+      return "teacher";
+    case Role::kReviewer:
+      return "reviewer";
+    case Role::kOperator:
+      return "operator";
+    case Role::kLearner:
+      return "learner";
+    case Role::kTrainer:
+      return "trainer";
+    case Role::kWorker:
+      return "worker";
   }
   return "";
 }
@@ -100,14 +108,16 @@ absl::Status CheckRunAllowed(const Caller& caller, int64_t run_id) {
     return absl::OkStatus();
   }
   if (run_id == 0) {
-    return absl::PermissionDeniedError("your invite is not for all runs: name one that it is for by run_id");
+    return absl::PermissionDeniedError(
+        "your invite is not for all runs: name one that it is for by run_id");
   }
   return absl::PermissionDeniedError(
       absl::StrCat("your invite is not for run ", run_id, ": ask who invited you for one that is"));
 }
 
 std::string RandomSecret() {
-  return absl::WebSafeBase64Escape(absl::HexStringToBytes(base::RandomHex128() + base::RandomHex128()));
+  return absl::WebSafeBase64Escape(
+      absl::HexStringToBytes(base::RandomHex128() + base::RandomHex128()));
 }
 
 std::string SecretHash(absl::string_view secret) {
@@ -123,7 +133,8 @@ absl::StatusOr<Caller> CallerOfToken(Connection& connection, absl::string_view t
         Bytes{hash});
     if (rows.empty()) {
       return absl::UnauthenticatedError(
-          "the token is unknown or revoked; send `authorization: Bearer TOKEN` with one that an invite gave, "
+          "the token is unknown or revoked; send `authorization: Bearer TOKEN` with one that an "
+          "invite gave, "
           "or that `preference-broker migrate --tokens DIR` made");
     }
     Caller caller;
@@ -139,7 +150,8 @@ absl::StatusOr<Caller> CallerOfToken(Connection& connection, absl::string_view t
 absl::Status RevokeToken(Connection& connection, absl::string_view token) {
   const std::string hash = SecretHash(token);
   return connection.Transact([&](Transaction& t) -> absl::Status {
-    t.Exec("UPDATE tokens SET revoked_at = now() WHERE sha256 = $1 AND revoked_at IS NULL", Bytes{hash});
+    t.Exec("UPDATE tokens SET revoked_at = now() WHERE sha256 = $1 AND revoked_at IS NULL",
+           Bytes{hash});
     return absl::OkStatus();
   });
 }
@@ -159,9 +171,9 @@ absl::Status RegisterToken(Connection& connection, absl::string_view name, Role 
         "FROM tokens k JOIN callers c ON c.id = k.caller_id WHERE k.sha256 = $1",
         Bytes{hash}, name, RoleName(role));
     if (rows.empty() || !Bool(rows[0][0])) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the token of '", std::string(name),
-                       "' was revoked or belongs to somebody else: remove its file to get a new one"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the token of '", std::string(name),
+          "' was revoked or belongs to somebody else: remove its file to get a new one"));
     }
     return absl::OkStatus();
   });

@@ -8,16 +8,15 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-
 #include "services/preference_broker/store/connection.h"
 
 namespace backflip::broker {
 
 enum class Role { kLabeler, kTeacher, kReviewer, kOperator, kLearner, kTrainer, kWorker };
 
-inline constexpr std::array<Role, 7> kAllRoles = {
-    Role::kLabeler, Role::kTeacher, Role::kReviewer, Role::kOperator,
-    Role::kLearner, Role::kTrainer, Role::kWorker};
+inline constexpr std::array<Role, 7> kAllRoles = {Role::kLabeler,  Role::kTeacher, Role::kReviewer,
+                                                  Role::kOperator, Role::kLearner, Role::kTrainer,
+                                                  Role::kWorker};
 
 // Lower case, as in token files and in the database.
 absl::string_view RoleName(Role role);

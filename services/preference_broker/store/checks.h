@@ -23,18 +23,20 @@ struct MadeQuestion {
 // pairs for it. Gold pairs that the caller holds count as left.
 int32_t QualificationLeft(Transaction& t, int64_t caller_id, int64_t run_id, int32_t wanted);
 // Pairs of it that the caller neither holds nor has answered, at most `count`.
-std::vector<MadeQuestion> MakeQualification(Transaction& t, int64_t caller_id, int64_t run_id, int32_t count);
+std::vector<MadeQuestion> MakeQualification(Transaction& t, int64_t caller_id, int64_t run_id,
+                                            int32_t count);
 
 // A gold pair that the caller neither holds nor has answered, chosen by `draw`;
 // nullopt: there is none left.
-std::optional<MadeQuestion> MakeGold(Transaction& t, int64_t caller_id, int64_t run_id, uint64_t draw);
+std::optional<MadeQuestion> MakeGold(Transaction& t, int64_t caller_id, int64_t run_id,
+                                     uint64_t draw);
 
 // One of the caller's own answered questions of at most `max_clips` clips, at
 // least kRepeatAfter answers old and not repeated before, chosen by `draw`;
 // nullopt: there is none.
 inline constexpr int64_t kRepeatAfter = 20;
-std::optional<MadeQuestion> MakeRepeat(Transaction& t, int64_t caller_id, int64_t run_id, int32_t max_clips,
-                                       uint64_t draw);
+std::optional<MadeQuestion> MakeRepeat(Transaction& t, int64_t caller_id, int64_t run_id,
+                                       int32_t max_clips, uint64_t draw);
 
 // Whether `answer`, as the sides were shown, is what is known of a gold pair.
 v1::Feedback FeedbackOn(Transaction& t, int64_t gold_id, bool turned, const v1::Answer& answer);

@@ -10,8 +10,9 @@ namespace backflip::broker {
 namespace {
 
 absl::Status Lost(int64_t run_id, int64_t epoch) {
-  return absl::AbortedError(absl::StrCat("the claim on run ", run_id, " under epoch ", epoch,
-                                         " was lost or released: let go of the run and claim again"));
+  return absl::AbortedError(
+      absl::StrCat("the claim on run ", run_id, " under epoch ", epoch,
+                   " was lost or released: let go of the run and claim again"));
 }
 
 }  // namespace
@@ -19,7 +20,8 @@ absl::Status Lost(int64_t run_id, int64_t epoch) {
 absl::Status CheckEpoch(Transaction& t, int64_t run_id, Role role, int64_t epoch) {
   RETURN_IF_ERROR(CheckRunExists(t, run_id));
   const pqxx::result rows = t.Exec(
-      "SELECT FROM claims WHERE run_id = $1 AND role = $2 AND epoch = $3 AND released_at IS NULL FOR SHARE",
+      "SELECT FROM claims WHERE run_id = $1 AND role = $2 AND epoch = $3 AND released_at IS NULL "
+      "FOR SHARE",
       run_id, RoleName(role), epoch);
   if (rows.empty()) return Lost(run_id, epoch);
   return absl::OkStatus();
@@ -49,10 +51,13 @@ absl::StatusOr<std::optional<v1::ClaimResponse>> Claim(Connection& connection, c
       const int64_t run_id = Int(runs[0][0]);
       const bool learner = caller.role == Role::kLearner;
       claim = t.Exec(
-          "INSERT INTO claims AS c (run_id, role, epoch, claimant, advertise, collect_token, expires_at) "
+          "INSERT INTO claims AS c (run_id, role, epoch, claimant, advertise, collect_token, "
+          "expires_at) "
           "VALUES ($1, $2, 1, $3, $4, $5, now() + $6 * interval '1 ms') "
-          "ON CONFLICT (run_id, role) DO UPDATE SET epoch = c.epoch + 1, claimant = excluded.claimant, "
-          "  advertise = excluded.advertise, collect_token = excluded.collect_token, wanted_steps = 0, "
+          "ON CONFLICT (run_id, role) DO UPDATE SET epoch = c.epoch + 1, claimant = "
+          "excluded.claimant, "
+          "  advertise = excluded.advertise, collect_token = excluded.collect_token, wanted_steps "
+          "= 0, "
           "  claimed_at = now(), expires_at = excluded.expires_at, released_at = NULL "
           // somebody may have claimed between our look and our lock
           "  WHERE c.released_at IS NOT NULL OR c.expires_at <= now() "
@@ -61,7 +66,8 @@ absl::StatusOr<std::optional<v1::ClaimResponse>> Claim(Connection& connection, c
           learner ? base::RandomHex128() : "", lease_ms);
       if (claim.empty()) return std::nullopt;
       t.Exec(
-          "UPDATE runs SET state = 'RUNNING', started_at = coalesce(started_at, now()) WHERE id = $1",
+          "UPDATE runs SET state = 'RUNNING', started_at = coalesce(started_at, now()) WHERE id = "
+          "$1",
           run_id);
       Audit(t, caller.id, run_id, absl::StrCat("claim as ", std::string(RoleName(caller.role))),
             absl::StrCat("epoch ", Int(claim[0][1])));
@@ -103,7 +109,8 @@ absl::Status ReleaseClaim(Connection& connection, const Caller& caller,
     RETURN_IF_ERROR(CheckRunExists(t, request.run_id()));
     // claim before run, as every fenced write
     const pqxx::result claims = t.Exec(
-        "SELECT epoch, released_at IS NOT NULL FROM claims WHERE run_id = $1 AND role = $2 FOR NO KEY UPDATE",
+        "SELECT epoch, released_at IS NOT NULL FROM claims WHERE run_id = $1 AND role = $2 FOR NO "
+        "KEY UPDATE",
         request.run_id(), RoleName(caller.role));
     if (claims.empty() || Int(claims[0][0]) != request.epoch()) {
       // what is no longer held needs no giving back, but only who holds it may end it
@@ -113,15 +120,17 @@ absl::Status ReleaseClaim(Connection& connection, const Caller& caller,
     if (Bool(claims[0][1])) return absl::OkStatus();
     const pqxx::result runs =
         t.Exec("SELECT state FROM runs WHERE id = $1 FOR NO KEY UPDATE", request.run_id());
-    t.Exec("UPDATE claims SET released_at = now(), wanted_steps = 0 WHERE run_id = $1 AND role = $2",
-           request.run_id(), RoleName(caller.role));
+    t.Exec(
+        "UPDATE claims SET released_at = now(), wanted_steps = 0 WHERE run_id = $1 AND role = $2",
+        request.run_id(), RoleName(caller.role));
     if (Text(runs[0][0]) == "RUNNING") {
       std::string state = "RUNNING";
       if (!request.failure().empty()) {
         state = "FAILED";
       } else if (request.finished() && caller.role == Role::kLearner) {
         state = "FINISHED";
-      } else if (t.Exec("SELECT FROM claims WHERE run_id = $1 AND released_at IS NULL AND expires_at > now()",
+      } else if (t.Exec("SELECT FROM claims WHERE run_id = $1 AND released_at IS NULL AND "
+                        "expires_at > now()",
                         request.run_id())
                      .empty()) {
         // nobody serves it any more
@@ -132,8 +141,8 @@ absl::Status ReleaseClaim(Connection& connection, const Caller& caller,
           "  finished_at = CASE WHEN $2 IN ('FINISHED', 'FAILED') THEN now() END WHERE id = $1",
           request.run_id(), state, request.failure());
     }
-    Audit(t, caller.id, request.run_id(), absl::StrCat("release as ", std::string(RoleName(caller.role))),
-          request.failure());
+    Audit(t, caller.id, request.run_id(),
+          absl::StrCat("release as ", std::string(RoleName(caller.role))), request.failure());
     TouchRun(t, request.run_id());
     t.Signal(kClaimsTopic);
     t.Signal(kQuestionsTopic);
@@ -167,7 +176,8 @@ absl::StatusOr<std::optional<v1::Assignment>> AssignWork(Connection& connection,
         "FROM claims c JOIN runs r ON r.id = c.run_id "
         "WHERE c.role = 'learner' AND c.released_at IS NULL AND c.expires_at > now() "
         "  AND c.wanted_steps > 0 AND r.state = 'RUNNING' "
-        "ORDER BY c.wanted_steps::double precision / ($2 + (SELECT coalesce(sum(a.threads), 0) FROM assignments a "
+        "ORDER BY c.wanted_steps::double precision / ($2 + (SELECT coalesce(sum(a.threads), 0) "
+        "FROM assignments a "
         "  WHERE a.run_id = r.id AND a.epoch = c.epoch AND a.worker <> $1 "
         "    AND a.assigned_at > now() - interval '1 hour')) DESC, r.id LIMIT 1",
         request.worker(), request.threads());

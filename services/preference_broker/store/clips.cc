@@ -110,12 +110,16 @@ absl::Status UnpackPart(const std::string& part, v1::Clip* clip) {
   return absl::OkStatus();
 }
 
-std::optional<int64_t> StoreClip(Transaction& t, int64_t run_id, const PackedClip& clip, bool candidate) {
+std::optional<int64_t> StoreClip(Transaction& t, int64_t run_id, const PackedClip& clip,
+                                 bool candidate) {
   const pqxx::result stored = t.Exec(
-      "INSERT INTO clips (run_id, sha256, iteration, ticket, index, behaviour, picture, physics, truth, candidate) "
-      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (run_id, sha256) DO NOTHING RETURNING id",
-      run_id, Bytes{clip.key}, clip.iteration, clip.ticket, clip.index, Bytes{clip.behaviour}, Bytes{clip.picture},
-      Bytes{clip.physics}, clip.truth.empty() ? std::nullopt : std::optional<Bytes>(Bytes{clip.truth}), candidate);
+      "INSERT INTO clips (run_id, sha256, iteration, ticket, index, behaviour, picture, physics, "
+      "truth, candidate) "
+      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (run_id, sha256) DO NOTHING "
+      "RETURNING id",
+      run_id, Bytes{clip.key}, clip.iteration, clip.ticket, clip.index, Bytes{clip.behaviour},
+      Bytes{clip.picture}, Bytes{clip.physics},
+      clip.truth.empty() ? std::nullopt : std::optional<Bytes>(Bytes{clip.truth}), candidate);
   return stored.empty() ? std::nullopt : std::optional<int64_t>(Int(stored[0][0]));
 }
 
@@ -129,7 +133,8 @@ absl::StatusOr<int32_t> StoreClips(Connection& connection, int64_t run_id,
         "SELECT r.spec, r.labels "
         "  + (SELECT coalesce(sum(q.open_slots), 0) FROM questions q WHERE q.run_id = r.id "
         "    AND q.open_slots > 0 AND q.purpose = 'TRAIN') "
-        "  + (SELECT count(*) FROM leases l JOIN questions q ON q.id = l.question_id WHERE q.run_id = r.id "
+        "  + (SELECT count(*) FROM leases l JOIN questions q ON q.id = l.question_id WHERE "
+        "q.run_id = r.id "
         "    AND l.state = 'LIVE' AND q.purpose = 'TRAIN') "
         "FROM runs r WHERE r.id = $1",
         run_id);
@@ -149,7 +154,8 @@ absl::StatusOr<std::vector<int64_t>> ListCandidates(Connection& connection, int6
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<int64_t>> {
     RETURN_IF_ERROR(CheckRunExists(t, run_id));
     const pqxx::result rows = t.Exec(
-        "SELECT id FROM clips WHERE run_id = $1 AND iteration > $2 AND iteration <= $3 AND candidate "
+        "SELECT id FROM clips WHERE run_id = $1 AND iteration > $2 AND iteration <= $3 AND "
+        "candidate "
         "ORDER BY iteration DESC, ticket DESC, index DESC, sha256 DESC LIMIT $4",
         run_id, after_iteration, max_iteration, limit);
     std::vector<int64_t> ids;

@@ -34,7 +34,8 @@ absl::Status UnpackPart(const std::string& part, v1::Clip* clip);
 
 // Stores the clip of a run unless one with its key is there: then nothing. One
 // that is no candidate is never chosen by a trainer. Returns its row's id if new.
-std::optional<int64_t> StoreClip(Transaction& t, int64_t run_id, const PackedClip& clip, bool candidate);
+std::optional<int64_t> StoreClip(Transaction& t, int64_t run_id, const PackedClip& clip,
+                                 bool candidate);
 
 // Stores candidates that are not there yet. Returns how many candidates of its next batch
 // the run wants: none once all labels are asked for, else clips_per_batch.

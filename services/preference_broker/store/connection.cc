@@ -82,8 +82,8 @@ pqxx::result ExecPrepared(pqxx::work& work, const std::string& name,
 
 // Whether the same transaction may succeed when it is run again right away.
 bool WorthAnotherTry(absl::string_view sqlstate) {
-  return sqlstate == "40001"     // serialization failure
-         || sqlstate == "40P01"  // deadlock
+  return sqlstate == "40001"      // serialization failure
+         || sqlstate == "40P01"   // deadlock
          || sqlstate == "23505";  // somebody else inserted the same key first
 }
 

@@ -10,13 +10,13 @@
 #include <optional>
 #include <pqxx/pqxx>
 #include <string>
-#include "absl/strings/string_view.h"
 #include <type_traits>
 #include <unordered_map>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 namespace backflip::broker {
@@ -29,20 +29,20 @@ struct Bytes {
 // A parameter in PostgreSQL's text form.
 class Param {
  public:
-  Param(std::nullopt_t) {}                                          // NOLINT
-  Param(bool value) : text_(value ? "true" : "false") {}            // NOLINT
-  Param(int32_t value) : text_(std::to_string(value)) {}            // NOLINT
-  Param(int64_t value) : text_(std::to_string(value)) {}            // NOLINT
-  Param(double value);                                              // NOLINT
-  Param(const char* value) : text_(value) {}                        // NOLINT
-  Param(absl::string_view value) : text_(std::string(value)) {}      // NOLINT
-  Param(const std::string& value) : text_(value) {}                 // NOLINT
-  Param(Bytes value);                                               // NOLINT
+  Param(std::nullopt_t) {}                                       // NOLINT
+  Param(bool value) : text_(value ? "true" : "false") {}         // NOLINT
+  Param(int32_t value) : text_(std::to_string(value)) {}         // NOLINT
+  Param(int64_t value) : text_(std::to_string(value)) {}         // NOLINT
+  Param(double value);                                           // NOLINT
+  Param(const char* value) : text_(value) {}                     // NOLINT
+  Param(absl::string_view value) : text_(std::string(value)) {}  // NOLINT
+  Param(const std::string& value) : text_(value) {}              // NOLINT
+  Param(Bytes value);                                            // NOLINT
   // Arrays. Strings are to hold no byte that is not UTF-8.
-  Param(const std::vector<int32_t>& values);                        // NOLINT
-  Param(const std::vector<int64_t>& values);                        // NOLINT
-  Param(const std::vector<double>& values);                         // NOLINT
-  Param(const std::vector<std::string>& values);                    // NOLINT
+  Param(const std::vector<int32_t>& values);      // NOLINT
+  Param(const std::vector<int64_t>& values);      // NOLINT
+  Param(const std::vector<double>& values);       // NOLINT
+  Param(const std::vector<std::string>& values);  // NOLINT
 
   template <typename T>
   Param(const std::optional<T>& value) {  // NOLINT
@@ -89,8 +89,7 @@ class Transaction {
 
  private:
   friend class Connection;
-  Transaction(Connection* connection, pqxx::work* work)
-      : connection_(connection), work_(work) {}
+  Transaction(Connection* connection, pqxx::work* work) : connection_(connection), work_(work) {}
   pqxx::result ExecParams(const char* sql, const std::vector<Param>& params);
 
   Connection* const connection_;

@@ -14,19 +14,22 @@ namespace {
 
 // Clips in the order in which they were shown; a gold pair's right answer, and
 // whether the sides showed it as it was given.
-#define EXPORTED_LABELS                                                                                            \
-  "SELECT coalesce(l.position, 0), l.id, q.id, q.purpose, s.turned, "                                              \
-  "  (SELECT string_agg(encode(k.sha256, 'hex'), ' ' "                                                             \
-  "     ORDER BY CASE WHEN s.turned THEN -p.position ELSE p.position END) "                                        \
-  "   FROM question_clips p JOIN clips k ON k.id = p.clip_id WHERE p.question_id = q.id), "                        \
-  "  l.choice, l.ranking, c.name, extract(epoch FROM l.answered_at), l.decision_ms, l.active_ms, l.loops, "        \
-  "  l.first_played_ms, l.client, l.surplus, coalesce(d.selector, q.selector), q.score, "                          \
-  "  coalesce(d.ensemble_version, 0), coalesce(q.round, -1), extract(epoch FROM s.leased_at), "                    \
-  "  (SELECT count(*) FROM labels o WHERE o.lease_id = l.lease_id AND o.id < l.id AND NOT o.retraction), l.note, " \
-  "  g.answer, (g.first_clip = f.clip_id) <> s.turned "                                                            \
-  "FROM labels l JOIN questions q ON q.id = l.question_id JOIN leases s ON s.id = l.lease_id "                     \
-  "JOIN callers c ON c.id = l.caller_id LEFT JOIN rounds d ON d.run_id = q.run_id AND d.round = q.round "          \
-  "LEFT JOIN gold_pairs g ON g.id = q.gold_id "                                                                    \
+#define EXPORTED_LABELS                                                                            \
+  "SELECT coalesce(l.position, 0), l.id, q.id, q.purpose, s.turned, "                              \
+  "  (SELECT string_agg(encode(k.sha256, 'hex'), ' ' "                                             \
+  "     ORDER BY CASE WHEN s.turned THEN -p.position ELSE p.position END) "                        \
+  "   FROM question_clips p JOIN clips k ON k.id = p.clip_id WHERE p.question_id = q.id), "        \
+  "  l.choice, l.ranking, c.name, extract(epoch FROM l.answered_at), l.decision_ms, l.active_ms, " \
+  "l.loops, "                                                                                      \
+  "  l.first_played_ms, l.client, l.surplus, coalesce(d.selector, q.selector), q.score, "          \
+  "  coalesce(d.ensemble_version, 0), coalesce(q.round, -1), extract(epoch FROM s.leased_at), "    \
+  "  (SELECT count(*) FROM labels o WHERE o.lease_id = l.lease_id AND o.id < l.id AND NOT "        \
+  "o.retraction), l.note, "                                                                        \
+  "  g.answer, (g.first_clip = f.clip_id) <> s.turned "                                            \
+  "FROM labels l JOIN questions q ON q.id = l.question_id JOIN leases s ON s.id = l.lease_id "     \
+  "JOIN callers c ON c.id = l.caller_id LEFT JOIN rounds d ON d.run_id = q.run_id AND d.round = "  \
+  "q.round "                                                                                       \
+  "LEFT JOIN gold_pairs g ON g.id = q.gold_id "                                                    \
   "LEFT JOIN question_clips f ON f.question_id = q.id AND f.position = 0 "
 
 v1::ExportedLabel ExportedLabelOf(const pqxx::row& row) {
@@ -36,7 +39,8 @@ v1::ExportedLabel ExportedLabelOf(const pqxx::row& row) {
   label.set_question_id(Int(row[2]));
   label.set_purpose(PurposeFromField(row[3]));
   label.set_turned(Bool(row[4]));
-  for (const absl::string_view id : absl::StrSplit(Text(row[5]), ' ')) label.add_clip_ids(std::string(id));
+  for (const absl::string_view id : absl::StrSplit(Text(row[5]), ' '))
+    label.add_clip_ids(std::string(id));
   *label.mutable_answer() = AnswerFromFields(row[6], row[7]);
   label.set_labeler(Text(row[8]));
   label.set_answered_ms(Millis(row[9]));
@@ -63,29 +67,33 @@ v1::ExportedLabel ExportedLabelOf(const pqxx::row& row) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<v1::ExportedLabel>> ReadStandingLabels(Connection& connection, int64_t run_id,
-                                                                  int64_t from_position, int32_t limit) {
+absl::StatusOr<std::vector<v1::ExportedLabel>> ReadStandingLabels(Connection& connection,
+                                                                  int64_t run_id,
+                                                                  int64_t from_position,
+                                                                  int32_t limit) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<v1::ExportedLabel>> {
     RETURN_IF_ERROR(CheckRunExists(t, run_id));
     std::vector<v1::ExportedLabel> labels;
-    for (const auto& row : t.Exec(EXPORTED_LABELS
-                                  "WHERE l.run_id = $1 AND l.position >= $2 AND NOT l.retraction "
-                                  "  AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id) "
-                                  "ORDER BY l.position LIMIT $3",
-                                  run_id, from_position, limit)) {
+    for (const auto& row :
+         t.Exec(EXPORTED_LABELS "WHERE l.run_id = $1 AND l.position >= $2 AND NOT l.retraction "
+                                "  AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id) "
+                                "ORDER BY l.position LIMIT $3",
+                run_id, from_position, limit)) {
       labels.push_back(ExportedLabelOf(row));
     }
     return labels;
   });
 }
 
-absl::StatusOr<v1::ListLabelsResponse> ListLabels(Connection& connection, const v1::ListLabelsRequest& request) {
+absl::StatusOr<v1::ListLabelsResponse> ListLabels(Connection& connection,
+                                                  const v1::ListLabelsRequest& request) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::ListLabelsResponse> {
     const int64_t run_id = request.run_id();
     RETURN_IF_ERROR(CheckRunExists(t, run_id));
     std::optional<int64_t> labeler, question;
     if (!request.labeler().empty()) {
-      const pqxx::result callers = t.Exec("SELECT id FROM callers WHERE name = $1", request.labeler());
+      const pqxx::result callers =
+          t.Exec("SELECT id FROM callers WHERE name = $1", request.labeler());
       if (callers.empty()) {
         return absl::NotFoundError(absl::StrCat("there is no labeler '", request.labeler(), "'"));
       }
@@ -93,7 +101,8 @@ absl::StatusOr<v1::ListLabelsResponse> ListLabels(Connection& connection, const 
     }
     if (request.question_id() != 0) {
       question = request.question_id();
-      if (t.Exec("SELECT FROM questions WHERE id = $1 AND run_id = $2", *question, run_id).empty()) {
+      if (t.Exec("SELECT FROM questions WHERE id = $1 AND run_id = $2", *question, run_id)
+              .empty()) {
         return absl::NotFoundError(absl::StrCat("run ", run_id, " has no question ", *question));
       }
     }
@@ -102,16 +111,18 @@ absl::StatusOr<v1::ListLabelsResponse> ListLabels(Connection& connection, const 
     if (request.choice() != v1::CHOICE_UNSPECIFIED) choice = v1::Choice_Name(request.choice());
     const int32_t limit = request.limit() == 0 ? 50 : request.limit();
     v1::ListLabelsResponse response;
-    for (const auto& row :
-         t.Exec(EXPORTED_LABELS
-                "WHERE l.run_id = $1 AND NOT l.retraction AND ($2::bigint IS NULL OR l.caller_id = $2) "
-                "  AND ($3::bigint IS NULL OR l.question_id = $3) AND ($4::text IS NULL OR q.purpose = $4) "
-                "  AND ($5::text IS NULL OR l.choice = $5) AND (NOT $6::boolean OR l.note <> '') "
-                "  AND ($7::boolean OR NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id)) "
-                "  AND ($8::bigint = 0 OR l.id < $8) "
-                "ORDER BY l.id DESC LIMIT $9",
-                run_id, labeler, question, purpose, choice, request.with_note(), request.superseded(),
-                request.before_label_id(), limit + 1)) {
+    for (const auto& row : t.Exec(
+             EXPORTED_LABELS
+             "WHERE l.run_id = $1 AND NOT l.retraction AND ($2::bigint IS NULL OR l.caller_id = "
+             "$2) "
+             "  AND ($3::bigint IS NULL OR l.question_id = $3) AND ($4::text IS NULL OR q.purpose "
+             "= $4) "
+             "  AND ($5::text IS NULL OR l.choice = $5) AND (NOT $6::boolean OR l.note <> '') "
+             "  AND ($7::boolean OR NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id)) "
+             "  AND ($8::bigint = 0 OR l.id < $8) "
+             "ORDER BY l.id DESC LIMIT $9",
+             run_id, labeler, question, purpose, choice, request.with_note(), request.superseded(),
+             request.before_label_id(), limit + 1)) {
       if (response.labels_size() == limit) {
         response.set_more(true);
         break;

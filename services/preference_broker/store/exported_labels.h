@@ -14,11 +14,14 @@ namespace backflip::broker {
 inline constexpr int32_t kExportSchema = 1;
 
 // Standing labels from a position on, at most `limit`.
-absl::StatusOr<std::vector<v1::ExportedLabel>> ReadStandingLabels(Connection& connection, int64_t run_id,
-                                                                  int64_t from_position, int32_t limit);
+absl::StatusOr<std::vector<v1::ExportedLabel>> ReadStandingLabels(Connection& connection,
+                                                                  int64_t run_id,
+                                                                  int64_t from_position,
+                                                                  int32_t limit);
 
 // A page, newest first. NOT_FOUND: no such run, labeler or question of it.
-absl::StatusOr<v1::ListLabelsResponse> ListLabels(Connection& connection, const v1::ListLabelsRequest& request);
+absl::StatusOr<v1::ListLabelsResponse> ListLabels(Connection& connection,
+                                                  const v1::ListLabelsRequest& request);
 
 }  // namespace backflip::broker
 

@@ -54,8 +54,8 @@ struct LeasedQuestions {
 };
 // FAILED_PRECONDITION: a teacher on a task without a true reward, or a caller
 // that holds too many leases. PERMISSION_DENIED: the run is not the caller's.
-absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache& runs, const Caller& caller,
-                                               const LeaseTerms& terms);
+absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache& runs,
+                                               const Caller& caller, const LeaseTerms& terms);
 
 // Renews the caller's live leases, each for as long as it was given at first.
 absl::StatusOr<int32_t> RenewLeases(Connection& connection, const Caller& caller);
@@ -76,8 +76,8 @@ struct SubmittedLabel {
   bool reopened = false;
 };
 // `request` checked before, but for what depends on the question.
-absl::StatusOr<SubmittedLabel> SubmitLabel(Connection& connection, RunCache& runs, const Caller& caller,
-                                           const v1::SubmitRequest& request);
+absl::StatusOr<SubmittedLabel> SubmitLabel(Connection& connection, RunCache& runs,
+                                           const Caller& caller, const v1::SubmitRequest& request);
 // Returns the run.
 absl::StatusOr<int64_t> UndoLabel(Connection& connection, const Caller& caller,
                                   const v1::UndoRequest& request);

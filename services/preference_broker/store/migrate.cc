@@ -23,7 +23,8 @@ absl::StatusOr<int> Applied(Transaction& t) {
     const auto& migrations = AllMigrations();
     if (version > static_cast<int64_t>(migrations.size())) {
       return absl::FailedPreconditionError(
-          absl::StrCat("the database has migration ", version, ", which this program does not know: "
+          absl::StrCat("the database has migration ", version,
+                       ", which this program does not know: "
                        "it was made by a newer one; use that, or another database"));
     }
     const Migration& known = migrations[version - 1];
@@ -46,7 +47,8 @@ absl::StatusOr<int> Migrate(Connection& connection) {
           t.Exec("SELECT pg_advisory_xact_lock($1)", kMigrationLock);
           t.Exec(
               "CREATE TABLE IF NOT EXISTS schema_migrations (version integer PRIMARY KEY, "
-              "name text NOT NULL, sha256 bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())");
+              "name text NOT NULL, sha256 bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT "
+              "now())");
           ASSIGN_OR_RETURN(const int have, Applied(t));
           if (have >= migration.version) return false;
           t.ExecScript(std::string(migration.sql));
@@ -57,7 +59,8 @@ absl::StatusOr<int> Migrate(Connection& connection) {
         }));
     if (did) {
       ++applied;
-      base::LogInfo("migration applied", {{"version", migration.version}, {"name", migration.name}});
+      base::LogInfo("migration applied",
+                    {{"version", migration.version}, {"name", migration.name}});
     }
   }
   return applied;

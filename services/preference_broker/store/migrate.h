@@ -3,9 +3,9 @@
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_MIGRATE_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_MIGRATE_H_
 
-#include "absl/strings/string_view.h"
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "services/preference_broker/store/connection.h"
 
 namespace backflip::broker {

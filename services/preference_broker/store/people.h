@@ -18,13 +18,15 @@ v1::LabelerState LabelerStateFromField(const pqxx::field& field);
 // id was used for another invite. NOT_FOUND: a run that there is not.
 absl::StatusOr<v1::InviteResponse> MakeInvite(Connection& connection, const Caller& caller,
                                               const v1::InviteRequest& request);
-absl::StatusOr<v1::InviteDescription> DescribeInvite(Connection& connection, const std::string& secret);
+absl::StatusOr<v1::InviteDescription> DescribeInvite(Connection& connection,
+                                                     const std::string& secret);
 absl::StatusOr<v1::AcceptInviteResponse> AcceptInvite(Connection& connection,
                                                       const v1::AcceptInviteRequest& request);
 
 absl::StatusOr<v1::Labeler> SetLabelerState(Connection& connection, const Caller& caller,
                                             const v1::SetLabelerStateRequest& request);
-absl::StatusOr<v1::ForgetLabelerResponse> ForgetLabeler(Connection& connection, const Caller& caller,
+absl::StatusOr<v1::ForgetLabelerResponse> ForgetLabeler(Connection& connection,
+                                                        const Caller& caller,
                                                         const v1::ForgetLabelerRequest& request);
 
 struct RetractedLabels {

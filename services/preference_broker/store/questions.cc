@@ -22,12 +22,12 @@ constexpr int64_t kFeedLock = int64_t{0x66656564} << 32;  // "feed"
 
 v1::OpenQuestionsResponse StandingRound(Transaction& t, int64_t run_id, int64_t round) {
   v1::OpenQuestionsResponse response;
-  for (const auto& row :
-       t.Exec("SELECT q.id, q.ordinal, q.purpose, q.overlap, "
-              "  (SELECT string_agg(encode(c.sha256, 'hex'), ' ' ORDER BY p.position) "
-              "   FROM question_clips p JOIN clips c ON c.id = p.clip_id WHERE p.question_id = q.id) "
-              "FROM questions q WHERE q.run_id = $1 AND q.round = $2 ORDER BY q.ordinal",
-              run_id, round)) {
+  for (const auto& row : t.Exec(
+           "SELECT q.id, q.ordinal, q.purpose, q.overlap, "
+           "  (SELECT string_agg(encode(c.sha256, 'hex'), ' ' ORDER BY p.position) "
+           "   FROM question_clips p JOIN clips c ON c.id = p.clip_id WHERE p.question_id = q.id) "
+           "FROM questions q WHERE q.run_id = $1 AND q.round = $2 ORDER BY q.ordinal",
+           run_id, round)) {
     v1::OpenedQuestion* question = response.add_questions();
     question->set_question_id(Int(row[0]));
     question->set_ordinal(Int(row[1]));
@@ -41,14 +41,16 @@ v1::OpenQuestionsResponse StandingRound(Transaction& t, int64_t run_id, int64_t 
 
 }  // namespace
 
-absl::StatusOr<v1::OpenQuestionsResponse> OpenQuestions(Connection& connection, const Caller& caller,
+absl::StatusOr<v1::OpenQuestionsResponse> OpenQuestions(Connection& connection,
+                                                        const Caller& caller,
                                                         const v1::OpenQuestionsRequest& request) {
   const int64_t run_id = request.run_id();
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::OpenQuestionsResponse> {
     RETURN_IF_ERROR(CheckEpoch(t, run_id, caller.role, request.epoch()));
     // ordinals are given out under the run's lock
     const pqxx::result runs = t.Exec(
-        "SELECT questions, spec, asking_stopped, (SELECT coalesce(max(round), -1) FROM rounds WHERE run_id = $1), "
+        "SELECT questions, spec, asking_stopped, (SELECT coalesce(max(round), -1) FROM rounds "
+        "WHERE run_id = $1), "
         "  EXISTS (SELECT FROM rounds WHERE run_id = $1 AND round = $2) "
         "FROM runs WHERE id = $1 FOR NO KEY UPDATE",
         run_id, request.round());
@@ -60,8 +62,9 @@ absl::StatusOr<v1::OpenQuestionsResponse> OpenQuestions(Connection& connection, 
     }
     if (Bool(runs[0][2])) {
       // the round is over at once: nobody is asked any more
-      t.Exec("INSERT INTO rounds (run_id, round, selector, ensemble_version) VALUES ($1, $2, $3, $4)", run_id,
-             request.round(), request.selector(), request.ensemble_version());
+      t.Exec(
+          "INSERT INTO rounds (run_id, round, selector, ensemble_version) VALUES ($1, $2, $3, $4)",
+          run_id, request.round(), request.selector(), request.ensemble_version());
       v1::OpenQuestionsResponse response;
       response.set_opened(true);
       return response;
@@ -76,21 +79,21 @@ absl::StatusOr<v1::OpenQuestionsResponse> OpenQuestions(Connection& connection, 
         if (clips.emplace(id, 0).second) names.push_back(id);
       }
     }
-    for (const auto& row :
-         t.Exec("SELECT c.id, c.sha256 FROM unnest($2::text[]) AS u(hex) JOIN clips c ON c.run_id = $1 "
-                "  AND c.sha256 = decode(u.hex, 'hex') FOR KEY SHARE OF c",
-                run_id, names)) {
+    for (const auto& row : t.Exec("SELECT c.id, c.sha256 FROM unnest($2::text[]) AS u(hex) JOIN "
+                                  "clips c ON c.run_id = $1 "
+                                  "  AND c.sha256 = decode(u.hex, 'hex') FOR KEY SHARE OF c",
+                                  run_id, names)) {
       clips[Hex(row[1])] = Int(row[0]);
     }
     for (const auto& [name, id] : clips) {
       if (id == 0) {
-        return absl::NotFoundError(
-            absl::StrCat("clip ", name, " is no stored candidate of run ", run_id,
-                         ": it was never uploaded, or has left the pool"));
+        return absl::NotFoundError(absl::StrCat("clip ", name, " is no stored candidate of run ",
+                                                run_id,
+                                                ": it was never uploaded, or has left the pool"));
       }
     }
-    t.Exec("INSERT INTO rounds (run_id, round, selector, ensemble_version) VALUES ($1, $2, $3, $4)", run_id,
-           request.round(), request.selector(), request.ensemble_version());
+    t.Exec("INSERT INTO rounds (run_id, round, selector, ensemble_version) VALUES ($1, $2, $3, $4)",
+           run_id, request.round(), request.selector(), request.ensemble_version());
     std::vector<int64_t> ordinals, shown_in, shown;
     std::vector<int32_t> overlaps, sizes, positions;
     std::vector<double> scores;
@@ -109,14 +112,18 @@ absl::StatusOr<v1::OpenQuestionsResponse> OpenQuestions(Connection& connection, 
       ++ordinal;
     }
     t.Exec(
-        "WITH opened AS (INSERT INTO questions (run_id, round, ordinal, purpose, overlap, open_slots, score, clips) "
-        "    SELECT $1, $2, ordinal, purpose, overlap, overlap, score, clips FROM unnest($3::bigint[], $4::text[], "
-        "      $5::integer[], $6::double precision[], $7::integer[]) AS u(ordinal, purpose, overlap, score, clips) "
+        "WITH opened AS (INSERT INTO questions (run_id, round, ordinal, purpose, overlap, "
+        "open_slots, score, clips) "
+        "    SELECT $1, $2, ordinal, purpose, overlap, overlap, score, clips FROM "
+        "unnest($3::bigint[], $4::text[], "
+        "      $5::integer[], $6::double precision[], $7::integer[]) AS u(ordinal, purpose, "
+        "overlap, score, clips) "
         "    RETURNING id, ordinal) "
         "INSERT INTO question_clips (question_id, position, clip_id) "
         "  SELECT o.id, s.position, s.clip FROM unnest($8::bigint[], $9::integer[], $10::bigint[]) "
         "    AS s(ordinal, position, clip) JOIN opened o USING (ordinal)",
-        run_id, request.round(), ordinals, purposes, overlaps, scores, sizes, shown_in, positions, shown);
+        run_id, request.round(), ordinals, purposes, overlaps, scores, sizes, shown_in, positions,
+        shown);
     t.Exec("UPDATE runs SET questions = $2 WHERE id = $1", run_id, ordinal);
     TouchRun(t, run_id);
     t.Signal(kQuestionsTopic);
@@ -131,12 +138,15 @@ absl::Status NumberLabels(Connection& connection, int64_t run_id) {
     t.Exec("SELECT pg_advisory_xact_lock($1)", kFeedLock | run_id);
     // under the lock, whatever has committed is seen by the statement below
     const pqxx::result counted = t.Exec(
-        "WITH fresh AS (SELECT id, (SELECT coalesce(max(position), 0) FROM labels WHERE run_id = $1) "
+        "WITH fresh AS (SELECT id, (SELECT coalesce(max(position), 0) FROM labels WHERE run_id = "
+        "$1) "
         "      + row_number() OVER (ORDER BY id) AS place "
         "    FROM labels WHERE run_id = $1 AND position IS NULL), "
-        "  numbered AS (UPDATE labels l SET position = fresh.place FROM fresh WHERE l.id = fresh.id "
+        "  numbered AS (UPDATE labels l SET position = fresh.place FROM fresh WHERE l.id = "
+        "fresh.id "
         "    RETURNING l.counts, l.supersedes, l.position) "
-        "SELECT count(*), coalesce(sum(n.counts::integer - coalesce(o.counts, false)::integer), 0), "
+        "SELECT count(*), coalesce(sum(n.counts::integer - coalesce(o.counts, false)::integer), "
+        "0), "
         "  coalesce(min(n.position), 0) "
         "FROM numbered n LEFT JOIN labels o ON o.id = n.supersedes",
         run_id);
@@ -145,10 +155,13 @@ absl::Status NumberLabels(Connection& connection, int64_t run_id) {
     // have been committed in between, and would be in the feed without a labeler.
     t.Exec(
         "INSERT INTO run_labelers (run_id, caller_id, number) "
-        "SELECT $1, f.caller_id, (SELECT coalesce(max(number), 0) FROM run_labelers WHERE run_id = $1) "
+        "SELECT $1, f.caller_id, (SELECT coalesce(max(number), 0) FROM run_labelers WHERE run_id = "
+        "$1) "
         "    + row_number() OVER (ORDER BY f.first) "
-        "FROM (SELECT l.caller_id, min(l.id) AS first FROM labels l WHERE l.run_id = $1 AND l.position >= $2 "
-        "  AND NOT EXISTS (SELECT FROM run_labelers n WHERE n.run_id = $1 AND n.caller_id = l.caller_id) "
+        "FROM (SELECT l.caller_id, min(l.id) AS first FROM labels l WHERE l.run_id = $1 AND "
+        "l.position >= $2 "
+        "  AND NOT EXISTS (SELECT FROM run_labelers n WHERE n.run_id = $1 AND n.caller_id = "
+        "l.caller_id) "
         "  GROUP BY l.caller_id) f",
         run_id, Int(counted[0][2]));
     t.Exec("UPDATE runs SET labels = labels + $2 WHERE id = $1", run_id, Int(counted[0][1]));
@@ -173,17 +186,22 @@ absl::StatusOr<std::vector<FeedEntry>> ReadFeed(Connection& connection, int64_t 
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<FeedEntry>> {
     RETURN_IF_ERROR(CheckRunExists(t, run_id));
     std::vector<FeedEntry> entries;
-    for (const auto& row :
-         t.Exec("SELECT l.position, l.id, q.id, coalesce(q.ordinal, -1), coalesce(q.round, -1), q.purpose, l.choice, "
-                "  l.ranking, n.number, l.surplus, CASE WHEN NOT o.retraction THEN o.id END, l.retraction, s.turned, "
-                "  q.clips, q.overlap, g.answer, (SELECT string_agg(c.id || ' ' || encode(c.sha256, 'hex'), ',' "
-                "    ORDER BY p.position) FROM question_clips p JOIN clips c ON c.id = p.clip_id "
-                "    WHERE p.question_id = q.id) "
-                "FROM labels l JOIN questions q ON q.id = l.question_id JOIN leases s ON s.id = l.lease_id "
-                "JOIN run_labelers n ON n.run_id = l.run_id AND n.caller_id = l.caller_id "
-                "LEFT JOIN labels o ON o.id = l.supersedes LEFT JOIN gold_pairs g ON g.id = q.gold_id "
-                "WHERE l.run_id = $1 AND l.position >= $2 AND l.position < $2 + $3 ORDER BY l.position",
-                run_id, from_position, limit)) {
+    for (const auto& row : t.Exec(
+             "SELECT l.position, l.id, q.id, coalesce(q.ordinal, -1), coalesce(q.round, -1), "
+             "q.purpose, l.choice, "
+             "  l.ranking, n.number, l.surplus, CASE WHEN NOT o.retraction THEN o.id END, "
+             "l.retraction, s.turned, "
+             "  q.clips, q.overlap, g.answer, (SELECT string_agg(c.id || ' ' || encode(c.sha256, "
+             "'hex'), ',' "
+             "    ORDER BY p.position) FROM question_clips p JOIN clips c ON c.id = p.clip_id "
+             "    WHERE p.question_id = q.id) "
+             "FROM labels l JOIN questions q ON q.id = l.question_id JOIN leases s ON s.id = "
+             "l.lease_id "
+             "JOIN run_labelers n ON n.run_id = l.run_id AND n.caller_id = l.caller_id "
+             "LEFT JOIN labels o ON o.id = l.supersedes LEFT JOIN gold_pairs g ON g.id = q.gold_id "
+             "WHERE l.run_id = $1 AND l.position >= $2 AND l.position < $2 + $3 ORDER BY "
+             "l.position",
+             run_id, from_position, limit)) {
       FeedEntry& item = entries.emplace_back();
       v1::LabelEntry& entry = item.entry;
       entry.set_position(Int(row[0]));

@@ -12,7 +12,8 @@
 namespace backflip::broker {
 
 // Idempotent by (run, round). NOT_FOUND names a clip that is not stored.
-absl::StatusOr<v1::OpenQuestionsResponse> OpenQuestions(Connection& connection, const Caller& caller,
+absl::StatusOr<v1::OpenQuestionsResponse> OpenQuestions(Connection& connection,
+                                                        const Caller& caller,
                                                         const v1::OpenQuestionsRequest& request);
 
 // Gives committed labels of a run their places in the feed, in the order of

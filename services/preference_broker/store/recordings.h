@@ -15,7 +15,8 @@ void StoreRecording(Transaction& t, int64_t run_id, const v1::Clip& recording);
 
 // Observations, actions, poses; the states too `with_states`. policy_version 0:
 // the newest. NOT_FOUND: there is none, and which there are.
-absl::StatusOr<v1::Clip> ReadRecording(Transaction& t, int64_t run_id, int64_t policy_version, bool with_states);
+absl::StatusOr<v1::Clip> ReadRecording(Transaction& t, int64_t run_id, int64_t policy_version,
+                                       bool with_states);
 
 // Oldest first.
 std::vector<int64_t> RecordedVersions(Transaction& t, int64_t run_id);

@@ -25,13 +25,14 @@ inline std::string BodyHash(const google::protobuf::MessageLite& message) {
 template <typename Request, typename Response>
 absl::StatusOr<bool> AnsweredBefore(Transaction& t, const Request& request, Response* response) {
   const std::string body = BodyHash(request);
-  const pqxx::result rows = t.Exec(
-      "SELECT body_sha256 = $2, response FROM operator_requests WHERE request_id = $1", request.request_id(),
-      Bytes{body});
+  const pqxx::result rows =
+      t.Exec("SELECT body_sha256 = $2, response FROM operator_requests WHERE request_id = $1",
+             request.request_id(), Bytes{body});
   if (rows.empty()) return false;
   if (!Bool(rows[0][0])) {
-    return absl::AlreadyExistsError(absl::StrCat("request_id '", request.request_id(),
-                                                 "' was used for another request: choose a new one for each"));
+    return absl::AlreadyExistsError(
+        absl::StrCat("request_id '", request.request_id(),
+                     "' was used for another request: choose a new one for each"));
   }
   response->ParseFromString(Blob(rows[0][1]));
   return true;
@@ -39,11 +40,14 @@ absl::StatusOr<bool> AnsweredBefore(Transaction& t, const Request& request, Resp
 
 // To be called once, in the transaction that did what was asked.
 template <typename Request, typename Response>
-void RememberAnswer(Transaction& t, const Caller& caller, const Request& request, const Response& response) {
+void RememberAnswer(Transaction& t, const Caller& caller, const Request& request,
+                    const Response& response) {
   const std::string body = BodyHash(request);
   const std::string answer = response.SerializeAsString();
-  t.Exec("INSERT INTO operator_requests (request_id, caller_id, body_sha256, response) VALUES ($1, $2, $3, $4)",
-         request.request_id(), caller.id, Bytes{body}, Bytes{answer});
+  t.Exec(
+      "INSERT INTO operator_requests (request_id, caller_id, body_sha256, response) VALUES ($1, "
+      "$2, $3, $4)",
+      request.request_id(), caller.id, Bytes{body}, Bytes{answer});
 }
 
 }  // namespace backflip::broker

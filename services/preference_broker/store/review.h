@@ -16,8 +16,8 @@ absl::StatusOr<int64_t> RunRevision(Connection& connection, int64_t run_id);
 absl::StatusOr<v1::Dashboard> ReadDashboard(Connection& connection, int64_t run_id);
 
 // Most disagreement first; none that all agree on.
-absl::StatusOr<v1::ListDisagreementsResponse> ListDisagreements(Connection& connection,
-                                                                const v1::ListDisagreementsRequest& request);
+absl::StatusOr<v1::ListDisagreementsResponse> ListDisagreements(
+    Connection& connection, const v1::ListDisagreementsRequest& request);
 
 // Every labeler and teacher with what is known of them, in all runs (run_id 0)
 // or in one: those who may answer for it, or have. Counts of all runs leave out
@@ -28,7 +28,8 @@ absl::StatusOr<v1::ListLabelersResponse> LabelerStatistics(Connection& connectio
 // Everybody who answered or waited in the span. Labels that were imported or
 // copied are nobody's work. Minutes are kept by day (UTC): they are those of
 // every day that the span touches.
-absl::StatusOr<v1::StatementResponse> Statement(Connection& connection, const v1::StatementRequest& request);
+absl::StatusOr<v1::StatementResponse> Statement(Connection& connection,
+                                                const v1::StatementRequest& request);
 
 }  // namespace backflip::broker
 

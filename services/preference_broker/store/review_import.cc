@@ -24,9 +24,10 @@ constexpr int32_t kLeaseMs = 1;
 // Adds the run's clips of these keys to `rows`.
 void FindKeys(Transaction& t, int64_t run_id, const std::vector<std::string>& keys,
               std::map<std::string, int64_t>* rows) {
-  for (const auto& row : t.Exec("SELECT k.sha256, k.id FROM unnest($2::text[]) AS u(hex) JOIN clips k ON k.run_id = $1 "
-                                "AND k.sha256 = decode(u.hex, 'hex') FOR KEY SHARE OF k",
-                                run_id, keys)) {
+  for (const auto& row : t.Exec(
+           "SELECT k.sha256, k.id FROM unnest($2::text[]) AS u(hex) JOIN clips k ON k.run_id = $1 "
+           "AND k.sha256 = decode(u.hex, 'hex') FOR KEY SHARE OF k",
+           run_id, keys)) {
     (*rows)[Hex(row[0])] = Int(row[1]);
   }
 }
@@ -38,9 +39,9 @@ struct NewQuestion {
 
 }  // namespace
 
-absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(Connection& connection, const Caller& caller, int64_t run_id,
-                                                      const std::vector<v1::Candidate>& clips,
-                                                      const std::vector<v1::ImportedLabel>& labels) {
+absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(
+    Connection& connection, const Caller& caller, int64_t run_id,
+    const std::vector<v1::Candidate>& clips, const std::vector<v1::ImportedLabel>& labels) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::ImportLabelsResponse> {
     v1::ImportLabelsResponse response;
     // ordinals are given out under the run's lock
@@ -55,14 +56,16 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(Connection& connection, co
     }
     if (spec.lockstep() && Text(runs[0][1]) == "RUNNING") {
       return absl::FailedPreconditionError(
-          absl::StrCat("run ", run_id, " is in lockstep, where nothing may depend on when labels come: start a run "
+          absl::StrCat("run ", run_id,
+                       " is in lockstep, where nothing may depend on when labels come: start a run "
                        "from these labels instead (labels_from_run), or one with lockstep off"));
     }
 
     // clips, by the names that labels give them
     std::vector<std::string> keys;
     for (const v1::Candidate& clip : clips) keys.push_back(clip.clip_id());
-    for (const v1::ImportedLabel& label : labels) keys.insert(keys.end(), label.clip_ids().begin(), label.clip_ids().end());
+    for (const v1::ImportedLabel& label : labels)
+      keys.insert(keys.end(), label.clip_ids().begin(), label.clip_ids().end());
     std::map<std::string, int64_t> rows;
     FindKeys(t, run_id, keys, &rows);
     for (const v1::Candidate& clip : clips) {
@@ -85,19 +88,24 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(Connection& connection, co
     }
     std::set<std::string> known;
     for (const auto& row :
-         t.Exec("SELECT source_key FROM labels WHERE run_id = $1 AND source_key = ANY ($2::text[])", run_id, sources)) {
+         t.Exec("SELECT source_key FROM labels WHERE run_id = $1 AND source_key = ANY ($2::text[])",
+                run_id, sources)) {
       known.insert(Text(row[0]));
     }
     std::sort(names.begin(), names.end());
     names.erase(std::unique(names.begin(), names.end()), names.end());
-    t.Exec("INSERT INTO callers (name, role) SELECT name, 'labeler' FROM unnest($1::text[]) AS u(name) "
-           "ORDER BY name ON CONFLICT (name) DO NOTHING",
-           names);
+    t.Exec(
+        "INSERT INTO callers (name, role) SELECT name, 'labeler' FROM unnest($1::text[]) AS "
+        "u(name) "
+        "ORDER BY name ON CONFLICT (name) DO NOTHING",
+        names);
     std::map<std::string, int64_t> labelers;
-    for (const auto& row : t.Exec("SELECT name, id, role FROM callers WHERE name = ANY ($1::text[])", names)) {
+    for (const auto& row :
+         t.Exec("SELECT name, id, role FROM callers WHERE name = ANY ($1::text[])", names)) {
       if (Text(row[2]) != "labeler" && Text(row[2]) != "teacher") {
-        return absl::FailedPreconditionError(absl::StrCat("'", Text(row[0]), "' is the name of a ", Text(row[2]),
-                                                          ", who gives no labels: import them under another name"));
+        return absl::FailedPreconditionError(
+            absl::StrCat("'", Text(row[0]), "' is the name of a ", Text(row[2]),
+                         ", who gives no labels: import them under another name"));
       }
       labelers[Text(row[0])] = Int(row[1]);
     }
@@ -120,7 +128,8 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(Connection& connection, co
         const auto row = rows.find(id);
         if (row == rows.end()) {
           return absl::NotFoundError(absl::StrCat("labels[", i, "] names the clip ", id,
-                                                  ", which neither this call nor run ", run_id, " has"));
+                                                  ", which neither this call nor run ", run_id,
+                                                  " has"));
         }
         shown.push_back(row->second);
       }
@@ -129,13 +138,15 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(Connection& connection, co
         continue;
       }
       if (std::set<int64_t>(shown.begin(), shown.end()).size() != shown.size()) {
-        return absl::InvalidArgumentError(absl::StrCat("labels[", i, "] names clips that are the same"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("labels[", i, "] names clips that are the same"));
       }
       std::vector<int64_t> reverse(shown.rbegin(), shown.rend());
       const int64_t labeler = labelers[label.labeler()];
       std::vector<size_t>& candidates = same_clips[std::min(shown, reverse)];
       auto question = std::find_if(candidates.begin(), candidates.end(), [&](size_t place) {
-        return questions[place].labelers.count(labeler) == 0 && questions[place].labelers.size() < 100;
+        return questions[place].labelers.count(labeler) == 0 &&
+               questions[place].labelers.size() < 100;
       });
       if (question == candidates.end()) {
         question = candidates.insert(candidates.end(), questions.size());
@@ -149,12 +160,15 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(Connection& connection, co
     std::vector<int64_t> question_ids;
     for (const NewQuestion& question : questions) {
       question_ids.push_back(Int(t.Exec(
-          "WITH opened AS (INSERT INTO questions (run_id, ordinal, purpose, overlap, open_slots, selector, clips) "
+          "WITH opened AS (INSERT INTO questions (run_id, ordinal, purpose, overlap, open_slots, "
+          "selector, clips) "
           "    VALUES ($1, $2, 'TRAIN', $3, 0, 'import', cardinality($4::bigint[])) RETURNING id) "
           "INSERT INTO question_clips (question_id, position, clip_id) "
-          "  SELECT o.id, u.place - 1, u.clip FROM opened o, unnest($4::bigint[]) WITH ORDINALITY AS u(clip, place) "
+          "  SELECT o.id, u.place - 1, u.clip FROM opened o, unnest($4::bigint[]) WITH ORDINALITY "
+          "AS u(clip, place) "
           "  RETURNING question_id",
-          run_id, ordinal++, static_cast<int64_t>(question.labelers.size()), question.clips)[0][0]));
+          run_id, ordinal++, static_cast<int64_t>(question.labelers.size()),
+          question.clips)[0][0]));
     }
     for (const NewLabel& item : fresh) {
       const v1::ImportedLabel& label = *item.label;
@@ -163,27 +177,34 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(Connection& connection, co
       const std::string ranking = answer.ranking().SerializeAsString();
       const std::string lease = base::RandomHex128();
       const double answered = label.answered_ms() / 1000.0;  // 0: now
-      t.Exec("INSERT INTO leases (id, question_id, caller_id, state, holds_slot, turned, lease_ms, leased_at, expires_at, "
-             "  copied) VALUES ($1, $2, $3, 'ANSWERED', true, $4, $5, "
-             "  coalesce(to_timestamp(nullif($6::float8, 0)), now()) - $7::integer * interval '1 ms', now(), true)",
-             lease, question_ids[item.question], item.labeler, item.turned, kLeaseMs, answered,
-             label.timing().decision_ms());
       t.Exec(
-          "INSERT INTO labels (run_id, question_id, lease_id, caller_id, idempotency_key, body_sha256, retraction, "
-          "  choice, ranking, surplus, counts, decision_ms, active_ms, loops, first_played_ms, client, answered_at, "
+          "INSERT INTO leases (id, question_id, caller_id, state, holds_slot, turned, lease_ms, "
+          "leased_at, expires_at, "
+          "  copied) VALUES ($1, $2, $3, 'ANSWERED', true, $4, $5, "
+          "  coalesce(to_timestamp(nullif($6::float8, 0)), now()) - $7::integer * interval '1 ms', "
+          "now(), true)",
+          lease, question_ids[item.question], item.labeler, item.turned, kLeaseMs, answered,
+          label.timing().decision_ms());
+      t.Exec(
+          "INSERT INTO labels (run_id, question_id, lease_id, caller_id, idempotency_key, "
+          "body_sha256, retraction, "
+          "  choice, ranking, surplus, counts, decision_ms, active_ms, loops, first_played_ms, "
+          "client, answered_at, "
           "  source_key) "
           "VALUES ($1, $2, $3, $4, $3, $5, false, $6, $7, false, $8, $9, $10, $11, $12, 'import', "
           "  coalesce(to_timestamp(nullif($13::float8, 0)), now()), $14)",
           run_id, question_ids[item.question], lease, item.labeler, Bytes{body},
-          answer.has_choice() ? std::optional<std::string>(v1::Choice_Name(answer.choice())) : std::nullopt,
-          answer.has_ranking() ? std::optional<Bytes>(Bytes{ranking}) : std::nullopt, Compares(answer),
-          label.timing().decision_ms(), label.timing().active_ms(), label.timing().loops(),
-          label.timing().first_played_ms(), answered, label.source_key());
+          answer.has_choice() ? std::optional<std::string>(v1::Choice_Name(answer.choice()))
+                              : std::nullopt,
+          answer.has_ranking() ? std::optional<Bytes>(Bytes{ranking}) : std::nullopt,
+          Compares(answer), label.timing().decision_ms(), label.timing().active_ms(),
+          label.timing().loops(), label.timing().first_played_ms(), answered, label.source_key());
     }
     response.set_labels(fresh.size());
     if (fresh.empty()) return response;
     t.Exec("UPDATE runs SET questions = $2 WHERE id = $1", run_id, ordinal);
-    Audit(t, caller.id, run_id, "import labels", absl::StrCat(fresh.size(), " labels, ", response.clips(), " clips"));
+    Audit(t, caller.id, run_id, "import labels",
+          absl::StrCat(fresh.size(), " labels, ", response.clips(), " clips"));
     TouchRun(t, run_id);
     return response;
   });

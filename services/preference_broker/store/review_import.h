@@ -17,7 +17,8 @@ namespace backflip::broker {
 // labels were checked by themselves. NOT_FOUND: a label names a clip that there
 // is not. FAILED_PRECONDITION: the run takes no labels, or a name is not a
 // labeler's.
-absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(Connection& connection, const Caller& caller, int64_t run_id,
+absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(Connection& connection, const Caller& caller,
+                                                      int64_t run_id,
                                                       const std::vector<v1::Candidate>& clips,
                                                       const std::vector<v1::ImportedLabel>& labels);
 

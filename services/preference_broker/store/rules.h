@@ -12,7 +12,8 @@ namespace backflip::broker {
 // run's `quality` that is broken warns; one that is broken within
 // `rule_window` answers of a warning pauses; after so many without it the warning
 // is forgotten. Both are audited, and told to the labeler in `reason`.
-absl::Status EnforceRules(Connection& connection, RunCache& runs, int64_t caller_id, int64_t run_id);
+absl::Status EnforceRules(Connection& connection, RunCache& runs, int64_t caller_id,
+                          int64_t run_id);
 
 // Milliseconds that a clip takes at its own speed: an answer before that has
 // not seen it.

@@ -21,8 +21,9 @@ namespace {
 // none. ALREADY_EXISTS: that call asked for something else.
 absl::StatusOr<int64_t> EarlierRequest(Transaction& t, const std::string& request_id,
                                        const std::string& body) {
-  const pqxx::result rows = t.Exec(
-      "SELECT run_id, body_sha256 = $2 FROM run_requests WHERE request_id = $1", request_id, Bytes{body});
+  const pqxx::result rows =
+      t.Exec("SELECT run_id, body_sha256 = $2 FROM run_requests WHERE request_id = $1", request_id,
+             Bytes{body});
   if (rows.empty()) return 0;
   if (!Bool(rows[0][1])) {
     return absl::AlreadyExistsError(absl::StrCat(
@@ -34,12 +35,14 @@ absl::StatusOr<int64_t> EarlierRequest(Transaction& t, const std::string& reques
 // Everything of a run but its metrics. `wanted`, `quiet` and so on say what
 // limits it.
 constexpr char kRunColumns[] =
-    "SELECT r.id, r.state, r.spec, r.task, r.message, r.iterations, r.steps, r.labels, r.questions, "
+    "SELECT r.id, r.state, r.spec, r.task, r.message, r.iterations, r.steps, r.labels, "
+    "r.questions, "
     "  coalesce(r.best_version, 0), r.revision, extract(epoch FROM r.created_at), "
     "  extract(epoch FROM r.started_at), extract(epoch FROM r.finished_at), "
     "  (SELECT count(*) FROM leases l JOIN questions q ON q.id = l.question_id "
     "    WHERE q.run_id = r.id AND l.state = 'LIVE') AS leases, "
-    "  EXISTS (SELECT FROM questions q WHERE q.run_id = r.id AND q.open_slots > 0 AND q.made_for IS NULL) AS open, "
+    "  EXISTS (SELECT FROM questions q WHERE q.run_id = r.id AND q.open_slots > 0 AND q.made_for "
+    "IS NULL) AS open, "
     "  learner.run_id IS NOT NULL AS learner, "
     "  EXISTS (SELECT FROM claims c WHERE c.run_id = r.id AND c.role = 'trainer' "
     "    AND c.released_at IS NULL AND c.expires_at > now()) AS trainer, "
@@ -93,9 +96,11 @@ void AddNewestMetrics(Transaction& t, v1::Run* run) {
   const pqxx::result rows = t.Exec(
       "WITH RECURSIVE names AS ( "
       "  SELECT min(name) AS name FROM metric_points WHERE run_id = $1 "
-      "  UNION ALL SELECT (SELECT min(m.name) FROM metric_points m WHERE m.run_id = $1 AND m.name > names.name) "
+      "  UNION ALL SELECT (SELECT min(m.name) FROM metric_points m WHERE m.run_id = $1 AND m.name "
+      "> names.name) "
       "    FROM names WHERE names.name IS NOT NULL) "
-      "SELECT name, (SELECT m.value FROM metric_points m WHERE m.run_id = $1 AND m.name = names.name "
+      "SELECT name, (SELECT m.value FROM metric_points m WHERE m.run_id = $1 AND m.name = "
+      "names.name "
       "  ORDER BY m.iteration DESC LIMIT 1) FROM names WHERE name IS NOT NULL",
       run->id());
   for (const auto& row : rows) (*run->mutable_metrics())[Text(row[0])] = Double(row[1]);
@@ -107,7 +112,8 @@ void PutMetric(Transaction& t, int64_t run_id, const std::string& name, int64_t 
       "INSERT INTO metric_points (run_id, name, iteration, steps, labels, value) "
       "SELECT $1, $2, $3, $4, labels, $5 FROM runs WHERE id = $1 "
       "ON CONFLICT (run_id, name, iteration) DO UPDATE "
-      "SET steps = excluded.steps, labels = excluded.labels, value = excluded.value, at = excluded.at",
+      "SET steps = excluded.steps, labels = excluded.labels, value = excluded.value, at = "
+      "excluded.at",
       run_id, name, iteration, steps, value);
 }
 
@@ -129,8 +135,10 @@ void TouchRun(Transaction& t, int64_t run_id) {
 
 void Audit(Transaction& t, int64_t caller_id, int64_t run_id, absl::string_view action,
            absl::string_view detail) {
-  t.Exec("INSERT INTO audit (caller_id, run_id, action, detail) VALUES ($1, nullif($2::bigint, 0), $3, $4)",
-         caller_id, run_id, action, detail);
+  t.Exec(
+      "INSERT INTO audit (caller_id, run_id, action, detail) VALUES ($1, nullif($2::bigint, 0), "
+      "$3, $4)",
+      caller_id, run_id, action, detail);
 }
 
 absl::StatusOr<v1::Run> CreateRun(Connection& connection, const Caller& caller,
@@ -143,16 +151,19 @@ absl::StatusOr<v1::Run> CreateRun(Connection& connection, const Caller& caller,
     ASSIGN_OR_RETURN(const int64_t earlier, EarlierRequest(t, request.request_id(), body));
     if (earlier != 0) return GetRun(t, earlier, true);
     if (t.Exec("SELECT FROM bundles WHERE sha256 = $1", Bytes{bundle}).empty()) {
-      return absl::NotFoundError(absl::StrCat("the task bundle ", request.task().bundle_hash(),
-                                              " is not stored here: put it with BundleService.Put first"));
+      return absl::NotFoundError(
+          absl::StrCat("the task bundle ", request.task().bundle_hash(),
+                       " is not stored here: put it with BundleService.Put first"));
     }
-    if (!request.task().scene_hash().empty()) RETURN_IF_ERROR(CheckSceneExists(t, request.task().scene_hash()));
+    if (!request.task().scene_hash().empty())
+      RETURN_IF_ERROR(CheckSceneExists(t, request.task().scene_hash()));
     const int64_t from_run = request.labels_from_run();
     if (from_run != 0) RETURN_IF_ERROR(CheckLabelsFit(t, from_run, request.spec(), request.task()));
-    const int64_t id = Int(t.Exec(
-        "INSERT INTO runs (reward, spec, task, has_true_reward, bundle) VALUES ($1, $2, $3, $4, $5) RETURNING id",
-        v1::RewardSource_Name(request.spec().reward()), Bytes{spec}, Bytes{task},
-        request.task().has_true_reward(), Bytes{bundle})[0][0]);
+    const int64_t id =
+        Int(t.Exec("INSERT INTO runs (reward, spec, task, has_true_reward, bundle) VALUES ($1, $2, "
+                   "$3, $4, $5) RETURNING id",
+                   v1::RewardSource_Name(request.spec().reward()), Bytes{spec}, Bytes{task},
+                   request.task().has_true_reward(), Bytes{bundle})[0][0]);
     t.Exec("INSERT INTO run_requests (request_id, run_id, body_sha256) VALUES ($1, $2, $3)",
            request.request_id(), id, Bytes{body});
     Audit(t, caller.id, id, "create run", request.task().name());
@@ -165,29 +176,36 @@ absl::StatusOr<v1::Run> CreateRun(Connection& connection, const Caller& caller,
   });
 }
 
-absl::StatusOr<v1::Run> ForkRun(Connection& connection, const Caller& caller, const v1::ForkRunRequest& request) {
+absl::StatusOr<v1::Run> ForkRun(Connection& connection, const Caller& caller,
+                                const v1::ForkRunRequest& request) {
   const std::string body = BodyHash(request);
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Run> {
     ASSIGN_OR_RETURN(const int64_t earlier, EarlierRequest(t, request.request_id(), body));
     if (earlier != 0) return GetRun(t, earlier, true);
     const int64_t from_run = request.run_id();
-    const pqxx::result runs = t.Exec("SELECT has_true_reward, reward FROM runs WHERE id = $1", from_run);
+    const pqxx::result runs =
+        t.Exec("SELECT has_true_reward, reward FROM runs WHERE id = $1", from_run);
     if (runs.empty()) return UnknownRun(from_run);
     // kept from now on: the new run's learner will ask for it
-    if (t.Exec("UPDATE snapshots SET kept = true WHERE run_id = $1 AND kind = 'POLICY' AND version = $2 RETURNING version",
+    if (t.Exec("UPDATE snapshots SET kept = true WHERE run_id = $1 AND kind = 'POLICY' AND version "
+               "= $2 RETURNING version",
                from_run, request.version())
             .empty()) {
-      const std::string versions = Text(t.Exec(
-          "SELECT coalesce(string_agg(version::text, ', ' ORDER BY version), 'none') FROM snapshots "
-          "WHERE run_id = $1 AND kind = 'POLICY'",
-          from_run)[0][0]);
-      return absl::NotFoundError(absl::StrCat("run ", from_run, " has no policy snapshot of version ",
+      const std::string versions =
+          Text(t.Exec("SELECT coalesce(string_agg(version::text, ', ' ORDER BY version), 'none') "
+                      "FROM snapshots "
+                      "WHERE run_id = $1 AND kind = 'POLICY'",
+                      from_run)[0][0]);
+      return absl::NotFoundError(absl::StrCat("run ", from_run,
+                                              " has no policy snapshot of version ",
                                               request.version(), "; it has these: ", versions));
     }
-    const int64_t id = Int(t.Exec(
-        "INSERT INTO runs (reward, spec, task, has_true_reward, bundle, forked_from_run, forked_from_version) "
-        "SELECT reward, spec, task, has_true_reward, bundle, id, $2 FROM runs WHERE id = $1 RETURNING id",
-        from_run, request.version())[0][0]);
+    const int64_t id =
+        Int(t.Exec("INSERT INTO runs (reward, spec, task, has_true_reward, bundle, "
+                   "forked_from_run, forked_from_version) "
+                   "SELECT reward, spec, task, has_true_reward, bundle, id, $2 FROM runs WHERE id "
+                   "= $1 RETURNING id",
+                   from_run, request.version())[0][0]);
     t.Exec("INSERT INTO run_requests (request_id, run_id, body_sha256) VALUES ($1, $2, $3)",
            request.request_id(), id, Bytes{body});
     Audit(t, caller.id, id, "fork run", absl::StrCat(from_run, "@", request.version()));
@@ -198,7 +216,8 @@ absl::StatusOr<v1::Run> ForkRun(Connection& connection, const Caller& caller, co
 }
 
 absl::StatusOr<v1::Run> GetRun(Transaction& t, int64_t run_id, bool with_metrics) {
-  static const std::string* const sql = new std::string(absl::StrCat(kRunColumns, "WHERE r.id = $1"));
+  static const std::string* const sql =
+      new std::string(absl::StrCat(kRunColumns, "WHERE r.id = $1"));
   const pqxx::result rows = t.Exec(sql->c_str(), run_id);
   if (rows.empty()) return UnknownRun(run_id);
   v1::Run run = RunOf(rows[0]);
@@ -210,12 +229,13 @@ absl::StatusOr<v1::Run> GetRun(Connection& connection, int64_t run_id, bool with
   return connection.Transact([&](Transaction& t) { return GetRun(t, run_id, with_metrics); });
 }
 
-absl::StatusOr<std::vector<v1::Run>> ListRuns(Connection& connection, const Caller& caller, int32_t limit) {
+absl::StatusOr<std::vector<v1::Run>> ListRuns(Connection& connection, const Caller& caller,
+                                              int32_t limit) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<v1::Run>> {
-    static const std::string* const sql =
-        new std::string(absl::StrCat(kRunColumns,
-                                     "WHERE cardinality($1::bigint[]) = 0 OR r.id = ANY ($1::bigint[]) "
-                                     "ORDER BY r.id DESC LIMIT $2"));
+    static const std::string* const sql = new std::string(
+        absl::StrCat(kRunColumns,
+                     "WHERE cardinality($1::bigint[]) = 0 OR r.id = ANY ($1::bigint[]) "
+                     "ORDER BY r.id DESC LIMIT $2"));
     std::vector<v1::Run> runs;
     for (const auto& row : t.Exec(sql->c_str(), caller.run_ids, limit)) {
       runs.push_back(RunOf(row));
@@ -232,7 +252,8 @@ absl::StatusOr<v1::Run> ContinueRun(Connection& connection, const Caller& caller
     ASSIGN_OR_RETURN(const int64_t earlier, EarlierRequest(t, request.request_id(), body));
     if (earlier != 0) return GetRun(t, earlier, true);
     const pqxx::result rows =
-        t.Exec("SELECT state, spec, asking_stopped FROM runs WHERE id = $1 FOR NO KEY UPDATE", request.run_id());
+        t.Exec("SELECT state, spec, asking_stopped FROM runs WHERE id = $1 FOR NO KEY UPDATE",
+               request.run_id());
     if (rows.empty()) return UnknownRun(request.run_id());
     const std::string state = Text(rows[0][0]);
     if (state == "QUEUED" || state == "RUNNING") {
@@ -248,9 +269,11 @@ absl::StatusOr<v1::Run> ContinueRun(Connection& connection, const Caller& caller
     if (rows[0][2].as<bool>()) spec.set_warm_up_labels(0);
     RETURN_IF_ERROR(run::ValidateRunSpec(spec));
     const std::string bytes = spec.SerializeAsString();
-    t.Exec("UPDATE runs SET state = 'QUEUED', spec = $2, message = '', finished_at = NULL, asking_stopped = false "
-           "WHERE id = $1",
-           request.run_id(), Bytes{bytes});
+    t.Exec(
+        "UPDATE runs SET state = 'QUEUED', spec = $2, message = '', finished_at = NULL, "
+        "asking_stopped = false "
+        "WHERE id = $1",
+        request.run_id(), Bytes{bytes});
     t.Exec("INSERT INTO run_requests (request_id, run_id, body_sha256) VALUES ($1, $2, $3)",
            request.request_id(), request.run_id(), Bytes{body});
     Audit(t, caller.id, request.run_id(), "continue run",
@@ -272,7 +295,8 @@ absl::StatusOr<v1::Run> CancelRun(Connection& connection, const Caller& caller,
     const bool active = state == "QUEUED" || state == "RUNNING";
     if (active || (state == "PAUSED" && !request.pause())) {
       t.Exec(
-          "UPDATE runs SET state = $2, finished_at = CASE WHEN $3::boolean THEN NULL ELSE now() END "
+          "UPDATE runs SET state = $2, finished_at = CASE WHEN $3::boolean THEN NULL ELSE now() "
+          "END "
           "WHERE id = $1",
           request.run_id(), request.pause() ? "PAUSED" : "CANCELLED", request.pause());
       Audit(t, caller.id, request.run_id(), request.pause() ? "pause run" : "cancel run", "");
@@ -286,7 +310,9 @@ absl::StatusOr<v1::Run> CancelRun(Connection& connection, const Caller& caller,
 absl::StatusOr<v1::Run> StopAsking(Connection& connection, const Caller& caller, int64_t run_id) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Run> {
     RETURN_IF_ERROR(CheckRunExists(t, run_id));
-    if (!t.Exec("UPDATE runs SET asking_stopped = true WHERE id = $1 AND NOT asking_stopped RETURNING id", run_id)
+    if (!t.Exec("UPDATE runs SET asking_stopped = true WHERE id = $1 AND NOT asking_stopped "
+                "RETURNING id",
+                run_id)
              .empty()) {
       Audit(t, caller.id, run_id, "stop asking", "");
       TouchRun(t, run_id);
@@ -328,7 +354,8 @@ absl::StatusOr<std::vector<v1::MetricPoint>> ListMetrics(Connection& connection,
     RETURN_IF_ERROR(CheckRunExists(t, request.run_id()));
     std::vector<v1::MetricPoint> points;
     for (const auto& row :
-         t.Exec("SELECT name, iteration, steps, labels, value, extract(epoch FROM at) FROM metric_points "
+         t.Exec("SELECT name, iteration, steps, labels, value, extract(epoch FROM at) FROM "
+                "metric_points "
                 "WHERE run_id = $1 AND (cardinality($2::text[]) = 0 OR name = ANY ($2::text[])) "
                 "ORDER BY iteration, name",
                 request.run_id(), names)) {
@@ -356,15 +383,17 @@ absl::Status ReportEvaluation(Connection& connection, const v1::ReportEvaluation
       t.Exec(
           "INSERT INTO evaluations (run_id, policy_version, final, episode, evaluation) "
           "VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-          request.run_id(), evaluation.policy_version(), evaluation.final(), evaluation.episode(), Bytes{bytes});
+          request.run_id(), evaluation.policy_version(), evaluation.final(), evaluation.episode(),
+          Bytes{bytes});
       if (!evaluation.final()) versions.insert(evaluation.policy_version());
     }
     for (const int64_t version : versions) {
       std::map<std::string, std::pair<double, int>> sums;
       v1::Evaluation evaluation;
-      for (const auto& row : t.Exec("SELECT evaluation FROM evaluations WHERE run_id = $1 AND policy_version = $2 "
-                                    "AND NOT final ORDER BY episode",
-                                    request.run_id(), version)) {
+      for (const auto& row :
+           t.Exec("SELECT evaluation FROM evaluations WHERE run_id = $1 AND policy_version = $2 "
+                  "AND NOT final ORDER BY episode",
+                  request.run_id(), version)) {
         evaluation.ParseFromString(Blob(row[0]));
         const auto add = [&](const std::string& name, double value) {
           sums[name].first += value;
@@ -384,7 +413,8 @@ absl::Status ReportEvaluation(Connection& connection, const v1::ReportEvaluation
   });
 }
 
-absl::StatusOr<std::vector<v1::Evaluation>> ListEvaluations(Connection& connection, int64_t run_id) {
+absl::StatusOr<std::vector<v1::Evaluation>> ListEvaluations(Connection& connection,
+                                                            int64_t run_id) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<v1::Evaluation>> {
     RETURN_IF_ERROR(CheckRunExists(t, run_id));
     std::vector<v1::Evaluation> episodes;

@@ -3,9 +3,9 @@
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_RUNS_H_
 
 #include <string>
-#include "absl/strings/string_view.h"
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "backflip/v1/run.pb.h"
 #include "services/preference_broker/store/callers.h"
 #include "services/preference_broker/store/connection.h"
@@ -25,12 +25,14 @@ void Audit(Transaction& t, int64_t caller_id, int64_t run_id, absl::string_view 
 absl::StatusOr<v1::Run> CreateRun(Connection& connection, const Caller& caller,
                                   const v1::CreateRunRequest& request);
 // With the labels of the run it is a fork of. Idempotent by request_id.
-absl::StatusOr<v1::Run> ForkRun(Connection& connection, const Caller& caller, const v1::ForkRunRequest& request);
+absl::StatusOr<v1::Run> ForkRun(Connection& connection, const Caller& caller,
+                                const v1::ForkRunRequest& request);
 // Metrics tell true returns: only for callers that may know them.
 absl::StatusOr<v1::Run> GetRun(Connection& connection, int64_t run_id, bool with_metrics);
 absl::StatusOr<v1::Run> GetRun(Transaction& t, int64_t run_id, bool with_metrics);
 // Those that the caller has to do with, newest first.
-absl::StatusOr<std::vector<v1::Run>> ListRuns(Connection& connection, const Caller& caller, int32_t limit);
+absl::StatusOr<std::vector<v1::Run>> ListRuns(Connection& connection, const Caller& caller,
+                                              int32_t limit);
 absl::StatusOr<v1::Run> ContinueRun(Connection& connection, const Caller& caller,
                                     const v1::ContinueRunRequest& request);
 absl::StatusOr<v1::Run> CancelRun(Connection& connection, const Caller& caller,

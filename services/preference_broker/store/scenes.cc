@@ -10,7 +10,8 @@ absl::StatusOr<std::string> PutScene(Connection& connection, const std::string& 
   const std::string hex = base::Sha256Hex(glb);
   const std::string hash = absl::HexStringToBytes(hex);
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::string> {
-    t.Exec("INSERT INTO scenes (sha256, glb) VALUES ($1, $2) ON CONFLICT DO NOTHING", Bytes{hash}, Bytes{glb});
+    t.Exec("INSERT INTO scenes (sha256, glb) VALUES ($1, $2) ON CONFLICT DO NOTHING", Bytes{hash},
+           Bytes{glb});
     return hex;
   });
 }
@@ -27,8 +28,8 @@ absl::StatusOr<std::string> GetScene(Connection& connection, const std::string& 
 absl::Status CheckSceneExists(Transaction& t, const std::string& hash) {
   const std::string key = absl::HexStringToBytes(hash);
   if (!t.Exec("SELECT FROM scenes WHERE sha256 = $1", Bytes{key}).empty()) return absl::OkStatus();
-  return absl::NotFoundError(
-      absl::StrCat("the scene ", hash, " is not stored here: put it with BundleService.PutScene first"));
+  return absl::NotFoundError(absl::StrCat(
+      "the scene ", hash, " is not stored here: put it with BundleService.PutScene first"));
 }
 
 }  // namespace backflip::broker

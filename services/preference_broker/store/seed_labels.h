@@ -12,7 +12,8 @@ namespace backflip::broker {
 // What a run's spec and task must be for the labels of `from_run`. NOT_FOUND:
 // there is no such run. FAILED_PRECONDITION: its clips are of another shape, or
 // the new run learns from no labels.
-absl::Status CheckLabelsFit(Transaction& t, int64_t from_run, const v1::RunSpec& spec, const v1::TaskInfo& task);
+absl::Status CheckLabelsFit(Transaction& t, int64_t from_run, const v1::RunSpec& spec,
+                            const v1::TaskInfo& task);
 
 // Gives a run that was made in this transaction the standing labels of another:
 // those of TRAIN, GOLD and QUALIFICATION questions, with their clips, gold

@@ -19,26 +19,31 @@ absl::StatusOr<int64_t> RunOf(Transaction& t, const Caller& caller, int64_t run_
     return run_id;
   }
   const pqxx::result rows = t.Exec(
-      "SELECT id FROM runs WHERE reward = 'PREFERENCES' AND (cardinality($1::bigint[]) = 0 OR id = ANY ($1::bigint[])) "
+      "SELECT id FROM runs WHERE reward = 'PREFERENCES' AND (cardinality($1::bigint[]) = 0 OR id = "
+      "ANY ($1::bigint[])) "
       "ORDER BY state IN ('QUEUED', 'RUNNING') DESC, id DESC LIMIT 1",
       caller.run_ids);
   return rows.empty() ? 0 : Int(rows[0][0]);
 }
 
 bool HasGuide(Transaction& t, const RunDefinition& run, int64_t run_id) {
-  return !run.task.instructions().empty() ||
-         !t.Exec("SELECT FROM gold_pairs WHERE run_id = $1 AND use = 'SHOW' AND removed_at IS NULL LIMIT 1", run_id)
-              .empty();
+  return !run.task.instructions().empty() || !t.Exec(
+                                                   "SELECT FROM gold_pairs WHERE run_id = $1 AND "
+                                                   "use = 'SHOW' AND removed_at IS NULL LIMIT 1",
+                                                   run_id)
+                                                  .empty();
 }
 
-int32_t QualificationLeftOf(Transaction& t, const Caller& caller, const RunDefinition& run, int64_t run_id) {
+int32_t QualificationLeftOf(Transaction& t, const Caller& caller, const RunDefinition& run,
+                            int64_t run_id) {
   if (caller.role != Role::kLabeler) return 0;
   return QualificationLeft(t, caller.id, run_id, run.spec.quality().qualification());
 }
 
 }  // namespace
 
-absl::StatusOr<v1::Session> GetSession(Connection& connection, RunCache& runs, const Caller& caller, int64_t asked) {
+absl::StatusOr<v1::Session> GetSession(Connection& connection, RunCache& runs, const Caller& caller,
+                                       int64_t asked) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Session> {
     v1::Session session;
     ASSIGN_OR_RETURN(const int64_t run_id, RunOf(t, caller, asked));
@@ -66,7 +71,8 @@ absl::StatusOr<v1::Session> GetSession(Connection& connection, RunCache& runs, c
     session.set_run_label_budget(spec.labels());
     // to the nearest ten below where checks are mixed in: somebody alone could
     // otherwise tell by the count which of their answers was one
-    const bool checked = quality.gold_share() + quality.repeat_share() > 0 || spec.queries().progress_share() > 0;
+    const bool checked =
+        quality.gold_share() + quality.repeat_share() > 0 || spec.queries().progress_share() > 0;
     const int64_t step = checked ? 10 : 1;
     session.set_run_labels(Int(state[1]) / step * step);
 
@@ -102,7 +108,8 @@ absl::StatusOr<v1::Session> GetSession(Connection& connection, RunCache& runs, c
   });
 }
 
-absl::StatusOr<v1::Guide> GetGuide(Connection& connection, RunCache& runs, const Caller& caller, int64_t asked) {
+absl::StatusOr<v1::Guide> GetGuide(Connection& connection, RunCache& runs, const Caller& caller,
+                                   int64_t asked) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Guide> {
     v1::Guide guide;
     ASSIGN_OR_RETURN(const int64_t run_id, RunOf(t, caller, asked));
@@ -113,14 +120,16 @@ absl::StatusOr<v1::Guide> GetGuide(Connection& connection, RunCache& runs, const
     for (const auto& row :
          t.Exec("SELECT g.answer, g.explanation, a.picture, b.picture, NULL FROM gold_pairs g "
                 "JOIN clips a ON a.id = g.first_clip JOIN clips b ON b.id = g.second_clip "
-                "WHERE g.run_id = $1 AND g.use = 'SHOW' AND g.removed_at IS NULL ORDER BY g.id LIMIT 20",
+                "WHERE g.run_id = $1 AND g.use = 'SHOW' AND g.removed_at IS NULL ORDER BY g.id "
+                "LIMIT 20",
                 run_id)) {
       v1::Example* example = guide.add_examples();
       example->set_scene_hash(run->task.scene_hash());
       example->set_playback_fps(run->task.playback_fps());
       example->mutable_answer()->set_choice(ChoiceFromField(row[0]));
       example->set_explanation(Text(row[1]));
-      for (const int column : {2, 3}) RETURN_IF_ERROR(ShowClip(row[column], row[4], example->add_clips()));
+      for (const int column : {2, 3})
+        RETURN_IF_ERROR(ShowClip(row[column], row[4], example->add_clips()));
     }
     guide.set_qualification_left(QualificationLeftOf(t, caller, *run, run_id));
     t.Exec(
@@ -131,22 +140,27 @@ absl::StatusOr<v1::Guide> GetGuide(Connection& connection, RunCache& runs, const
   });
 }
 
-absl::Status CreditWaiting(Connection& connection, const Caller& caller, int64_t asked, int64_t waited_ms) {
+absl::Status CreditWaiting(Connection& connection, const Caller& caller, int64_t asked,
+                           int64_t waited_ms) {
   return connection.Transact([&](Transaction& t) -> absl::Status {
     ASSIGN_OR_RETURN(const int64_t run_id, RunOf(t, caller, asked));
     if (run_id == 0) return absl::OkStatus();
     // one after the other, so that the same time is not credited to several calls
-    t.Exec("SELECT FROM labeler_time WHERE caller_id = $1 ORDER BY run_id FOR NO KEY UPDATE", caller.id);
+    t.Exec("SELECT FROM labeler_time WHERE caller_id = $1 ORDER BY run_id FOR NO KEY UPDATE",
+           caller.id);
     t.Exec(
         "INSERT INTO labeler_time AS w (caller_id, run_id, waiting_ms, waited_ms, waited_after) "
         "SELECT $1, $2, credit.ms, credit.ms, credit.label FROM ( "
-        "  SELECT a.label, greatest(0, least($3::bigint, (extract(epoch FROM now() - max(b.last_at)) * 1000)::bigint, "
-        "      $4::bigint - coalesce(sum(b.waited_ms) FILTER (WHERE b.waited_after = a.label), 0)::bigint)) AS ms "
+        "  SELECT a.label, greatest(0, least($3::bigint, (extract(epoch FROM now() - "
+        "max(b.last_at)) * 1000)::bigint, "
+        "      $4::bigint - coalesce(sum(b.waited_ms) FILTER (WHERE b.waited_after = a.label), "
+        "0)::bigint)) AS ms "
         "  FROM (SELECT coalesce(max(id), 0) AS label FROM labels WHERE caller_id = $1) a "
         "  LEFT JOIN labeler_time b ON b.caller_id = $1 GROUP BY a.label) credit "
         "ON CONFLICT (caller_id, run_id) DO UPDATE SET last_at = now(), "
         "  waiting_ms = w.waiting_ms + excluded.waiting_ms, waited_after = excluded.waited_after, "
-        "  waited_ms = excluded.waited_ms + CASE WHEN w.waited_after = excluded.waited_after THEN w.waited_ms ELSE 0 END",
+        "  waited_ms = excluded.waited_ms + CASE WHEN w.waited_after = excluded.waited_after THEN "
+        "w.waited_ms ELSE 0 END",
         caller.id, run_id, waited_ms, kMostWaitingMs);
     return absl::OkStatus();
   });

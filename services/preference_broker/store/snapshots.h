@@ -15,8 +15,9 @@ namespace backflip::broker {
 
 // `info.version` is ignored; size and hash were checked against `data`. Drops
 // the oldest snapshots that are neither kept nor the best nor among the newest.
-absl::StatusOr<v1::SnapshotInfo> PublishSnapshot(Connection& connection, const Caller& caller, int64_t epoch,
-                                                 v1::SnapshotInfo info, const std::string& data);
+absl::StatusOr<v1::SnapshotInfo> PublishSnapshot(Connection& connection, const Caller& caller,
+                                                 int64_t epoch, v1::SnapshotInfo info,
+                                                 const std::string& data);
 
 struct Snapshot {
   v1::SnapshotInfo info;
@@ -27,9 +28,10 @@ absl::StatusOr<Snapshot> GetSnapshot(Connection& connection, const v1::GetSnapsh
 // The newest one after a version; nullopt when there is none.
 absl::StatusOr<std::optional<Snapshot>> GetSnapshotAfter(Connection& connection, int64_t run_id,
                                                          v1::SnapshotKind kind, int64_t version);
-absl::StatusOr<std::vector<v1::SnapshotInfo>> ListSnapshots(Connection& connection,
-                                                            const v1::ListSnapshotsRequest& request);
-absl::Status SetBest(Connection& connection, const Caller& caller, const v1::SetBestRequest& request);
+absl::StatusOr<std::vector<v1::SnapshotInfo>> ListSnapshots(
+    Connection& connection, const v1::ListSnapshotsRequest& request);
+absl::Status SetBest(Connection& connection, const Caller& caller,
+                     const v1::SetBestRequest& request);
 
 absl::Status SaveCheckpoint(Connection& connection, const Caller& caller, int64_t epoch,
                             const v1::CheckpointInfo& info, const std::string& data);

@@ -78,7 +78,8 @@ DawidSkene FitDawidSkene(const std::vector<Vote>& votes, int items, int labelers
     }
     for (std::vector<double>& item : truth) item = log_prior;
     for (const Vote& vote : votes) {
-      for (int k = 0; k < values; ++k) truth[vote.item][k] += log_confusion[vote.labeler][k][vote.value];
+      for (int k = 0; k < values; ++k)
+        truth[vote.item][k] += log_confusion[vote.labeler][k][vote.value];
     }
     moved = 0;
     for (int item = 0; item < items; ++item) {

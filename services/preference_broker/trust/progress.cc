@@ -38,7 +38,8 @@ std::vector<ProgressPoint> ProgressPoints(const std::vector<ProgressAnswer>& ans
 std::optional<std::string> GamedReward(const std::vector<ProgressPoint>& progress,
                                        const std::vector<SeriesPoint>& predicted_return) {
   if (progress.size() < 2) return std::nullopt;
-  const ProgressPoint& before = progress[progress.size() - std::min(progress.size(), kPointsToJudge)];
+  const ProgressPoint& before =
+      progress[progress.size() - std::min(progress.size(), kPointsToJudge)];
   const ProgressPoint& now = progress.back();
   if (now.win_rate > before.win_rate || now.interval.low >= 0.5) return std::nullopt;
   std::optional<SeriesPoint> from, to;
@@ -52,8 +53,10 @@ std::optional<std::string> GamedReward(const std::vector<ProgressPoint>& progres
   }
   if (!to.has_value() || to->value - from->value <= kRise * (most - least)) return std::nullopt;
   return absl::StrFormat(
-      "Predicted return rose from %.4g (batch %d) to %.4g (batch %d), but people see no progress: the newest "
-      "policy won %.0f %% of %d comparisons with earlier ones (90 %% interval: %.0f to %.0f %%), and %.0f %% before. "
+      "Predicted return rose from %.4g (batch %d) to %.4g (batch %d), but people see no progress: "
+      "the newest "
+      "policy won %.0f %% of %d comparisons with earlier ones (90 %% interval: %.0f to %.0f %%), "
+      "and %.0f %% before. "
       "The reward may be gamed: watch the newest clips, and ask about what looks wrong.",
       from->value, from->iteration, to->value, to->iteration, 100 * now.win_rate, now.answers,
       100 * now.interval.low, 100 * now.interval.high, 100 * before.win_rate);

@@ -29,14 +29,20 @@ const generated = path.resolve(flags.generated ?? `${out}-generated`);
 
 fs.rmSync(generated, { recursive: true, force: true });
 fs.mkdirSync(generated, { recursive: true });
-const files = ["clip", "label", "people", "review", "run"].map((name) => `backflip/v1/${name}.proto`);
-execFileSync(flags.protoc, [
-  `--proto_path=${protos}`,
-  `--plugin=protoc-gen-es=${path.join(here, "node_modules/.bin/protoc-gen-es")}`,
-  `--es_out=${generated}`,
-  "--es_opt=target=ts",
-  ...files,
-], { stdio: "inherit" });
+const files = ["clip", "label", "people", "review", "run"].map(
+  (name) => `backflip/v1/${name}.proto`,
+);
+execFileSync(
+  flags.protoc,
+  [
+    `--proto_path=${protos}`,
+    `--plugin=protoc-gen-es=${path.join(here, "node_modules/.bin/protoc-gen-es")}`,
+    `--es_out=${generated}`,
+    "--es_opt=target=ts",
+    ...files,
+  ],
+  { stdio: "inherit" },
+);
 
 // "backflip/v1/…" is generated code, which finds its libraries where ours does.
 fs.symlinkSync(path.join(here, "node_modules"), path.join(generated, "node_modules"));
@@ -85,7 +91,10 @@ for (const page of pages) {
       .map((chunk) => `<link rel="modulepreload" href="${chunk}">\n    `)
       .join("");
     html = html
-      .replace(`<script type="module" src="${source}">`, `${chunks}<script type="module" src="${url}">`)
+      .replace(
+        `<script type="module" src="${source}">`,
+        `${chunks}<script type="module" src="${url}">`,
+      )
       .replace(`"${source}"`, `"${url}"`);
   }
   if (/"src\//.test(html)) throw new Error(`${page} names a source that was not built`);

@@ -43,16 +43,20 @@ class Checks : public ::testing::Test {
     ranked_ = broker_.Upload(run_.id(), 1, clips);
     for (const std::string& id : ranked_) question->add_clip_ids(id);
     const Peer& peer = broker_.As(Role::kTrainer);
-    const auto opened = peer.Call(peer.training, &v1::TrainingService::Stub::OpenQuestions, request);
+    const auto opened =
+        peer.Call(peer.training, &v1::TrainingService::Stub::OpenQuestions, request);
     ASSERT_TRUE(opened.ok()) << opened.status();
   }
   // Gold: the clip of even index is better.
   void AddGold(const std::string& use, int from, int pairs) {
     for (int i = from; i < from + pairs; ++i) {
-      Sql(absl::StrCat("INSERT INTO gold_pairs (run_id, first_clip, second_clip, answer, explanation, use) "
-                       "SELECT ", run_.id(), ", a.id, b.id, 'LEFT', 'it flips', '", use, "' FROM clips a, clips b "
-                       "WHERE a.sha256 = decode('", clips_[2 * i], "', 'hex') AND b.sha256 = decode('",
-                       clips_[2 * i + 1], "', 'hex')"));
+      Sql(absl::StrCat(
+          "INSERT INTO gold_pairs (run_id, first_clip, second_clip, answer, explanation, use) "
+          "SELECT ",
+          run_.id(), ", a.id, b.id, 'LEFT', 'it flips', '", use,
+          "' FROM clips a, clips b "
+          "WHERE a.sha256 = decode('",
+          clips_[2 * i], "', 'hex') AND b.sha256 = decode('", clips_[2 * i + 1], "', 'hex')"));
     }
   }
   absl::StatusOr<v1::LeaseResponse> Lease(const Peer& peer, int count = 1, int max_clips = 2) {
@@ -61,7 +65,8 @@ class Checks : public ::testing::Test {
     request.set_max_clips(max_clips);
     return peer.Call(peer.labeling, &Labeling::Lease, request);
   }
-  static v1::SubmitRequest Answer(const std::string& lease, v1::Choice choice, int decision_ms = 3000) {
+  static v1::SubmitRequest Answer(const std::string& lease, v1::Choice choice,
+                                  int decision_ms = 3000) {
     v1::SubmitRequest request = AnswerTo(lease, choice);
     request.mutable_timing()->set_decision_ms(decision_ms);
     return request;
@@ -84,7 +89,8 @@ class Checks : public ::testing::Test {
     broker::Connection connection(broker_.database(), "test", nullptr);
     broker::RunCache runs;
     const absl::Status status = broker::EnforceRules(
-        connection, runs, std::stoll(Sql("SELECT id FROM callers WHERE name = '" + name + "'")), run_.id());
+        connection, runs, std::stoll(Sql("SELECT id FROM callers WHERE name = '" + name + "'")),
+        run_.id());
     EXPECT_TRUE(status.ok()) << status;
   }
 
@@ -108,17 +114,21 @@ TEST_F(Checks, ARankingNamesEachClipOnceAndReachesTheFeedInTheQuestionsOrder) {
     *request.mutable_answer() = Parse<v1::Answer>(text);
     return Submit(peer, request);
   };
-  for (const char* bad :
-       {"choice: LEFT", "ranking {}", "ranking { groups { positions: [0, 1] } groups { positions: 2 } }",
-        "ranking { groups { positions: [0, 1, 2, 2] } }", "ranking { groups { positions: [0, 1, 2, 3] } groups {} }",
-        "ranking { groups { positions: [0, 1, 2, 4] } }", "ranking { groups { positions: [0, 1, 2, -1] } }"}) {
+  for (const char* bad : {"choice: LEFT", "ranking {}",
+                          "ranking { groups { positions: [0, 1] } groups { positions: 2 } }",
+                          "ranking { groups { positions: [0, 1, 2, 2] } }",
+                          "ranking { groups { positions: [0, 1, 2, 3] } groups {} }",
+                          "ranking { groups { positions: [0, 1, 2, 4] } }",
+                          "ranking { groups { positions: [0, 1, 2, -1] } }"}) {
     EXPECT_EQ(Code(rank(bad)), absl::StatusCode::kInvalidArgument) << bad;
   }
   // best: the smallest value; the middle two are equal
   std::vector<int> order = {0, 1, 2, 3};
-  std::sort(order.begin(), order.end(), [&](int a, int b) { return Value(question.clips(a)) < Value(question.clips(b)); });
-  const std::string text = absl::StrCat("ranking { groups { positions: ", order[0], " } groups { positions: [", order[2],
-                                        ", ", order[1], "] } groups { positions: ", order[3], " } }");
+  std::sort(order.begin(), order.end(),
+            [&](int a, int b) { return Value(question.clips(a)) < Value(question.clips(b)); });
+  const std::string text =
+      absl::StrCat("ranking { groups { positions: ", order[0], " } groups { positions: [", order[2],
+                   ", ", order[1], "] } groups { positions: ", order[3], " } }");
   ASSERT_TRUE(rank(text).ok());
   const auto feed = Feed();
   ASSERT_EQ(feed.size(), 1u);
@@ -147,8 +157,11 @@ TEST_F(Checks, GoldAndRepeatsComeAtTheirSharesAndLookLikeAllOthers) {
     question.clear_lease_id();
     question.clear_clips();
     EXPECT_EQ(question.DebugString(),
-              Parse<v1::Question>(absl::StrCat("lease_ms: 60000 text: 'Which is better?' playback_fps: 40 "
-                                               "must_play_once: true run_id: ", run_.id())).DebugString());
+              Parse<v1::Question>(
+                  absl::StrCat("lease_ms: 60000 text: 'Which is better?' playback_fps: 40 "
+                               "must_play_once: true run_id: ",
+                               run_.id()))
+                  .DebugString());
   }
   const int gold = std::stoi(Sql("SELECT count(*) FROM questions WHERE purpose = 'GOLD'"));
   const int repeats = std::stoi(Sql("SELECT count(*) FROM questions WHERE purpose = 'REPEAT'"));
@@ -157,26 +170,31 @@ TEST_F(Checks, GoldAndRepeatsComeAtTheirSharesAndLookLikeAllOthers) {
   EXPECT_GT(repeats, 12);
   EXPECT_LT(repeats, 45);
   // each at most once, sides of repeats swapped, at least twenty answers later
-  EXPECT_EQ(Sql("SELECT count(*) - count(DISTINCT gold_id) FROM questions WHERE purpose = 'GOLD'"), "0");
+  EXPECT_EQ(Sql("SELECT count(*) - count(DISTINCT gold_id) FROM questions WHERE purpose = 'GOLD'"),
+            "0");
   EXPECT_EQ(Sql("SELECT count(*) FROM questions r JOIN leases a ON a.question_id = r.id "
                 "JOIN leases b ON b.question_id = r.repeat_of WHERE a.turned = b.turned"),
             "0");
-  EXPECT_EQ(Sql("SELECT count(*) FROM questions r JOIN labels a ON a.question_id = r.id JOIN labels b ON "
-                "b.question_id = r.repeat_of WHERE (SELECT count(*) FROM labels l WHERE l.id > b.id AND l.id < a.id) < 20"),
-            "0");
+  EXPECT_EQ(
+      Sql("SELECT count(*) FROM questions r JOIN labels a ON a.question_id = r.id JOIN labels b ON "
+          "b.question_id = r.repeat_of WHERE (SELECT count(*) FROM labels l WHERE l.id > b.id AND "
+          "l.id < a.id) < 20"),
+      "0");
   int counted = 0;
   for (const broker::FeedEntry& item : Feed()) {
     counted += item.entry.purpose() == v1::TRAIN;
     EXPECT_EQ(item.entry.has_expected(), item.entry.purpose() == v1::GOLD);
     // the even clip is the first of every pair
     EXPECT_EQ(item.entry.answer().choice(), v1::LEFT);
-    EXPECT_EQ(item.entry.expected().choice(), item.entry.has_expected() ? v1::LEFT : v1::CHOICE_UNSPECIFIED);
+    EXPECT_EQ(item.entry.expected().choice(),
+              item.entry.has_expected() ? v1::LEFT : v1::CHOICE_UNSPECIFIED);
     EXPECT_EQ(item.entry.round(), item.entry.purpose() == v1::TRAIN ? 0 : -1);
   }
   EXPECT_EQ(Sql("SELECT labels FROM runs"), absl::StrCat(counted));
   EXPECT_EQ(counted + gold + repeats, 150);
   // teachers are asked nothing but what the run is to learn
-  EXPECT_EQ(Sql("SELECT count(*) FROM questions WHERE made_for IS NULL AND purpose <> 'TRAIN'"), "0");
+  EXPECT_EQ(Sql("SELECT count(*) FROM questions WHERE made_for IS NULL AND purpose <> 'TRAIN'"),
+            "0");
 }
 
 TEST_F(Checks, ANewLabelerQualifiesFirstWithFeedback) {
@@ -192,7 +210,8 @@ TEST_F(Checks, ANewLabelerQualifiesFirstWithFeedback) {
   ASSERT_EQ(guide->examples_size(), 1);
   EXPECT_EQ(guide->examples(0).answer().choice(), v1::LEFT);
   EXPECT_EQ(guide->examples(0).clips_size(), 2);
-  EXPECT_FALSE(peer.Call(peer.labeling, &Labeling::GetSession, v1::GetSessionRequest())->guide_unread());
+  EXPECT_FALSE(
+      peer.Call(peer.labeling, &Labeling::GetSession, v1::GetSessionRequest())->guide_unread());
   const auto leased = Lease(peer, 4);
   ASSERT_EQ(leased->questions_size(), 2);
   EXPECT_EQ(Lease(peer)->questions_size(), 0);
@@ -219,7 +238,8 @@ TEST_F(Checks, ACheckThatWasGivenBackIsNoQuestionThatWaitsForOthers) {
   EXPECT_TRUE(leased->questions(0).practice());
   Sql("UPDATE leases SET expires_at = now() - interval '1 second'");
   broker::Connection connection(broker_.database(), "test", nullptr);
-  while (Sql("SELECT state FROM leases") == "LIVE") ASSERT_TRUE(broker::ExpireLeases(connection).ok());
+  while (Sql("SELECT state FROM leases") == "LIVE")
+    ASSERT_TRUE(broker::ExpireLeases(connection).ok());
   EXPECT_EQ(Sql("SELECT open_slots FROM questions WHERE made_for IS NOT NULL"), "1");
   const Peer& reviewer = broker_.As(Role::kReviewer);
   v1::WatchDashboardRequest watch;
@@ -236,9 +256,14 @@ TEST_F(Checks, AQuestionThatPeopleDisagreeOnWantsMoreAnswersUpToTheCap) {
     const Peer& peer = broker_.As(Role::kLabeler, absl::StrCat("labeler", i));
     const auto leased = Lease(peer);
     ASSERT_EQ(leased->questions_size(), 1) << i;
-    const v1::Choice even = Even(leased->questions(0)), odd = even == v1::LEFT ? v1::RIGHT : v1::LEFT;
-    ASSERT_TRUE(Submit(peer, Answer(leased->questions(0).lease_id(), wanted[i] == v1::LEFT ? even : odd)).ok());
-    EXPECT_EQ(Sql("SELECT overlap || ' ' || open_slots FROM questions"), i == 0 ? "2 1" : i == 1 ? "3 1" : "3 0");
+    const v1::Choice even = Even(leased->questions(0)),
+                     odd = even == v1::LEFT ? v1::RIGHT : v1::LEFT;
+    ASSERT_TRUE(
+        Submit(peer, Answer(leased->questions(0).lease_id(), wanted[i] == v1::LEFT ? even : odd))
+            .ok());
+    EXPECT_EQ(Sql("SELECT overlap || ' ' || open_slots FROM questions"), i == 0   ? "2 1"
+                                                                         : i == 1 ? "3 1"
+                                                                                  : "3 0");
   }
   EXPECT_EQ(Lease(broker_.As(Role::kLabeler, "more"))->questions_size(), 0);
   EXPECT_EQ(Feed()[0].entry.overlap(), 3);
@@ -249,7 +274,8 @@ TEST_F(Checks, AQuestionThatPeopleAgreeOnDoesNotGrow) {
   for (int i = 0; i < 2; ++i) {
     const Peer& peer = broker_.As(Role::kLabeler, absl::StrCat("labeler", i));
     const auto leased = Lease(peer);
-    ASSERT_TRUE(Submit(peer, Answer(leased->questions(0).lease_id(), Even(leased->questions(0)))).ok());
+    ASSERT_TRUE(
+        Submit(peer, Answer(leased->questions(0).lease_id(), Even(leased->questions(0)))).ok());
   }
   EXPECT_EQ(Sql("SELECT overlap FROM questions"), "2");
 }
@@ -283,13 +309,17 @@ TEST_F(Checks, FastAndOneSidedAnswersAreSeenWithoutBeingAskedFor) {
   const Peer& peer = broker_.As(Role::kLabeler);
   for (int i = 0; i < 6; ++i) {
     const auto leased = Lease(peer);
-    ASSERT_TRUE(Submit(peer, Answer(leased->questions(0).lease_id(), i % 2 == 0 ? v1::LEFT : v1::RIGHT, 10)).ok());
+    ASSERT_TRUE(
+        Submit(peer, Answer(leased->questions(0).lease_id(), i % 2 == 0 ? v1::LEFT : v1::RIGHT, 10))
+            .ok());
   }
   const absl::Time deadline = absl::Now() + absl::Seconds(10);
-  while (Sql("SELECT reason FROM callers WHERE name = 'labeler'").empty() && absl::Now() < deadline) {
+  while (Sql("SELECT reason FROM callers WHERE name = 'labeler'").empty() &&
+         absl::Now() < deadline) {
     absl::SleepFor(absl::Milliseconds(20));
   }
-  EXPECT_THAT(Sql("SELECT reason FROM callers WHERE name = 'labeler'"), HasSubstr("faster than a clip"));
+  EXPECT_THAT(Sql("SELECT reason FROM callers WHERE name = 'labeler'"),
+              HasSubstr("faster than a clip"));
 }
 
 TEST_F(Checks, AnswersAreFastByTheDatabasesClockWhateverTheClientSays) {
@@ -299,13 +329,17 @@ TEST_F(Checks, AnswersAreFastByTheDatabasesClockWhateverTheClientSays) {
     const auto leased = Lease(peer);
     // in no time, however slow this machine is
     Sql("UPDATE leases SET leased_at = now() + interval '1 minute' WHERE state = 'LIVE'");
-    ASSERT_TRUE(Submit(peer, Answer(leased->questions(0).lease_id(), i % 2 == 0 ? v1::LEFT : v1::RIGHT, 5000)).ok());
+    ASSERT_TRUE(Submit(peer, Answer(leased->questions(0).lease_id(),
+                                    i % 2 == 0 ? v1::LEFT : v1::RIGHT, 5000))
+                    .ok());
   }
   const absl::Time deadline = absl::Now() + absl::Seconds(10);
-  while (Sql("SELECT reason FROM callers WHERE name = 'labeler'").empty() && absl::Now() < deadline) {
+  while (Sql("SELECT reason FROM callers WHERE name = 'labeler'").empty() &&
+         absl::Now() < deadline) {
     absl::SleepFor(absl::Milliseconds(20));
   }
-  EXPECT_THAT(Sql("SELECT reason FROM callers WHERE name = 'labeler'"), HasSubstr("faster than a clip"));
+  EXPECT_THAT(Sql("SELECT reason FROM callers WHERE name = 'labeler'"),
+              HasSubstr("faster than a clip"));
 }
 
 TEST_F(Checks, NoMoreIsAskedAfterTheEndOfAsking) {
@@ -316,7 +350,8 @@ TEST_F(Checks, NoMoreIsAskedAfterTheEndOfAsking) {
   v1::StopAskingRequest stop;
   stop.set_run_id(run_.id());
   for (int i = 0; i < 2; ++i) {
-    const auto run = operator_peer.Call(operator_peer.runs, &v1::RunService::Stub::StopAsking, stop);
+    const auto run =
+        operator_peer.Call(operator_peer.runs, &v1::RunService::Stub::StopAsking, stop);
     ASSERT_TRUE(run.ok()) << run.status();
     EXPECT_TRUE(run->asking_stopped());
   }
@@ -349,7 +384,8 @@ TEST_F(Checks, PaidTimeIsNoMoreThanHasPassed) {
   EXPECT_EQ(peer.Call(peer.labeling, &Labeling::Lease, wait)->questions_size(), 0);
   const auto after = peer.Call(peer.labeling, &Labeling::GetSession, v1::GetSessionRequest());
   EXPECT_GE(after->waiting_ms(), 200);
-  EXPECT_LE(after->waiting_ms() + after->active_ms(), absl::ToInt64Milliseconds(absl::Now() - start));
+  EXPECT_LE(after->waiting_ms() + after->active_ms(),
+            absl::ToInt64Milliseconds(absl::Now() - start));
 }
 
 TEST_F(Checks, WaitingWithoutAnAnswerIsPaidForAQuarterOfAnHour) {
@@ -363,7 +399,8 @@ TEST_F(Checks, WaitingWithoutAnAnswerIsPaidForAQuarterOfAnHour) {
   // As if the labeler's client had asked again and again through a night.
   const auto wait = [&](int64_t run_id, int64_t minutes) {
     Sql("UPDATE labeler_time SET last_at = last_at - interval '1 hour'");
-    const absl::Status status = broker::CreditWaiting(connection, caller, run_id, minutes * kMinute);
+    const absl::Status status =
+        broker::CreditWaiting(connection, caller, run_id, minutes * kMinute);
     EXPECT_TRUE(status.ok()) << status;
     return std::stoll(Sql("SELECT sum(waiting_ms) FROM labeler_time")) / kMinute;
   };
@@ -389,7 +426,8 @@ TEST_F(Checks, WaitingWithoutAnAnswerIsPaidForAQuarterOfAnHour) {
   EXPECT_EQ(wait(first_run, 4), 34);
   EXPECT_EQ(wait(first_run, 4), 38);
   // and the days of a statement say the same
-  EXPECT_EQ(Sql("SELECT sum(waiting_ms) FROM labeler_days"), Sql("SELECT sum(waiting_ms) FROM labeler_time"));
+  EXPECT_EQ(Sql("SELECT sum(waiting_ms) FROM labeler_days"),
+            Sql("SELECT sum(waiting_ms) FROM labeler_time"));
   EXPECT_EQ(wait(first_run, 30), 45);
   // a call that waits in truth is credited no more
   v1::LeaseRequest request;
@@ -403,8 +441,8 @@ TEST_F(Checks, ManyCallsAtOnceCreditTheSameTimeOnce) {
   broker_.Token(Role::kLabeler);
   broker::Caller caller;
   caller.id = std::stoll(Sql("SELECT id FROM callers WHERE name = 'labeler'"));
-  Sql(absl::StrCat("INSERT INTO labeler_time (caller_id, run_id, last_at) VALUES (", caller.id, ", ", run_.id(),
-                   ", now() - interval '25 seconds')"));
+  Sql(absl::StrCat("INSERT INTO labeler_time (caller_id, run_id, last_at) VALUES (", caller.id,
+                   ", ", run_.id(), ", now() - interval '25 seconds')"));
   std::vector<std::thread> calls;
   for (int i = 0; i < 8; ++i) {
     calls.emplace_back([&] {

@@ -78,7 +78,8 @@ TEST(Feed, IsGaplessAndCompleteWhileManyAnswerThroughTwoBrokers) {
           EXPECT_TRUE(clips_seen.insert(message.clip().clip_id()).second) << "sent twice";
         }
         if (!message.has_entry()) return false;
-        for (const std::string& clip : message.entry().clip_ids()) EXPECT_EQ(clips_seen.count(clip), 1u);
+        for (const std::string& clip : message.entry().clip_ids())
+          EXPECT_EQ(clips_seen.count(clip), 1u);
         orders[f].push_back(message.entry().label_id());
         EXPECT_EQ(message.entry().position(), static_cast<int64_t>(orders[f].size()));
         return orders[f].size() == kQuestions;
@@ -88,7 +89,8 @@ TEST(Feed, IsGaplessAndCompleteWhileManyAnswerThroughTwoBrokers) {
   for (std::thread& thread : labelers) thread.join();
   for (std::thread& thread : followers) thread.join();
   EXPECT_EQ(orders[0], orders[1]);
-  EXPECT_EQ(std::set<int64_t>(orders[0].begin(), orders[0].end()).size(), static_cast<size_t>(kQuestions));
+  EXPECT_EQ(std::set<int64_t>(orders[0].begin(), orders[0].end()).size(),
+            static_cast<size_t>(kQuestions));
   // and again, from the middle
   int seen = 0;
   Follow(first.As(Role::kTrainer), run.id(), 100, [&](const v1::LabelFeedMessage& message) {
@@ -118,7 +120,8 @@ TEST(Feed, TakesUpLabelsThatABrokerLeftWithoutAPlace) {
   ASSERT_TRUE(leased.ok() && leased->response.questions_size() == 1);
   v1::SubmitRequest submit = AnswerTo(leased->response.questions(0).lease_id(), v1::LEFT);
   ASSERT_TRUE(broker::SubmitLabel(connection, runs, caller, submit).ok());
-  Follow(broker.As(Role::kTrainer), run.id(), 1, [](const v1::LabelFeedMessage& message) { return message.has_entry(); });
+  Follow(broker.As(Role::kTrainer), run.id(), 1,
+         [](const v1::LabelFeedMessage& message) { return message.has_entry(); });
 }
 
 TEST(Feed, TellsCorrectionsAndRetractions) {
@@ -127,7 +130,8 @@ TEST(Feed, TellsCorrectionsAndRetractions) {
   const v1::ClaimResponse claim = broker.Claim(Role::kTrainer);
   ASSERT_TRUE(broker.Open(run.id(), claim.epoch(), 0, broker.Upload(run.id(), 0, 2)).ok());
   const Peer& labeler = broker.As(Role::kLabeler);
-  const auto leased = labeler.Call(labeler.labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
+  const auto leased =
+      labeler.Call(labeler.labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
   ASSERT_EQ(leased->questions_size(), 1);
   v1::SubmitRequest submit = AnswerTo(leased->questions(0).lease_id(), v1::TIE);
   const auto label = labeler.Call(labeler.labeling, &v1::LabelingService::Stub::Submit, submit);

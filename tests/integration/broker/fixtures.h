@@ -20,14 +20,16 @@ std::string Message(const absl::StatusOr<T>& result) {
 }
 
 // A new answer under a lease.
-inline v1::SubmitRequest AnswerTo(const std::string& lease, v1::Choice choice, const std::string& key = NewId()) {
+inline v1::SubmitRequest AnswerTo(const std::string& lease, v1::Choice choice,
+                                  const std::string& key = NewId()) {
   v1::SubmitRequest request;
   request.set_lease_id(lease);
   request.set_idempotency_key(key);
   request.mutable_answer()->set_choice(choice);
   return request;
 }
-inline absl::StatusOr<v1::SubmitResponse> Submit(const Peer& peer, const v1::SubmitRequest& request) {
+inline absl::StatusOr<v1::SubmitResponse> Submit(const Peer& peer,
+                                                 const v1::SubmitRequest& request) {
   return peer.Call(peer.labeling, &v1::LabelingService::Stub::Submit, request);
 }
 inline v1::UndoRequest UndoOf(const std::string& lease, const std::string& key = NewId()) {

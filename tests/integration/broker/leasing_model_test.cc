@@ -29,19 +29,22 @@ class LeasingModel : public ::testing::Test {
     const v1::Run run = broker_.CreateRun("labels: 1000");
     (void)broker_.Claim(Role::kLearner);
     const v1::ClaimResponse trainer = broker_.Claim(Role::kTrainer);
-    const auto opened =
-        broker_.Open(run.id(), trainer.epoch(), 0, broker_.Upload(run.id(), 0, 2 * questions), overlap);
+    const auto opened = broker_.Open(run.id(), trainer.epoch(), 0,
+                                     broker_.Upload(run.id(), 0, 2 * questions), overlap);
     ASSERT_TRUE(opened.ok()) << opened.status();
-    for (const v1::OpenedQuestion& question : opened->questions()) questions_.push_back(question.question_id());
+    for (const v1::OpenedQuestion& question : opened->questions())
+      questions_.push_back(question.question_id());
     for (int i = 0; i < kCallers; ++i) {
       const std::string name = absl::StrCat("labeler", i);
       broker_.Token(Role::kLabeler, name);
       callers_.emplace_back();
-      callers_.back().id = std::stoll(Query(broker_.database(), "SELECT id FROM callers WHERE name = '" + name + "'"));
+      callers_.back().id = std::stoll(
+          Query(broker_.database(), "SELECT id FROM callers WHERE name = '" + name + "'"));
     }
     broker_.Token(Role::kOperator);
     operator_.role = Role::kOperator;
-    operator_.id = std::stoll(Query(broker_.database(), "SELECT id FROM callers WHERE name = 'operator'"));
+    operator_.id =
+        std::stoll(Query(broker_.database(), "SELECT id FROM callers WHERE name = 'operator'"));
   }
 
   v1::RetractLabelsRequest Retract(int caller) {
@@ -58,9 +61,12 @@ class LeasingModel : public ::testing::Test {
   // Slots that do not add up, and questions with more answers than wanted.
   std::string Broken() {
     return Query(broker_.database(),
-                 "SELECT count(*) FROM questions q WHERE q.overlap <> q.open_slots + (SELECT count(*) FROM leases l "
-                 "WHERE l.question_id = q.id AND l.holds_slot) OR q.overlap < (SELECT count(*) FROM labels b WHERE "
-                 "b.question_id = q.id AND NOT b.surplus AND NOT b.retraction AND NOT EXISTS (SELECT FROM labels n "
+                 "SELECT count(*) FROM questions q WHERE q.overlap <> q.open_slots + (SELECT "
+                 "count(*) FROM leases l "
+                 "WHERE l.question_id = q.id AND l.holds_slot) OR q.overlap < (SELECT count(*) "
+                 "FROM labels b WHERE "
+                 "b.question_id = q.id AND NOT b.surplus AND NOT b.retraction AND NOT EXISTS "
+                 "(SELECT FROM labels n "
                  "WHERE n.supersedes = b.id))");
   }
   // The session of a connection ends under its hands.
@@ -110,7 +116,8 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
   const auto pick = [&](int n) { return static_cast<int>(random() % n); };
   const auto of = [&](int caller, int question, const ModelLease* but) -> ModelLease* {
     for (ModelLease& lease : leases) {
-      if (&lease != but && lease.caller == caller && lease.question == question && lease.state != ModelLease::kExpired) {
+      if (&lease != but && lease.caller == caller && lease.question == question &&
+          lease.state != ModelLease::kExpired) {
         return &lease;
       }
     }
@@ -125,22 +132,28 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
       if (lease.caller == caller) own.push_back(&lease);
     }
     // the newest are the most alive
-    ModelLease* lease = own.empty() ? nullptr : own[own.size() - 1 - pick(std::min<int>(own.size(), 8))];
+    ModelLease* lease =
+        own.empty() ? nullptr : own[own.size() - 1 - pick(std::min<int>(own.size(), 8))];
     switch (pick(12)) {
-      case 0: case 1: case 2: case 3: {
+      case 0:
+      case 1:
+      case 2:
+      case 3: {
         int expected = -1;
         for (int q = 0; q < kQuestions && expected < 0; ++q) {
           if (open[q] > 0 && of(caller, q, nullptr) == nullptr) expected = q;
         }
-        const auto leased = Insist([&] { return LeaseQuestions(connection, runs_, callers_[caller], Terms()); });
+        const auto leased =
+            Insist([&] { return LeaseQuestions(connection, runs_, callers_[caller], Terms()); });
         ASSERT_TRUE(leased.ok()) << leased.status();
         ASSERT_EQ(leased->response.questions_size(), expected < 0 ? 0 : 1);
         if (expected < 0) break;
         --open[expected];
         leases.push_back({leased->response.questions(0).lease_id(), caller, expected});
-        ASSERT_EQ(Query(broker_.database(), absl::StrCat("SELECT question_id FROM leases WHERE id = '",
-                                                         leases.back().id, "'")),
-                  absl::StrCat(questions_[expected]));
+        ASSERT_EQ(
+            Query(broker_.database(), absl::StrCat("SELECT question_id FROM leases WHERE id = '",
+                                                   leases.back().id, "'")),
+            absl::StrCat(questions_[expected]));
         break;
       }
       case 4: {
@@ -154,9 +167,11 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
       case 5: {
         if (lease == nullptr || lease->state != ModelLease::kLive) break;
         Query(broker_.database(),
-              absl::StrCat("UPDATE leases SET expires_at = now() - interval '1 s' WHERE id = '", lease->id, "'"));
+              absl::StrCat("UPDATE leases SET expires_at = now() - interval '1 s' WHERE id = '",
+                           lease->id, "'"));
         // the broker looks for such leases too
-        while (Query(broker_.database(), absl::StrCat("SELECT state FROM leases WHERE id = '", lease->id, "'")) == "LIVE") {
+        while (Query(broker_.database(), absl::StrCat("SELECT state FROM leases WHERE id = '",
+                                                      lease->id, "'")) == "LIVE") {
           (void)ExpireLeases(connection);
         }
         open[lease->question] += lease->holds;
@@ -164,11 +179,14 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
         lease->holds = false;
         break;
       }
-      case 6: case 7: case 8: {
+      case 6:
+      case 7:
+      case 8: {
         if (lease == nullptr) break;
         const v1::Choice choice = pick(2) == 0 ? v1::LEFT : v1::RIGHT;
         const v1::SubmitRequest request = AnswerTo(lease->id, choice);
-        const auto label = Insist([&] { return SubmitLabel(connection, runs_, callers_[caller], request); });
+        const auto label =
+            Insist([&] { return SubmitLabel(connection, runs_, callers_[caller], request); });
         ModelLease* const other = of(caller, lease->question, lease);
         if (lease->answer.has_value()) {
           if (*lease->answer != choice) {
@@ -179,7 +197,8 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
           }
           break;
         }
-        if (lease->state == ModelLease::kExpired && other != nullptr && other->state == ModelLease::kAnswered) {
+        if (lease->state == ModelLease::kExpired && other != nullptr &&
+            other->state == ModelLease::kAnswered) {
           ASSERT_TRUE(absl::IsFailedPrecondition(label.status())) << label.status();
           break;
         }
@@ -204,7 +223,8 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
       case 9: {
         if (lease == nullptr) break;
         const v1::UndoRequest request = UndoOf(lease->id);
-        const auto undone = Insist([&] { return UndoLabel(connection, callers_[caller], request); });
+        const auto undone =
+            Insist([&] { return UndoLabel(connection, callers_[caller], request); });
         ASSERT_EQ(undone.ok(), lease->begun) << undone.status();
         if (!lease->answer.has_value()) break;
         lease->answer.reset();
@@ -223,7 +243,8 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
           one->state = ModelLease::kExpired;
         }
         const v1::RetractLabelsRequest request = Retract(caller);
-        const auto retracted = Insist([&] { return RetractLabels(connection, operator_, request); });
+        const auto retracted =
+            Insist([&] { return RetractLabels(connection, operator_, request); });
         ASSERT_TRUE(retracted.ok()) << retracted.status();
         ASSERT_EQ(retracted->response.labels(), standing);
         break;
@@ -234,7 +255,9 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
     }
     std::string slots;
     for (const int n : open) absl::StrAppend(&slots, n, " ");
-    ASSERT_EQ(Query(broker_.database(), "SELECT string_agg(open_slots || ' ', '' ORDER BY ordinal) FROM questions"), slots);
+    ASSERT_EQ(Query(broker_.database(),
+                    "SELECT string_agg(open_slots || ' ', '' ORDER BY ordinal) FROM questions"),
+              slots);
     ASSERT_EQ(Broken(), "0");
   }
 }
@@ -251,18 +274,26 @@ TEST_F(LeasingModel, AddsUpWhateverHappensAtOnce) {
       std::mt19937 random(caller);
       std::vector<std::string> mine;
       for (int step = 0; step < 120; ++step) {
-        const std::string lease = mine.empty() ? "" : mine[mine.size() - 1 - random() % std::min<size_t>(mine.size(), 4)];
+        const std::string lease =
+            mine.empty() ? "" : mine[mine.size() - 1 - random() % std::min<size_t>(mine.size(), 4)];
         switch (random() % 8) {
-          case 0: case 1: case 2: {
-            const auto leased = Insist([&] { return LeaseQuestions(connection, runs_, callers_[caller], Terms()); });
+          case 0:
+          case 1:
+          case 2: {
+            const auto leased = Insist(
+                [&] { return LeaseQuestions(connection, runs_, callers_[caller], Terms()); });
             ASSERT_TRUE(leased.ok()) << leased.status();
-            for (const v1::Question& question : leased->response.questions()) mine.push_back(question.lease_id());
+            for (const v1::Question& question : leased->response.questions())
+              mine.push_back(question.lease_id());
             break;
           }
-          case 3: case 4: {
+          case 3:
+          case 4: {
             if (lease.empty()) break;
-            const v1::SubmitRequest request = AnswerTo(lease, random() % 2 == 0 ? v1::LEFT : v1::RIGHT);
-            const auto label = Insist([&] { return SubmitLabel(connection, runs_, callers_[caller], request); });
+            const v1::SubmitRequest request =
+                AnswerTo(lease, random() % 2 == 0 ? v1::LEFT : v1::RIGHT);
+            const auto label =
+                Insist([&] { return SubmitLabel(connection, runs_, callers_[caller], request); });
             ASSERT_TRUE(label.ok() || absl::IsFailedPrecondition(label.status())) << label.status();
             if (!label.ok() || !label->fresh) break;
             std::lock_guard lock(mutex);
@@ -272,18 +303,23 @@ TEST_F(LeasingModel, AddsUpWhateverHappensAtOnce) {
           case 5:
             if (!lease.empty()) {
               const v1::UndoRequest request = UndoOf(lease);
-              const auto undone = Insist([&] { return UndoLabel(connection, callers_[caller], request); });
-              ASSERT_TRUE(undone.ok() || absl::IsFailedPrecondition(undone.status())) << undone.status();
+              const auto undone =
+                  Insist([&] { return UndoLabel(connection, callers_[caller], request); });
+              ASSERT_TRUE(undone.ok() || absl::IsFailedPrecondition(undone.status()))
+                  << undone.status();
             }
             break;
           case 6:
             if (!lease.empty() && random() % 2 == 0) {
-              Query(broker_.database(),
-                    absl::StrCat("UPDATE leases SET expires_at = now() - interval '1 s' WHERE id = '", lease, "'"));
+              Query(
+                  broker_.database(),
+                  absl::StrCat("UPDATE leases SET expires_at = now() - interval '1 s' WHERE id = '",
+                               lease, "'"));
               (void)ExpireLeases(connection);
             } else if (random() % 4 == 0) {
               const v1::RetractLabelsRequest request = Retract(caller);
-              const auto retracted = Insist([&] { return RetractLabels(connection, operator_, request); });
+              const auto retracted =
+                  Insist([&] { return RetractLabels(connection, operator_, request); });
               ASSERT_TRUE(retracted.ok()) << retracted.status();
             }
             break;
@@ -297,12 +333,14 @@ TEST_F(LeasingModel, AddsUpWhateverHappensAtOnce) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(Broken(), "0");
   for (const auto& [key, label] : acknowledged) {
-    ASSERT_EQ(Query(broker_.database(), absl::StrCat("SELECT id FROM labels WHERE idempotency_key = '", key, "'")),
+    ASSERT_EQ(Query(broker_.database(),
+                    absl::StrCat("SELECT id FROM labels WHERE idempotency_key = '", key, "'")),
               absl::StrCat(label));
   }
   // and everybody answers all that they may: each question gets what it wants
   broker::Connection connection(broker_.database(), "model", nullptr);
-  Query(broker_.database(), "UPDATE leases SET expires_at = now() - interval '1 s' WHERE state = 'LIVE'");
+  Query(broker_.database(),
+        "UPDATE leases SET expires_at = now() - interval '1 s' WHERE state = 'LIVE'");
   while (Query(broker_.database(), "SELECT count(*) FROM leases WHERE state = 'LIVE'") != "0") {
     (void)ExpireLeases(connection);
   }
@@ -311,12 +349,16 @@ TEST_F(LeasingModel, AddsUpWhateverHappensAtOnce) {
       const auto leased = LeaseQuestions(connection, runs_, caller, Terms());
       ASSERT_TRUE(leased.ok()) << leased.status();
       if (leased->response.questions_size() == 0) break;
-      ASSERT_TRUE(SubmitLabel(connection, runs_, caller, AnswerTo(leased->response.questions(0).lease_id(), v1::TIE)).ok());
+      ASSERT_TRUE(SubmitLabel(connection, runs_, caller,
+                              AnswerTo(leased->response.questions(0).lease_id(), v1::TIE))
+                      .ok());
     }
   }
   EXPECT_EQ(Query(broker_.database(),
-                  "SELECT count(*) FROM questions q WHERE q.overlap <> (SELECT count(*) FROM labels b WHERE "
-                  "b.question_id = q.id AND NOT b.surplus AND NOT b.retraction AND NOT EXISTS (SELECT FROM labels n "
+                  "SELECT count(*) FROM questions q WHERE q.overlap <> (SELECT count(*) FROM "
+                  "labels b WHERE "
+                  "b.question_id = q.id AND NOT b.surplus AND NOT b.retraction AND NOT EXISTS "
+                  "(SELECT FROM labels n "
                   "WHERE n.supersedes = b.id))"),
             "0");
   EXPECT_EQ(Broken(), "0");

@@ -56,7 +56,8 @@ class Leasing : public ::testing::Test {
 
   std::string Sql(const std::string& sql) { return Query(broker_.database(), sql); }
   void RunOutOfTime(const std::string& lease) {
-    Sql(absl::StrCat("UPDATE leases SET expires_at = now() - interval '1 second' WHERE id = '", lease, "'"));
+    Sql(absl::StrCat("UPDATE leases SET expires_at = now() - interval '1 second' WHERE id = '",
+                     lease, "'"));
     broker::Connection connection(broker_.database(), "test", nullptr);
     // another look may be at it right now, or was faster
     while (Sql(absl::StrCat("SELECT state FROM leases WHERE id = '", lease, "'")) == "LIVE") {
@@ -87,7 +88,8 @@ TEST_F(Leasing, NeverOverLeasesUnderSixteenLabelersAtOnce) {
   constexpr int kQuestions = 40, kOverlap = 3, kLabelers = 16;
   Open(kQuestions, kOverlap);
   std::vector<Peer*> peers;
-  for (int i = 0; i < kLabelers; ++i) peers.push_back(&broker_.As(Role::kLabeler, absl::StrCat("labeler", i)));
+  for (int i = 0; i < kLabelers; ++i)
+    peers.push_back(&broker_.As(Role::kLabeler, absl::StrCat("labeler", i)));
   std::atomic<int> leased{0};
   std::vector<std::thread> threads;
   for (Peer* peer : peers) {
@@ -122,8 +124,9 @@ TEST_F(Leasing, NeverOverLeasesUnderSixteenLabelersAtOnce) {
   }
   EXPECT_EQ(leased, kQuestions * kOverlap);
   EXPECT_EQ(Sql("SELECT count(*) FROM leases"), absl::StrCat(kQuestions * kOverlap));
-  EXPECT_EQ(Sql("SELECT max(n) FROM (SELECT count(*) AS n FROM leases GROUP BY question_id) counts"),
-            absl::StrCat(kOverlap));
+  EXPECT_EQ(
+      Sql("SELECT max(n) FROM (SELECT count(*) AS n FROM leases GROUP BY question_id) counts"),
+      absl::StrCat(kOverlap));
   EXPECT_EQ(Sql("SELECT sum(open_slots) FROM questions"), "0");
   EXPECT_EQ(BrokenSlots(broker_), "0");
 }
@@ -158,7 +161,8 @@ TEST_F(Leasing, OneHeartbeatRenewsAllLeasesOfItsCaller) {
   const auto beat = labeler.Call(labeler.labeling, &Labeling::Heartbeat, v1::HeartbeatRequest());
   ASSERT_TRUE(beat.ok()) << beat.status();
   EXPECT_EQ(beat->leases(), 2);
-  EXPECT_EQ(Sql("SELECT count(*) FROM leases WHERE expires_at > now() + interval '30 seconds'"), "2");
+  EXPECT_EQ(Sql("SELECT count(*) FROM leases WHERE expires_at > now() + interval '30 seconds'"),
+            "2");
 }
 
 TEST_F(Leasing, TheSameLabelTwiceIsOne) {
@@ -211,11 +215,12 @@ TEST_F(Leasing, RefusesASecondDifferentAnswer) {
   v1::SubmitRequest correction = AnswerTo(request.lease_id(), v1::CANNOT_TELL);
   correction.set_supersedes(label->label_id());
   ASSERT_TRUE(Submit(labeler, correction).ok());
-  EXPECT_EQ(Code(Submit(labeler, [&] {
-              auto stale = AnswerTo(request.lease_id(), v1::TIE);
-              stale.set_supersedes(label->label_id());
-              return stale;
-            }())),
+  EXPECT_EQ(Code(Submit(labeler,
+                        [&] {
+                          auto stale = AnswerTo(request.lease_id(), v1::TIE);
+                          stale.set_supersedes(label->label_id());
+                          return stale;
+                        }())),
             absl::StatusCode::kFailedPrecondition);
   // which does not count
   EXPECT_EQ(WaitForLabels(0), 0);
@@ -229,8 +234,10 @@ TEST_F(Leasing, RefusesLeasesThatAreSomeoneElsesOrNobodys) {
   const std::string lease = LeaseOne(labeler);
   EXPECT_EQ(Code(Submit(other, AnswerTo(lease, v1::LEFT))), absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(Code(Undo(other, lease)), absl::StatusCode::kPermissionDenied);
-  EXPECT_EQ(Code(Submit(other, AnswerTo(std::string(32, '0'), v1::LEFT))), absl::StatusCode::kNotFound);
-  EXPECT_EQ(Code(Submit(other, AnswerTo("'; DROP TABLE labels; --", v1::LEFT))), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Code(Submit(other, AnswerTo(std::string(32, '0'), v1::LEFT))),
+            absl::StatusCode::kNotFound);
+  EXPECT_EQ(Code(Submit(other, AnswerTo("'; DROP TABLE labels; --", v1::LEFT))),
+            absl::StatusCode::kNotFound);
   EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "0");
 }
 
@@ -285,7 +292,8 @@ TEST_F(Leasing, ALateAnswerReplacesTheSameLabelersNewLease) {
   RunOutOfTime(old_lease);
   const std::string new_lease = LeaseOne(labeler);
   ASSERT_TRUE(Submit(labeler, AnswerTo(old_lease, v1::LEFT)).ok());
-  EXPECT_EQ(Code(Submit(labeler, AnswerTo(new_lease, v1::RIGHT))), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Code(Submit(labeler, AnswerTo(new_lease, v1::RIGHT))),
+            absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(BrokenSlots(broker_), "0");
   EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "1");
 }
@@ -335,7 +343,8 @@ TEST_F(Leasing, ALabelerSeesPicturesAndNothingElse) {
     EXPECT_EQ(clip.true_rewards_size(), 0);
   }
   EXPECT_EQ(question.lease_id().size(), 32u);
-  for (const std::string& clip : clips_) EXPECT_EQ(leased->SerializeAsString().find(clip), std::string::npos);
+  for (const std::string& clip : clips_)
+    EXPECT_EQ(leased->SerializeAsString().find(clip), std::string::npos);
 }
 
 TEST_F(Leasing, SidesAreTurnedBackInTheFeedAndNotInTheExport) {
@@ -347,9 +356,11 @@ TEST_F(Leasing, SidesAreTurnedBackInTheFeedAndNotInTheExport) {
     ASSERT_EQ(leased->questions_size(), 1);
     const v1::Question& question = leased->questions(0);
     // the question's second clip has the larger true reward
-    const bool second_is_left = question.clips(0).true_rewards(0) > question.clips(1).true_rewards(0);
+    const bool second_is_left =
+        question.clips(0).true_rewards(0) > question.clips(1).true_rewards(0);
     turned += second_is_left;
-    ASSERT_TRUE(Submit(teacher, AnswerTo(question.lease_id(), second_is_left ? v1::LEFT : v1::RIGHT)).ok());
+    ASSERT_TRUE(
+        Submit(teacher, AnswerTo(question.lease_id(), second_is_left ? v1::LEFT : v1::RIGHT)).ok());
   }
   EXPECT_GT(turned, 4);
   EXPECT_LT(turned, 28);
@@ -366,7 +377,8 @@ TEST_F(Leasing, SidesAreTurnedBackInTheFeedAndNotInTheExport) {
   for (const v1::ExportedLabel& label : *exported) {
     // as shown: whichever side was chosen holds the odd clip
     const int chosen = label.answer().choice() == v1::LEFT ? 0 : 1;
-    const auto at = std::find(clips_.begin(), clips_.end(), label.clip_ids(chosen)) - clips_.begin();
+    const auto at =
+        std::find(clips_.begin(), clips_.end(), label.clip_ids(chosen)) - clips_.begin();
     EXPECT_EQ(at % 2, 1);
   }
 }
@@ -403,7 +415,8 @@ TEST_F(Leasing, SaysWhyThereIsNothingToLabel) {
   EXPECT_EQ(Lease(labeler)->none(), v1::BUDGET_SPENT);
   v1::LeaseRequest unknown;
   unknown.set_run_id(99);
-  EXPECT_EQ(Code(labeler.Call(labeler.labeling, &Labeling::Lease, unknown)), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Code(labeler.Call(labeler.labeling, &Labeling::Lease, unknown)),
+            absl::StatusCode::kNotFound);
 }
 
 TEST_F(Leasing, AWaitingLabelerIsWokenByNewQuestions) {

@@ -13,7 +13,8 @@ using broker::Role;
 
 TEST(Loop, TakesALabelOnceRound) {
   TestBroker broker;
-  const v1::Run created = broker.CreateRun("labels: 10 steps: 100000 collection { clips_per_batch: 7 }");
+  const v1::Run created =
+      broker.CreateRun("labels: 10 steps: 100000 collection { clips_per_batch: 7 }");
   EXPECT_EQ(created.state(), v1::QUEUED);
   EXPECT_EQ(created.limit(), v1::LIMIT_LEARNER);
   const int64_t run_id = created.id();
@@ -33,8 +34,9 @@ TEST(Loop, TakesALabelOnceRound) {
   const auto renewed = learner.Call(learner.claims, &v1::ClaimService::Stub::Renew, renew);
   ASSERT_TRUE(renewed.ok()) << renewed.status();
   EXPECT_EQ(renewed->state(), v1::RUNNING);
-  const auto assignment = worker.Call(worker.work, &v1::WorkService::Stub::AssignWork,
-                                      Parse<v1::AssignWorkRequest>("worker: 'w' threads: 2 wait_ms: 10000"));
+  const auto assignment =
+      worker.Call(worker.work, &v1::WorkService::Stub::AssignWork,
+                  Parse<v1::AssignWorkRequest>("worker: 'w' threads: 2 wait_ms: 10000"));
   ASSERT_TRUE(assignment.ok()) << assignment.status();
   EXPECT_EQ(assignment->run_id(), run_id);
   EXPECT_EQ(assignment->reward(), v1::PREFERENCES);
@@ -47,10 +49,12 @@ TEST(Loop, TakesALabelOnceRound) {
   info.set_kind(v1::POLICY);
   info.set_iteration(0);
   const std::string weights(2'500'000, 'w');
-  const auto policy = run::PublishSnapshot(learner.client, learner_claim.epoch(), info, weights, nullptr);
+  const auto policy =
+      run::PublishSnapshot(learner.client, learner_claim.epoch(), info, weights, nullptr);
   ASSERT_TRUE(policy.ok()) << policy.status();
   EXPECT_EQ(policy->version(), 1);
-  const auto again = run::PublishSnapshot(learner.client, learner_claim.epoch(), info, weights, nullptr);
+  const auto again =
+      run::PublishSnapshot(learner.client, learner_claim.epoch(), info, weights, nullptr);
   ASSERT_TRUE(again.ok());
   EXPECT_EQ(again->version(), 1);
   v1::GetSnapshotRequest get;
@@ -63,8 +67,11 @@ TEST(Loop, TakesALabelOnceRound) {
   checkpoint.set_run_id(run_id);
   checkpoint.set_iteration(0);
   checkpoint.set_counters("counters");
-  EXPECT_EQ(run::LoadCheckpoint(learner.client, run_id, nullptr).status().code(), absl::StatusCode::kNotFound);
-  ASSERT_TRUE(run::SaveCheckpoint(learner.client, learner_claim.epoch(), checkpoint, "state", nullptr).ok());
+  EXPECT_EQ(run::LoadCheckpoint(learner.client, run_id, nullptr).status().code(),
+            absl::StatusCode::kNotFound);
+  ASSERT_TRUE(
+      run::SaveCheckpoint(learner.client, learner_claim.epoch(), checkpoint, "state", nullptr)
+          .ok());
   const auto loaded = run::LoadCheckpoint(learner.client, run_id, nullptr);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ(loaded->second, "state");
@@ -83,7 +90,8 @@ TEST(Loop, TakesALabelOnceRound) {
   list.set_run_id(run_id);
   list.set_limit(100);
   list.set_after_iteration(-1);
-  const auto candidates = trainer.ReadAll<v1::Candidate>(trainer.clips, &v1::ClipService::Stub::ListCandidates, list);
+  const auto candidates =
+      trainer.ReadAll<v1::Candidate>(trainer.clips, &v1::ClipService::Stub::ListCandidates, list);
   ASSERT_TRUE(candidates.ok()) << candidates.status();
   ASSERT_EQ(candidates->size(), 8u);
   for (int i = 0; i < 8; ++i) EXPECT_EQ((*candidates)[i].clip_id(), clips[i]);
@@ -117,8 +125,9 @@ TEST(Loop, TakesALabelOnceRound) {
 
   // and the trainer hears of it
   const auto context = trainer.client.StreamContext();
-  const auto feed = trainer.training->FollowLabels(context.get(), Parse<v1::FollowLabelsRequest>(
-                                                                      "from_position: 1 run_id: " + std::to_string(run_id)));
+  const auto feed = trainer.training->FollowLabels(
+      context.get(),
+      Parse<v1::FollowLabelsRequest>("from_position: 1 run_id: " + std::to_string(run_id)));
   v1::LabelFeedMessage message;
   std::vector<v1::LabelFeedMessage> messages;
   while (messages.empty() || !messages.back().has_entry()) {
@@ -133,10 +142,13 @@ TEST(Loop, TakesALabelOnceRound) {
   context->TryCancel();
 
   // which tells what it believes of the labeler, by the number that came with the label
-  auto belief = Parse<v1::ReportReliabilityRequest>("labelers { mean: 0.9 low: 0.8 high: 0.95 labels: 1 }");
+  auto belief =
+      Parse<v1::ReportReliabilityRequest>("labelers { mean: 0.9 low: 0.8 high: 0.95 labels: 1 }");
   belief.set_run_id(run_id);
   belief.set_epoch(trainer_claim.epoch());
-  const auto tell = [&] { return trainer.Call(trainer.training, &v1::TrainingService::Stub::ReportReliability, belief); };
+  const auto tell = [&] {
+    return trainer.Call(trainer.training, &v1::TrainingService::Stub::ReportReliability, belief);
+  };
   belief.mutable_labelers(0)->set_labeler(7);
   EXPECT_EQ(tell().status().code(), absl::StatusCode::kNotFound);
   belief.mutable_labelers(0)->set_labeler(messages[2].entry().labeler());
@@ -156,7 +168,8 @@ TEST(Loop, TakesALabelOnceRound) {
   const auto watcher = learner.snapshots->Watch(watch_context.get(), watch);
   info.set_kind(v1::REWARD);
   info.set_iteration(1);
-  const auto reward = run::PublishSnapshot(trainer.client, trainer_claim.epoch(), info, "ensemble", nullptr);
+  const auto reward =
+      run::PublishSnapshot(trainer.client, trainer_claim.epoch(), info, "ensemble", nullptr);
   ASSERT_TRUE(reward.ok()) << reward.status();
   v1::SnapshotChunk chunk;
   ASSERT_TRUE(watcher->Read(&chunk));
@@ -165,12 +178,28 @@ TEST(Loop, TakesALabelOnceRound) {
   watch_context->TryCancel();
 
   auto evaluation = Parse<v1::ReportEvaluationRequest>(R"pb(
-    episodes { policy_version: 1 iteration: 0 steps: 8192 episode: 0 true_return: 3 metrics { key: "turns" value: 1 } }
-    episodes { policy_version: 1 iteration: 0 steps: 8192 episode: 1 true_return: 5 metrics { key: "turns" value: 2 } })pb");
+    episodes {
+      policy_version: 1
+      iteration: 0
+      steps: 8192
+      episode: 0
+      true_return: 3
+      metrics { key: "turns" value: 1 }
+    }
+    episodes {
+      policy_version: 1
+      iteration: 0
+      steps: 8192
+      episode: 1
+      true_return: 5
+      metrics { key: "turns" value: 2 }
+    })pb");
   evaluation.set_run_id(run_id);
-  const auto reported = worker.Call(worker.runs, &v1::RunService::Stub::ReportEvaluation, evaluation);
+  const auto reported =
+      worker.Call(worker.runs, &v1::RunService::Stub::ReportEvaluation, evaluation);
   ASSERT_TRUE(reported.ok()) << reported.status();
-  auto metrics = Parse<v1::ReportMetricsRequest>("iteration: 0 steps: 8192 values { key: 'predicted_return' value: 7 }");
+  auto metrics = Parse<v1::ReportMetricsRequest>(
+      "iteration: 0 steps: 8192 values { key: 'predicted_return' value: 7 }");
   metrics.set_run_id(run_id);
   metrics.set_epoch(learner_claim.epoch());
   ASSERT_TRUE(learner.Call(learner.runs, &v1::RunService::Stub::ReportMetrics, metrics).ok());
@@ -200,8 +229,8 @@ TEST(Loop, TakesALabelOnceRound) {
   EXPECT_EQ(run->metrics().at("predicted_return"), 7);
   v1::ExportRequest export_request;
   export_request.set_run_id(run_id);
-  const auto exported =
-      operator_peer.ReadAll<v1::ExportedLabel>(operator_peer.labeling, &v1::LabelingService::Stub::Export, export_request);
+  const auto exported = operator_peer.ReadAll<v1::ExportedLabel>(
+      operator_peer.labeling, &v1::LabelingService::Stub::Export, export_request);
   ASSERT_TRUE(exported.ok()) << exported.status();
   ASSERT_EQ(exported->size(), 1u);
   EXPECT_EQ((*exported)[0].labeler(), "teacher");

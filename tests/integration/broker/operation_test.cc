@@ -1,6 +1,6 @@
 // Who may call, what happens when everything is busy, away or ending.
-#include <google/protobuf/descriptor.h>
 #include <gmock/gmock.h>
+#include <google/protobuf/descriptor.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -32,34 +32,67 @@ using broker::Role;
 const std::map<std::string, std::set<Role>>& Promised() {
   constexpr Role L = Role::kLabeler, T = Role::kTeacher, R = Role::kReviewer, O = Role::kOperator;
   constexpr Role le = Role::kLearner, tr = Role::kTrainer, wo = Role::kWorker;
-  static const auto* const promised = new std::map<std::string, std::set<Role>>{
-      {"RunService.Create", {O}}, {"RunService.Get", {O, R, le, tr, wo}}, {"RunService.List", {O, R}},
-      {"RunService.Watch", {O, R, le, tr, wo}}, {"RunService.Continue", {O}}, {"RunService.Cancel", {O}},
-      {"RunService.ListMetrics", {O, R}}, {"RunService.ReportMetrics", {le, tr}},
-      {"RunService.ReportEvaluation", {wo}}, {"RunService.ListEvaluations", {O, R}},
-      {"RunService.Fork", {O}}, {"RunService.StopAsking", {O}},
-      {"ReviewService.Watch", {O, R}}, {"ReviewService.ListLabels", {O, R}}, {"ReviewService.ListDisagreements", {O, R}},
-      {"ReviewService.GetClips", {O, R}}, {"ReviewService.GetEpisode", {O, R}}, {"ReviewService.AskAbout", {O, R}},
-      {"ReviewService.AddGold", {O, R}}, {"ReviewService.ListGold", {O, R}}, {"ReviewService.RemoveGold", {O, R}},
-      {"ReviewService.ExportClips", {O, R}}, {"ReviewService.ImportLabels", {O}},
-      {"ClipService.Upload", {wo}}, {"ClipService.ListCandidates", {tr}},
-      {"LabelingService.Lease", {L, T}}, {"LabelingService.Heartbeat", {L, T}}, {"LabelingService.Submit", {L, T}},
-      {"LabelingService.Undo", {L, T}}, {"LabelingService.Export", {R, O}},
-      {"LabelingService.GetSession", {L, T}}, {"LabelingService.GetGuide", {L, T}},
-      {"LabelingService.GetScene", {L, T, R, O}},
-      {"PeopleService.Invite", {O}}, {"PeopleService.DescribeInvite", {}}, {"PeopleService.AcceptInvite", {}},
-      {"PeopleService.SignOut", {L, T, R, O, le, tr, wo}}, {"PeopleService.ListLabelers", {R, O}},
-      {"PeopleService.SetLabelerState", {R, O}}, {"PeopleService.ForgetLabeler", {O}},
-      {"PeopleService.Statement", {O}}, {"PeopleService.RetractLabels", {O}},
-      {"TrainingService.OpenQuestions", {tr}}, {"TrainingService.FollowLabels", {tr}},
-      {"TrainingService.ReportReliability", {tr}},
-      {"SnapshotService.Publish", {le, tr}}, {"SnapshotService.Get", {le, tr, wo, O, R}},
-      {"SnapshotService.Watch", {le, tr, wo, O, R}}, {"SnapshotService.List", {le, tr, wo, O, R}},
-      {"SnapshotService.SetBest", {le}}, {"SnapshotService.SaveCheckpoint", {le, tr}},
-      {"SnapshotService.LoadCheckpoint", {le, tr}},
-      {"BundleService.Put", {O}}, {"BundleService.Get", {wo, O, R}}, {"BundleService.PutScene", {O}},
-      {"ClaimService.Claim", {le, tr}}, {"ClaimService.Renew", {le, tr}}, {"ClaimService.Release", {le, tr}},
-      {"ClaimService.CompleteBatch", {le}}, {"WorkService.AssignWork", {wo}}};
+  static const auto* const promised =
+      new std::map<std::string, std::set<Role>>{{"RunService.Create", {O}},
+                                                {"RunService.Get", {O, R, le, tr, wo}},
+                                                {"RunService.List", {O, R}},
+                                                {"RunService.Watch", {O, R, le, tr, wo}},
+                                                {"RunService.Continue", {O}},
+                                                {"RunService.Cancel", {O}},
+                                                {"RunService.ListMetrics", {O, R}},
+                                                {"RunService.ReportMetrics", {le, tr}},
+                                                {"RunService.ReportEvaluation", {wo}},
+                                                {"RunService.ListEvaluations", {O, R}},
+                                                {"RunService.Fork", {O}},
+                                                {"RunService.StopAsking", {O}},
+                                                {"ReviewService.Watch", {O, R}},
+                                                {"ReviewService.ListLabels", {O, R}},
+                                                {"ReviewService.ListDisagreements", {O, R}},
+                                                {"ReviewService.GetClips", {O, R}},
+                                                {"ReviewService.GetEpisode", {O, R}},
+                                                {"ReviewService.AskAbout", {O, R}},
+                                                {"ReviewService.AddGold", {O, R}},
+                                                {"ReviewService.ListGold", {O, R}},
+                                                {"ReviewService.RemoveGold", {O, R}},
+                                                {"ReviewService.ExportClips", {O, R}},
+                                                {"ReviewService.ImportLabels", {O}},
+                                                {"ClipService.Upload", {wo}},
+                                                {"ClipService.ListCandidates", {tr}},
+                                                {"LabelingService.Lease", {L, T}},
+                                                {"LabelingService.Heartbeat", {L, T}},
+                                                {"LabelingService.Submit", {L, T}},
+                                                {"LabelingService.Undo", {L, T}},
+                                                {"LabelingService.Export", {R, O}},
+                                                {"LabelingService.GetSession", {L, T}},
+                                                {"LabelingService.GetGuide", {L, T}},
+                                                {"LabelingService.GetScene", {L, T, R, O}},
+                                                {"PeopleService.Invite", {O}},
+                                                {"PeopleService.DescribeInvite", {}},
+                                                {"PeopleService.AcceptInvite", {}},
+                                                {"PeopleService.SignOut", {L, T, R, O, le, tr, wo}},
+                                                {"PeopleService.ListLabelers", {R, O}},
+                                                {"PeopleService.SetLabelerState", {R, O}},
+                                                {"PeopleService.ForgetLabeler", {O}},
+                                                {"PeopleService.Statement", {O}},
+                                                {"PeopleService.RetractLabels", {O}},
+                                                {"TrainingService.OpenQuestions", {tr}},
+                                                {"TrainingService.FollowLabels", {tr}},
+                                                {"TrainingService.ReportReliability", {tr}},
+                                                {"SnapshotService.Publish", {le, tr}},
+                                                {"SnapshotService.Get", {le, tr, wo, O, R}},
+                                                {"SnapshotService.Watch", {le, tr, wo, O, R}},
+                                                {"SnapshotService.List", {le, tr, wo, O, R}},
+                                                {"SnapshotService.SetBest", {le}},
+                                                {"SnapshotService.SaveCheckpoint", {le, tr}},
+                                                {"SnapshotService.LoadCheckpoint", {le, tr}},
+                                                {"BundleService.Put", {O}},
+                                                {"BundleService.Get", {wo, O, R}},
+                                                {"BundleService.PutScene", {O}},
+                                                {"ClaimService.Claim", {le, tr}},
+                                                {"ClaimService.Renew", {le, tr}},
+                                                {"ClaimService.Release", {le, tr}},
+                                                {"ClaimService.CompleteBatch", {le}},
+                                                {"WorkService.AssignWork", {wo}}};
   return *promised;
 }
 
@@ -71,7 +104,8 @@ const std::set<std::string>& OpenToAnyone() {
 }
 
 // Calls any method with one message and returns its status.
-grpc::Status CallWith(const rpc::Client& client, const std::string& path, const std::string& message) {
+grpc::Status CallWith(const rpc::Client& client, const std::string& path,
+                      const std::string& message) {
   grpc::GenericStub stub(client.channel());
   grpc::CompletionQueue queue;
   const auto context = client.UnaryContext();
@@ -97,7 +131,9 @@ grpc::Status CallWith(const rpc::Client& client, const std::string& path, const 
   return status;
 }
 
-grpc::Status CallEmpty(const rpc::Client& client, const std::string& path) { return CallWith(client, path, ""); }
+grpc::Status CallEmpty(const rpc::Client& client, const std::string& path) {
+  return CallWith(client, path, "");
+}
 
 // All methods of the protocol.
 std::vector<const google::protobuf::MethodDescriptor*> Methods() {
@@ -108,7 +144,8 @@ std::vector<const google::protobuf::MethodDescriptor*> Methods() {
     EXPECT_NE(file, nullptr) << name;
     if (file == nullptr) continue;
     for (int s = 0; s < file->service_count(); ++s) {
-      for (int m = 0; m < file->service(s)->method_count(); ++m) methods.push_back(file->service(s)->method(m));
+      for (int m = 0; m < file->service(s)->method_count(); ++m)
+        methods.push_back(file->service(s)->method(m));
     }
   }
   return methods;
@@ -126,20 +163,23 @@ TEST(Roles, EveryMethodIsOpenToItsRolesAlone) {
     const std::string name = NameOf(*method), path = PathOf(*method);
     ASSERT_EQ(Promised().count(name), 1u) << name << " is in no table";
     if (OpenToAnyone().count(name) > 0) {
-      EXPECT_EQ(CallEmpty(rpc::Client(broker.address(), ""), path).error_code(), grpc::StatusCode::INVALID_ARGUMENT)
+      EXPECT_EQ(CallEmpty(rpc::Client(broker.address(), ""), path).error_code(),
+                grpc::StatusCode::INVALID_ARGUMENT)
           << name;
       continue;
     }
     for (const Role role : broker::kAllRoles) {
       // whose token is no good afterwards
-      const std::string leaver = name == "PeopleService.SignOut" ? absl::StrCat("leaving ", broker::RoleName(role)) : "";
+      const std::string leaver =
+          name == "PeopleService.SignOut" ? absl::StrCat("leaving ", broker::RoleName(role)) : "";
       const grpc::Status status = CallEmpty(broker.As(role, leaver).client, path);
       const bool denied = status.error_code() == grpc::StatusCode::PERMISSION_DENIED;
       EXPECT_EQ(denied, Promised().at(name).count(role) == 0)
           << name << " as " << broker::RoleName(role) << ": " << status.error_message();
       EXPECT_NE(status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << name;
     }
-    EXPECT_EQ(CallEmpty(rpc::Client(broker.address(), ""), path).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+    EXPECT_EQ(CallEmpty(rpc::Client(broker.address(), ""), path).error_code(),
+              grpc::StatusCode::UNAUTHENTICATED);
     EXPECT_EQ(CallEmpty(rpc::Client(broker.address(), "a guess"), path).error_code(),
               grpc::StatusCode::UNAUTHENTICATED);
   }
@@ -156,9 +196,11 @@ struct Place {
 // Methods whose requests name no run, as a call about a place; several calls
 // of a method are told apart by what follows the '#'.
 std::map<std::string, std::string> CallsAbout(const Place& place) {
-  const std::string run = absl::StrCat(place.run), person = absl::StrCat("labeler_id: ", place.labeler);
+  const std::string run = absl::StrCat(place.run),
+                    person = absl::StrCat("labeler_id: ", place.labeler);
   const auto invite = [](const std::string& runs) {
-    return absl::StrCat("request_id: '", NewId(), "' role: INVITE_LABELER name: '", NewId(), "' ", runs);
+    return absl::StrCat("request_id: '", NewId(), "' role: INVITE_LABELER name: '", NewId(), "' ",
+                        runs);
   };
   return {{"RunService.Create", "labels_from_run: " + run},
           {"ReviewService.ImportLabels", "run_id: " + run + " label {}"},
@@ -171,11 +213,18 @@ std::map<std::string, std::string> CallsAbout(const Place& place) {
 
 // Methods whose calls are about no run, and why.
 const std::set<std::string>& AboutNoRun() {
-  static const auto* const names = new std::set<std::string>{
-      "RunService.List",  // lists the caller's
-      "LabelingService.Heartbeat", "LabelingService.Submit", "LabelingService.Undo",  // the caller's own leases
-      "PeopleService.SignOut", "PeopleService.DescribeInvite", "PeopleService.AcceptInvite",  // the caller alone
-      "LabelingService.GetScene", "BundleService.Put", "BundleService.Get", "BundleService.PutScene"};  // by hash
+  static const auto* const names =
+      new std::set<std::string>{"RunService.List",  // lists the caller's
+                                "LabelingService.Heartbeat",
+                                "LabelingService.Submit",
+                                "LabelingService.Undo",  // the caller's own leases
+                                "PeopleService.SignOut",
+                                "PeopleService.DescribeInvite",
+                                "PeopleService.AcceptInvite",  // the caller alone
+                                "LabelingService.GetScene",
+                                "BundleService.Put",
+                                "BundleService.Get",
+                                "BundleService.PutScene"};  // by hash
   return *names;
 }
 
@@ -184,8 +233,8 @@ TEST(Roles, ACallerOfSomeRunsIsRefusedAllOthersByEveryMethod) {
   const auto sql = [&](const std::string& text) { return Query(broker.database(), text); };
   const auto limit = [&](Role role, const std::string& name, int64_t run_id) {
     broker.Token(role, name);
-    return std::stoll(sql(absl::StrCat("UPDATE callers SET run_ids = ARRAY[", run_id, "]::bigint[] WHERE name = '", name,
-                                       "' RETURNING id")));
+    return std::stoll(sql(absl::StrCat("UPDATE callers SET run_ids = ARRAY[", run_id,
+                                       "]::bigint[] WHERE name = '", name, "' RETURNING id")));
   };
   const auto make_place = [&](const std::string& name) {
     Place place;
@@ -193,50 +242,66 @@ TEST(Roles, ACallerOfSomeRunsIsRefusedAllOthersByEveryMethod) {
     (void)broker.Claim(Role::kLearner);
     const std::vector<std::string> clips = broker.Upload(place.run, 0, 2);
     place.labeler = limit(Role::kLabeler, name, place.run);
-    place.gold = std::stoll(sql(
-        absl::StrCat("INSERT INTO gold_pairs (run_id, first_clip, second_clip, answer, use) SELECT ", place.run,
-                     ", min(id), max(id), 'LEFT', 'CHECK' FROM clips WHERE run_id = ", place.run, " RETURNING id")));
+    place.gold = std::stoll(sql(absl::StrCat(
+        "INSERT INTO gold_pairs (run_id, first_clip, second_clip, answer, use) SELECT ", place.run,
+        ", min(id), max(id), 'LEFT', 'CHECK' FROM clips WHERE run_id = ", place.run,
+        " RETURNING id")));
     return place;
   };
   const Place own = make_place("own"), foreign = make_place("foreign");
-  const std::map<std::string, std::string> calls = CallsAbout(own), foreign_calls = CallsAbout(foreign);
+  const std::map<std::string, std::string> calls = CallsAbout(own),
+                                           foreign_calls = CallsAbout(foreign);
   // in this order: the first role of a method is tried
   const std::pair<Role, Peer*> callers[] = {
-      {Role::kReviewer, (limit(Role::kReviewer, "some reviewer", own.run), &broker.As(Role::kReviewer, "some reviewer"))},
-      {Role::kOperator, (limit(Role::kOperator, "some operator", own.run), &broker.As(Role::kOperator, "some operator"))},
-      {Role::kLabeler, (limit(Role::kLabeler, "some labeler", own.run), &broker.As(Role::kLabeler, "some labeler"))}};
+      {Role::kReviewer, (limit(Role::kReviewer, "some reviewer", own.run),
+                         &broker.As(Role::kReviewer, "some reviewer"))},
+      {Role::kOperator, (limit(Role::kOperator, "some operator", own.run),
+                         &broker.As(Role::kOperator, "some operator"))},
+      {Role::kLabeler, (limit(Role::kLabeler, "some labeler", own.run),
+                        &broker.As(Role::kLabeler, "some labeler"))}};
   for (const auto* method : Methods()) {
     const std::string name = NameOf(*method);
     const std::set<Role>& roles = Promised().at(name);
     const auto caller = std::find_if(std::begin(callers), std::end(callers),
                                      [&](const auto& one) { return roles.count(one.first) > 0; });
     if (caller == std::end(callers) || AboutNoRun().count(name) > 0) continue;
-    std::vector<std::pair<std::string, std::string>> pairs;  // about the own run and about the foreign one
+    std::vector<std::pair<std::string, std::string>>
+        pairs;  // about the own run and about the foreign one
     for (const auto& [call, text] : calls) {
       if (call.substr(0, call.find('#')) == name) pairs.emplace_back(text, foreign_calls.at(call));
     }
     if (pairs.empty()) {
-      ASSERT_NE(method->input_type()->FindFieldByName("run_id"), nullptr) << name << " is in no table";
+      ASSERT_NE(method->input_type()->FindFieldByName("run_id"), nullptr)
+          << name << " is in no table";
       pairs.emplace_back(absl::StrCat("run_id: ", own.run), absl::StrCat("run_id: ", foreign.run));
     }
     std::unique_ptr<google::protobuf::Message> request(
-        google::protobuf::MessageFactory::generated_factory()->GetPrototype(method->input_type())->New());
+        google::protobuf::MessageFactory::generated_factory()
+            ->GetPrototype(method->input_type())
+            ->New());
     const auto call = [&](const std::string& text) {
-      EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, request.get())) << name << ": " << text;
+      EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, request.get()))
+          << name << ": " << text;
       return CallWith(caller->second->client, PathOf(*method), request->SerializeAsString());
     };
     for (const auto& [allowed, refused] : pairs) {
       const grpc::Status status = call(refused);
       EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED)
           << name << " { " << refused << " }: " << status.error_message();
-      EXPECT_NE(status.error_message().find("your invite is not for"), std::string::npos) << status.error_message();
+      EXPECT_NE(status.error_message().find("your invite is not for"), std::string::npos)
+          << status.error_message();
       if (name == "SnapshotService.Watch") continue;  // goes on
-      EXPECT_NE(call(allowed).error_code(), grpc::StatusCode::PERMISSION_DENIED) << name << " { " << allowed << " }";
+      EXPECT_NE(call(allowed).error_code(), grpc::StatusCode::PERMISSION_DENIED)
+          << name << " { " << allowed << " }";
     }
   }
   EXPECT_EQ(sql(absl::StrCat("SELECT state FROM callers WHERE id = ", foreign.labeler)), "ACTIVE");
-  EXPECT_EQ(sql(absl::StrCat("SELECT forgotten_at IS NULL FROM callers WHERE id = ", foreign.labeler)), "t");
-  EXPECT_EQ(sql(absl::StrCat("SELECT removed_at IS NULL FROM gold_pairs WHERE id = ", foreign.gold)), "t");
+  EXPECT_EQ(
+      sql(absl::StrCat("SELECT forgotten_at IS NULL FROM callers WHERE id = ", foreign.labeler)),
+      "t");
+  EXPECT_EQ(
+      sql(absl::StrCat("SELECT removed_at IS NULL FROM gold_pairs WHERE id = ", foreign.gold)),
+      "t");
 }
 
 TEST(Roles, ACallerOfSomeRunsNamesOneWhereOthersMeanAll) {
@@ -245,8 +310,8 @@ TEST(Roles, ACallerOfSomeRunsNamesOneWhereOthersMeanAll) {
   broker.CreateRun();
   const auto limited = [&](Role role, const std::string& name) -> const Peer& {
     broker.Token(role, name);
-    Query(broker.database(),
-          absl::StrCat("UPDATE callers SET run_ids = ARRAY[", mine, "]::bigint[] WHERE name = '", name, "'"));
+    Query(broker.database(), absl::StrCat("UPDATE callers SET run_ids = ARRAY[", mine,
+                                          "]::bigint[] WHERE name = '", name, "'"));
     return broker.As(role, name);
   };
   const Peer& reviewer = limited(Role::kReviewer, "some reviewer");
@@ -255,21 +320,29 @@ TEST(Roles, ACallerOfSomeRunsNamesOneWhereOthersMeanAll) {
   EXPECT_TRUE(absl::IsPermissionDenied(
       reviewer.Call(reviewer.people, &People::ListLabelers, v1::ListLabelersRequest()).status()));
   EXPECT_TRUE(absl::IsPermissionDenied(
-      operator_peer.Call(operator_peer.people, &People::Statement, v1::StatementRequest()).status()));
+      operator_peer.Call(operator_peer.people, &People::Statement, v1::StatementRequest())
+          .status()));
   EXPECT_TRUE(absl::IsPermissionDenied(
-      operator_peer.Call(operator_peer.people, &People::RetractLabels,
-                         Parse<v1::RetractLabelsRequest>("request_id: '0123456789abcdef' name: 'labeler'")).status()));
+      operator_peer
+          .Call(operator_peer.people, &People::RetractLabels,
+                Parse<v1::RetractLabelsRequest>("request_id: '0123456789abcdef' name: 'labeler'"))
+          .status()));
   EXPECT_TRUE(absl::IsPermissionDenied(
-      operator_peer.Call(operator_peer.people, &People::Invite,
-                         Parse<v1::InviteRequest>("request_id: '0123456789abcdef' role: INVITE_LABELER name: 'Ada'"))
+      operator_peer
+          .Call(operator_peer.people, &People::Invite,
+                Parse<v1::InviteRequest>(
+                    "request_id: '0123456789abcdef' role: INVITE_LABELER name: 'Ada'"))
           .status()));
   // a labeler of all runs is one of other runs too
   broker.Token(Role::kLabeler);
   EXPECT_TRUE(absl::IsPermissionDenied(
-      reviewer.Call(reviewer.people, &People::SetLabelerState,
-                    Parse<v1::SetLabelerStateRequest>("name: 'labeler' state: LABELER_PAUSED")).status()));
+      reviewer
+          .Call(reviewer.people, &People::SetLabelerState,
+                Parse<v1::SetLabelerStateRequest>("name: 'labeler' state: LABELER_PAUSED"))
+          .status()));
   // the newest run of all is not theirs
-  const auto runs = reviewer.Call(reviewer.runs, &v1::RunService::Stub::List, Parse<v1::ListRunsRequest>("limit: 1"));
+  const auto runs = reviewer.Call(reviewer.runs, &v1::RunService::Stub::List,
+                                  Parse<v1::ListRunsRequest>("limit: 1"));
   ASSERT_TRUE(runs.ok()) << runs.status();
   ASSERT_EQ(runs->runs_size(), 1);
   EXPECT_EQ(runs->runs(0).id(), mine);
@@ -279,7 +352,9 @@ TEST(Roles, ARevokedTokenIsRefusedWithinSeconds) {
   TestBroker broker;
   const Peer& labeler = broker.As(Role::kLabeler);
   const auto beat = [&] {
-    return labeler.Call(labeler.labeling, &v1::LabelingService::Stub::Heartbeat, v1::HeartbeatRequest()).status();
+    return labeler
+        .Call(labeler.labeling, &v1::LabelingService::Stub::Heartbeat, v1::HeartbeatRequest())
+        .status();
   };
   ASSERT_TRUE(beat().ok());
   Query(broker.database(), "UPDATE tokens SET revoked_at = now()");
@@ -411,14 +486,14 @@ TEST(DatabaseErrors, AreSentences) {
   };
   const absl::StatusCode unavailable = absl::StatusCode::kUnavailable;
   const Case cases[] = {
-      {"08006", unavailable, "the database is away: "},                  // connection failure
-      {"57P01", unavailable, "the database is away: "},                  // shut down by an administrator
-      {"57P03", unavailable, "the database is away: "},                  // cannot connect now
-      {"53300", unavailable, "the database is away: "},                  // too many connections
-      {"53100", unavailable, "the database is out of room: "},           // disk full
-      {"53200", unavailable, "the database is out of room: "},           // out of memory
-      {"55P03", unavailable, "the database took too long: "},            // lock not available
-      {"57014", unavailable, "the database took too long: "},            // statement timeout
+      {"08006", unavailable, "the database is away: "},         // connection failure
+      {"57P01", unavailable, "the database is away: "},         // shut down by an administrator
+      {"57P03", unavailable, "the database is away: "},         // cannot connect now
+      {"53300", unavailable, "the database is away: "},         // too many connections
+      {"53100", unavailable, "the database is out of room: "},  // disk full
+      {"53200", unavailable, "the database is out of room: "},  // out of memory
+      {"55P03", unavailable, "the database took too long: "},   // lock not available
+      {"57014", unavailable, "the database took too long: "},   // statement timeout
       {"40001", unavailable, "other calls changed the same rows: "},     // serialization failure
       {"40P01", unavailable, "other calls changed the same rows: "},     // deadlock
       {"23505", unavailable, "other calls changed the same rows: "},     // unique violation
@@ -427,15 +502,16 @@ TEST(DatabaseErrors, AreSentences) {
   const std::string database = EmptyDatabase();
   broker::Connection connection(database, "test", nullptr);
   for (const Case& c : cases) {
-    const std::string script = absl::StrCat("DO $$ BEGIN RAISE EXCEPTION 'no more of it' USING ERRCODE = '", c.sqlstate,
-                                            "'; END $$");
+    const std::string script = absl::StrCat(
+        "DO $$ BEGIN RAISE EXCEPTION 'no more of it' USING ERRCODE = '", c.sqlstate, "'; END $$");
     const absl::Status status = connection.Transact([&](broker::Transaction& t) -> absl::Status {
       t.ExecScript(script);
       return absl::OkStatus();
     });
     EXPECT_EQ(status.code(), c.code) << c.sqlstate << ": " << status;
     EXPECT_TRUE(absl::StartsWith(status.message(), c.sentence)) << c.sqlstate << ": " << status;
-    EXPECT_TRUE(absl::StrContains(status.message(), "no more of it")) << c.sqlstate << ": " << status;
+    EXPECT_TRUE(absl::StrContains(status.message(), "no more of it"))
+        << c.sqlstate << ": " << status;
     // the next call is another one
     base::RetryPolicy policy;
     policy.give_up_after = absl::Seconds(10);
@@ -454,7 +530,8 @@ TEST(DatabaseErrors, WhatMaySucceedAtOnceIsTriedAgain) {
   broker::Connection connection(database, "test", nullptr);
   for (const char* sqlstate : {"40001", "40P01", "23505"}) {
     int attempts = 0;
-    const std::string script = absl::StrCat("DO $$ BEGIN RAISE EXCEPTION '' USING ERRCODE = '", sqlstate, "'; END $$");
+    const std::string script =
+        absl::StrCat("DO $$ BEGIN RAISE EXCEPTION '' USING ERRCODE = '", sqlstate, "'; END $$");
     const absl::Status status = connection.Transact([&](broker::Transaction& t) -> absl::Status {
       if (++attempts < 3) t.ExecScript(script);
       return absl::OkStatus();
@@ -478,13 +555,16 @@ TEST(DatabaseErrors, ACommitOfUnknownOutcomeSaysToCallAgain) {
     return absl::OkStatus();
   });
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
-  EXPECT_TRUE(absl::StartsWith(status.message(), "the database went away during a commit; call again: ")) << status;
+  EXPECT_TRUE(
+      absl::StartsWith(status.message(), "the database went away during a commit; call again: "))
+      << status;
 }
 
 TEST(DatabaseErrors, AnAddressThatIsNoDatabaseIsAway) {
   broker::Connection connection("postgresql://127.0.0.1:1/backflip", "test", nullptr);
   for (int i = 0; i < 2; ++i) {
-    const absl::Status status = connection.Transact([](broker::Transaction&) { return absl::OkStatus(); });
+    const absl::Status status =
+        connection.Transact([](broker::Transaction&) { return absl::OkStatus(); });
     EXPECT_TRUE(absl::IsUnavailable(status)) << status;
     EXPECT_TRUE(absl::StartsWith(status.message(), "the database is away: ")) << status;
   }
@@ -497,11 +577,14 @@ TEST(DatabaseErrors, ReachWhoeverCalls) {
   const Peer& peer = broker.As(Role::kOperator);
   Query(broker.database(),
         "CREATE FUNCTION disk_is_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        "RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$; "
-        "CREATE TRIGGER full_disk BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION disk_is_full()");
+        "RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; "
+        "END $$; "
+        "CREATE TRIGGER full_disk BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION "
+        "disk_is_full()");
   v1::StopAskingRequest request;
   request.set_run_id(run.id());
-  const absl::Status status = peer.Call(peer.runs, &v1::RunService::Stub::StopAsking, request).status();
+  const absl::Status status =
+      peer.Call(peer.runs, &v1::RunService::Stub::StopAsking, request).status();
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_TRUE(absl::StartsWith(status.message(), "the database is out of room: ")) << status;
   EXPECT_TRUE(absl::StrContains(status.message(), "No space left on device")) << status;
@@ -517,7 +600,8 @@ TEST(Migrate, IsIdempotentAndSafeTwiceAtOnce) {
     broker::BrokerOptions options;
     options.database = database;
     options.listen = "127.0.0.1:0";
-    EXPECT_EQ(broker::Broker::Start(options).status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(broker::Broker::Start(options).status().code(),
+              absl::StatusCode::kFailedPrecondition);
   }
   std::atomic<int> applied{0};
   std::vector<std::thread> threads;
@@ -543,8 +627,10 @@ TEST(Migrate, RefusesADatabaseThatIsNewerOrAnother) {
   EXPECT_EQ(broker::Migrate(connection).status().code(), absl::StatusCode::kFailedPrecondition);
   const std::string newer = MigratedDatabase();
   broker::Connection newer_connection(newer, "test", nullptr);
-  Query(newer, "INSERT INTO schema_migrations (version, name, sha256) VALUES (999, 'later', sha256('x'))");
-  EXPECT_EQ(broker::Migrate(newer_connection).status().code(), absl::StatusCode::kFailedPrecondition);
+  Query(newer,
+        "INSERT INTO schema_migrations (version, name, sha256) VALUES (999, 'later', sha256('x'))");
+  EXPECT_EQ(broker::Migrate(newer_connection).status().code(),
+            absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(broker::CheckSchema(newer_connection).code(), absl::StatusCode::kFailedPrecondition);
 }
 
@@ -582,7 +668,9 @@ TEST(Tokens, AreMadeOnceForEachRoleAndKeptPrivate) {
   ASSERT_TRUE(caller.ok()) << caller.status();
   EXPECT_EQ(caller->role, Role::kTeacher);
   // the token itself is nowhere in the database
-  EXPECT_EQ(Query(database, absl::StrCat("SELECT count(*) FROM tokens WHERE sha256 = sha256('", token, "')")), "1");
+  EXPECT_EQ(Query(database,
+                  absl::StrCat("SELECT count(*) FROM tokens WHERE sha256 = sha256('", token, "')")),
+            "1");
   std::filesystem::remove_all(folder);
 }
 

@@ -40,7 +40,8 @@ class PeopleTest : public ::testing::Test {
     request.set_secret(secret);
     return nobody_.Call(nobody_.people, &People::DescribeInvite, request);
   }
-  absl::StatusOr<v1::AcceptInviteResponse> Accept(const std::string& secret, const std::string& outside_id = "",
+  absl::StatusOr<v1::AcceptInviteResponse> Accept(const std::string& secret,
+                                                  const std::string& outside_id = "",
                                                   const std::string& request_id = NewId()) {
     v1::AcceptInviteRequest request;
     request.set_secret(secret);
@@ -58,20 +59,26 @@ class PeopleTest : public ::testing::Test {
     run_ = broker_.CreateRun(spec);
     (void)broker_.Claim(Role::kLearner);
     const v1::ClaimResponse trainer = broker_.Claim(Role::kTrainer);
-    ASSERT_TRUE(broker_.Open(run_.id(), trainer.epoch(), 0, broker_.Upload(run_.id(), 0, 2 * questions), overlap).ok());
+    ASSERT_TRUE(broker_
+                    .Open(run_.id(), trainer.epoch(), 0,
+                          broker_.Upload(run_.id(), 0, 2 * questions), overlap)
+                    .ok());
   }
   static absl::StatusOr<v1::LeaseResponse> Lease(const Peer& peer, int64_t run_id = 0) {
     v1::LeaseRequest request;
     request.set_run_id(run_id);
     return peer.Call(peer.labeling, &Labeling::Lease, request);
   }
-  static absl::StatusOr<v1::SubmitResponse> AnswerOne(const Peer& peer, v1::Choice choice = v1::LEFT) {
+  static absl::StatusOr<v1::SubmitResponse> AnswerOne(const Peer& peer,
+                                                      v1::Choice choice = v1::LEFT) {
     const auto leased = Lease(peer);
     if (!leased.ok()) return leased.status();
-    if (leased->questions_size() == 0) return absl::NotFoundError(v1::NothingToLabel_Name(leased->none()));
+    if (leased->questions_size() == 0)
+      return absl::NotFoundError(v1::NothingToLabel_Name(leased->none()));
     return Submit(peer, AnswerTo(leased->questions(0).lease_id(), choice));
   }
-  absl::StatusOr<v1::Labeler> SetState(const std::string& name, v1::LabelerState state, Role as = Role::kOperator) {
+  absl::StatusOr<v1::Labeler> SetState(const std::string& name, v1::LabelerState state,
+                                       Role as = Role::kOperator) {
     const Peer& peer = broker_.As(as);
     v1::SetLabelerStateRequest request;
     request.set_name(name);
@@ -105,7 +112,9 @@ TEST_F(PeopleTest, ALinkIsUsedUpByStartAndNotByLooking) {
   EXPECT_EQ(Code(Accept(secret)), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(Describe(secret).status().message()), HasSubstr("used before"));
   // stored by hash alone
-  EXPECT_EQ(Sql("SELECT count(*) FROM tokens WHERE encode(sha256, 'escape') LIKE '%" + accepted->token() + "%'"), "0");
+  EXPECT_EQ(Sql("SELECT count(*) FROM tokens WHERE encode(sha256, 'escape') LIKE '%" +
+                accepted->token() + "%'"),
+            "0");
 }
 
 TEST_F(PeopleTest, ARepeatedStartGivesOneToken) {
@@ -141,9 +150,10 @@ TEST_F(PeopleTest, ForgedAndExpiredInvitesAreRefused) {
 }
 
 TEST_F(PeopleTest, NamesAreTextOnOneLine) {
-  for (const std::string& bad : {std::string(), std::string(65, 'x'), std::string("a\nb"), std::string("a\x07") + "b",
-                                 std::string("a\0b", 3), std::string("\xE2\x80\xAE") + "gnp.exe", std::string(" a"),
-                                 std::string("\xC2\x85"), std::string("\xED\xA0\x80")}) {
+  for (const std::string& bad :
+       {std::string(), std::string(65, 'x'), std::string("a\nb"), std::string("a\x07") + "b",
+        std::string("a\0b", 3), std::string("\xE2\x80\xAE") + "gnp.exe", std::string(" a"),
+        std::string("\xC2\x85"), std::string("\xED\xA0\x80")}) {
     // what is no UTF-8 never leaves the client
     EXPECT_FALSE(Invite(Personal(bad)).ok()) << bad;
   }
@@ -166,7 +176,8 @@ TEST_F(PeopleTest, AGroupMakesOneLabelerForEachOutsideId) {
   EXPECT_TRUE(invite->needs_outside_id());
   EXPECT_EQ(invite->price(), "12 EUR an hour");
   EXPECT_EQ(Code(Accept(secret)), absl::StatusCode::kInvalidArgument);
-  const auto first = Accept(secret, "p1"), again = Accept(secret, "p1"), second = Accept(secret, "p2");
+  const auto first = Accept(secret, "p1"), again = Accept(secret, "p1"),
+             second = Accept(secret, "p2");
   ASSERT_TRUE(first.ok() && again.ok() && second.ok()) << second.status();
   EXPECT_EQ(first->name(), again->name());
   EXPECT_NE(first->name(), second->name());
@@ -223,7 +234,8 @@ TEST_F(PeopleTest, RevokingEndsLeasesAndTokensForGood) {
   OpenRun(1);
   const Peer peer = With(Accept(Secret(Personal("Ada")))->token());
   ASSERT_EQ(Lease(peer)->questions_size(), 1);
-  EXPECT_EQ(Code(SetState("Ada", v1::REVOKED, Role::kReviewer)), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(Code(SetState("Ada", v1::REVOKED, Role::kReviewer)),
+            absl::StatusCode::kPermissionDenied);
   ASSERT_TRUE(SetState("Ada", v1::REVOKED).ok());
   EXPECT_EQ(Sql("SELECT open_slots FROM questions"), "1");
   const absl::Time deadline = absl::Now() + absl::Seconds(10);
@@ -248,11 +260,13 @@ TEST_F(PeopleTest, ForgettingErasesThePersonAndKeepsTheLabels) {
   EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "1");
   EXPECT_EQ(Sql("SELECT sum(open_slots) FROM questions"), "1");
   for (const std::string& trace : {accepted->name(), std::string("prolific-77")}) {
-    EXPECT_EQ(Sql(absl::StrCat("SELECT (SELECT count(*) FROM callers c WHERE c::text LIKE '%", trace,
-                               "%') + (SELECT count(*) FROM audit a WHERE a::text LIKE '%", trace, "%')")),
+    EXPECT_EQ(Sql(absl::StrCat("SELECT (SELECT count(*) FROM callers c WHERE c::text LIKE '%",
+                               trace, "%') + (SELECT count(*) FROM audit a WHERE a::text LIKE '%",
+                               trace, "%')")),
               "0");
   }
-  const auto labelers = operator_peer.Call(operator_peer.people, &People::ListLabelers, v1::ListLabelersRequest());
+  const auto labelers =
+      operator_peer.Call(operator_peer.people, &People::ListLabelers, v1::ListLabelersRequest());
   ASSERT_TRUE(labelers.ok()) << labelers.status();
   bool listed = false;
   for (const v1::Labeler& labeler : labelers->labelers()) {
@@ -274,7 +288,8 @@ TEST_F(PeopleTest, RetractionReopensQuestionsOnceAndIsInTheFeed) {
   request.set_request_id(NewId());
   request.set_name("labeler");
   for (int i = 0; i < 2; ++i) {
-    const auto retracted = operator_peer.Call(operator_peer.people, &People::RetractLabels, request);
+    const auto retracted =
+        operator_peer.Call(operator_peer.people, &People::RetractLabels, request);
     ASSERT_TRUE(retracted.ok()) << retracted.status();
     EXPECT_EQ(retracted->labels(), 2);
     EXPECT_EQ(retracted->reopened_questions(), 2);
@@ -293,7 +308,8 @@ TEST_F(PeopleTest, ScenesAreStoredByHashAndRunsNameStoredOnes) {
   const Peer& operator_peer = broker_.As(Role::kOperator);
   v1::PutSceneRequest put;
   put.set_glb(std::string("glTF\x02\0\0\0\x0c\0\0\0", 12));
-  const auto scene = operator_peer.Call(operator_peer.bundles, &v1::BundleService::Stub::PutScene, put);
+  const auto scene =
+      operator_peer.Call(operator_peer.bundles, &v1::BundleService::Stub::PutScene, put);
   ASSERT_TRUE(scene.ok()) << scene.status();
   const Peer& peer = broker_.As(Role::kLabeler);
   v1::GetSceneRequest get;
@@ -302,8 +318,9 @@ TEST_F(PeopleTest, ScenesAreStoredByHashAndRunsNameStoredOnes) {
   get.set_scene_hash(std::string(64, '0'));
   EXPECT_EQ(Code(peer.Call(peer.labeling, &Labeling::GetScene, get)), absl::StatusCode::kNotFound);
   put.set_glb("<html>");
-  EXPECT_EQ(Code(operator_peer.Call(operator_peer.bundles, &v1::BundleService::Stub::PutScene, put)),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(
+      Code(operator_peer.Call(operator_peer.bundles, &v1::BundleService::Stub::PutScene, put)),
+      absl::StatusCode::kInvalidArgument);
   const v1::Run run = broker_.CreateRun();
   v1::CreateRunRequest create;
   create.set_request_id(NewId());

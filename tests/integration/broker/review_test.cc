@@ -1,4 +1,6 @@
 // What reviewers and operators see, take out, bring in, and ask.
+#include "services/preference_broker/store/review.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -19,7 +21,6 @@
 #include "common/run/snapshot_client.h"
 #include "services/preference_broker/store/clips.h"
 #include "services/preference_broker/store/questions.h"
-#include "services/preference_broker/store/review.h"
 #include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
@@ -36,7 +37,8 @@ using Runs = v1::RunService::Stub;
 
 // Rules are off: these people answer at once.
 constexpr char kWithPeople[] =
-    "labels: 1000 seed: 5 lockstep: false quality { max_fast_answers: 0 max_cannot_tells: 0 max_one_sided: 0 }";
+    "labels: 1000 seed: 5 lockstep: false quality { max_fast_answers: 0 max_cannot_tells: 0 "
+    "max_one_sided: 0 }";
 
 // The clip of the greater value, which its first number tells, is better.
 v1::Choice Honest(const v1::Question& question) {
@@ -51,7 +53,8 @@ v1::Choice Inverted(const v1::Question& question) {
 class ReviewTest : public ::testing::Test {
  protected:
   // A running run; `questions` of them are open, with `overlap` answers wanted.
-  void Start(int questions, int overlap = 1, const std::string& spec = kWithPeople, bool has_true_reward = false) {
+  void Start(int questions, int overlap = 1, const std::string& spec = kWithPeople,
+             bool has_true_reward = false) {
     run_ = broker_.CreateRun(spec, has_true_reward);
     learner_claim_ = broker_.Claim(Role::kLearner);
     trainer_claim_ = broker_.Claim(Role::kTrainer);
@@ -63,7 +66,8 @@ class ReviewTest : public ::testing::Test {
 
   // Answers up to `count` questions. Returns the labels.
   std::vector<int64_t> Answer(const std::string& name, int count,
-                              const std::function<v1::Choice(const v1::Question&)>& choose, const std::string& note = "") {
+                              const std::function<v1::Choice(const v1::Question&)>& choose,
+                              const std::string& note = "") {
     const Peer& peer = broker_.As(Role::kLabeler, name);
     std::vector<int64_t> labels;
     while (static_cast<int>(labels.size()) < count) {
@@ -94,14 +98,16 @@ class ReviewTest : public ::testing::Test {
     for (int i = 0; i < 20; ++i) {
       const auto dashboard = reviewer_.Call(reviewer_.review, &Review::Watch, watch);
       EXPECT_TRUE(dashboard.ok()) << dashboard.status();
-      if (!dashboard.ok() || wanted(*dashboard)) return dashboard.ok() ? *dashboard : v1::Dashboard();
+      if (!dashboard.ok() || wanted(*dashboard))
+        return dashboard.ok() ? *dashboard : v1::Dashboard();
       watch.set_since_revision(dashboard->run().revision());
     }
     ADD_FAILURE() << "the dashboard never came to show it";
     return {};
   }
   v1::Dashboard WatchUntilLabels(int64_t labels) {
-    return WatchUntil([=](const v1::Dashboard& dashboard) { return dashboard.run().labels() == labels; });
+    return WatchUntil(
+        [=](const v1::Dashboard& dashboard) { return dashboard.run().labels() == labels; });
   }
 
   absl::StatusOr<v1::ListLabelsResponse> List(const std::string& filter) {
@@ -142,7 +148,8 @@ class ReviewTest : public ::testing::Test {
   }
   // What an honest labeler says of an entry that Feed has read.
   v1::Choice Better(const v1::LabelEntry& entry) {
-    const float first = first_numbers_[entry.clip_ids(0)], second = first_numbers_[entry.clip_ids(1)];
+    const float first = first_numbers_[entry.clip_ids(0)],
+                second = first_numbers_[entry.clip_ids(1)];
     return first > second ? v1::LEFT : first < second ? v1::RIGHT : v1::TIE;
   }
   std::string Sql(const std::string& sql) { return Query(broker_.database(), sql); }
@@ -178,7 +185,8 @@ TEST_F(ReviewTest, TheDashboardCountsQuestionsAndAgreementTurnedToClips) {
 
   Answer("carla", 3, Inverted);
   Answer("carla", 1, [](const v1::Question&) { return v1::CANNOT_TELL; });
-  const v1::Dashboard mixed = WatchUntil([](const v1::Dashboard& d) { return d.labels_last_hour() == 12; });
+  const v1::Dashboard mixed =
+      WatchUntil([](const v1::Dashboard& d) { return d.labels_last_hour() == 12; });
   EXPECT_EQ(mixed.open_questions(), 0);
   EXPECT_EQ(mixed.agreement().answers(), 11);
   // the second clip always is the better one: whoever sees that always says
@@ -197,16 +205,19 @@ TEST_F(ReviewTest, TheDashboardIsWokenAndAnswersInTimeWithoutChange) {
   EXPECT_EQ(unchanged->run().id(), run_.id());
   EXPECT_EQ(unchanged->open_questions(), 1);
   watch.set_run_id(999);
-  EXPECT_EQ(Code(reviewer_.Call(reviewer_.review, &Review::Watch, watch)), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Code(reviewer_.Call(reviewer_.review, &Review::Watch, watch)),
+            absl::StatusCode::kNotFound);
   watch.set_run_id(run_.id());
   watch.set_wait_ms(26'000);
-  EXPECT_EQ(Code(reviewer_.Call(reviewer_.review, &Review::Watch, watch)), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(reviewer_.Call(reviewer_.review, &Review::Watch, watch)),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(ReviewTest, AlertsNamePausedLabelersBrokenClipsAndAGamedReward) {
   Start(1);
   Answer("anna", 1, [](const v1::Question&) { return v1::BROKEN; });
-  Sql("UPDATE callers SET state = 'PAUSED', reason = 'Ten answers came faster than a clip.' WHERE name = 'anna'");
+  Sql("UPDATE callers SET state = 'PAUSED', reason = 'Ten answers came faster than a clip.' WHERE "
+      "name = 'anna'");
   // progress questions: newest first, and it never wins although predictions rise
   std::vector<v1::NewQuestion> asked;
   v1::OpenQuestionsRequest open;
@@ -214,7 +225,8 @@ TEST_F(ReviewTest, AlertsNamePausedLabelersBrokenClipsAndAGamedReward) {
   open.set_epoch(trainer_claim_.epoch());
   open.set_round(1);
   std::vector<std::string> newest = broker_.Upload(run_.id(), 1, 10, /*has_true_reward=*/false);
-  const std::vector<std::string> later = broker_.Upload(run_.id(), 9, 10, /*has_true_reward=*/false);
+  const std::vector<std::string> later =
+      broker_.Upload(run_.id(), 9, 10, /*has_true_reward=*/false);
   newest.insert(newest.end(), later.begin(), later.end());
   EXPECT_EQ(newest.size(), 20);
   for (const std::string& clip : newest) {
@@ -227,15 +239,15 @@ TEST_F(ReviewTest, AlertsNamePausedLabelersBrokenClipsAndAGamedReward) {
   ASSERT_TRUE(trainer.Call(trainer.training, &v1::TrainingService::Stub::OpenQuestions, open).ok());
   const Peer& learner = broker_.As(Role::kLearner);
   for (const int iteration : {0, 1, 9}) {
-    auto metrics = Parse<v1::ReportMetricsRequest>(
-        absl::StrCat("values { key: 'predicted_return' value: ", iteration, " } iteration: ", iteration));
+    auto metrics = Parse<v1::ReportMetricsRequest>(absl::StrCat(
+        "values { key: 'predicted_return' value: ", iteration, " } iteration: ", iteration));
     metrics.set_run_id(run_.id());
     metrics.set_epoch(learner_claim_.epoch());
     ASSERT_TRUE(learner.Call(learner.runs, &Runs::ReportMetrics, metrics).ok());
   }
   Answer("berta", 20, [](const v1::Question&) { return v1::TIE; });
-  const v1::Dashboard dashboard =
-      WatchUntil([](const v1::Dashboard& d) { return d.progress_size() == 2 && d.alerts_size() == 3; });
+  const v1::Dashboard dashboard = WatchUntil(
+      [](const v1::Dashboard& d) { return d.progress_size() == 2 && d.alerts_size() == 3; });
   EXPECT_EQ(dashboard.progress(0).iteration(), 1);
   EXPECT_EQ(dashboard.progress(1).iteration(), 9);
   EXPECT_EQ(dashboard.progress(1).steps(), 10 * 8192);
@@ -243,7 +255,8 @@ TEST_F(ReviewTest, AlertsNamePausedLabelersBrokenClipsAndAGamedReward) {
   EXPECT_EQ(dashboard.progress(1).win_rate(), 0.5);
   EXPECT_LT(dashboard.progress(1).low(), 0.3);
   EXPECT_GT(dashboard.progress(1).high(), 0.7);
-  EXPECT_THAT(dashboard.alerts(0), HasSubstr("Predicted return rose from 1 (batch 1) to 9 (batch 9)"));
+  EXPECT_THAT(dashboard.alerts(0),
+              HasSubstr("Predicted return rose from 1 (batch 1) to 9 (batch 9)"));
   EXPECT_THAT(dashboard.alerts(1), HasSubstr("1 answer of the last day"));
   EXPECT_THAT(dashboard.alerts(2), HasSubstr("Labeler anna is paused: Ten answers"));
 }
@@ -251,7 +264,8 @@ TEST_F(ReviewTest, AlertsNamePausedLabelersBrokenClipsAndAGamedReward) {
 TEST_F(ReviewTest, LabelsAreListedNewestFirstByPageAndFilter) {
   Start(6);
   const auto first = Answer("anna", 3, Honest);
-  const auto second = Answer("berta", 1, [](const v1::Question&) { return v1::CANNOT_TELL; }, "too dark <b>\n");
+  const auto second =
+      Answer("berta", 1, [](const v1::Question&) { return v1::CANNOT_TELL; }, "too dark <b>\n");
   const auto third = Answer("berta", 2, Honest);
   auto page = List("limit: 4");
   ASSERT_TRUE(page.ok()) << page.status();
@@ -329,7 +343,8 @@ TEST_F(ReviewTest, NamesAndNotesAreTextToEveryFilter) {
     EXPECT_EQ(by(name, "with_note: true")->labels_size(), note.empty() ? 0 : 1);
   }
   // what would match several, were it a pattern
-  for (const char* const pattern : {"%", "_", "100_", "a%b", R"(back\\slash)", "' OR true --", "<b>", "SILENT"}) {
+  for (const char* const pattern :
+       {"%", "_", "100_", "a%b", R"(back\\slash)", "' OR true --", "<b>", "SILENT"}) {
     const auto none = by(pattern);
     EXPECT_EQ(Code(none), absl::StatusCode::kNotFound) << pattern;
     EXPECT_THAT(Message(none), HasSubstr(absl::StrCat("'", pattern, "'")));
@@ -344,13 +359,16 @@ TEST_F(ReviewTest, NamesAndNotesAreTextToEveryFilter) {
 
 TEST_F(ReviewTest, FiltersNarrowEachOther) {
   Start(8);
-  const std::vector<v1::Choice> choices = {v1::LEFT, v1::RIGHT, v1::TIE, v1::CANNOT_TELL, v1::BROKEN};
+  const std::vector<v1::Choice> choices = {v1::LEFT, v1::RIGHT, v1::TIE, v1::CANNOT_TELL,
+                                           v1::BROKEN};
   std::map<v1::Choice, int64_t> label_of;
   for (const v1::Choice choice : choices) {
-    label_of[choice] = Answer("anna", 1, [=](const v1::Question&) { return choice; },
-                              choice == v1::BROKEN ? "black" : "")[0];
+    label_of[choice] = Answer(
+        "anna", 1, [=](const v1::Question&) { return choice; },
+        choice == v1::BROKEN ? "black" : "")[0];
   }
-  const auto berta = Answer("berta", 2, [](const v1::Question&) { return v1::BROKEN; }, "black too");
+  const auto berta =
+      Answer("berta", 2, [](const v1::Question&) { return v1::BROKEN; }, "black too");
   for (const v1::Choice choice : choices) {
     const std::string only = absl::StrCat("labeler: 'anna' choice: ", v1::Choice_Name(choice));
     const auto page = List(only);
@@ -360,14 +378,17 @@ TEST_F(ReviewTest, FiltersNarrowEachOther) {
     EXPECT_EQ(page->labels(0).answer().choice(), choice);
     EXPECT_EQ(List(only + " with_note: true")->labels_size(), choice == v1::BROKEN ? 1 : 0);
     EXPECT_EQ(List(only + " purpose: PROGRESS")->labels_size(), 0);
-    EXPECT_EQ(List(absl::StrCat(only, " question_id: ", page->labels(0).question_id()))->labels_size(), 1);
+    EXPECT_EQ(
+        List(absl::StrCat(only, " question_id: ", page->labels(0).question_id()))->labels_size(),
+        1);
     EXPECT_EQ(List(absl::StrCat(only, " before_label_id: ", label_of[choice]))->labels_size(), 0);
   }
   const auto broken = List("choice: BROKEN limit: 2");
   ASSERT_EQ(broken->labels_size(), 2);
   EXPECT_TRUE(broken->more());
   EXPECT_EQ(broken->labels(0).label_id(), berta[1]);
-  const auto rest = List(absl::StrCat("choice: BROKEN limit: 2 before_label_id: ", broken->labels(1).label_id()));
+  const auto rest =
+      List(absl::StrCat("choice: BROKEN limit: 2 before_label_id: ", broken->labels(1).label_id()));
   ASSERT_EQ(rest->labels_size(), 1);
   EXPECT_FALSE(rest->more());
   EXPECT_EQ(rest->labels(0).label_id(), label_of[v1::BROKEN]);
@@ -392,11 +413,14 @@ TEST_F(ReviewTest, ListLabelsRefusesWhatIsNotThere) {
 
 TEST_F(ReviewTest, DisputedQuestionsComeWithAllTheirAnswersMostMixedFirst) {
   Start(3, /*overlap=*/3);
-  const auto by_value = [](const v1::Question& question) { return question.clips(0).poses().poses(0) + question.clips(1).poses().poses(0); };
+  const auto by_value = [](const v1::Question& question) {
+    return question.clips(0).poses().poses(0) + question.clips(1).poses().poses(0);
+  };
   // question 0 (values 0, 1): three minds; 1 (2, 3): one against two; 2: all agree
   Answer("anna", 3, Honest);
   Answer("berta", 3, [&](const v1::Question& q) { return by_value(q) == 1 ? v1::TIE : Honest(q); });
-  Answer("carla", 3, [&](const v1::Question& q) { return by_value(q) <= 5 ? Inverted(q) : Honest(q); });
+  Answer("carla", 3,
+         [&](const v1::Question& q) { return by_value(q) <= 5 ? Inverted(q) : Honest(q); });
   v1::ListDisagreementsRequest request;
   request.set_run_id(run_.id());
   const auto disputed = reviewer_.Call(reviewer_.review, &Review::ListDisagreements, request);
@@ -406,17 +430,22 @@ TEST_F(ReviewTest, DisputedQuestionsComeWithAllTheirAnswersMostMixedFirst) {
   EXPECT_THAT(disputed->questions(0).clip_ids(), ElementsAre(clips_[0], clips_[1]));
   ASSERT_EQ(disputed->questions(0).answers_size(), 3);
   EXPECT_EQ(disputed->questions(0).answers(0).labeler(), "anna");
-  EXPECT_EQ(disputed->questions(0).answers(0).answer().choice(), v1::RIGHT);  // the second is better
+  EXPECT_EQ(disputed->questions(0).answers(0).answer().choice(),
+            v1::RIGHT);  // the second is better
   EXPECT_EQ(disputed->questions(0).answers(1).answer().choice(), v1::TIE);
   EXPECT_EQ(disputed->questions(0).answers(2).answer().choice(), v1::LEFT);
-  EXPECT_NEAR(disputed->questions(1).disagreement(), -(std::log(1.0 / 3) + 2 * std::log(2.0 / 3)) / 3 / std::log(3.0), 1e-9);
+  EXPECT_NEAR(disputed->questions(1).disagreement(),
+              -(std::log(1.0 / 3) + 2 * std::log(2.0 / 3)) / 3 / std::log(3.0), 1e-9);
   request.set_limit(1);
-  EXPECT_EQ(reviewer_.Call(reviewer_.review, &Review::ListDisagreements, request)->questions_size(), 1);
+  EXPECT_EQ(reviewer_.Call(reviewer_.review, &Review::ListDisagreements, request)->questions_size(),
+            1);
   request.set_limit(51);
-  EXPECT_EQ(Code(reviewer_.Call(reviewer_.review, &Review::ListDisagreements, request)), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(reviewer_.Call(reviewer_.review, &Review::ListDisagreements, request)),
+            absl::StatusCode::kInvalidArgument);
   request.set_limit(0);
   request.set_run_id(999);
-  EXPECT_EQ(Code(reviewer_.Call(reviewer_.review, &Review::ListDisagreements, request)), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Code(reviewer_.Call(reviewer_.review, &Review::ListDisagreements, request)),
+            absl::StatusCode::kNotFound);
 }
 
 TEST_F(ReviewTest, ClipsAreDrawnByIdInOrderOrTheNewest) {
@@ -512,8 +541,10 @@ TEST_F(EpisodeTest, AnEpisodeComesWithWhatTheNewestEnsembleThinksOfIt) {
 
   // two members: the sum of the observations, and twice that
   nn::Snapshot snapshot;
-  snapshot.metadata = {{"kind", "reward"},     {"members", "2"},           {"observations", "2"}, {"layers", "3,1"},
-                       {"activation", "leaky_relu"}, {"observation_clip", "1000"}, {"action_clip", "1"}};
+  snapshot.metadata = {{"kind", "reward"},           {"members", "2"},
+                       {"observations", "2"},        {"layers", "3,1"},
+                       {"activation", "leaky_relu"}, {"observation_clip", "1000"},
+                       {"action_clip", "1"}};
   snapshot.tensors["observation_mean"] = {{2}, {0, 0}};
   snapshot.tensors["observation_std"] = {{2}, {1, 1}};
   snapshot.tensors["member_mean"] = {{2}, {0, 0}};
@@ -525,7 +556,9 @@ TEST_F(EpisodeTest, AnEpisodeComesWithWhatTheNewestEnsembleThinksOfIt) {
   info.set_kind(v1::REWARD);
   info.set_iteration(1);
   const Peer& trainer = broker_.As(Role::kTrainer);
-  ASSERT_TRUE(run::PublishSnapshot(trainer.client, trainer_claim_.epoch(), info, snapshot.Encode(), nullptr).ok());
+  ASSERT_TRUE(
+      run::PublishSnapshot(trainer.client, trainer_claim_.epoch(), info, snapshot.Encode(), nullptr)
+          .ok());
   episode = Get(4);
   ASSERT_TRUE(episode.ok()) << episode.status();
   ASSERT_EQ(episode->predicted_reward_size(), 10);
@@ -563,7 +596,9 @@ TEST_F(EpisodeTest, AMomentOfAnEpisodeBecomesAQuestionOnce) {
   v1::AskAboutRequest other = request;
   other.set_step(7);
   EXPECT_EQ(Code(AskAbout(other)), absl::StatusCode::kAlreadyExists);
-  EXPECT_EQ(Sql("SELECT count(*) FROM questions WHERE selector = 'person' AND round IS NULL AND purpose = 'TRAIN'"), "1");
+  EXPECT_EQ(Sql("SELECT count(*) FROM questions WHERE selector = 'person' AND round IS NULL AND "
+                "purpose = 'TRAIN'"),
+            "1");
   EXPECT_EQ(Sql("SELECT count(*) FROM audit WHERE action = 'ask about'"), "1");
 
   // steps 5 to 7, which the labeler sees as poses
@@ -601,7 +636,8 @@ TEST_F(EpisodeTest, AMomentOfAnEpisodeBecomesAQuestionOnce) {
   candidates.set_after_iteration(-1);
   candidates.set_limit(1000);
   const Peer& trainer = broker_.As(Role::kTrainer);
-  const auto listed = trainer.ReadAll<v1::Candidate>(trainer.clips, &v1::ClipService::Stub::ListCandidates, candidates);
+  const auto listed = trainer.ReadAll<v1::Candidate>(
+      trainer.clips, &v1::ClipService::Stub::ListCandidates, candidates);
   ASSERT_TRUE(listed.ok());
   EXPECT_EQ(listed->size(), 8);
 }
@@ -611,7 +647,8 @@ TEST_F(EpisodeTest, AClipIsCutInsideTheEpisodeHoweverNearItsEndTheMomentIs) {
   ASSERT_TRUE(Record(Recording(7, 12)).ok());
   ASSERT_TRUE(AskAbout(Ask(0)).ok());
   ASSERT_TRUE(AskAbout(Ask(11)).ok());
-  const auto cut = Sql("SELECT string_agg(index::text, ' ' ORDER BY id) FROM clips WHERE NOT candidate");
+  const auto cut =
+      Sql("SELECT string_agg(index::text, ' ' ORDER BY id) FROM clips WHERE NOT candidate");
   EXPECT_EQ(cut, "0 9");
 }
 
@@ -664,7 +701,8 @@ TEST_F(EpisodeTest, AskAboutRefusesWhatCannotBeAsked) {
 
 class GoldTest : public ReviewTest {
  protected:
-  v1::AddGoldRequest Gold(int first, int second, v1::Choice answer = v1::RIGHT, v1::GoldUse use = v1::CHECK) {
+  v1::AddGoldRequest Gold(int first, int second, v1::Choice answer = v1::RIGHT,
+                          v1::GoldUse use = v1::CHECK) {
     v1::AddGoldRequest request;
     request.set_run_id(run_.id());
     request.add_clip_ids(clips_[first]);
@@ -721,7 +759,8 @@ TEST_F(GoldTest, RefusesWhatIsNoPair) {
   Start(2);
   EXPECT_EQ(Code(Add(Gold(0, 0))), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Code(Add(Gold(0, 1, v1::CANNOT_TELL))), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(Code(Add(Gold(0, 1, v1::LEFT, v1::GOLD_USE_UNSPECIFIED))), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(Add(Gold(0, 1, v1::LEFT, v1::GOLD_USE_UNSPECIFIED))),
+            absl::StatusCode::kInvalidArgument);
   v1::AddGoldRequest request = Gold(0, 1);
   request.set_clip_ids(1, std::string(64, 'b'));
   EXPECT_EQ(Code(Add(request)), absl::StatusCode::kNotFound);
@@ -751,7 +790,8 @@ class ExchangeTest : public ReviewTest {
     if (exported.ok()) taken.clips = *exported;
     v1::ExportRequest request;
     request.set_run_id(run_id);
-    auto labels = operator_.ReadAll<v1::ExportedLabel>(operator_.labeling, &Labeling::Export, request);
+    auto labels =
+        operator_.ReadAll<v1::ExportedLabel>(operator_.labeling, &Labeling::Export, request);
     EXPECT_TRUE(labels.ok()) << labels.status();
     if (labels.ok()) taken.labels = *labels;
     return taken;
@@ -768,7 +808,8 @@ class ExchangeTest : public ReviewTest {
     *request.mutable_label()->mutable_clip_ids() = label.clip_ids();
     *request.mutable_label()->mutable_answer() = label.answer();
     request.mutable_label()->set_labeler(label.labeler());
-    request.mutable_label()->set_source_key(absl::StrCat("a run's label ", 100000 + label.label_id()));
+    request.mutable_label()->set_source_key(
+        absl::StrCat("a run's label ", 100000 + label.label_id()));
     request.mutable_label()->set_answered_ms(label.answered_ms());
     *request.mutable_label()->mutable_timing() = label.timing();
     return request;
@@ -779,7 +820,8 @@ class ExchangeTest : public ReviewTest {
     for (const auto& label : taken.labels) items.push_back(LabelItem(run_id, label));
     return items;
   }
-  absl::StatusOr<v1::ImportLabelsResponse> Import(const std::vector<v1::ImportLabelsRequest>& items) {
+  absl::StatusOr<v1::ImportLabelsResponse> Import(
+      const std::vector<v1::ImportLabelsRequest>& items) {
     const auto context = operator_.client.UnaryContext(absl::Seconds(40));
     v1::ImportLabelsResponse response;
     const auto writer = operator_.review->ImportLabels(context.get(), &response);
@@ -792,8 +834,9 @@ class ExchangeTest : public ReviewTest {
     return response;
   }
   std::string Counts() {
-    return Sql("SELECT (SELECT count(*) FROM clips) || ' ' || (SELECT count(*) FROM questions) || ' ' || "
-               "(SELECT count(*) FROM labels) || ' ' || (SELECT count(*) FROM callers)");
+    return Sql(
+        "SELECT (SELECT count(*) FROM clips) || ' ' || (SELECT count(*) FROM questions) || ' ' || "
+        "(SELECT count(*) FROM labels) || ' ' || (SELECT count(*) FROM callers)");
   }
 };
 
@@ -803,7 +846,8 @@ TEST_F(ExchangeTest, ClipsAreExportedWholeWithoutTrueRewardsInTheOrderAsked) {
   request.set_run_id(run_.id());
   request.add_clip_ids(clips_[3]);
   request.add_clip_ids(clips_[0]);
-  const auto clips = reviewer_.ReadAll<v1::Candidate>(reviewer_.review, &Review::ExportClips, request);
+  const auto clips =
+      reviewer_.ReadAll<v1::Candidate>(reviewer_.review, &Review::ExportClips, request);
   ASSERT_TRUE(clips.ok()) << clips.status();
   ASSERT_EQ(clips->size(), 2);
   EXPECT_EQ((*clips)[0].clip_id(), clips_[3]);
@@ -811,7 +855,8 @@ TEST_F(ExchangeTest, ClipsAreExportedWholeWithoutTrueRewardsInTheOrderAsked) {
   expected.clear_true_rewards();
   EXPECT_EQ((*clips)[0].clip().SerializeAsString(), expected.SerializeAsString());
   request.clear_clip_ids();
-  const auto none = reviewer_.ReadAll<v1::Candidate>(reviewer_.review, &Review::ExportClips, request);
+  const auto none =
+      reviewer_.ReadAll<v1::Candidate>(reviewer_.review, &Review::ExportClips, request);
   ASSERT_TRUE(none.ok());
   EXPECT_TRUE(none->empty());  // nothing is labeled
   request.add_clip_ids(std::string(64, 'c'));
@@ -890,9 +935,11 @@ TEST_F(ExchangeTest, RankingsAreImportedListedAndAgreedOnAsTheirPairs) {
   for (int i = 0; i < 3; ++i) items.push_back(ClipItem(run_.id(), taken.clips[i]));
   const std::vector<v1::ImportLabelsRequest> clips = items;
   // 0 best, then 1 and 2 alike; the other labeler saw them in reverse and put 1 before 2
-  items.push_back(ranking("anna", false, "ranking { groups { positions: 0 } groups { positions: 1 positions: 2 } }"));
   items.push_back(ranking(
-      "berta", true, "ranking { groups { positions: 2 } groups { positions: 1 } groups { positions: 0 } }"));
+      "anna", false, "ranking { groups { positions: 0 } groups { positions: 1 positions: 2 } }"));
+  items.push_back(ranking(
+      "berta", true,
+      "ranking { groups { positions: 2 } groups { positions: 1 } groups { positions: 0 } }"));
   const auto imported = Import(items);
   ASSERT_TRUE(imported.ok()) << imported.status();
   EXPECT_EQ(imported->labels(), 2);
@@ -910,12 +957,14 @@ TEST_F(ExchangeTest, RankingsAreImportedListedAndAgreedOnAsTheirPairs) {
   EXPECT_EQ(disputed->questions(0).answers(1).answer().ranking().groups(0).positions(0), 0);
   const auto listed = List("labeler: 'berta'");
   ASSERT_EQ(listed->labels_size(), 1);
-  EXPECT_THAT(listed->labels(0).clip_ids(),
-              ElementsAre(taken.clips[2].clip_id(), taken.clips[1].clip_id(), taken.clips[0].clip_id()));
+  EXPECT_THAT(
+      listed->labels(0).clip_ids(),
+      ElementsAre(taken.clips[2].clip_id(), taken.clips[1].clip_id(), taken.clips[0].clip_id()));
   EXPECT_EQ(listed->labels(0).answer().ranking().groups(0).positions(0), 2);
-  for (const char* bad : {"ranking { groups { positions: 0 } groups { positions: 1 } }",
-                          "ranking { groups { positions: 0 positions: 1 } groups { positions: 1 positions: 2 } }",
-                          "ranking { groups { positions: 0 positions: 1 positions: 3 } }", "choice: LEFT"}) {
+  for (const char* bad :
+       {"ranking { groups { positions: 0 } groups { positions: 1 } }",
+        "ranking { groups { positions: 0 positions: 1 } groups { positions: 1 positions: 2 } }",
+        "ranking { groups { positions: 0 positions: 1 positions: 3 } }", "choice: LEFT"}) {
     items = clips;
     items.push_back(ranking("carla", false, bad));
     EXPECT_EQ(Code(Import(items)), absl::StatusCode::kInvalidArgument) << bad;
@@ -930,41 +979,48 @@ TEST_F(ExchangeTest, ABadImportChangesNothing) {
   run_ = broker_.CreateRun(kWithPeople, false);
   const std::string counts = Counts();
   const std::vector<v1::ImportLabelsRequest> good = Items(run_.id(), taken);
-  const auto refused = [&](absl::StatusCode code, const std::string& says,
-                           const std::function<void(std::vector<v1::ImportLabelsRequest>&)>& spoil) {
-    std::vector<v1::ImportLabelsRequest> items = good;
-    spoil(items);
-    const auto result = Import(items);
-    EXPECT_EQ(Code(result), code) << says << ": " << result.status();
-    EXPECT_THAT(Message(result), HasSubstr(says));
-    EXPECT_EQ(Counts(), counts) << says;
-  };
+  const auto refused =
+      [&](absl::StatusCode code, const std::string& says,
+          const std::function<void(std::vector<v1::ImportLabelsRequest>&)>& spoil) {
+        std::vector<v1::ImportLabelsRequest> items = good;
+        spoil(items);
+        const auto result = Import(items);
+        EXPECT_EQ(Code(result), code) << says << ": " << result.status();
+        EXPECT_THAT(Message(result), HasSubstr(says));
+        EXPECT_EQ(Counts(), counts) << says;
+      };
   const auto invalid = absl::StatusCode::kInvalidArgument;
   refused(invalid, "clips[3].observations[2]", [](auto& items) {
-    items[3].mutable_clip()->mutable_clip()->set_observations(2, std::numeric_limits<float>::quiet_NaN());
+    items[3].mutable_clip()->mutable_clip()->set_observations(
+        2, std::numeric_limits<float>::quiet_NaN());
   });
-  refused(invalid, "steps", [](auto& items) { items[0].mutable_clip()->mutable_clip()->set_steps(4); });
+  refused(invalid, "steps",
+          [](auto& items) { items[0].mutable_clip()->mutable_clip()->set_steps(4); });
   refused(invalid, "true_rewards", [](auto& items) {
     for (int i = 0; i < 3; ++i) items[0].mutable_clip()->mutable_clip()->add_true_rewards(1);
   });
-  refused(invalid, "source_key", [](auto& items) { items.back().mutable_label()->set_source_key("short"); });
+  refused(invalid, "source_key",
+          [](auto& items) { items.back().mutable_label()->set_source_key("short"); });
   refused(invalid, "came before", [](auto& items) {
     items.back().mutable_label()->set_source_key(items[4].label().source_key());
   });
   refused(invalid, "answer", [](auto& items) { items.back().mutable_label()->clear_answer(); });
-  refused(invalid, "labeler", [](auto& items) { items.back().mutable_label()->set_labeler("\x1b[31m"); });
-  refused(invalid, "all clips come first", [](auto& items) { std::swap(items.front(), items.back()); });
+  refused(invalid, "labeler",
+          [](auto& items) { items.back().mutable_label()->set_labeler("\x1b[31m"); });
+  refused(invalid, "all clips come first",
+          [](auto& items) { std::swap(items.front(), items.back()); });
   refused(invalid, "one call is for one run", [](auto& items) { items.back().set_run_id(12); });
   refused(invalid, "is named by no label", [](auto& items) { items.pop_back(); });
   refused(invalid, "names clips that are the same", [](auto& items) {
     const std::string other = items.back().label().clip_ids(0);
     items.back().mutable_label()->set_clip_ids(0, items.back().label().clip_ids(1));
-    items.erase(std::find_if(items.begin(), items.end(), [&](auto& item) { return item.clip().clip_id() == other; }));
+    items.erase(std::find_if(items.begin(), items.end(),
+                             [&](auto& item) { return item.clip().clip_id() == other; }));
   });
-  refused(absl::StatusCode::kNotFound, "names the clip", [](auto& items) { items.erase(items.begin() + 1); });
-  refused(absl::StatusCode::kFailedPrecondition, "'operator' is the name of a operator", [](auto& items) {
-    items.back().mutable_label()->set_labeler("operator");
-  });
+  refused(absl::StatusCode::kNotFound, "names the clip",
+          [](auto& items) { items.erase(items.begin() + 1); });
+  refused(absl::StatusCode::kFailedPrecondition, "'operator' is the name of a operator",
+          [](auto& items) { items.back().mutable_label()->set_labeler("operator"); });
   refused(absl::StatusCode::kNotFound, "run 99", [](auto& items) {
     for (auto& item : items) item.set_run_id(99);
   });
@@ -995,7 +1051,8 @@ TEST_F(ExchangeTest, AForkBeginsWithPolicyAndLabelsOfItsRun) {
   undo.set_lease_id(submit.lease_id());
   undo.set_idempotency_key(NewId());
   ASSERT_TRUE(carla.Call(carla.labeling, &Labeling::Undo, undo).ok());
-  WatchUntil([](const v1::Dashboard& d) { return d.run().labels() == 6 && d.labels_last_hour() == 6; });
+  WatchUntil(
+      [](const v1::Dashboard& d) { return d.run().labels() == 6 && d.labels_last_hour() == 6; });
   const int64_t old = run_.id();
   v1::AddGoldRequest gold;
   gold.set_run_id(old);
@@ -1010,7 +1067,8 @@ TEST_F(ExchangeTest, AForkBeginsWithPolicyAndLabelsOfItsRun) {
   info.set_kind(v1::POLICY);
   info.set_iteration(1);
   const Peer& learner = broker_.As(Role::kLearner);
-  const auto policy = run::PublishSnapshot(learner.client, learner_claim_.epoch(), info, "a policy", nullptr);
+  const auto policy =
+      run::PublishSnapshot(learner.client, learner_claim_.epoch(), info, "a policy", nullptr);
   ASSERT_TRUE(policy.ok()) << policy.status();
   v1::ForkRunRequest fork;
   fork.set_request_id(NewId());
@@ -1055,7 +1113,9 @@ TEST_F(ExchangeTest, AForkBeginsWithPolicyAndLabelsOfItsRun) {
 
   // the copied questions are nobody's to answer, and the trainer's rounds begin at 0
   run_ = *forked;
-  EXPECT_EQ(Sql(absl::StrCat("SELECT count(*) FROM questions WHERE open_slots > 0 AND run_id = ", forked->id())), "0");
+  EXPECT_EQ(Sql(absl::StrCat("SELECT count(*) FROM questions WHERE open_slots > 0 AND run_id = ",
+                             forked->id())),
+            "0");
   (void)broker_.Claim(Role::kLearner);
   trainer_claim_ = broker_.Claim(Role::kTrainer);
   ASSERT_EQ(trainer_claim_.run().id(), forked->id());
@@ -1079,7 +1139,8 @@ TEST_F(ExchangeTest, ForkRefusesWhatIsNotThere) {
   fork.set_run_id(99);
   EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Fork, fork)), absl::StatusCode::kNotFound);
   fork.set_version(0);
-  EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Fork, fork)), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Fork, fork)),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Sql("SELECT count(*) FROM runs"), "1");
 }
 
@@ -1104,7 +1165,8 @@ TEST_F(ExchangeTest, ARunMayBeginWithTheLabelsOfAnother) {
 
   create.set_request_id(NewId());
   create.set_labels_from_run(99);
-  EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Create, create)), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Create, create)),
+            absl::StatusCode::kNotFound);
   create.set_labels_from_run(run_.id());
   create.mutable_task()->set_clip_steps(4);
   const auto shape = operator_.Call(operator_.runs, &Runs::Create, create);
@@ -1118,7 +1180,8 @@ class StatisticsTest : public ReviewTest {
   v1::Labeler Find(int64_t run_id, const std::string& name) {
     v1::ListLabelersRequest request;
     request.set_run_id(run_id);
-    const auto labelers = reviewer_.Call(reviewer_.people, &v1::PeopleService::Stub::ListLabelers, request);
+    const auto labelers =
+        reviewer_.Call(reviewer_.people, &v1::PeopleService::Stub::ListLabelers, request);
     EXPECT_TRUE(labelers.ok()) << labelers.status();
     if (!labelers.ok()) return {};
     for (const v1::Labeler& labeler : labelers->labelers()) {
@@ -1148,8 +1211,9 @@ TEST_F(StatisticsTest, ALabelerIsKnownByTheirAnswers) {
   EXPECT_EQ(doris.cannot_tell_share(), 1.0 / 8);
   EXPECT_GT(anna.dawid_skene(), 0.6);
   EXPECT_LT(doris.dawid_skene(), 0.3);
-  const std::string lefts = Sql("SELECT count(*) FROM labels l JOIN callers c ON c.id = l.caller_id "
-                                "WHERE c.name = 'anna' AND l.choice = 'LEFT'");
+  const std::string lefts =
+      Sql("SELECT count(*) FROM labels l JOIN callers c ON c.id = l.caller_id "
+          "WHERE c.name = 'anna' AND l.choice = 'LEFT'");
   EXPECT_NEAR(anna.left_share(), std::stoi(lefts) / 8.0, 1e-9);
   EXPECT_EQ(Find(0, "anna").labels(), 8);
   v1::ListLabelersRequest unknown;
@@ -1171,31 +1235,42 @@ TEST_F(StatisticsTest, GoldAndRepeatsAreJudgedByTheClipsAndNotBySides) {
   ASSERT_TRUE(pair.ok()) << pair.status();
   // what a labeler was asked besides, as the broker stores it: gold with its
   // clips the other way round, and repeats on either side
-  const auto ask = [&](const std::string& purpose, const std::string& first, const std::string& second, bool turned,
-                       const std::string& choice, const std::string& columns) {
+  const auto ask = [&](const std::string& purpose, const std::string& first,
+                       const std::string& second, bool turned, const std::string& choice,
+                       const std::string& columns) {
     const std::string id = NewId();
-    const std::string question = Sql(absl::StrCat(
-        "INSERT INTO questions (run_id, purpose, overlap, open_slots, made_for, gold_id, repeat_of) SELECT ", run_.id(), ", '",
-        purpose, "', 1, 0, id, ", columns, " FROM callers WHERE name = 'anna' RETURNING id"));
+    const std::string question =
+        Sql(absl::StrCat("INSERT INTO questions (run_id, purpose, overlap, open_slots, made_for, "
+                         "gold_id, repeat_of) SELECT ",
+                         run_.id(), ", '", purpose, "', 1, 0, id, ", columns,
+                         " FROM callers WHERE name = 'anna' RETURNING id"));
     for (const auto& [position, clip] : {std::pair(0, first), std::pair(1, second)}) {
-      Sql(absl::StrCat("INSERT INTO question_clips SELECT ", question, ", ", position, ", id FROM clips WHERE run_id = ",
-                       run_.id(), " AND sha256 = decode('", clip, "', 'hex')"));
+      Sql(absl::StrCat("INSERT INTO question_clips SELECT ", question, ", ", position,
+                       ", id FROM clips WHERE run_id = ", run_.id(), " AND sha256 = decode('", clip,
+                       "', 'hex')"));
     }
-    Sql(absl::StrCat("INSERT INTO leases (id, question_id, caller_id, state, turned, lease_ms, expires_at) SELECT '", id, "', ",
-                     question, ", id, 'ANSWERED', ", turned ? "true" : "false", ", 1, now() FROM callers WHERE name = 'anna'"));
-    Sql(absl::StrCat("INSERT INTO labels (run_id, question_id, lease_id, caller_id, idempotency_key, body_sha256, retraction, "
-                     "choice, surplus, counts) SELECT ", run_.id(), ", ", question, ", '", id, "', id, '", id,
-                     "', '', false, '", choice, "', false, false FROM callers WHERE name = 'anna'"));
+    Sql(
+        absl::StrCat("INSERT INTO leases (id, question_id, caller_id, state, turned, lease_ms, "
+                     "expires_at) SELECT '",
+                     id, "', ", question, ", id, 'ANSWERED', ", turned ? "true" : "false",
+                     ", 1, now() FROM callers WHERE name = 'anna'"));
+    Sql(
+        absl::StrCat("INSERT INTO labels (run_id, question_id, lease_id, caller_id, "
+                     "idempotency_key, body_sha256, retraction, "
+                     "choice, surplus, counts) SELECT ",
+                     run_.id(), ", ", question, ", '", id, "', id, '", id, "', '', false, '",
+                     choice, "', false, false FROM callers WHERE name = 'anna'"));
   };
   const std::string is_gold = absl::StrCat(pair->gold_id(), ", NULL::bigint");
   ask("GOLD", clips_[8], clips_[9], false, "RIGHT", is_gold);  // right
   ask("GOLD", clips_[8], clips_[9], true, "LEFT", is_gold);    // right
   ask("GOLD", clips_[9], clips_[8], false, "RIGHT", is_gold);  // wrong
   ask("GOLD", clips_[9], clips_[8], true, "TIE", is_gold);     // wrong
-  const std::string first = Sql(absl::StrCat("SELECT question_id FROM labels WHERE id = ", labels[0]));
+  const std::string first =
+      Sql(absl::StrCat("SELECT question_id FROM labels WHERE id = ", labels[0]));
   const std::string repeats = absl::StrCat("NULL::bigint, ", first);
-  ask("REPEAT", clips_[0], clips_[1], true, "LEFT", repeats);   // the same: clip 1
-  ask("REPEAT", clips_[1], clips_[0], true, "LEFT", repeats);   // another
+  ask("REPEAT", clips_[0], clips_[1], true, "LEFT", repeats);  // the same: clip 1
+  ask("REPEAT", clips_[1], clips_[0], true, "LEFT", repeats);  // another
   const v1::Labeler anna = Find(run_.id(), "anna");
   EXPECT_EQ(anna.gold_answers(), 4);
   EXPECT_EQ(anna.gold_score(), 0.5);
@@ -1208,7 +1283,8 @@ TEST_F(StatisticsTest, GoldAndRepeatsAreJudgedByTheClipsAndNotBySides) {
   EXPECT_EQ(listed->pairs(0).answered_right(), 2);
   // a pair that was asked keeps its answer
   gold.set_answer(v1::TIE);
-  EXPECT_EQ(Code(reviewer_.Call(reviewer_.review, &Review::AddGold, gold)), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(Code(reviewer_.Call(reviewer_.review, &Review::AddGold, gold)),
+            absl::StatusCode::kAlreadyExists);
   const auto exported = List("purpose: GOLD");
   ASSERT_EQ(exported->labels_size(), 4);
   for (const v1::ExportedLabel& label : exported->labels()) {
@@ -1240,16 +1316,21 @@ TEST_F(StatisticsTest, AStatementCountsWhatWasWorkedInItsSpanAndNothingThatWasCo
   EXPECT_NEAR(all->rows(0).active_minutes(), 2, 1e-9);
   EXPECT_NEAR(all->rows(0).waiting_minutes(), 0.5, 1e-9);
   request.set_until_ms(1000);
-  EXPECT_EQ(operator_.Call(operator_.people, &v1::PeopleService::Stub::Statement, request)->rows_size(), 0);
+  EXPECT_EQ(
+      operator_.Call(operator_.people, &v1::PeopleService::Stub::Statement, request)->rows_size(),
+      0);
   request.set_until_ms(0);
   request.set_since_ms(4'000'000'000'000);
-  EXPECT_EQ(operator_.Call(operator_.people, &v1::PeopleService::Stub::Statement, request)->rows_size(), 0);
+  EXPECT_EQ(
+      operator_.Call(operator_.people, &v1::PeopleService::Stub::Statement, request)->rows_size(),
+      0);
   request.set_since_ms(-1);
   EXPECT_EQ(Code(operator_.Call(operator_.people, &v1::PeopleService::Stub::Statement, request)),
             absl::StatusCode::kInvalidArgument);
   request.set_since_ms(0);
   request.set_run_id(99);
-  EXPECT_EQ(Code(operator_.Call(operator_.people, &v1::PeopleService::Stub::Statement, request)), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Code(operator_.Call(operator_.people, &v1::PeopleService::Stub::Statement, request)),
+            absl::StatusCode::kNotFound);
 }
 
 }  // namespace

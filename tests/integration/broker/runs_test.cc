@@ -44,7 +44,8 @@ class RunsTest : public ::testing::Test {
     request.set_run_id(id);
     return operator_.Call(operator_.runs, &Runs::Get, request);
   }
-  absl::StatusOr<v1::CompleteBatchResponse> Complete(const v1::ClaimResponse& claim, int64_t iteration) {
+  absl::StatusOr<v1::CompleteBatchResponse> Complete(const v1::ClaimResponse& claim,
+                                                     int64_t iteration) {
     v1::CompleteBatchRequest request;
     request.set_run_id(claim.run().id());
     request.set_epoch(claim.epoch());
@@ -70,7 +71,8 @@ class RunsTest : public ::testing::Test {
     return assignment->run_id();
   }
   absl::StatusOr<v1::ReleaseClaimResponse> Release(const Peer& peer, const v1::ClaimResponse& claim,
-                                                   bool finished = false, const std::string& failure = "") {
+                                                   bool finished = false,
+                                                   const std::string& failure = "") {
     v1::ReleaseClaimRequest request;
     request.set_run_id(claim.run().id());
     request.set_epoch(claim.epoch());
@@ -84,7 +86,9 @@ class RunsTest : public ::testing::Test {
     request.set_pause(pause);
     return operator_.Call(operator_.runs, &Runs::Cancel, request);
   }
-  void ExpireClaims() { Query(broker_.database(), "UPDATE claims SET expires_at = now() - interval '1 second'"); }
+  void ExpireClaims() {
+    Query(broker_.database(), "UPDATE claims SET expires_at = now() - interval '1 second'");
+  }
 
   TestBroker broker_;
   Peer& operator_ = broker_.As(Role::kOperator);
@@ -178,7 +182,8 @@ TEST_F(RunsTest, WatchReturnsTheUnchangedRunWhenTimeIsUp) {
   ASSERT_TRUE(seen.ok()) << seen.status();
   EXPECT_EQ(seen->revision(), run->revision());
   watch.set_wait_ms(60'000);
-  EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Watch, watch)), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Watch, watch)),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(RunsTest, CompleteBatchIsMonotone) {
@@ -219,10 +224,13 @@ TEST_F(RunsTest, ALaterClaimFencesTheWritesOfAnEarlierOne) {
   v1::SnapshotInfo info;
   info.set_run_id(run_id);
   info.set_kind(v1::POLICY);
-  EXPECT_EQ(Code(run::PublishSnapshot(learner_.client, old_learner.epoch(), info, "w", nullptr)), aborted);
+  EXPECT_EQ(Code(run::PublishSnapshot(learner_.client, old_learner.epoch(), info, "w", nullptr)),
+            aborted);
   v1::CheckpointInfo checkpoint;
   checkpoint.set_run_id(run_id);
-  EXPECT_EQ(run::SaveCheckpoint(learner_.client, old_learner.epoch(), checkpoint, "c", nullptr).code(), aborted);
+  EXPECT_EQ(
+      run::SaveCheckpoint(learner_.client, old_learner.epoch(), checkpoint, "c", nullptr).code(),
+      aborted);
   EXPECT_EQ(Code(broker_.Open(run_id, old_trainer.epoch(), 0, {})), aborted);
   auto metrics = Parse<v1::ReportMetricsRequest>("values { key: 'predicted_return' value: 1 }");
   metrics.set_run_id(run_id);
@@ -231,7 +239,8 @@ TEST_F(RunsTest, ALaterClaimFencesTheWritesOfAnEarlierOne) {
   v1::SetBestRequest best;
   best.set_run_id(run_id);
   best.set_epoch(old_learner.epoch());
-  EXPECT_EQ(Code(learner_.Call(learner_.snapshots, &v1::SnapshotService::Stub::SetBest, best)), aborted);
+  EXPECT_EQ(Code(learner_.Call(learner_.snapshots, &v1::SnapshotService::Stub::SetBest, best)),
+            aborted);
   EXPECT_EQ(Get(run_id)->iterations(), 1);
   EXPECT_EQ(Query(broker_.database(), "SELECT count(*) FROM snapshots"), "0");
   EXPECT_TRUE(Complete(new_learner, 5).ok());
@@ -291,7 +300,8 @@ TEST_F(RunsTest, PausedFinishedAndCancelledRunsGoOnWhenContinued) {
   request.set_request_id(NewId());
   request.set_run_id(id);
   request.set_add_labels(5);
-  EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Continue, request)), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Continue, request)),
+            absl::StatusCode::kFailedPrecondition);
   const v1::ClaimResponse claim = broker_.Claim(Role::kLearner);
   EXPECT_EQ(Cancel(id, true)->state(), v1::PAUSED);
   v1::RenewClaimRequest renew;
@@ -311,12 +321,14 @@ TEST_F(RunsTest, PausedFinishedAndCancelledRunsGoOnWhenContinued) {
   EXPECT_GT(Get(id)->finished_ms(), 0);
   request.set_request_id(NewId());
   request.set_add_labels(2'000'000);
-  EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Continue, request)), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Continue, request)),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Get(id)->spec().labels(), 15);
 }
 
 TEST_F(RunsTest, OnlyAContinuedRunWhoseAskingWasStoppedWarmsUpNoMore) {
-  const int64_t id = Create(ARun("labels: 10 lockstep: false steps_per_label: 100 warm_up_labels: 10"))->id();
+  const int64_t id =
+      Create(ARun("labels: 10 lockstep: false steps_per_label: 100 warm_up_labels: 10"))->id();
   const auto go_on = [&] {
     EXPECT_EQ(Cancel(id, true)->state(), v1::PAUSED);
     v1::ContinueRunRequest request;
@@ -395,18 +407,22 @@ TEST_F(RunsTest, ARoundIsOpenedOnce) {
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_FALSE(again->opened());
   ASSERT_EQ(again->questions_size(), 2);
-  for (int i = 0; i < 2; ++i) EXPECT_EQ(again->questions(i).SerializeAsString(), first->questions(i).SerializeAsString());
+  for (int i = 0; i < 2; ++i)
+    EXPECT_EQ(again->questions(i).SerializeAsString(), first->questions(i).SerializeAsString());
   EXPECT_EQ(again->questions(1).ordinal(), 1);
   EXPECT_EQ(again->questions(1).clip_ids(1), clips[3]);
   // a round may be empty, and stays so
   EXPECT_TRUE(broker_.Open(id, claim.epoch(), 3, {})->opened());
   EXPECT_FALSE(broker_.Open(id, claim.epoch(), 3, {clips[4], clips[5]})->opened());
-  EXPECT_EQ(Code(broker_.Open(id, claim.epoch(), 1, {clips[4], clips[5]})), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Code(broker_.Open(id, claim.epoch(), 1, {clips[4], clips[5]})),
+            absl::StatusCode::kFailedPrecondition);
   const auto unknown = broker_.Open(id, claim.epoch(), 4, {clips[4], std::string(64, 'f')});
   EXPECT_EQ(Code(unknown), absl::StatusCode::kNotFound);
   EXPECT_THAT(Message(unknown), HasSubstr(std::string(64, 'f')));
-  EXPECT_EQ(Code(broker_.Open(id, claim.epoch(), 4, {clips[4], "no id"})), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(Code(broker_.Open(id, claim.epoch(), 4, {clips[4], clips[4]})), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(broker_.Open(id, claim.epoch(), 4, {clips[4], "no id"})),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(broker_.Open(id, claim.epoch(), 4, {clips[4], clips[4]})),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Get(id)->questions(), 2);
   EXPECT_EQ(broker_.Open(id, claim.epoch(), 4, {clips[4], clips[5]})->questions(0).ordinal(), 2);
 }
@@ -469,7 +485,8 @@ TEST_F(RunsTest, ABadUploadStoresNothing) {
   EXPECT_EQ(Code(too_large), absl::StatusCode::kInvalidArgument) << too_large.status();
   v1::UploadClipsRequest unknown;
   unknown.set_run_id(99);
-  EXPECT_EQ(Code(worker_.Call(worker_.clips, &v1::ClipService::Stub::Upload, unknown)), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Code(worker_.Call(worker_.clips, &v1::ClipService::Stub::Upload, unknown)),
+            absl::StatusCode::kNotFound);
   EXPECT_EQ(Query(broker_.database(), "SELECT count(*) FROM clips"), "0");
   // the same twice is stored once
   const auto first = upload(good);
@@ -485,7 +502,9 @@ TEST_F(RunsTest, WantsNoCandidatesOnceAllLabelsAreAskedFor) {
   const int64_t id = claim.run().id();
   v1::UploadClipsRequest request;
   request.set_run_id(id);
-  const auto wanted = [&] { return worker_.Call(worker_.clips, &v1::ClipService::Stub::Upload, request)->wanted(); };
+  const auto wanted = [&] {
+    return worker_.Call(worker_.clips, &v1::ClipService::Stub::Upload, request)->wanted();
+  };
   EXPECT_EQ(wanted(), 9);
   const std::vector<std::string> clips = broker_.Upload(id, 0, 4);
   ASSERT_TRUE(broker_.Open(id, claim.epoch(), 0, {clips[0], clips[1]}).ok());
@@ -493,7 +512,9 @@ TEST_F(RunsTest, WantsNoCandidatesOnceAllLabelsAreAskedFor) {
   ASSERT_TRUE(broker_.Open(id, claim.epoch(), 1, {clips[2], clips[3]}).ok());
   EXPECT_EQ(wanted(), 0);
   const Peer& labeler = broker_.As(Role::kLabeler);
-  ASSERT_EQ(labeler.Call(labeler.labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest())->questions_size(), 1);
+  ASSERT_EQ(labeler.Call(labeler.labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest())
+                ->questions_size(),
+            1);
   EXPECT_EQ(wanted(), 0);
 }
 
@@ -526,7 +547,8 @@ TEST_F(RunsTest, ThePoolKeepsTheNewestAndWhatQuestionsName) {
   list.set_limit(8);
   list.set_max_iteration(7);
   list.set_after_iteration(-1);
-  const auto candidates = trainer_.ReadAll<v1::Candidate>(trainer_.clips, &v1::ClipService::Stub::ListCandidates, list);
+  const auto candidates =
+      trainer_.ReadAll<v1::Candidate>(trainer_.clips, &v1::ClipService::Stub::ListCandidates, list);
   ASSERT_TRUE(candidates.ok()) << candidates.status();
   ASSERT_EQ(candidates->size(), 8u);
   EXPECT_EQ((*candidates)[0].clip().iteration(), 6);
@@ -542,7 +564,8 @@ TEST_F(RunsTest, SnapshotVersionsGrowAndAreNeverReused) {
   for (int i = 0; i < 70; ++i) {
     info.set_iteration(i);
     info.set_kept(i == 2);
-    const auto published = run::PublishSnapshot(learner_.client, claim.epoch(), info, absl::StrCat("w", i), nullptr);
+    const auto published =
+        run::PublishSnapshot(learner_.client, claim.epoch(), info, absl::StrCat("w", i), nullptr);
     ASSERT_TRUE(published.ok()) << published.status();
     EXPECT_EQ(published->version(), i + 1);
   }
@@ -607,10 +630,13 @@ TEST_F(RunsTest, KeepsTheNewestTwoCheckpointsOfEachRole) {
   info.set_run_id(learner.run().id());
   for (int i = 0; i < 4; ++i) {
     info.set_iteration(10 * i);
-    ASSERT_TRUE(run::SaveCheckpoint(learner_.client, learner.epoch(), info, absl::StrCat("l", i), nullptr).ok());
+    ASSERT_TRUE(
+        run::SaveCheckpoint(learner_.client, learner.epoch(), info, absl::StrCat("l", i), nullptr)
+            .ok());
   }
   ASSERT_TRUE(run::SaveCheckpoint(trainer_.client, trainer.epoch(), info, "t", nullptr).ok());
-  EXPECT_EQ(Query(broker_.database(), "SELECT count(*) FROM checkpoints WHERE role = 'learner'"), "2");
+  EXPECT_EQ(Query(broker_.database(), "SELECT count(*) FROM checkpoints WHERE role = 'learner'"),
+            "2");
   EXPECT_EQ(run::LoadCheckpoint(learner_.client, info.run_id(), nullptr)->second, "l3");
   EXPECT_EQ(run::LoadCheckpoint(trainer_.client, info.run_id(), nullptr)->second, "t");
 }
@@ -621,7 +647,8 @@ TEST_F(RunsTest, BundlesOfManyChunksComeBackWhole) {
   ASSERT_TRUE(run::PutBundle(operator_.client, bundle).ok());
   ASSERT_TRUE(run::PutBundle(operator_.client, bundle).ok());
   EXPECT_EQ(*run::GetBundle(worker_.client, base::Sha256Hex(bundle), nullptr), bundle);
-  EXPECT_EQ(Code(run::GetBundle(worker_.client, std::string(64, '0'), nullptr)), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Code(run::GetBundle(worker_.client, std::string(64, '0'), nullptr)),
+            absl::StatusCode::kNotFound);
 }
 
 TEST_F(RunsTest, MetricsHaveAnOwnerAndARange) {
@@ -629,7 +656,8 @@ TEST_F(RunsTest, MetricsHaveAnOwnerAndARange) {
   const v1::ClaimResponse learner = broker_.Claim(Role::kLearner);
   const v1::ClaimResponse trainer = broker_.Claim(Role::kTrainer);
   const int64_t id = learner.run().id();
-  const auto report = [&](const Peer& peer, int64_t epoch, const std::string& name, double value, int64_t iteration = 1) {
+  const auto report = [&](const Peer& peer, int64_t epoch, const std::string& name, double value,
+                          int64_t iteration = 1) {
     v1::ReportMetricsRequest request;
     request.set_run_id(id);
     request.set_epoch(epoch);
@@ -641,9 +669,12 @@ TEST_F(RunsTest, MetricsHaveAnOwnerAndARange) {
   EXPECT_EQ(report(learner_, learner.epoch(), "policy/entropy", 2), absl::StatusCode::kOk);
   EXPECT_EQ(report(learner_, learner.epoch(), "policy/entropy", 3, 0), absl::StatusCode::kOk);
   EXPECT_EQ(report(trainer_, trainer.epoch(), "reward/accuracy", 0.9), absl::StatusCode::kOk);
-  EXPECT_EQ(report(trainer_, trainer.epoch(), "policy/entropy", 1), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(report(learner_, learner.epoch(), "true_return", 1), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(report(learner_, learner.epoch(), "policy/entropy", std::nan("")), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(report(trainer_, trainer.epoch(), "policy/entropy", 1),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(report(learner_, learner.epoch(), "true_return", 1),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(report(learner_, learner.epoch(), "policy/entropy", std::nan("")),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Get(id)->metrics().at("policy/entropy"), 2);
   EXPECT_EQ(Get(id)->metrics().at("reward/accuracy"), 0.9);
   v1::ListMetricsRequest list;
@@ -663,7 +694,8 @@ TEST_F(RunsTest, EvaluationsAreStoredOnceAndAveragedWithoutFinalOnes) {
     episodes { policy_version: 3 iteration: 2 episode: 1 true_return: 3 }
     episodes { policy_version: 3 iteration: 2 episode: 0 true_return: 100 final: true })pb");
   report.set_run_id(run->id());
-  for (int i = 0; i < 2; ++i) ASSERT_TRUE(worker_.Call(worker_.runs, &Runs::ReportEvaluation, report).ok());
+  for (int i = 0; i < 2; ++i)
+    ASSERT_TRUE(worker_.Call(worker_.runs, &Runs::ReportEvaluation, report).ok());
   EXPECT_EQ(Get(run->id())->metrics().at("true_return"), 2);
   v1::ListEvaluationsRequest list;
   list.set_run_id(run->id());
@@ -671,10 +703,12 @@ TEST_F(RunsTest, EvaluationsAreStoredOnceAndAveragedWithoutFinalOnes) {
   ASSERT_EQ(evaluations->episodes_size(), 3);
   EXPECT_EQ(evaluations->episodes(0).seed(), 18446744073709551615u);
   report.mutable_episodes(0)->set_true_return(std::nan(""));
-  EXPECT_EQ(Code(worker_.Call(worker_.runs, &Runs::ReportEvaluation, report)), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(worker_.Call(worker_.runs, &Runs::ReportEvaluation, report)),
+            absl::StatusCode::kInvalidArgument);
   (*report.mutable_episodes(0)->mutable_metrics())["unknown"] = 1;
   report.mutable_episodes(0)->set_true_return(1);
-  EXPECT_EQ(Code(worker_.Call(worker_.runs, &Runs::ReportEvaluation, report)), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(worker_.Call(worker_.runs, &Runs::ReportEvaluation, report)),
+            absl::StatusCode::kInvalidArgument);
 }
 
 // Everything that a learner or a trainer can read, after true rewards and
@@ -687,8 +721,10 @@ TEST_F(RunsTest, NoTrueRewardReachesLearnerOrTrainer) {
   const float marker = 12345.678f;
   const double marker_return = 87654.321;
   const auto holds_marker = [&](const std::string& bytes) {
-    return bytes.find(std::string(reinterpret_cast<const char*>(&marker), 4)) != std::string::npos ||
-           bytes.find(std::string(reinterpret_cast<const char*>(&marker_return), 8)) != std::string::npos;
+    return bytes.find(std::string(reinterpret_cast<const char*>(&marker), 4)) !=
+               std::string::npos ||
+           bytes.find(std::string(reinterpret_cast<const char*>(&marker_return), 8)) !=
+               std::string::npos;
   };
   v1::UploadClipsRequest upload;
   upload.set_run_id(id);
@@ -699,24 +735,29 @@ TEST_F(RunsTest, NoTrueRewardReachesLearnerOrTrainer) {
   }
   const auto uploaded = worker_.Call(worker_.clips, &v1::ClipService::Stub::Upload, upload);
   ASSERT_TRUE(uploaded.ok()) << uploaded.status();
-  const auto opened = broker_.Open(id, trainer.epoch(), 0, {uploaded->clip_ids(0), uploaded->clip_ids(1)});
+  const auto opened =
+      broker_.Open(id, trainer.epoch(), 0, {uploaded->clip_ids(0), uploaded->clip_ids(1)});
   const Peer& teacher = broker_.As(Role::kTeacher);
-  const auto leased = teacher.Call(teacher.labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
-  ASSERT_TRUE(holds_marker(leased->SerializeAsString())) << "the marker does not even reach a teacher";
+  const auto leased =
+      teacher.Call(teacher.labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
+  ASSERT_TRUE(holds_marker(leased->SerializeAsString()))
+      << "the marker does not even reach a teacher";
   v1::SubmitRequest submit = AnswerTo(leased->questions(0).lease_id(), v1::TIE);
   ASSERT_TRUE(teacher.Call(teacher.labeling, &v1::LabelingService::Stub::Submit, submit).ok());
   v1::ReportEvaluationRequest report;
   report.set_run_id(id);
   report.add_episodes()->set_true_return(marker_return);
   ASSERT_TRUE(worker_.Call(worker_.runs, &Runs::ReportEvaluation, report).ok());
-  ASSERT_TRUE(holds_marker(Get(id)->SerializeAsString())) << "the marker does not even reach an operator";
+  ASSERT_TRUE(holds_marker(Get(id)->SerializeAsString()))
+      << "the marker does not even reach an operator";
 
   std::string seen = opened->SerializeAsString() + uploaded->SerializeAsString();
   v1::ListCandidatesRequest list;
   list.set_run_id(id);
   list.set_limit(10);
   list.set_after_iteration(-1);
-  const auto candidates = trainer_.ReadAll<v1::Candidate>(trainer_.clips, &v1::ClipService::Stub::ListCandidates, list);
+  const auto candidates =
+      trainer_.ReadAll<v1::Candidate>(trainer_.clips, &v1::ClipService::Stub::ListCandidates, list);
   ASSERT_EQ(candidates->size(), 2u);
   for (const v1::Candidate& candidate : *candidates) {
     EXPECT_EQ(candidate.clip().true_rewards_size() + candidate.clip().states_size(), 0);

@@ -1,11 +1,11 @@
 // The commands for a crowd, as the real program gives them to a real broker.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "absl/strings/match.h"
@@ -67,7 +67,8 @@ class Commands : public ::testing::Test {
     for (const std::string& flag :
          {absl::StrCat("--broker=", broker_->address()),
           absl::StrCat("--token-file=", (folder_ / "operator.token").string()),
-          absl::StrCat("--public-url=", broker_->broker().http_url()), absl::StrCat("--data=", folder_.string())}) {
+          absl::StrCat("--public-url=", broker_->broker().http_url()),
+          absl::StrCat("--data=", folder_.string())}) {
       arguments.push_back(flag);
     }
     return cli::Run({.argv = arguments});
@@ -95,13 +96,15 @@ class Commands : public ::testing::Test {
     const auto accepted = nobody.Call(v1::PeopleService::NewStub(nobody.client.channel()),
                                       &v1::PeopleService::Stub::AcceptInvite, request);
     EXPECT_TRUE(accepted.ok()) << accepted.status();
-    return std::make_unique<Peer>(rpc::Client(broker_->address(), accepted.ok() ? accepted->token() : ""));
+    return std::make_unique<Peer>(
+        rpc::Client(broker_->address(), accepted.ok() ? accepted->token() : ""));
   }
 
   // Answers so many questions, left, right, left, …
   void Answer(const Peer& labeler, int count) {
     for (int i = 0; i < count; ++i) {
-      const auto lease = labeler.Call(labeler.labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
+      const auto lease =
+          labeler.Call(labeler.labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
       ASSERT_TRUE(lease.ok()) << lease.status();
       ASSERT_THAT(lease->questions(), SizeIs(1)) << lease->DebugString();
       v1::SubmitRequest request;
@@ -110,7 +113,8 @@ class Commands : public ::testing::Test {
       request.mutable_answer()->set_choice(i % 2 == 0 ? v1::LEFT : v1::RIGHT);
       request.mutable_timing()->set_decision_ms(4000);
       request.set_note(i == 0 ? "=1+1, \"quoted\"" : "");
-      const auto label = labeler.Call(labeler.labeling, &v1::LabelingService::Stub::Submit, request);
+      const auto label =
+          labeler.Call(labeler.labeling, &v1::LabelingService::Stub::Submit, request);
       ASSERT_TRUE(label.ok()) << label.status();
     }
     // acknowledged labels are numbered a moment later
@@ -128,7 +132,8 @@ class Commands : public ::testing::Test {
   }
   json Python(const std::string& environment, const std::string& how, const fs::path& file) {
     const auto output =
-        cli::Run({.argv = {absl::StrCat(DEPENDENCIES "/", environment, "/bin/python3"), SCRIPT, how, file.string()}});
+        cli::Run({.argv = {absl::StrCat(DEPENDENCIES "/", environment, "/bin/python3"), SCRIPT, how,
+                           file.string()}});
     EXPECT_TRUE(output.ok()) << output.status();
     const size_t begin = output.ok() ? output->find("RESULT ") : std::string::npos;
     return begin == std::string::npos ? json() : json::parse(output->substr(begin + 7));
@@ -142,7 +147,8 @@ class Commands : public ::testing::Test {
 };
 
 TEST_F(Commands, InviteListPauseResumeAndRevokeALabeler) {
-  const auto ada = Accept(Ok({"labeler", "invite", "--name=ada", absl::StrCat("--runs=", run_id_), "--expires=2d"}));
+  const auto ada = Accept(
+      Ok({"labeler", "invite", "--name=ada", absl::StrCat("--runs=", run_id_), "--expires=2d"}));
   EXPECT_THAT(Refused({"labeler", "invite", "--name=ada"}), HasSubstr("ada"));
   Answer(*ada, 2);
   std::string table = Ok({"labeler", "list", "--run", Run()});
@@ -150,7 +156,8 @@ TEST_F(Commands, InviteListPauseResumeAndRevokeALabeler) {
   EXPECT_THAT(table, HasSubstr("active         2"));
 
   Ok({"labeler", "pause", "ada", "--reason=a break for all"});
-  const auto paused = ada->Call(ada->labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
+  const auto paused =
+      ada->Call(ada->labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
   ASSERT_TRUE(paused.ok()) << paused.status();
   EXPECT_EQ(paused->none(), v1::YOU_ARE_PAUSED);
   EXPECT_THAT(paused->message(), HasSubstr("a break for all"));
@@ -162,7 +169,9 @@ TEST_F(Commands, InviteListPauseResumeAndRevokeALabeler) {
   // soon: a broker remembers for some seconds whom it knows
   absl::Status refused;
   for (int i = 0; i < 1000 && !absl::IsUnauthenticated(refused); ++i) {
-    refused = ada->Call(ada->labeling, &v1::LabelingService::Stub::Heartbeat, v1::HeartbeatRequest()).status();
+    refused =
+        ada->Call(ada->labeling, &v1::LabelingService::Stub::Heartbeat, v1::HeartbeatRequest())
+            .status();
     if (refused.ok()) absl::SleepFor(absl::Milliseconds(20));
   }
   EXPECT_TRUE(absl::IsUnauthenticated(refused)) << refused;
@@ -183,7 +192,8 @@ TEST_F(Commands, ShowALinkWithItsQrCode) {
   EXPECT_THAT(output, HasSubstr("█"));
   EXPECT_THAT(output, HasSubstr(absl::StrCat(broker_->broker().http_url(), "/#invite=")));
   EXPECT_THAT(output, HasSubstr("on this machine alone"));
-  EXPECT_THAT(Ok({"dashboard"}), StartsWith(absl::StrCat(broker_->broker().http_url(), "/dashboard#invite=")));
+  EXPECT_THAT(Ok({"dashboard"}),
+              StartsWith(absl::StrCat(broker_->broker().http_url(), "/dashboard#invite=")));
 }
 
 TEST_F(Commands, TakeAnswersBackAndReopenTheirQuestions) {
@@ -192,21 +202,25 @@ TEST_F(Commands, TakeAnswersBackAndReopenTheirQuestions) {
   Answer(*ada, 3);
   Answer(*bob, 2);
   EXPECT_THAT(Refused({"labels", "retract"}), HasSubstr("--labeler NAME is missing"));
-  EXPECT_THAT(Refused({"labels", "retract", "--labeler=ada", "--since=noon"}), HasSubstr("--since is 'noon'"));
+  EXPECT_THAT(Refused({"labels", "retract", "--labeler=ada", "--since=noon"}),
+              HasSubstr("--since is 'noon'"));
   EXPECT_THAT(Ok({"labels", "retract", "--labeler=ada", "--since=2h"}),
               HasSubstr("3 answers of ada are taken back; 3 questions are open again"));
   // counted once they are numbered
-  for (int i = 0; i < 1000 && Get(run_id_).labels() != 2; ++i) absl::SleepFor(absl::Milliseconds(20));
+  for (int i = 0; i < 1000 && Get(run_id_).labels() != 2; ++i)
+    absl::SleepFor(absl::Milliseconds(20));
   EXPECT_EQ(Get(run_id_).labels(), 2);
   // somebody else may answer them now
-  const auto lease = bob->Call(bob->labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
+  const auto lease =
+      bob->Call(bob->labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
   ASSERT_TRUE(lease.ok()) << lease.status();
   EXPECT_THAT(lease->questions(), SizeIs(1));
 }
 
 TEST_F(Commands, ExportLabelsForPeopleAndPrograms) {
   const auto ada = Accept(Ok({"labeler", "invite", "--name=ada"}));
-  EXPECT_THAT(Refused({"labels", "export", Run(), "--format=npz", (absl::StrCat("--out=", (folder_ / "x").string()))}),
+  EXPECT_THAT(Refused({"labels", "export", Run(), "--format=npz",
+                       (absl::StrCat("--out=", (folder_ / "x").string()))}),
               HasSubstr("no labels that could be trained on yet"));
   Answer(*ada, 2);
 
@@ -270,14 +284,18 @@ TEST_F(Commands, ImportWhatAnotherRunExportedOnce) {
   const v1::Run other = broker_->CreateRun("lockstep: false labels: 100");
   const std::string target = absl::StrCat("--run=", other.id());
   EXPECT_THAT(Refused({"labels", "import", file.string()}), HasSubstr("--run RUN is missing"));
-  EXPECT_THAT(Ok({"labels", "import", file.string(), target}), HasSubstr("3 labels and 6 clips are new, 0 labels"));
-  EXPECT_THAT(Ok({"labels", "import", file.string(), target}), HasSubstr("0 labels and 0 clips are new, 3 labels"));
+  EXPECT_THAT(Ok({"labels", "import", file.string(), target}),
+              HasSubstr("3 labels and 6 clips are new, 0 labels"));
+  EXPECT_THAT(Ok({"labels", "import", file.string(), target}),
+              HasSubstr("0 labels and 0 clips are new, 3 labels"));
   EXPECT_THAT(Lines(Ok({"labels", "export", absl::StrCat(other.id())})), SizeIs(3));
 
   // a line that is neither names itself, and nothing is taken
-  std::ofstream(file, std::ios::app) << "{\"clip_ids\": [\"x\"], \"answer\": {\"choice\": \"UP\"}}\n";
+  std::ofstream(file, std::ios::app)
+      << "{\"clip_ids\": [\"x\"], \"answer\": {\"choice\": \"UP\"}}\n";
   EXPECT_THAT(Refused({"labels", "import", file.string(), target}), HasSubstr("labels.jsonl:10: "));
-  EXPECT_THAT(Refused({"labels", "import", (folder_ / "none").string(), target}), HasSubstr("cannot read"));
+  EXPECT_THAT(Refused({"labels", "import", (folder_ / "none").string(), target}),
+              HasSubstr("cannot read"));
 }
 
 TEST_F(Commands, SayWhatIsWrongWithTheBrokerOrTheToken) {
@@ -292,7 +310,8 @@ TEST_F(Commands, SayWhatIsWrongWithTheBrokerOrTheToken) {
   const std::string bad_token = (folder_ / "bad.token").string();
   std::ofstream(bad_token) << "a token that nobody was given\n";
   EXPECT_THAT(refused({good}), HasSubstr("--broker needs --token-file"));
-  EXPECT_THAT(refused({good, "--token-file=/nowhere"}), HasSubstr("cannot read the token file '/nowhere'"));
+  EXPECT_THAT(refused({good, "--token-file=/nowhere"}),
+              HasSubstr("cannot read the token file '/nowhere'"));
   EXPECT_THAT(refused({good, absl::StrCat("--token-file=", bad_token)}), HasSubstr("token"));
   EXPECT_THAT(refused({absl::StrCat("--broker=unix:", (folder_ / "none.sock").string()),
                        absl::StrCat("--token-file=", bad_token)}),
@@ -320,8 +339,9 @@ TEST_F(Commands, RefuseAForkOfWhatThereIsNot) {
 
 TEST_F(Commands, KeepPairsWhoseAnswerIsKnown) {
   EXPECT_THAT(Refused({"gold", "add", Run(), clips_[0], clips_[1]}), HasSubstr("--answer is ''"));
-  const std::string gold = Lines(Ok({"gold", "add", Run(), clips_[0], clips_[1], "--answer=right", "--use=qualify",
-                                     "--why=it turns further"})).front();
+  const std::string gold = Lines(Ok({"gold", "add", Run(), clips_[0], clips_[1], "--answer=right",
+                                     "--use=qualify", "--why=it turns further"}))
+                               .front();
   const std::string table = Ok({"gold", "list", Run()});
   EXPECT_THAT(table, HasSubstr("qualify"));
   EXPECT_THAT(table, HasSubstr("it turns further"));
@@ -330,8 +350,9 @@ TEST_F(Commands, KeepPairsWhoseAnswerIsKnown) {
 }
 
 TEST_F(Commands, InviteAGroupAndSayWhatIsMissing) {
-  const std::string link = Ok({"labeler", "invite", "--name=prolific", "--group", "--cap=2", "--consent=Clips only.",
-                               "--price=12 EUR an hour", "--completion-code=C0DE", "--answers=50"});
+  const std::string link =
+      Ok({"labeler", "invite", "--name=prolific", "--group", "--cap=2", "--consent=Clips only.",
+          "--price=12 EUR an hour", "--completion-code=C0DE", "--answers=50"});
   v1::DescribeInviteRequest request;
   request.set_secret(Lines(link).front().substr(link.find("#invite=") + 8));
   const Peer nobody(rpc::Client(broker_->address(), ""));
@@ -342,8 +363,10 @@ TEST_F(Commands, InviteAGroupAndSayWhatIsMissing) {
   EXPECT_EQ(described->consent(), "Clips only.");
   EXPECT_EQ(described->answers_wanted(), 50);
   EXPECT_THAT(Refused({"labeler", "invite"}), HasSubstr("--name is missing"));
-  EXPECT_THAT(Refused({"labeler", "invite", "--name=eve", "--role=king"}), HasSubstr("--role is 'king'"));
-  EXPECT_THAT(Refused({"labeler", "invite", "--name=eve", "--expires=soon"}), HasSubstr("--expires is 'soon'"));
+  EXPECT_THAT(Refused({"labeler", "invite", "--name=eve", "--role=king"}),
+              HasSubstr("--role is 'king'"));
+  EXPECT_THAT(Refused({"labeler", "invite", "--name=eve", "--expires=soon"}),
+              HasSubstr("--expires is 'soon'"));
   EXPECT_THAT(Refused({"labeler"}), HasSubstr("labeler invite, list"));
 }
 

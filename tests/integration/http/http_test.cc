@@ -1,5 +1,8 @@
 // The HTTP side as browsers, scripts and people of ill will meet it.
-#include <utility>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
@@ -9,18 +12,14 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
-#include <sys/resource.h>
-#include <sys/wait.h>
-
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <random>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -67,11 +66,12 @@ int PortOf(const std::string& url) {
   return port;
 }
 
-std::string RequestText(const std::string& method, const std::string& target, const Headers& headers,
-                        const std::string& body) {
+std::string RequestText(const std::string& method, const std::string& target,
+                        const Headers& headers, const std::string& body) {
   std::string text = absl::StrCat(method, " ", target, " HTTP/1.1\r\nHost: localhost\r\n");
   for (const auto& [name, value] : headers) absl::StrAppend(&text, name, ": ", value, "\r\n");
-  if (!body.empty() || method == "POST") absl::StrAppend(&text, "Content-Length: ", body.size(), "\r\n");
+  if (!body.empty() || method == "POST")
+    absl::StrAppend(&text, "Content-Length: ", body.size(), "\r\n");
   return absl::StrCat(text, "\r\n", body);
 }
 
@@ -95,8 +95,8 @@ class Client {
     if (error) return std::nullopt;
     return parser.release();
   }
-  std::optional<Response> Call(const std::string& method, const std::string& target, const Headers& headers = {},
-                               const std::string& body = "") {
+  std::optional<Response> Call(const std::string& method, const std::string& target,
+                               const Headers& headers = {}, const std::string& body = "") {
     Send(RequestText(method, target, headers, body));
     return Read(method == "HEAD");
   }
@@ -165,7 +165,8 @@ class Http : public ::testing::Test {
   }
 
   Headers As(Role role, const std::string& name = "") {
-    return {{"Authorization", absl::StrCat("Bearer ", broker_->Token(role, name))}, {"Content-Type", kJson}};
+    return {{"Authorization", absl::StrCat("Bearer ", broker_->Token(role, name))},
+            {"Content-Type", kJson}};
   }
   Response Call(const std::string& method, const std::string& target, const Headers& headers = {},
                 const std::string& body = "") {
@@ -177,12 +178,14 @@ class Http : public ::testing::Test {
   // The code of an error, and its message in *message.
   static std::string Code(const Response& response, std::string* message = nullptr) {
     const json body = json::parse(response.body(), nullptr, /*allow_exceptions=*/false);
-    if (!body.is_object() || !body.contains("code")) return absl::StrCat("not an error: ", response.body());
+    if (!body.is_object() || !body.contains("code"))
+      return absl::StrCat("not an error: ", response.body());
     EXPECT_EQ(HeaderOf(response, "Content-Type"), kJson);
     if (message != nullptr) *message = body["message"].get<std::string>();
     return body["code"].get<std::string>();
   }
-  void ExpectError(const Response& response, int status, const std::string& code, const std::string& says) {
+  void ExpectError(const Response& response, int status, const std::string& code,
+                   const std::string& says) {
     std::string message;
     EXPECT_EQ(Code(response, &message), code) << response.body();
     EXPECT_EQ(response.result_int(), static_cast<unsigned>(status)) << response.body();
@@ -233,8 +236,9 @@ TEST_F(Http, QuestionsAreLeasedAndAnsweredInJson) {
   const auto submitted = client.Call("POST", kSubmit, labeler, answer.dump());
   ASSERT_TRUE(submitted.has_value());
   EXPECT_EQ(submitted->result_int(), 200u) << submitted->body();
-  EXPECT_EQ(Query(broker_->database(), "SELECT id || choice || client FROM labels"),
-            absl::StrCat(json::parse(submitted->body())["labelId"].get<std::string>(), "LEFTa test"));
+  EXPECT_EQ(
+      Query(broker_->database(), "SELECT id || choice || client FROM labels"),
+      absl::StrCat(json::parse(submitted->body())["labelId"].get<std::string>(), "LEFTa test"));
 }
 
 TEST_F(Http, TheSameInProtobuf) {
@@ -256,13 +260,16 @@ TEST_F(Http, TheSameInProtobuf) {
 
 TEST_F(Http, TokensAndRolesAreCheckedAsOnGrpc) {
   Start();
-  ExpectError(Call("POST", kList, {{"Content-Type", kJson}}, "{}"), 401, "unauthenticated", "carries no token");
-  ExpectError(Call("POST", kList, {{"Content-Type", kJson}, {"Authorization", "Bearer forged"}}, "{}"), 401,
-              "unauthenticated", "unknown or revoked");
-  ExpectError(Call("POST", kList, {{"Content-Type", kJson}, {"Authorization", "Basic YTpi"}}, "{}"), 401,
-              "unauthenticated", "Bearer");
+  ExpectError(Call("POST", kList, {{"Content-Type", kJson}}, "{}"), 401, "unauthenticated",
+              "carries no token");
+  ExpectError(
+      Call("POST", kList, {{"Content-Type", kJson}, {"Authorization", "Bearer forged"}}, "{}"), 401,
+      "unauthenticated", "unknown or revoked");
+  ExpectError(Call("POST", kList, {{"Content-Type", kJson}, {"Authorization", "Basic YTpi"}}, "{}"),
+              401, "unauthenticated", "Bearer");
   ExpectError(Call("POST", kList, As(Role::kLabeler), "{}"), 403, "permission_denied", "labeler");
-  ExpectError(Call("POST", kLease, As(Role::kOperator), "{}"), 403, "permission_denied", "operator");
+  ExpectError(Call("POST", kLease, As(Role::kOperator), "{}"), 403, "permission_denied",
+              "operator");
   EXPECT_EQ(Call("POST", kList, As(Role::kOperator), "{}").result_int(), 200u);
   // another labeler's lease
   Open(1);
@@ -270,24 +277,26 @@ TEST_F(Http, TokensAndRolesAreCheckedAsOnGrpc) {
   const json answer = {{"leaseId", leased["questions"][0]["leaseId"]},
                        {"idempotencyKey", NewId()},
                        {"answer", {{"choice", "LEFT"}}}};
-  ExpectError(Call("POST", kSubmit, As(Role::kLabeler, "another"), answer.dump()), 403, "permission_denied",
-              "belongs to another labeler");
+  ExpectError(Call("POST", kSubmit, As(Role::kLabeler, "another"), answer.dump()), 403,
+              "permission_denied", "belongs to another labeler");
 }
 
 TEST_F(Http, ForgedTokensOfAnyBytesAreRefusedAndHarmNobody) {
   Start();
   for (const std::string& token :
        {std::string("Bearer \xff\xfe"), std::string("Bearer a\tb"), std::string("Bearer"),
-        std::string("Bearer "), std::string("bearer x"), "Bearer " + std::string(4000, 'x'), std::string("\xc3\xa9")}) {
+        std::string("Bearer "), std::string("bearer x"), "Bearer " + std::string(4000, 'x'),
+        std::string("\xc3\xa9")}) {
     SCOPED_TRACE(token.substr(0, 20));
-    ExpectError(Call("POST", kLease, {{"Content-Type", kJson}, {"Authorization", token}}, "{}"), 401, "unauthenticated",
-                "authorization: Bearer TOKEN");
+    ExpectError(Call("POST", kLease, {{"Content-Type", kJson}, {"Authorization", token}}, "{}"),
+                401, "unauthenticated", "authorization: Bearer TOKEN");
     const std::string scene = absl::StrCat("/scenes/", std::string(64, 'a'), ".glb");
     EXPECT_EQ(Call("GET", scene, {{"Authorization", token}}).result_int(), 401u);
   }
   // as long as headers may be
-  const Response response =
-      Call("POST", kLease, {{"Content-Type", kJson}, {"Authorization", "Bearer " + std::string(15'000, 'x')}}, "{}");
+  const Response response = Call(
+      "POST", kLease,
+      {{"Content-Type", kJson}, {"Authorization", "Bearer " + std::string(15'000, 'x')}}, "{}");
   EXPECT_GE(response.result_int(), 400u);
   EXPECT_EQ(Call("GET", "/healthz").result_int(), 200u);
 }
@@ -297,10 +306,12 @@ TEST_F(Http, OnlyUnaryMethodsOfPeoplesServicesAreReached) {
   const Headers headers = As(Role::kOperator);
   for (const char* path :
        {"/backflip.v1.LabelingService/Export", "/backflip.v1.TrainingService/OpenQuestions",
-        "/backflip.v1.SnapshotService/List", "/backflip.v1.BundleService/Put", "/backflip.v1.LabelingService/Nothing",
-        "/backflip.v1.Nothing/Lease", "/backflip.v1.LabelingService/lease", "/backflip.v1.LabelingService/Lease/"}) {
+        "/backflip.v1.SnapshotService/List", "/backflip.v1.BundleService/Put",
+        "/backflip.v1.LabelingService/Nothing", "/backflip.v1.Nothing/Lease",
+        "/backflip.v1.LabelingService/lease", "/backflip.v1.LabelingService/Lease/"}) {
     SCOPED_TRACE(path);
-    ExpectError(Call("POST", path, headers, "{}"), 404, "unimplemented", "no such method over HTTP");
+    ExpectError(Call("POST", path, headers, "{}"), 404, "unimplemented",
+                "no such method over HTTP");
   }
   EXPECT_EQ(Call("POST", "/grpc.health.v1.Health/Check", headers, "{}").result_int(), 404u);
 }
@@ -345,8 +356,8 @@ TEST_F(Http, MarkupAndControlCharactersInErrorsStayText) {
 TEST_F(Http, WhatIsNoConnectCallIsRefused) {
   Start();
   Headers headers = As(Role::kLabeler);
-  for (const char* type :
-       {"", "text/plain", "application/x-www-form-urlencoded", "application/grpc", "application/jsonp"}) {
+  for (const char* type : {"", "text/plain", "application/x-www-form-urlencoded",
+                           "application/grpc", "application/jsonp"}) {
     SCOPED_TRACE(type);
     headers[1].second = type;
     const Response response = Call("POST", kLease, headers, "{}");
@@ -392,8 +403,10 @@ TEST_F(Http, BodiesMayBeCompressedBothWays) {
   ASSERT_TRUE(body.ok()) << body.status();
   EXPECT_EQ(json::parse(*body)["questions"].size(), 4u);
   // below 1 KB it is not worth it, and who does not ask gets none
-  EXPECT_EQ(HeaderOf(Call("POST", "/backflip.v1.LabelingService/Heartbeat", headers, broker::Gzip("{}", 6)),
-                     "Content-Encoding"), "");
+  EXPECT_EQ(HeaderOf(Call("POST", "/backflip.v1.LabelingService/Heartbeat", headers,
+                          broker::Gzip("{}", 6)),
+                     "Content-Encoding"),
+            "");
   headers.back().second = "gzip;q=0, *";
   const Response plain = Call("POST", kLease, headers, broker::Gzip(R"({"count": 4})", 6));
   EXPECT_EQ(HeaderOf(plain, "Content-Encoding"), "");
@@ -405,13 +418,15 @@ TEST_F(Http, DamagedAndBoundlessCompressionIsRefused) {
   Headers headers = As(Role::kLabeler);
   headers.emplace_back("Content-Encoding", "gzip");
   const std::string good = broker::Gzip(R"({"count": 1})", 6);
-  for (const std::string& bad :
-       {std::string("{}"), good.substr(0, good.size() - 3), good + "x", good.substr(0, 5), std::string()}) {
-    ExpectError(Call("POST", kLease, headers, bad), 400, "invalid_argument", "not one whole gzip stream");
+  for (const std::string& bad : {std::string("{}"), good.substr(0, good.size() - 3), good + "x",
+                                 good.substr(0, 5), std::string()}) {
+    ExpectError(Call("POST", kLease, headers, bad), 400, "invalid_argument",
+                "not one whole gzip stream");
   }
   const std::string bomb = broker::Gzip(std::string(64 << 20, ' '), 1);
   ASSERT_LT(bomb.size(), 4u << 20);
-  ExpectError(Call("POST", kLease, headers, bomb), 413, "resource_exhausted", "when it is decompressed");
+  ExpectError(Call("POST", kLease, headers, bomb), 413, "resource_exhausted",
+              "when it is decompressed");
   headers.back().second = "br";
   ExpectError(Call("POST", kLease, headers, "x"), 501, "unimplemented", "must be gzip or identity");
 }
@@ -421,7 +436,8 @@ TEST_F(Http, OversizedRequestsAreRefusedBeforeTheyCome) {
   const Headers labeler = As(Role::kLabeler);
   {
     Client client(port_);
-    client.Send(absl::StrCat("POST ", kLease, " HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: ",
+    client.Send(absl::StrCat("POST ", kLease,
+                             " HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: ",
                              (4 << 20) + 1, "\r\n\r\n"));
     const auto response = client.Read();
     ASSERT_TRUE(response.has_value());
@@ -431,7 +447,8 @@ TEST_F(Http, OversizedRequestsAreRefusedBeforeTheyCome) {
   // told in chunks, without a length
   Client client(port_);
   client.Send(absl::StrCat("POST ", kLease, " HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"));
-  for (int i = 0; i < 5; ++i) client.Send(absl::StrCat("100000\r\n", std::string(1 << 20, ' '), "\r\n"));
+  for (int i = 0; i < 5; ++i)
+    client.Send(absl::StrCat("100000\r\n", std::string(1 << 20, ' '), "\r\n"));
   const auto response = client.Read();
   ASSERT_TRUE(response.has_value());
   ExpectError(*response, 413, "resource_exhausted", "longer than 4194304 bytes");
@@ -448,10 +465,11 @@ TEST_F(Http, HeadersAreBounded) {
 
 TEST_F(Http, WhatIsNotHttpIsToldSo) {
   Start();
-  for (const char* text : {"\x16\x03\x01\x02\x00\x01", "hello\r\n\r\n", "GET / HTTP/3.0\r\n\r\n",
-                           "GET  / HTTP/1.1\r\n\r\n",
-                           "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
-                           "POST / HTTP/1.1\r\nContent-Length: five\r\n\r\n"}) {
+  for (const char* text :
+       {"\x16\x03\x01\x02\x00\x01", "hello\r\n\r\n", "GET / HTTP/3.0\r\n\r\n",
+        "GET  / HTTP/1.1\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: five\r\n\r\n"}) {
     SCOPED_TRACE(text);
     Client client(port_);
     client.Send(text);
@@ -524,7 +542,8 @@ TEST_F(Http, AClientThatGoesAwayFreesItsLongPoll) {
   Open(1);
   Client here(port_);
   for (int i = 0; i < 20; ++i) {
-    const auto leased = here.Call("POST", kLease, As(Role::kLabeler, "second"), R"({"waitMs": 1000})");
+    const auto leased =
+        here.Call("POST", kLease, As(Role::kLabeler, "second"), R"({"waitMs": 1000})");
     ASSERT_TRUE(leased.has_value());
     if (json::parse(leased->body()).contains("questions")) {
       EXPECT_EQ(Query(broker_->database(),
@@ -580,18 +599,25 @@ TEST_F(Http, RequestsWithRandomDamageHarmNobody) {
   std::mt19937_64 random(3);
   const std::vector<std::string> good = {
       RequestText("POST", kLease, As(Role::kLabeler), R"({"count": 1, "waitMs": 10})"),
-      RequestText("POST", kSubmit, As(Role::kLabeler), 
+      RequestText("POST", kSubmit, As(Role::kLabeler),
                   R"({"leaseId": "0", "answer": {"ranking": {"groups": [{"positions": [0]}]}}})"),
       RequestText("GET", "/", {{"Accept-Encoding", "gzip"}, {"If-None-Match", "\"a\""}}, ""),
-      RequestText("GET", absl::StrCat("/scenes/", std::string(64, '0'), ".glb"), As(Role::kLabeler), "")};
+      RequestText("GET", absl::StrCat("/scenes/", std::string(64, '0'), ".glb"), As(Role::kLabeler),
+                  "")};
   for (int i = 0; i < 1000; ++i) {
     std::string text = good[random() % good.size()];
     for (int k = random() % 4; k >= 0; --k) {
       const size_t at = random() % text.size();
       switch (random() % 3) {
-        case 0: text[at] = static_cast<char>(random()); break;
-        case 1: text.erase(at, random() % 8); break;
-        case 2: text.insert(at, text, random() % text.size(), random() % 16); break;
+        case 0:
+          text[at] = static_cast<char>(random());
+          break;
+        case 1:
+          text.erase(at, random() % 8);
+          break;
+        case 2:
+          text.insert(at, text, random() % text.size(), random() % 16);
+          break;
       }
     }
     Client client(port_);
@@ -668,9 +694,10 @@ TEST_F(HttpPages, PagesAreServedWithWhatKeepsThemSafe) {
   const std::vector<Response> answers = {index, Call("GET", "/nothing"), Call("PUT", "/"),
                                          Call("POST", kLease, {}, "x"), Call("HEAD", "/")};
   for (const Response& response : answers) {
-    EXPECT_THAT(HeaderOf(response, "Content-Security-Policy"),
-                AllOf(StartsWith("default-src 'self'; img-src 'self' data: blob:; connect-src 'self'"),
-                      HasSubstr("frame-ancestors 'none'"), Not(HasSubstr("unsafe"))));
+    EXPECT_THAT(
+        HeaderOf(response, "Content-Security-Policy"),
+        AllOf(StartsWith("default-src 'self'; img-src 'self' data: blob:; connect-src 'self'"),
+              HasSubstr("frame-ancestors 'none'"), Not(HasSubstr("unsafe"))));
     EXPECT_EQ(HeaderOf(response, "X-Content-Type-Options"), "nosniff");
     EXPECT_EQ(HeaderOf(response, "Referrer-Policy"), "no-referrer");
     EXPECT_EQ(HeaderOf(response, "Access-Control-Allow-Origin"), "");
@@ -683,7 +710,8 @@ TEST_F(HttpPages, AssetsAreCachedForGoodAndPagesAreAskedForAgain) {
   EXPECT_EQ(HeaderOf(asset, "Content-Type"), "text/javascript; charset=utf-8");
   EXPECT_EQ(HeaderOf(asset, "Cache-Control"), "public, max-age=31536000, immutable");
   EXPECT_EQ(HeaderOf(asset, "Vary"), "Accept-Encoding");
-  const Response packed = Call("GET", "/assets/page-AB12.js", {{"Accept-Encoding", "gzip, deflate, br"}});
+  const Response packed =
+      Call("GET", "/assets/page-AB12.js", {{"Accept-Encoding", "gzip, deflate, br"}});
   EXPECT_EQ(HeaderOf(packed, "Content-Encoding"), "gzip");
   EXPECT_EQ(*broker::Gunzip(packed.body(), 100), "let a;");
   EXPECT_EQ(Call("GET", "/assets/fonts/f.woff2").body(), "font");
@@ -691,7 +719,8 @@ TEST_F(HttpPages, AssetsAreCachedForGoodAndPagesAreAskedForAgain) {
   const std::string etag = HeaderOf(Call("GET", "/"), "ETag");
   ASSERT_FALSE(etag.empty());
   Client client(port_);
-  const auto known = client.Call("GET", "/", {{"If-None-Match", absl::StrCat("\"other\", W/", etag)}});
+  const auto known =
+      client.Call("GET", "/", {{"If-None-Match", absl::StrCat("\"other\", W/", etag)}});
   ASSERT_TRUE(known.has_value());
   EXPECT_EQ(known->result_int(), 304u);
   EXPECT_EQ(known->body(), "");
@@ -713,9 +742,10 @@ TEST_F(HttpPages, HeadSaysWhatGetWould) {
 }
 
 TEST_F(HttpPages, NoPathReachesTheFileSystem) {
-  for (const char* path : {"/secret.txt", "/index.html", "/assets/../secret.txt", "/../../../../etc/passwd",
-                           "/assets/..%2fsecret.txt", "/assets//etc/passwd", "/assets/page-AB12.js.gz", "/assets/",
-                           "/assets", "//", "*", "/scenes/../secret.txt", "/scenes/abc.glb"}) {
+  for (const char* path :
+       {"/secret.txt", "/index.html", "/assets/../secret.txt", "/../../../../etc/passwd",
+        "/assets/..%2fsecret.txt", "/assets//etc/passwd", "/assets/page-AB12.js.gz", "/assets/",
+        "/assets", "//", "*", "/scenes/../secret.txt", "/scenes/abc.glb"}) {
     SCOPED_TRACE(path);
     const Response response = Call("GET", path);
     EXPECT_EQ(response.result_int(), 404u);
@@ -731,8 +761,8 @@ TEST_F(HttpPages, NoPathReachesTheFileSystem) {
 TEST_F(HttpPages, ScenesAreForWhoMayLabelAndNeverChange) {
   const std::string hash(64, 'a');
   const std::string glb = absl::StrCat("glTF", std::string(5000, 'x'));
-  Query(broker_->database(),
-        absl::StrCat("INSERT INTO scenes (sha256, glb) VALUES (decode('", hash, "', 'hex'), '", glb, "')"));
+  Query(broker_->database(), absl::StrCat("INSERT INTO scenes (sha256, glb) VALUES (decode('", hash,
+                                          "', 'hex'), '", glb, "')"));
   const std::string path = absl::StrCat("/scenes/", hash, ".glb");
   ExpectError(Call("GET", path), 401, "unauthenticated", "no token");
   Headers labeler = {As(Role::kLabeler)[0]};
@@ -747,7 +777,9 @@ TEST_F(HttpPages, ScenesAreForWhoMayLabelAndNeverChange) {
     EXPECT_EQ(HeaderOf(packed, "Content-Encoding"), "gzip");
     EXPECT_EQ(*broker::Gunzip(packed.body(), 1 << 20), glb);
   }
-  EXPECT_EQ(Call("GET", absl::StrCat("/scenes/", std::string(64, 'b'), ".glb"), labeler).result_int(), 404u);
+  EXPECT_EQ(
+      Call("GET", absl::StrCat("/scenes/", std::string(64, 'b'), ".glb"), labeler).result_int(),
+      404u);
 }
 
 // --- how it is started -------------------------------------------------------
@@ -778,7 +810,8 @@ TEST(HttpStart, PlainHttpForOthersIsRefused) {
 
 TEST(HttpStart, OptionsThatCannotBeMeantAreToldSo) {
   broker::HttpOptions http;
-  for (const char* listen : {"8080", ":8080", "localhost:", "localhost:http", "localhost:70000", "unix:/tmp/x"}) {
+  for (const char* listen :
+       {"8080", ":8080", "localhost:", "localhost:http", "localhost:70000", "unix:/tmp/x"}) {
     SCOPED_TRACE(listen);
     http.listen = listen;
     EXPECT_THAT(StartError(http).message(), HasSubstr("must be host:port"));
@@ -802,10 +835,11 @@ TEST(HttpStart, OptionsThatCannotBeMeantAreToldSo) {
 void MakeCertificate(const Folder& folder, const std::string& name) {
   const std::string key = absl::StrCat(folder.path(), "/new.key");
   const std::string certificate = absl::StrCat(folder.path(), "/new.crt");
-  const auto made = cli::Run({.argv = {"/usr/bin/openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                                       "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
-                                       absl::StrCat("/CN=", name), "-addext", "subjectAltName=DNS:localhost",
-                                       "-keyout", key, "-out", certificate}});
+  const auto made =
+      cli::Run({.argv = {"/usr/bin/openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                         "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+                         absl::StrCat("/CN=", name), "-addext", "subjectAltName=DNS:localhost",
+                         "-keyout", key, "-out", certificate}});
   ASSERT_TRUE(made.ok()) << made.status();
   fs::rename(key, absl::StrCat(folder.path(), "/key.pem"));
   fs::rename(certificate, absl::StrCat(folder.path(), "/certificate.pem"));
@@ -879,17 +913,19 @@ TEST(HttpLoad, TenThousandConnectionsAreOpenAtOnce) {
   rlimit limit = {};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
   if (limit.rlim_max < kConnections + 300) {
-    GTEST_SKIP() << "this machine's hard limit of open files is " << limit.rlim_max << ", but this needs "
-                 << kConnections + 300 << ": raise it with `ulimit -Hn` as root";
+    GTEST_SKIP() << "this machine's hard limit of open files is " << limit.rlim_max
+                 << ", but this needs " << kConnections + 300
+                 << ": raise it with `ulimit -Hn` as root";
   }
   const rlimit raised = {limit.rlim_max, limit.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &raised), 0);
   Folder folder;
   const std::string log = absl::StrCat(folder.path(), "/log");
-  const auto pid = cli::Spawn({.argv = {BACKFLIP_BROKER, "serve", absl::StrCat("--database=", MigratedDatabase()),
-                                        "--listen=127.0.0.1:0", "--http_listen=127.0.0.1:0"},
-                               .log_file = log,
-                               .dies_with_parent = true});
+  const auto pid = cli::Spawn(
+      {.argv = {BACKFLIP_BROKER, "serve", absl::StrCat("--database=", MigratedDatabase()),
+                "--listen=127.0.0.1:0", "--http_listen=127.0.0.1:0"},
+       .log_file = log,
+       .dies_with_parent = true});
   ASSERT_TRUE(pid.ok()) << pid.status();
   int port = 0;
   while (port == 0) {

@@ -1,5 +1,7 @@
 // What the safetensors files promise: Python loads a policy and a reward, and
 // reproduces what a worker would do and what a trainer's ensemble would say.
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -7,8 +9,6 @@
 #include <random>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "common/learn/ppo.h"
 #include "common/learn/reward_ensemble.h"
@@ -34,7 +34,8 @@ void WriteFile(const std::filesystem::path& path, const std::string& bytes) {
 }
 
 void WriteFloats(const std::filesystem::path& path, const std::vector<float>& values) {
-  WriteFile(path, std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)));
+  WriteFile(path, std::string(reinterpret_cast<const char*>(values.data()),
+                              values.size() * sizeof(float)));
 }
 
 std::vector<float> ReadFloats(const std::filesystem::path& path) {
@@ -47,7 +48,8 @@ std::vector<float> ReadFloats(const std::filesystem::path& path) {
 
 void ExpectClose(const std::vector<float>& actual, const std::vector<float>& expected) {
   ASSERT_EQ(actual.size(), expected.size());
-  for (size_t i = 0; i < actual.size(); ++i) EXPECT_NEAR(actual[i], expected[i], 2e-4) << "at " << i;
+  for (size_t i = 0; i < actual.size(); ++i)
+    EXPECT_NEAR(actual[i], expected[i], 2e-4) << "at " << i;
 }
 
 TEST(Snapshots, PythonReproducesActionsAndRewards) {
@@ -57,7 +59,8 @@ TEST(Snapshots, PythonReproducesActionsAndRewards) {
   const std::vector<float> actions = Draw(&random, kSteps * kActions, 0, 1.5);
 
   // a policy that has learned something, so that mean and scale matter
-  auto ppo = learn::Ppo::Create({.hidden = {8, 8}, .epochs = 2, .minibatch = 16}, kObservations, kActions);
+  auto ppo =
+      learn::Ppo::Create({.hidden = {8, 8}, .epochs = 2, .minibatch = 16}, kObservations, kActions);
   ASSERT_TRUE(ppo.ok()) << ppo.status();
   learn::Trajectory trajectory;
   trajectory.observations = Draw(&random, (kSteps + 1) * kObservations, 3, 2);
@@ -82,7 +85,8 @@ TEST(Snapshots, PythonReproducesActionsAndRewards) {
   ASSERT_TRUE((*ensemble)->Train(5).ok());
   ASSERT_TRUE((*ensemble)->NormalizeMembers(observations, actions).ok());
 
-  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "safetensors_test";
+  const std::filesystem::path folder =
+      std::filesystem::path(testing::TempDir()) / "safetensors_test";
   std::filesystem::create_directories(folder);
   const nn::Snapshot policy_snapshot = (*ppo)->ToSnapshot();
   WriteFile(folder / "policy.safetensors", policy_snapshot.Encode());

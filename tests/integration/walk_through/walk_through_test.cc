@@ -41,7 +41,8 @@ std::string WalkThrough(const std::string& name) {
 
 bool Installed(const std::string& program) {
   return std::system(
-             absl::StrCat("PATH=$PATH:" DEPENDENCIES "/bin command -v ", program, " >/dev/null").c_str()) == 0;
+             absl::StrCat("PATH=$PATH:" DEPENDENCIES "/bin command -v ", program, " >/dev/null")
+                 .c_str()) == 0;
 }
 
 // A run whose questions are open, and somebody invited to answer them.
@@ -72,8 +73,8 @@ class WalkThroughs : public ::testing::Test {
     run_id_ = run->id();
     const auto learner = broker_->Claim(Role::kLearner);
     const auto trainer = broker_->Claim(Role::kTrainer);
-    const auto opened =
-        broker_->Open(run_id_, trainer.epoch(), 0, broker_->Upload(run_id_, 0, 12, /*has_true_reward=*/false));
+    const auto opened = broker_->Open(run_id_, trainer.epoch(), 0,
+                                      broker_->Upload(run_id_, 0, 12, /*has_true_reward=*/false));
     ASSERT_TRUE(opened.ok()) << opened.status();
 
     v1::InviteRequest invite;
@@ -91,10 +92,11 @@ class WalkThroughs : public ::testing::Test {
   absl::StatusOr<std::string> Execute(const std::string& script) {
     std::ofstream(folder_ / "script.sh") << "cd " << folder_.string() << "\n" << script;
     const char* path = std::getenv("PATH");
-    return cli::Run({.argv = {"env", absl::StrCat("PATH=", path, ":" DEPENDENCIES "/bin"),
-                              absl::StrCat("URL=", broker_->broker().http_url()),
-                              absl::StrCat("GRPC=", broker_->address()), absl::StrCat("INVITE=", secret_),
-                              "bash", "-euo", "pipefail", (folder_ / "script.sh").string()}});
+    return cli::Run(
+        {.argv = {"env", absl::StrCat("PATH=", path, ":" DEPENDENCIES "/bin"),
+                  absl::StrCat("URL=", broker_->broker().http_url()),
+                  absl::StrCat("GRPC=", broker_->address()), absl::StrCat("INVITE=", secret_),
+                  "bash", "-euo", "pipefail", (folder_ / "script.sh").string()}});
   }
 
   // The standing answers of the run, in one word each, once there are so many.
@@ -106,8 +108,8 @@ class WalkThroughs : public ::testing::Test {
     // labels are numbered a moment after they are acknowledged
     for (int i = 0; i < 1000 && answers.size() < wanted; ++i) {
       answers.clear();
-      const auto labels =
-          peer.ReadAll<v1::ExportedLabel>(peer.labeling, &v1::LabelingService::Stub::Export, request);
+      const auto labels = peer.ReadAll<v1::ExportedLabel>(
+          peer.labeling, &v1::LabelingService::Stub::Export, request);
       EXPECT_TRUE(labels.ok()) << labels.status();
       for (const v1::ExportedLabel& label : *labels) {
         answers.push_back(v1::Choice_Name(label.answer().choice()));
@@ -123,7 +125,8 @@ class WalkThroughs : public ::testing::Test {
 };
 
 TEST_F(WalkThroughs, OfCurl) {
-  ASSERT_TRUE(Installed("curl") && Installed("jq")) << "deploy/install-dependencies test installs both";
+  ASSERT_TRUE(Installed("curl") && Installed("jq"))
+      << "deploy/install-dependencies test installs both";
   const auto output = Execute(WalkThrough("curl"));
   ASSERT_TRUE(output.ok()) << output.status();
   EXPECT_THAT(*output, HasSubstr("Which is better?"));
@@ -134,7 +137,8 @@ TEST_F(WalkThroughs, OfCurl) {
 
 TEST_F(WalkThroughs, OfGrpcurl) {
   if (!Installed("grpcurl") || !Installed("jq")) {
-    GTEST_SKIP() << "grpcurl is not installed: go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest";
+    GTEST_SKIP() << "grpcurl is not installed: go install "
+                    "github.com/fullstorydev/grpcurl/cmd/grpcurl@latest";
   }
   const auto output = Execute(WalkThrough("grpcurl"));
   ASSERT_TRUE(output.ok()) << output.status();
@@ -149,9 +153,9 @@ TEST_F(WalkThroughs, OfPython) {
   std::ofstream(folder_ / "answer.py") << program;
   EXPECT_LE(std::count(program.begin(), program.end(), '\n'), 52);
   // the virtual environment's, as a reader's own would be
-  const auto output = Execute(absl::StrCat("export PATH=" DEPENDENCIES "/python/bin:$PATH\n", WalkThrough("stubs"),
-                                           "python3 answer.py \"$GRPC\" '", broker_->Token(Role::kLabeler),
-                                           "' 6\n"));
+  const auto output = Execute(absl::StrCat("export PATH=" DEPENDENCIES "/python/bin:$PATH\n",
+                                           WalkThrough("stubs"), "python3 answer.py \"$GRPC\" '",
+                                           broker_->Token(Role::kLabeler), "' 6\n"));
   ASSERT_TRUE(output.ok()) << output.status();
   // each question compares a clip with a higher one, whichever side that is on
   EXPECT_THAT(*output, HasSubstr("LEFT"));

@@ -1,10 +1,9 @@
+#include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <set>
 #include <thread>
-
-#include <gtest/gtest.h>
 
 #include "absl/time/clock.h"
 #include "common/base/hash.h"
@@ -42,10 +41,12 @@ TEST(Retry, GivesUpWithTheLastError) {
 
 TEST(Retry, StopsWhenTold) {
   bool stop = false;
-  const absl::Status status = Retry({}, [&] { return stop; }, [&] {
-    stop = true;
-    return absl::UnavailableError("away");
-  });
+  const absl::Status status = Retry(
+      {}, [&] { return stop; },
+      [&] {
+        stop = true;
+        return absl::UnavailableError("away");
+      });
   EXPECT_TRUE(absl::IsCancelled(status));
 }
 

@@ -80,7 +80,8 @@ TEST(CrowdReference, LabelersComeInTheOrderOfCrowdKitsSkills) {
 
   std::vector<double> learned, skills;
   for (const Reliability& r : (*ensemble)->Reliabilities()) learned.push_back(r.mean);
-  for (const auto& skill : reference["noisy_bradley_terry"]["optimum"]["skills"]) skills.push_back(skill);
+  for (const auto& skill : reference["noisy_bradley_terry"]["optimum"]["skills"])
+    skills.push_back(skill);
   ASSERT_EQ(learned.size(), skills.size());
   const auto& labelers = reference["labelers"];
   EXPECT_GT(Correlation(Ranks(learned, 1e-9), Ranks(skills, 1e-3)), 0.85);
@@ -94,7 +95,8 @@ TEST(CrowdReference, LabelersComeInTheOrderOfCrowdKitsSkills) {
     greatest[kind] = std::max(greatest[kind], learned[k]);
   }
   for (const char* sees : {"careful", "good", "hasty"}) {
-    for (const char* blind : {"random", "left"}) EXPECT_GT(least[sees], greatest[blind]) << sees << " " << blind;
+    for (const char* blind : {"random", "left"})
+      EXPECT_GT(least[sees], greatest[blind]) << sees << " " << blind;
   }
   EXPECT_GT(least["careful"], greatest["hasty"]);
   EXPECT_LT(greatest["inverted"], std::min(least["random"], least["left"]));

@@ -21,8 +21,8 @@ Clip RandomClip(KeyedRandom* random) {
   double base[kObservations];
   for (double& value : base) value = 2 * random->Uniform() - 1;
   for (int i = 0; i < kSteps * kObservations; ++i) {
-    clip.observations.push_back(static_cast<float>(
-        base[i % kObservations] + 0.5 * (2 * random->Uniform() - 1)));
+    clip.observations.push_back(
+        static_cast<float>(base[i % kObservations] + 0.5 * (2 * random->Uniform() - 1)));
   }
   for (int i = 0; i < kSteps * kActions; ++i) {
     clip.actions.push_back(static_cast<float>(2 * random->Uniform() - 1));
@@ -203,8 +203,8 @@ TEST(Reliability, StartsAtThePriorThatGoldMade) {
   ensemble->SetGold(kInverted, 0, 15);
   ASSERT_TRUE(ensemble->Train(1).ok());  // the networks know nothing yet
   auto learned = ByLabeler(*ensemble);
-  EXPECT_NEAR(learned[1].mean, 20.0 / 21, 0.01);      // Beta(4 + 16, 1)
-  EXPECT_NEAR(learned[2].mean, 4.0 / 5, 0.01);        // Beta(4, 1)
+  EXPECT_NEAR(learned[1].mean, 20.0 / 21, 0.01);         // Beta(4 + 16, 1)
+  EXPECT_NEAR(learned[2].mean, 4.0 / 5, 0.01);           // Beta(4, 1)
   EXPECT_NEAR(learned[kInverted].mean, 4.0 / 20, 0.01);  // Beta(4, 1 + 15)
   // quantiles of Beta(4, 1): q^(1/4)
   EXPECT_NEAR(learned[2].low, std::pow(0.05, 0.25), 0.01);

@@ -110,8 +110,7 @@ TEST(RewardEnsemble, GivesTheSameRewardsToRollouts) {
   const auto model = nn::RewardModel::FromSnapshot(ensemble->ToSnapshot());
   ASSERT_TRUE(model.ok()) << model.status();
   std::vector<float> same(kSteps), members(3 * kSteps);
-  model->Score(clip.observations.data(), clip.actions.data(), kSteps,
-               same.data(), members.data());
+  model->Score(clip.observations.data(), clip.actions.data(), kSteps, same.data(), members.data());
   for (int t = 0; t < kSteps; ++t) EXPECT_NEAR(same[t], (*rewards)[t], 1e-4);
   // each member has mean 0 and deviation 1 over what normalised it
   for (int m = 0; m < 3; ++m) {

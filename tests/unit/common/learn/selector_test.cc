@@ -43,8 +43,7 @@ TEST(SelectByDisagreement, PrefersPairsTheMembersDisagreeAbout) {
     // the first half are all the same clip: nothing to disagree about
     const float size = i < 15 ? 0 : 5;
     for (int t = 0; t < 20; ++t) {
-      clips[i].observations.push_back(
-          static_cast<float>(size * (random.Uniform() - 0.5)));
+      clips[i].observations.push_back(static_cast<float>(size * (random.Uniform() - 0.5)));
       clips[i].observations.push_back(0);
       clips[i].actions.push_back(0);
     }
@@ -71,8 +70,7 @@ TEST(CompleteToRankings, KeepsThePairAndAddsClipsThatAreDisputed) {
   for (size_t i = 0; i < clips.size(); ++i) {
     const float size = i < 20 ? 0 : 5;  // the first half are all the same clip
     for (int t = 0; t < 20; ++t) {
-      clips[i].observations.push_back(
-          static_cast<float>(size * (random.Uniform() - 0.5)));
+      clips[i].observations.push_back(static_cast<float>(size * (random.Uniform() - 0.5)));
       clips[i].observations.push_back(0);
       clips[i].actions.push_back(0);
     }
@@ -96,7 +94,9 @@ TEST(CompleteToRankings, KeepsThePairAndAddsClipsThatAreDisputed) {
   }
   // pairs stay what they are, and there are no more clips than candidates
   EXPECT_EQ((*CompleteToRankings(nullptr, candidates, pairs, 2, 1, 1))[0].size(), 2u);
-  EXPECT_EQ((*CompleteToRankings(nullptr, {candidates[0], candidates[1]}, {{0, 1, 0}}, 5, 1, 1))[0].size(), 2u);
+  EXPECT_EQ((*CompleteToRankings(nullptr, {candidates[0], candidates[1]}, {{0, 1, 0}}, 5, 1, 1))[0]
+                .size(),
+            2u);
 }
 
 }  // namespace

@@ -23,9 +23,8 @@ Snapshot SmallPolicy() {
   s.tensors["layer1.weight"] = {{1, 1}, {2}};
   s.tensors["layer1.bias"] = {{1}, {0.5}};
   s.tensors["log_std"] = {{1}, {std::log(0.1f)}};
-  s.metadata = {{"kind", "policy"},         {"layers", "2,1,1"},
-                {"activation", "tanh"},     {"observation_clip", "10"},
-                {"action_clip", "1"},       {"noise_correlation", "0.6"}};
+  s.metadata = {{"kind", "policy"},         {"layers", "2,1,1"},  {"activation", "tanh"},
+                {"observation_clip", "10"}, {"action_clip", "1"}, {"noise_correlation", "0.6"}};
   return s;
 }
 
@@ -55,12 +54,10 @@ TEST(Policy, CorrelatesItsNoiseInTime) {
   const float observation[] = {1, 0};  // mean action 0.5
   float noise = 1, action;
   const float normal = 2;
-  const float log_probability =
-      policy->Act(observation, &normal, &noise, &action);
+  const float log_probability = policy->Act(observation, &normal, &noise, &action);
   EXPECT_NEAR(noise, 0.6 * 1 + 0.8 * 2, 1e-6);
   EXPECT_NEAR(action, 0.5 + 0.1 * noise, 1e-6);
-  const double density = std::exp(-0.5 * noise * noise) /
-                         (0.1 * std::sqrt(2 * std::acos(-1.0)));
+  const double density = std::exp(-0.5 * noise * noise) / (0.1 * std::sqrt(2 * std::acos(-1.0)));
   EXPECT_NEAR(log_probability, std::log(density), 1e-5);
 }
 
@@ -75,11 +72,9 @@ TEST(Policy, RefusesSnapshotsThatDoNotFit) {
   EXPECT_TRUE(refused([](Snapshot* s) { s->metadata["layers"] = "2"; }));
   EXPECT_TRUE(refused([](Snapshot* s) { s->metadata["layers"] = "2,-1,1"; }));
   EXPECT_TRUE(refused([](Snapshot* s) { s->metadata.erase("action_clip"); }));
-  EXPECT_TRUE(
-      refused([](Snapshot* s) { s->metadata["noise_correlation"] = "1"; }));
+  EXPECT_TRUE(refused([](Snapshot* s) { s->metadata["noise_correlation"] = "1"; }));
   EXPECT_TRUE(refused([](Snapshot* s) { s->tensors.erase("layer1.bias"); }));
-  EXPECT_TRUE(
-      refused([](Snapshot* s) { s->tensors["observation_std"].values[0] = 0; }));
+  EXPECT_TRUE(refused([](Snapshot* s) { s->tensors["observation_std"].values[0] = 0; }));
 }
 
 // Two members over one observation and one action: r = x·w (leaky once).
@@ -108,10 +103,9 @@ TEST(RewardModel, NormalisesEachMemberThenAverages) {
   model->Score(observations, actions, 2, rewards, members);
   // member 0 sees the observation (2, then −2 leaking), member 1 the action,
   // clipped to 1
-  EXPECT_THAT(members, ElementsAre(FloatNear(2, 1e-6), FloatNear(-0.02, 1e-6),
-                                   FloatNear(0.5, 1e-6), FloatNear(1, 1e-6)));
-  EXPECT_THAT(rewards,
-              ElementsAre(FloatNear(1.25, 1e-6), FloatNear(0.49, 1e-6)));
+  EXPECT_THAT(members, ElementsAre(FloatNear(2, 1e-6), FloatNear(-0.02, 1e-6), FloatNear(0.5, 1e-6),
+                                   FloatNear(1, 1e-6)));
+  EXPECT_THAT(rewards, ElementsAre(FloatNear(1.25, 1e-6), FloatNear(0.49, 1e-6)));
 }
 
 TEST(RewardModel, RefusesSnapshotsThatDoNotFit) {
@@ -124,8 +118,7 @@ TEST(RewardModel, RefusesSnapshotsThatDoNotFit) {
   EXPECT_TRUE(refused([](Snapshot* s) { s->metadata["members"] = "3"; }));
   EXPECT_TRUE(refused([](Snapshot* s) { s->metadata["members"] = "0"; }));
   EXPECT_TRUE(refused([](Snapshot* s) { s->metadata["observations"] = "5"; }));
-  EXPECT_TRUE(
-      refused([](Snapshot* s) { s->tensors["member_std"].values[1] = 0; }));
+  EXPECT_TRUE(refused([](Snapshot* s) { s->tensors["member_std"].values[1] = 0; }));
 }
 
 TEST(Normalizer, MergesBatchesAsIfTheyWereOne) {
@@ -137,8 +130,7 @@ TEST(Normalizer, MergesBatchesAsIfTheyWereOne) {
   parts.Merge(empty);
   for (int i = 0; i < 2; ++i) {
     EXPECT_NEAR(parts.Mean()[i], whole.Mean()[i], 1e-5);
-    EXPECT_NEAR(parts.StandardDeviation()[i], whole.StandardDeviation()[i],
-                1e-5);
+    EXPECT_NEAR(parts.StandardDeviation()[i], whole.StandardDeviation()[i], 1e-5);
   }
   EXPECT_NEAR(whole.Mean()[0], 3.6, 1e-6);
   EXPECT_NEAR(whole.StandardDeviation()[0], std::sqrt(4.64), 1e-5);

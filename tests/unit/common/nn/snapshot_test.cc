@@ -43,9 +43,7 @@ TEST(Snapshot, ReturnsFromItsBytesUnchanged) {
   }
 }
 
-TEST(Snapshot, HasTheSameBytesEveryTime) {
-  EXPECT_EQ(Example().Encode(), Example().Encode());
-}
+TEST(Snapshot, HasTheSameBytesEveryTime) { EXPECT_EQ(Example().Encode(), Example().Encode()); }
 
 TEST(Snapshot, AlignsItsDataToEightBytes) {
   const std::string bytes = Example().Encode();
@@ -54,11 +52,9 @@ TEST(Snapshot, AlignsItsDataToEightBytes) {
 
 TEST(Snapshot, ReadsAFileWrittenByTheReferenceImplementation) {
   // safetensors.numpy.save({"a": np.float32([1])}, {"kind": "x"})
-  const std::string header =
-      R"({"__metadata__":{"kind":"x"},"a":{"dtype":"F32","shape":[1],)"
-      R"("data_offsets":[0,4]}}   )";
-  const auto snapshot =
-      Snapshot::Decode(File(header, std::string("\0\0\x80\x3f", 4)));
+  const std::string header = R"({"__metadata__":{"kind":"x"},"a":{"dtype":"F32","shape":[1],)"
+                             R"("data_offsets":[0,4]}}   )";
+  const auto snapshot = Snapshot::Decode(File(header, std::string("\0\0\x80\x3f", 4)));
   ASSERT_TRUE(snapshot.ok()) << snapshot.status();
   EXPECT_THAT(snapshot->tensors.at("a").values, ElementsAre(1.0f));
   EXPECT_EQ(snapshot->metadata.at("kind"), "x");
@@ -75,8 +71,7 @@ TEST(Snapshot, RefusesBadHeadersWithAReason) {
   const std::string four(4, '\0'), eight(8, '\0');
   const auto entry = [](const std::string& dtype, const std::string& shape,
                         const std::string& offsets) {
-    return "{\"dtype\":\"" + dtype + "\",\"shape\":" + shape +
-           ",\"data_offsets\":" + offsets + "}";
+    return "{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}";
   };
   const std::string good = entry("F32", "[1]", "[0,4]");
   const struct {
@@ -89,21 +84,16 @@ TEST(Snapshot, RefusesBadHeadersWithAReason) {
       {File("{\"a\":" + entry("F16", "[2]", "[0,4]") + "}", four), "F32"},
       {File("{\"a\":" + entry("F32", "[2]", "[0,4]") + "}", four), "fit"},
       {File("{\"a\":" + entry("F32", "[-1]", "[0,4]") + "}", four), "integers"},
-      {File("{\"a\":" + entry("F32", "[1.5]", "[0,4]") + "}", four),
-       "integers"},
+      {File("{\"a\":" + entry("F32", "[1.5]", "[0,4]") + "}", four), "integers"},
       {File("{\"a\":" + entry("F32", "[1]", "[4,0]") + "}", four), "fit"},
       {File("{\"a\":" + entry("F32", "[1]", "[0]") + "}", four), "two"},
-      {File("{\"a\":" + entry("F32", "[99999999,99999999]", "[0,4]") + "}",
-            four),
-       "too large"},
+      {File("{\"a\":" + entry("F32", "[99999999,99999999]", "[0,4]") + "}", four), "too large"},
       {File("{\"a\":" + good + ",\"b\":" + good + "}", four), "overlaps"},
-      {File("{\"a\":" + good + ",\"b\":" + entry("F32", "[1]", "[8,12]") + "}",
-            eight + four),
+      {File("{\"a\":" + good + ",\"b\":" + entry("F32", "[1]", "[8,12]") + "}", eight + four),
        "hole"},
       {File("{\"a\":3}", four), "no object"},
       {File("{\"__metadata__\":{\"a\":3}}", ""), "not text"},
-      {File("{\"a\":" + good + "}", std::string("\0\0\xc0\x7f", 4)),
-       "not finite"},
+      {File("{\"a\":" + good + "}", std::string("\0\0\xc0\x7f", 4)), "not finite"},
       {File("{\"a\":" + std::string(100000, '['), ""), "JSON"},
   };
   for (const auto& c : cases) {

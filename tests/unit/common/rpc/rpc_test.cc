@@ -1,7 +1,7 @@
-#include <fstream>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <fstream>
 
 #include "backflip/v1/work.grpc.pb.h"
 #include "common/rpc/client.h"
@@ -54,8 +54,9 @@ TEST(Client, ShowsItsTokenAndGetsTheStatusBack) {
   ASSERT_TRUE(server.ok());
   const Client client((*server)->address(), "secret");
   v1::Assignment assignment;
-  const absl::Status status = FromGrpc(v1::WorkService::NewStub(client.channel())
-                                           ->AssignWork(client.UnaryContext().get(), {}, &assignment));
+  const absl::Status status =
+      FromGrpc(v1::WorkService::NewStub(client.channel())
+                   ->AssignWork(client.UnaryContext().get(), {}, &assignment));
   EXPECT_EQ(status, absl::AbortedError("secret"));
 }
 

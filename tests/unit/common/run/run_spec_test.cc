@@ -49,7 +49,8 @@ TEST(RunSpec, RefusalNamesFieldValueAndRange) {
 TEST(RunSpec, BatchMustDivideAmongEnvironments) {
   v1::RunSpec spec = DefaultRunSpec();
   spec.mutable_collection()->set_environments(7);
-  EXPECT_THAT(std::string(ValidateRunSpec(spec).message()), HasSubstr("multiple of collection.environments"));
+  EXPECT_THAT(std::string(ValidateRunSpec(spec).message()),
+              HasSubstr("multiple of collection.environments"));
 }
 
 TEST(RunSpec, FirstEpisodesFitTheTask) {
@@ -151,7 +152,8 @@ const Range kRanges[] = {
 const std::set<std::string> kUnbounded = {"seed"};
 
 // The message that holds a field named with dots, and the field.
-std::pair<google::protobuf::Message*, const FieldDescriptor*> Find(const std::string& name, v1::RunSpec* spec) {
+std::pair<google::protobuf::Message*, const FieldDescriptor*> Find(const std::string& name,
+                                                                   v1::RunSpec* spec) {
   const size_t dot = name.find('.');
   const FieldDescriptor* field = spec->GetDescriptor()->FindFieldByName(name.substr(0, dot));
   if (dot == std::string::npos) return {spec, field};
@@ -159,13 +161,17 @@ std::pair<google::protobuf::Message*, const FieldDescriptor*> Find(const std::st
   return {part, part->GetDescriptor()->FindFieldByName(name.substr(dot + 1))};
 }
 
-bool IsWhole(const FieldDescriptor& field) { return field.cpp_type() != FieldDescriptor::CPPTYPE_DOUBLE; }
+bool IsWhole(const FieldDescriptor& field) {
+  return field.cpp_type() != FieldDescriptor::CPPTYPE_DOUBLE;
+}
 
 // In all rows; of a list, its one number.
 v1::RunSpec SpecWith(const Range& range, double value) {
   v1::RunSpec layer;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
-      "steps: 1000000000000 collection { environments: 1 batch_steps: 1 } ppo { minibatch_steps: 1 }", &layer));
+      "steps: 1000000000000 collection { environments: 1 batch_steps: 1 } ppo { minibatch_steps: 1 "
+      "}",
+      &layer));
   v1::RunSpec with;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(range.with, &with));
   v1::RunSpec spec = Overlay(Overlay(DefaultRunSpec(), layer), with);
@@ -191,20 +197,28 @@ TEST(RunSpec, EveryNumberIsTakenAtItsBoundsAndRefusedJustOutside) {
     v1::RunSpec probe;
     const FieldDescriptor* const field = Find(range.field, &probe).second;
     ASSERT_NE(field, nullptr);
-    const auto above = [&](double v) { return IsWhole(*field) ? v + 1 : std::nextafter(v, kInfinity); };
-    const auto below = [&](double v) { return IsWhole(*field) ? v - 1 : std::nextafter(v, -kInfinity); };
+    const auto above = [&](double v) {
+      return IsWhole(*field) ? v + 1 : std::nextafter(v, kInfinity);
+    };
+    const auto below = [&](double v) {
+      return IsWhole(*field) ? v - 1 : std::nextafter(v, -kInfinity);
+    };
     const bool open = range.bounds == Range::kOpen;
-    for (const double good : {open ? above(range.low) : range.low, open ? below(range.high) : range.high}) {
+    for (const double good :
+         {open ? above(range.low) : range.low, open ? below(range.high) : range.high}) {
       const absl::Status status = ValidateRunSpec(SpecWith(range, good));
       EXPECT_TRUE(status.ok()) << good << ": " << status;
     }
-    std::vector<double> refused = {open ? range.low : below(range.low), open ? range.high : above(range.high)};
+    std::vector<double> refused = {open ? range.low : below(range.low),
+                                   open ? range.high : above(range.high)};
     if (!IsWhole(*field)) refused.push_back(std::numeric_limits<double>::quiet_NaN());
     for (const double bad : refused) {
       const absl::Status status = ValidateRunSpec(SpecWith(range, bad));
       EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << bad;
-      EXPECT_THAT(std::string(status.message()), StartsWith(absl::StrCat("run spec: ", range.field, " is ")));
-      EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat("; allowed: ", open ? "more than " : "")));
+      EXPECT_THAT(std::string(status.message()),
+                  StartsWith(absl::StrCat("run spec: ", range.field, " is ")));
+      EXPECT_THAT(std::string(status.message()),
+                  HasSubstr(absl::StrCat("; allowed: ", open ? "more than " : "")));
     }
   }
 }
@@ -218,10 +232,14 @@ TEST(RunSpec, EveryNumberHasARange) {
           const FieldDescriptor& field = *message.field(i);
           const std::string name = prefix + field.name();
           switch (field.cpp_type()) {
-            case FieldDescriptor::CPPTYPE_MESSAGE: look(*field.message_type(), name + "."); break;
+            case FieldDescriptor::CPPTYPE_MESSAGE:
+              look(*field.message_type(), name + ".");
+              break;
             case FieldDescriptor::CPPTYPE_BOOL:
-            case FieldDescriptor::CPPTYPE_ENUM: break;
-            default: EXPECT_EQ(known.count(name), 1u) << name << " is in no row of kRanges";
+            case FieldDescriptor::CPPTYPE_ENUM:
+              break;
+            default:
+              EXPECT_EQ(known.count(name), 1u) << name << " is in no row of kRanges";
           }
         }
       };
@@ -234,7 +252,8 @@ TEST(RunSpec, ChoicesAreSet) {
     change(&spec);
     return std::string(ValidateRunSpec(spec).message());
   };
-  EXPECT_THAT(refusal([](auto* s) { s->clear_reward(); }), HasSubstr("reward is not set to one of PREFERENCES, TRUE"));
+  EXPECT_THAT(refusal([](auto* s) { s->clear_reward(); }),
+              HasSubstr("reward is not set to one of PREFERENCES, TRUE"));
   EXPECT_THAT(refusal([](auto* s) { s->mutable_queries()->clear_schedule(); }),
               HasSubstr("queries.schedule is not set to one of ANNEALED, UNIFORM"));
   EXPECT_THAT(refusal([](auto* s) { s->mutable_queries()->clear_selector(); }),
@@ -250,12 +269,14 @@ TEST(RunSpec, FieldsThatBoundEachOtherSaySo) {
   EXPECT_THAT(refusal([](auto* s) { s->set_steps(8191); }),
               HasSubstr("steps is 8191; it must be at least collection.batch_steps, 8192"));
   EXPECT_EQ(refusal([](auto* s) { s->set_steps(8192); }), "");
-  EXPECT_THAT(refusal([](auto* s) { s->mutable_collection()->set_clips_per_batch(1); }), HasSubstr("at least two clips"));
+  EXPECT_THAT(refusal([](auto* s) { s->mutable_collection()->set_clips_per_batch(1); }),
+              HasSubstr("at least two clips"));
   EXPECT_EQ(refusal([](auto* s) { s->mutable_collection()->set_clips_per_batch(2); }), "");
   for (const bool reward : {false, true}) {
     const auto layers = [&](int count) {
       return refusal([&](auto* s) {
-        auto* const hidden = reward ? s->mutable_reward_model()->mutable_hidden() : s->mutable_ppo()->mutable_hidden();
+        auto* const hidden = reward ? s->mutable_reward_model()->mutable_hidden()
+                                    : s->mutable_ppo()->mutable_hidden();
         hidden->Clear();
         for (int i = 0; i < count; ++i) hidden->Add(8);
       });

@@ -46,8 +46,7 @@ TEST_F(Clips, CrossNoReset) {
     const int size = task_->state_size();
     for (int i = 0; i < clip.steps; ++i) {
       // the first number of a state is the time since the reset
-      EXPECT_NEAR(clip.states[(i + 1) * size] - clip.states[i * size], 0.008,
-                  1e-9);
+      EXPECT_NEAR(clip.states[(i + 1) * size] - clip.states[i * size], 0.008, 1e-9);
     }
   }
 }
@@ -63,9 +62,7 @@ TEST_F(Clips, ShowWhatWasObserved) {
 }
 
 TEST_F(Clips, AreDrawnFromTheSeed) {
-  const auto states = [&](uint64_t seed) {
-    return CutClips(*task_, rollout_, 1, seed)[0].states;
-  };
+  const auto states = [&](uint64_t seed) { return CutClips(*task_, rollout_, 1, seed)[0].states; };
   EXPECT_EQ(states(5), states(5));
   EXPECT_NE(states(5), states(6));
 }

@@ -29,8 +29,7 @@ std::string Read(const std::string& path) {
 // The quantity of that name, as of the moment.
 double ValueOf(const Environment& environment, const std::string& name) {
   const auto& names = environment.task().quantity_names();
-  return environment.quantity(std::find(names.begin(), names.end(), name) -
-                              names.begin());
+  return environment.quantity(std::find(names.begin(), names.end(), name) - names.begin());
 }
 
 // A task folder of its own for each test.
@@ -71,8 +70,7 @@ TEST_F(TaskFolder, LoadsTheHopper) {
   EXPECT_EQ((*task)->action_size(), 3);
   EXPECT_DOUBLE_EQ((*task)->step_seconds(), 0.008);
   EXPECT_EQ((*task)->metric_names(),
-            (std::vector<std::string>{"turns", "landed_backflips",
-                                      "published_return"}));
+            (std::vector<std::string>{"turns", "landed_backflips", "published_return"}));
 }
 
 TEST_F(TaskFolder, NamesFileAndLineOfAnUnknownField) {
@@ -86,9 +84,9 @@ TEST_F(TaskFolder, RefusesANegativeFrameSkip) {
 }
 
 TEST_F(TaskFolder, RefusesAnExpressionOverAnUnknownName) {
-  EXPECT_THAT(ErrorWith("max(0, upright)", "max(0, uprite)"),
-              AllOf(HasSubstr("true_reward: unknown name \"uprite\""),
-                    HasSubstr("known here: z, pitch")));
+  EXPECT_THAT(
+      ErrorWith("max(0, upright)", "max(0, uprite)"),
+      AllOf(HasSubstr("true_reward: unknown name \"uprite\""), HasSubstr("known here: z, pitch")));
   EXPECT_THAT(ErrorWith("change: \"turned\"", "change: \"spins\""),
               HasSubstr("unknown name \"spins\""));
   EXPECT_THAT(ErrorWith("\"cos(pitch)\"", "\"cos(body)\""),
@@ -96,8 +94,7 @@ TEST_F(TaskFolder, RefusesAnExpressionOverAnUnknownName) {
 }
 
 TEST_F(TaskFolder, RefusesASyntaxErrorInAnExpression) {
-  EXPECT_THAT(ErrorWith("\"cos(pitch)\"", "\"cos(pitch\""),
-              HasSubstr("expression:"));
+  EXPECT_THAT(ErrorWith("\"cos(pitch)\"", "\"cos(pitch\""), HasSubstr("expression:"));
 }
 
 TEST_F(TaskFolder, RefusesAnActionSizeThatDoesNotFit) {
@@ -108,10 +105,8 @@ TEST_F(TaskFolder, RefusesAnActionSizeThatDoesNotFit) {
 TEST_F(TaskFolder, RefusesUnknownElementsOfTheModel) {
   EXPECT_THAT(ErrorWith("body { name: \"torso\"", "body { name: \"torsoo\""),
               AllOf(HasSubstr("no body \"torsoo\""), HasSubstr("torso, thigh")));
-  EXPECT_THAT(ErrorWith("angle: \"rooty\"", "angle: \"rootz2\""),
-              HasSubstr("no joint \"rootz2\""));
-  EXPECT_THAT(ErrorWith("track: \"torso\"", "track: \"head\""),
-              HasSubstr("no body \"head\""));
+  EXPECT_THAT(ErrorWith("angle: \"rooty\"", "angle: \"rootz2\""), HasSubstr("no joint \"rootz2\""));
+  EXPECT_THAT(ErrorWith("track: \"torso\"", "track: \"head\""), HasSubstr("no body \"head\""));
   EXPECT_THAT(ErrorWith("with_geom: \"floor\"", "with_geom: \"lava\""),
               HasSubstr("with_geom: the model has no geom \"lava\""));
 }
@@ -121,19 +116,14 @@ TEST_F(TaskFolder, RefusesRangesThatDoNotFit) {
               HasSubstr("from: is 6; must be 0 to 5"));
   EXPECT_THAT(ErrorWith("qpos { from: 1 }", "qpos { from: 1 to: 9 }"),
               HasSubstr("to: is 9; the model has 6"));
-  EXPECT_THAT(ErrorWith("qvel { clip: 25 }", "qvel { clip: -1 }"),
-              HasSubstr("clip: is -1"));
-  EXPECT_THAT(ErrorWith("steps: 60", "steps: 501"),
-              HasSubstr("steps: is 501; must be 1 to 500"));
-  EXPECT_THAT(ErrorWith("qpos_noise: 0.005", "qpos_noise: -1"),
-              HasSubstr("qpos_noise: is -1"));
-  EXPECT_THAT(ErrorWith("qpos_noise: 0.005", "qpos_noise: nan"),
-              HasSubstr("qpos_noise: is nan"));
+  EXPECT_THAT(ErrorWith("qvel { clip: 25 }", "qvel { clip: -1 }"), HasSubstr("clip: is -1"));
+  EXPECT_THAT(ErrorWith("steps: 60", "steps: 501"), HasSubstr("steps: is 501; must be 1 to 500"));
+  EXPECT_THAT(ErrorWith("qpos_noise: 0.005", "qpos_noise: -1"), HasSubstr("qpos_noise: is -1"));
+  EXPECT_THAT(ErrorWith("qpos_noise: 0.005", "qpos_noise: nan"), HasSubstr("qpos_noise: is nan"));
 }
 
 TEST_F(TaskFolder, RefusesTheSameNameTwice) {
-  EXPECT_THAT(ErrorWith("name: \"vx\"", "name: \"z\""),
-              HasSubstr("a second quantity \"z\""));
+  EXPECT_THAT(ErrorWith("name: \"vx\"", "name: \"z\""), HasSubstr("a second quantity \"z\""));
 }
 
 TEST_F(TaskFolder, RefusesAnUnknownQuantityInTheObservation) {
@@ -142,10 +132,8 @@ TEST_F(TaskFolder, RefusesAnUnknownQuantityInTheObservation) {
 }
 
 TEST_F(TaskFolder, SaysWhichFileIsMissing) {
-  EXPECT_THAT(ErrorWith("model.xml", "robot.xml"),
-              HasSubstr("no file \"robot.xml\""));
-  EXPECT_THAT(std::string(
-                  CompiledTask::FromFolder(folder_ + "/no").status().message()),
+  EXPECT_THAT(ErrorWith("model.xml", "robot.xml"), HasSubstr("no file \"robot.xml\""));
+  EXPECT_THAT(std::string(CompiledTask::FromFolder(folder_ + "/no").status().message()),
               HasSubstr("no such file"));
 }
 
@@ -208,10 +196,9 @@ TEST_F(TaskFolder, KeepsTheModelWithinItsFolder) {
   EXPECT_THAT(std::string(CompiledTask::FromFolder(folder_).status().message()),
               HasSubstr("outside of the task's folder"));
   Write("box.obj", kBox);
-  Write("model.xml",
-        absl::StrReplaceAll(kArm, {{"<include file=\"parts/extra.xml\"/>", ""},
-                                   {"box.obj", folder_ + "/box.obj"},
-                                   {"meshdir=\"assets/meshes\"", ""}}));
+  Write("model.xml", absl::StrReplaceAll(kArm, {{"<include file=\"parts/extra.xml\"/>", ""},
+                                                {"box.obj", folder_ + "/box.obj"},
+                                                {"meshdir=\"assets/meshes\"", ""}}));
   EXPECT_THAT(std::string(CompiledTask::FromFolder(folder_).status().message()),
               HasSubstr("paths must be relative"));
 }
@@ -247,8 +234,7 @@ TEST_F(TaskFolder, FingerprintsWhatARolloutDependsOn) {
 }
 
 TEST_F(TaskFolder, ReadsQuantitiesAfterTheStep) {
-  Write(kTaskFile, absl::StrReplaceAll(
-                       task_, {{"true_reward:", R"(
+  Write(kTaskFile, absl::StrReplaceAll(task_, {{"true_reward:", R"(
 quantity { name: "rootz" joint { name: "rootz" field: POSITION } }
 quantity { name: "a" action { actuator: "leg" } }
 quantity { name: "torso_vx" body { name: "torso" field: VX } }
@@ -259,9 +245,7 @@ true_reward:)"}}));
   auto environment = Environment::Create(*task);
   ASSERT_TRUE(environment.ok());
   ASSERT_TRUE((*environment)->Begin(7, kEvaluation).ok());
-  const auto value = [&](const std::string& name) {
-    return ValueOf(**environment, name);
-  };
+  const auto value = [&](const std::string& name) { return ValueOf(**environment, name); };
   const float action[] = {0.5f, -2, 1};
   bool touched = false;
   for (int i = 0; i < 30; ++i) {
@@ -358,12 +342,10 @@ TEST_F(TaskFolder, BeginsAShareOfTheTrainingElsewhere) {
 
 TEST_F(TaskFolder, RefusesExploringStartsThatCannotBe) {
   const auto error = [&](const std::string& starts) {
-    Write(kTaskFile, WithReset(task_, absl::StrCat("reset { exploring_starts { ",
-                                                   starts, " } }")));
+    Write(kTaskFile, WithReset(task_, absl::StrCat("reset { exploring_starts { ", starts, " } }")));
     return std::string(CompiledTask::FromFolder(folder_).status().message());
   };
-  EXPECT_THAT(error("share: 0.5"),
-              HasSubstr("share: no joint says where these episodes begin"));
+  EXPECT_THAT(error("share: 0.5"), HasSubstr("share: no joint says where these episodes begin"));
   EXPECT_THAT(error("share: 2 joint { name: \"rooty\" }"),
               HasSubstr("share: is 2; must be 0 to 1"));
   EXPECT_THAT(error("share: 1 joint { name: \"rotz\" }"),
@@ -383,17 +365,15 @@ TEST_F(TaskFolder, RefusesALatchOfWhatComesAfterIt) {
 
 TEST_F(TaskFolder, ResumesExactlyWithSensors) {
   Write("model.xml",
-        absl::StrReplaceAll(
-            Read(BACKFLIP_TASKS "/hopper_backflip/model.xml"),
-            {{"<actuator>",
-              "<sensor><actuatorfrc name='force' actuator='leg'/><jointpos "
-              "name='angle' joint='rooty'/></sensor><actuator>"}}));
+        absl::StrReplaceAll(Read(BACKFLIP_TASKS "/hopper_backflip/model.xml"),
+                            {{"<actuator>",
+                              "<sensor><actuatorfrc name='force' actuator='leg'/><jointpos "
+                              "name='angle' joint='rooty'/></sensor><actuator>"}}));
   Write(kTaskFile,
-        absl::StrReplaceAll(
-            task_, {{"qvel { clip: 25 }", "qvel {} quantity: \"force\""},
-                    {"true_reward:",
-                     "quantity { name: \"force\" sensor { name: \"force\" } }\n"
-                     "true_reward:"}}));
+        absl::StrReplaceAll(task_, {{"qvel { clip: 25 }", "qvel {} quantity: \"force\""},
+                                    {"true_reward:",
+                                     "quantity { name: \"force\" sensor { name: \"force\" } }\n"
+                                     "true_reward:"}}));
   const auto task = CompiledTask::FromFolder(folder_);
   ASSERT_TRUE(task.ok()) << task.status();
   auto a = Environment::Create(*task), b = Environment::Create(*task);

@@ -41,26 +41,21 @@ double Landed(const std::vector<Moment>& moments) {
 const Moment kStanding = {0, 1.25, 1, 0};
 
 TEST(LandedBackflips, CountsATurnThatLandsOnTheFoot) {
-  EXPECT_EQ(Landed({kStanding, {0.1, 1.5, 0, 0}, {0.5, 1.8, 0, 0},
-                    {0.9, 1.3, 0, 0}, {1.02, 1.2, 1, 0}}),
-            1);
+  EXPECT_EQ(
+      Landed({kStanding, {0.1, 1.5, 0, 0}, {0.5, 1.8, 0, 0}, {0.9, 1.3, 0, 0}, {1.02, 1.2, 1, 0}}),
+      1);
 }
 
 TEST(LandedBackflips, CountsEachWholeTurnOfOneFlight) {
-  EXPECT_EQ(Landed({kStanding, {0.6, 2, 0, 0}, {1.4, 2, 0, 0}, {1.97, 1.2, 1, 0}}),
-            2);
+  EXPECT_EQ(Landed({kStanding, {0.6, 2, 0, 0}, {1.4, 2, 0, 0}, {1.97, 1.2, 1, 0}}), 2);
 }
 
 TEST(LandedBackflips, DoesNotCountATurnThatRolledOnTheFloor) {
-  EXPECT_EQ(Landed({kStanding, {0.3, 0.4, 0, 1}, {0.6, 0.3, 0, 1},
-                    {1.0, 1.2, 1, 0}}),
-            0);
+  EXPECT_EQ(Landed({kStanding, {0.3, 0.4, 0, 1}, {0.6, 0.3, 0, 1}, {1.0, 1.2, 1, 0}}), 0);
 }
 
 TEST(LandedBackflips, DoesNotCountATurnThatNeverLeftTheFoot) {
-  EXPECT_EQ(Landed({kStanding, {0.3, 1.2, 1, 0}, {0.6, 1.2, 1, 0},
-                    {1.0, 1.2, 1, 0}}),
-            0);
+  EXPECT_EQ(Landed({kStanding, {0.3, 1.2, 1, 0}, {0.6, 1.2, 1, 0}, {1.0, 1.2, 1, 0}}), 0);
 }
 
 TEST(LandedBackflips, DoesNotCountForwardTurns) {
@@ -74,9 +69,8 @@ TEST(LandedBackflips, NeedsALandingHighAndUpright) {
 
 TEST(LandedBackflips, StartsAnewAfterAFall) {
   // falls after half a turn, gets up, then one clean turn
-  EXPECT_EQ(Landed({kStanding, {0.5, 0.3, 0, 1}, {1.0, 1.2, 1, 0},
-                    {1.5, 2, 0, 0}, {2.0, 1.2, 1, 0}}),
-            1);
+  EXPECT_EQ(
+      Landed({kStanding, {0.5, 0.3, 0, 1}, {1.0, 1.2, 1, 0}, {1.5, 2, 0, 0}, {2.0, 1.2, 1, 0}}), 1);
 }
 
 double Value(const v1::Metric& metric, const std::vector<double>& xs) {
@@ -121,8 +115,7 @@ TEST(Expression, NamesWhatItDoesNotKnow) {
 
 TEST(Expression, KnowsClampAndConditions) {
   double value = 3;
-  const auto expression =
-      Expression::Compile("x > 2 ? clamp(x, 0, 1) : -1", {"x"}, &value);
+  const auto expression = Expression::Compile("x > 2 ? clamp(x, 0, 1) : -1", {"x"}, &value);
   ASSERT_TRUE(expression.ok()) << expression.status();
   EXPECT_EQ(expression->Evaluate(), 1);
   value = 0;

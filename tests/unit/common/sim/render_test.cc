@@ -44,8 +44,7 @@ TEST(RenderGif, DrawsAnEpisodeWithoutADisplay) {
   EXPECT_EQ(gif->ImageCount, 26);
   // more than sky
   const SavedImage& first = gif->SavedImages[0];
-  const std::set<GifByteType> colours(first.RasterBits,
-                                      first.RasterBits + 120 * 90);
+  const std::set<GifByteType> colours(first.RasterBits, first.RasterBits + 120 * 90);
   EXPECT_GT(colours.size(), 20u);
   DGifCloseFile(gif, &error);
 }

@@ -65,18 +65,15 @@ TEST_F(Scaffold, MakesATaskThatLoadsFromAModelWithMeshes) {
 }
 
 TEST_F(Scaffold, WorksOnTheHopper) {
-  const auto made =
-      ScaffoldTask(BACKFLIP_TASKS "/hopper/model.xml", root_ + "/hopper");
+  const auto made = ScaffoldTask(BACKFLIP_TASKS "/hopper/model.xml", root_ + "/hopper");
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_EQ((*made)->observation_size(), 12);
 }
 
 TEST_F(Scaffold, LeavesNothingBehindWhenItFails) {
-  std::ofstream(root_ + "/robot/my-robot.xml")
-      << "<mujoco><worldbody/></mujoco>";
+  std::ofstream(root_ + "/robot/my-robot.xml") << "<mujoco><worldbody/></mujoco>";
   const auto none = ScaffoldTask(root_ + "/robot/my-robot.xml", root_ + "/t");
-  EXPECT_THAT(std::string(none.status().message()),
-              testing::HasSubstr("no actuator"));
+  EXPECT_THAT(std::string(none.status().message()), testing::HasSubstr("no actuator"));
   EXPECT_FALSE(fs::exists(root_ + "/t"));
   EXPECT_FALSE(fs::exists(root_ + "/t.draft"));
   EXPECT_EQ(ScaffoldTask(root_ + "/nope.xml", root_ + "/t").status().code(),
@@ -85,9 +82,8 @@ TEST_F(Scaffold, LeavesNothingBehindWhenItFails) {
 
 TEST_F(Scaffold, KeepsWhatIsThere) {
   fs::create_directories(root_ + "/t");
-  EXPECT_EQ(
-      ScaffoldTask(root_ + "/robot/my-robot.xml", root_ + "/t").status().code(),
-      absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(ScaffoldTask(root_ + "/robot/my-robot.xml", root_ + "/t").status().code(),
+            absl::StatusCode::kAlreadyExists);
 }
 
 }  // namespace

@@ -38,10 +38,11 @@ std::shared_ptr<const CompiledTask> TaskOf(const std::string& name, const std::s
   const std::string folder = testing::TempDir() + "/" + name;
   std::filesystem::create_directories(folder);
   std::ofstream(folder + "/model.xml") << absl::StrCat(
-      "<mujoco><asset>", assets, "</asset><worldbody><body name='b'><joint name='j' type='hinge'/>", geoms,
-      "</body></worldbody><actuator><motor joint='j'/></actuator></mujoco>");
+      "<mujoco><asset>", assets, "</asset><worldbody><body name='b'><joint name='j' type='hinge'/>",
+      geoms, "</body></worldbody><actuator><motor joint='j'/></actuator></mujoco>");
   std::ofstream(folder + "/task.textproto") << absl::StrCat(
-      "name: \"", name, "\" model: \"model.xml\" frame_skip: 1 episode_steps: 100\n"
+      "name: \"", name,
+      "\" model: \"model.xml\" frame_skip: 1 episode_steps: 100\n"
       "observation { qpos {} qvel {} } clip { steps: 10 } question: \"Which is better?\"\n");
   auto task = CompiledTask::FromFolder(folder);
   EXPECT_TRUE(task.ok()) << task.status();
@@ -76,7 +77,8 @@ TEST(SceneGlb, IsTheSameForTheSameTask) {
 }
 
 TEST(SceneGlb, FacesLookOutwards) {
-  const auto task = TaskOf("shapes", "", R"(<geom type="sphere" size="1"/><geom type="capsule" size="0.3 0.5"/>
+  const auto task =
+      TaskOf("shapes", "", R"(<geom type="sphere" size="1"/><geom type="capsule" size="0.3 0.5"/>
       <geom type="box" size="1 2 3"/><geom type="cylinder" size="0.4 1"/><geom type="ellipsoid" size="1 2 0.5"/>)");
   ASSERT_NE(task, nullptr);
   const auto glb = SceneGlb(*task);
@@ -85,9 +87,11 @@ TEST(SceneGlb, FacesLookOutwards) {
   const size_t binary = 28 + Word(*glb, 12);
   ASSERT_EQ(scene["meshes"].size(), 5u);
   const auto floats = [&](int accessor) {
-    const nlohmann::json& view = scene["bufferViews"][scene["accessors"][accessor]["bufferView"].get<int>()];
+    const nlohmann::json& view =
+        scene["bufferViews"][scene["accessors"][accessor]["bufferView"].get<int>()];
     std::vector<float> values(view["byteLength"].get<size_t>() / sizeof(float));
-    std::memcpy(values.data(), &(*glb)[binary + view["byteOffset"].get<size_t>()], values.size() * sizeof(float));
+    std::memcpy(values.data(), &(*glb)[binary + view["byteOffset"].get<size_t>()],
+                values.size() * sizeof(float));
     return values;
   };
   for (const nlohmann::json& mesh : scene["meshes"]) {
@@ -95,7 +99,8 @@ TEST(SceneGlb, FacesLookOutwards) {
     const auto positions = floats(primitive["attributes"]["POSITION"]);
     const auto normals = floats(primitive["attributes"]["NORMAL"]);
     const nlohmann::json& view =
-        scene["bufferViews"][scene["accessors"][primitive["indices"].get<int>()]["bufferView"].get<int>()];
+        scene["bufferViews"]
+             [scene["accessors"][primitive["indices"].get<int>()]["bufferView"].get<int>()];
     std::vector<uint16_t> indices(view["byteLength"].get<size_t>() / sizeof(uint16_t));
     std::memcpy(indices.data(), &(*glb)[binary + view["byteOffset"].get<size_t>()],
                 indices.size() * sizeof(uint16_t));
@@ -105,7 +110,8 @@ TEST(SceneGlb, FacesLookOutwards) {
       float cross[3], along = 0, outwards = 0, normal_length = 0;
       for (int k = 0; k < 3; ++k) {
         const int u = (k + 1) % 3, v = (k + 2) % 3;
-        cross[k] = (p[1][u] - p[0][u]) * (p[2][v] - p[0][v]) - (p[1][v] - p[0][v]) * (p[2][u] - p[0][u]);
+        cross[k] =
+            (p[1][u] - p[0][u]) * (p[2][v] - p[0][v]) - (p[1][v] - p[0][v]) * (p[2][u] - p[0][u]);
         along += cross[k] * normals[3 * indices[i] + k];
         outwards += cross[k] * (p[0][k] + p[1][k] + p[2][k]);
         normal_length += normals[3 * indices[i] + k] * normals[3 * indices[i] + k];
@@ -120,7 +126,8 @@ TEST(SceneGlb, FacesLookOutwards) {
 TEST(SceneGlb, SimplifiesMeshesUntilTheyFit) {
   std::string assets, geoms;
   for (int i = 0; i < 30; ++i) {
-    absl::StrAppend(&assets, "<mesh name='m", i, "' builtin='sphere' params='4' scale='", 1 + 0.01 * i, " 1 1'/>");
+    absl::StrAppend(&assets, "<mesh name='m", i, "' builtin='sphere' params='4' scale='",
+                    1 + 0.01 * i, " 1 1'/>");
     absl::StrAppend(&geoms, "<geom type='mesh' mesh='m", i, "'/>");
   }
   const auto task = TaskOf("meshes", assets, geoms);
@@ -131,7 +138,8 @@ TEST(SceneGlb, SimplifiesMeshesUntilTheyFit) {
   size_t triangles = 0;
   const nlohmann::json scene = Parse(*glb);
   for (const nlohmann::json& mesh : scene["meshes"]) {
-    triangles += scene["accessors"][mesh["primitives"][0]["indices"].get<int>()]["count"].get<size_t>() / 3;
+    triangles +=
+        scene["accessors"][mesh["primitives"][0]["indices"].get<int>()]["count"].get<size_t>() / 3;
   }
   EXPECT_GT(triangles, 10'000u);
   EXPECT_EQ(scene["meshes"].size(), 30u);

@@ -23,8 +23,8 @@ std::shared_ptr<const nn::Policy> RandomPolicy(const CompiledTask& task) {
   std::mt19937 rng(1);
   std::normal_distribution<float> normal(0, 0.5f);
   nn::Snapshot snapshot;
-  const auto add = [&](const std::string& name, std::vector<int64_t> shape,
-                       bool constant, float value) {
+  const auto add = [&](const std::string& name, std::vector<int64_t> shape, bool constant,
+                       float value) {
     int64_t size = 1;
     for (const int64_t s : shape) size *= s;
     std::vector<float> values(size, value);
@@ -41,12 +41,10 @@ std::shared_ptr<const nn::Policy> RandomPolicy(const CompiledTask& task) {
   add("layer1.weight", {16, a}, false, 0);
   add("layer1.bias", {a}, false, 0);
   add("log_std", {a}, true, -0.5);
-  snapshot.metadata = {{"kind", "policy"},
-                       {"layers", std::to_string(o) + ",16," + std::to_string(a)},
-                       {"activation", "tanh"},
-                       {"observation_clip", "10"},
-                       {"action_clip", "1"},
-                       {"noise_correlation", "0.8"}};
+  snapshot.metadata = {
+      {"kind", "policy"},     {"layers", std::to_string(o) + ",16," + std::to_string(a)},
+      {"activation", "tanh"}, {"observation_clip", "10"},
+      {"action_clip", "1"},   {"noise_correlation", "0.8"}};
   auto policy = nn::Policy::FromSnapshot(snapshot);
   EXPECT_TRUE(policy.ok()) << policy.status();
   return std::make_shared<const nn::Policy>(*std::move(policy));
@@ -62,8 +60,7 @@ Ticket SampleTicket(const CompiledTask& task, int environments, int steps) {
   return ticket;
 }
 
-std::unique_ptr<Simulator> StartOn(std::shared_ptr<const CompiledTask> task,
-                                   int threads) {
+std::unique_ptr<Simulator> StartOn(std::shared_ptr<const CompiledTask> task, int threads) {
   auto simulator = Simulator::Start(std::move(task), threads);
   EXPECT_TRUE(simulator.ok()) << simulator.status();
   return *std::move(simulator);
@@ -158,8 +155,7 @@ TEST(Simulator, EvaluatesMeanActionsOverTheEvaluationEpisode) {
   EXPECT_TRUE(trajectory.log_probs.empty());
   std::vector<float> mean(task->action_size());
   ticket.policy->Mean(trajectory.observations.data(), mean.data());
-  EXPECT_EQ(mean, std::vector<float>(trajectory.actions.begin(),
-                                     trajectory.actions.begin() + 3));
+  EXPECT_EQ(mean, std::vector<float>(trajectory.actions.begin(), trajectory.actions.begin() + 3));
   ASSERT_EQ(rollout->truths[0].episodes.size(), 1u);
   const Truth::Episode& episode = rollout->truths[0].episodes[0];
   EXPECT_EQ(episode.metrics.size(), task->metric_names().size());
@@ -172,15 +168,12 @@ TEST(Simulator, RefusesTicketsThatDoNotFitTheTask) {
   const auto task = Load("hopper_backflip");
   auto simulator = StartOn(task, 1);
   Ticket ticket = SampleTicket(*task, 1, 0);
-  EXPECT_EQ(simulator->Run(ticket).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(simulator->Run(ticket).status().code(), absl::StatusCode::kInvalidArgument);
   ticket = SampleTicket(*task, 1, 10);
   ticket.environments[0].state = EnvironmentState{};
-  EXPECT_EQ(simulator->Run(ticket).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(simulator->Run(ticket).status().code(), absl::StatusCode::kInvalidArgument);
   ticket = SampleTicket(*task, 0, 10);
-  EXPECT_EQ(simulator->Run(ticket).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(simulator->Run(ticket).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(Simulator, CancelsItsTicketsWhenItStops) {
@@ -188,11 +181,10 @@ TEST(Simulator, CancelsItsTicketsWhenItStops) {
   auto simulator = StartOn(task, 2);
   std::atomic<int> cancelled{0}, called{0};
   for (int i = 0; i < 5; ++i) {
-    simulator->Submit(SampleTicket(*task, 3, 100000),
-                      [&](absl::StatusOr<Rollout> rollout) {
-                        ++called;
-                        if (absl::IsCancelled(rollout.status())) ++cancelled;
-                      });
+    simulator->Submit(SampleTicket(*task, 3, 100000), [&](absl::StatusOr<Rollout> rollout) {
+      ++called;
+      if (absl::IsCancelled(rollout.status())) ++cancelled;
+    });
   }
   simulator.reset();
   EXPECT_EQ(called, 5);

@@ -1,10 +1,10 @@
 #include "services/cli/help.h"
 
-#include <map>
-#include <string>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <map>
+#include <string>
 
 namespace backflip::cli {
 namespace {
@@ -27,10 +27,11 @@ std::string Help(const std::string& command) {
 }
 
 TEST(Help, OfACommandHasItsLinesAndItsFlags) {
-  EXPECT_EQ(Help("labels"),
-            "backflip labels import FILE    take labels\nbackflip labels export RUN     give them\n\n"
-            "  --data              data folder: everything. Default: here\n"
-            "  --run-id            labels import, retract: which\n");
+  EXPECT_EQ(
+      Help("labels"),
+      "backflip labels import FILE    take labels\nbackflip labels export RUN     give them\n\n"
+      "  --data              data folder: everything. Default: here\n"
+      "  --run-id            labels import, retract: which\n");
   EXPECT_THAT(Help("train"), HasSubstr("--tls-key           train --human: its key\n"));
   EXPECT_THAT(Help("run"), HasSubstr("--steps             how many\n"));
   EXPECT_THAT(Help("run"), Not(HasSubstr("--tls-key")));
@@ -44,7 +45,8 @@ TEST(Help, WithoutACommandListsThem) {
 TEST(Help, BreaksLongDescriptions) {
   std::string words;
   for (int i = 0; i < 60; ++i) words += "word ";
-  const std::string help = HelpText(kUsage, {{"a_name_that_is_longer_than_others", words}}, "train");
+  const std::string help =
+      HelpText(kUsage, {{"a_name_that_is_longer_than_others", words}}, "train");
   for (size_t begin = 0; begin < help.size();) {
     const size_t end = help.find('\n', begin);
     EXPECT_LE(end - begin, 100);

@@ -24,9 +24,7 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-absl::Status Refused(const PagesOptions& options) {
-  return ChoosePagesAddress(options).status();
-}
+absl::Status Refused(const PagesOptions& options) { return ChoosePagesAddress(options).status(); }
 
 class PagesAddressTest : public ::testing::Test {
  protected:
@@ -96,22 +94,30 @@ TEST_F(PagesAddressTest, IsSharedBehindTlsAlone) {
 }
 
 TEST_F(PagesAddressTest, NamesWhatDoesNotFitTogether) {
-  EXPECT_THAT(Refused({.share = true, .tls_certificate = certificate_}).message(), HasSubstr("go together"));
-  EXPECT_THAT(Refused({.share = true, .tls_certificate = folder_ + "/none.pem", .tls_key = key_}).message(),
-              HasSubstr("none.pem, which cannot be read"));
-  EXPECT_THAT(Refused({.public_url = "https://labels.example.org"}).message(), HasSubstr("give --share, too"));
+  EXPECT_THAT(Refused({.share = true, .tls_certificate = certificate_}).message(),
+              HasSubstr("go together"));
+  EXPECT_THAT(
+      Refused({.share = true, .tls_certificate = folder_ + "/none.pem", .tls_key = key_}).message(),
+      HasSubstr("none.pem, which cannot be read"));
+  EXPECT_THAT(Refused({.public_url = "https://labels.example.org"}).message(),
+              HasSubstr("give --share, too"));
   EXPECT_THAT(Refused({.listen = "0.0.0.0:7480"}).message(), HasSubstr("give --share, too"));
   EXPECT_THAT(Refused({.listen = "localhost"}).message(), HasSubstr("must be host:port"));
-  EXPECT_THAT(Refused({.share = true, .listen = "127.0.0.1:7481", .public_url = "labels.example.org"}).message(),
-              HasSubstr("it must be https://"));
+  EXPECT_THAT(
+      Refused({.share = true, .listen = "127.0.0.1:7481", .public_url = "labels.example.org"})
+          .message(),
+      HasSubstr("it must be https://"));
 }
 
 TEST(PublicUrl, IsHttpsOrThisMachine) {
-  EXPECT_EQ(CheckPublicUrl("https://labels.example.org:8443/").value(), "https://labels.example.org:8443");
+  EXPECT_EQ(CheckPublicUrl("https://labels.example.org:8443/").value(),
+            "https://labels.example.org:8443");
   EXPECT_TRUE(CheckPublicUrl("http://127.0.0.1:7480").ok());
   EXPECT_TRUE(CheckPublicUrl("http://[::1]:7480").ok());
-  EXPECT_THAT(CheckPublicUrl("http://labels.example.org").status().message(), HasSubstr("take the link"));
-  for (const char* bad : {"", "https://", "https://a/b", "https://a b", "ftp://a", "https://me@a"}) {
+  EXPECT_THAT(CheckPublicUrl("http://labels.example.org").status().message(),
+              HasSubstr("take the link"));
+  for (const char* bad :
+       {"", "https://", "https://a/b", "https://a b", "ftp://a", "https://me@a"}) {
     EXPECT_FALSE(CheckPublicUrl(bad).ok()) << bad;
   }
   EXPECT_FALSE(OnThisMachineAlone("https://labels.example.org"));
@@ -146,8 +152,8 @@ TEST(OpenInBrowser, StartsTheDesktopsOpenerAndDoesNotWaitForIt) {
   char name[] = "/tmp/backflip-test-XXXXXX";
   const std::string folder = mkdtemp(name);
   const std::string opened = folder + "/opened";
-  std::ofstream(folder + "/xdg-open") << "#!/bin/sh\necho \"$1\" >" << opened << ".new; mv " << opened << ".new "
-                                      << opened << "; exec sleep 2\n";
+  std::ofstream(folder + "/xdg-open") << "#!/bin/sh\necho \"$1\" >" << opened << ".new; mv "
+                                      << opened << ".new " << opened << "; exec sleep 2\n";
   std::filesystem::permissions(folder + "/xdg-open", std::filesystem::perms::owner_all);
   const std::string path = std::getenv("PATH");
   unsetenv("DISPLAY");

@@ -28,7 +28,8 @@ TEST(ParseMoment, NamesTheFlagAndWhatItTakes) {
   EXPECT_THAT(odd.status().message(), HasSubstr("--since is 'yesterday'"));
   EXPECT_THAT(odd.status().message(), HasSubstr("2026-12-01"));
   EXPECT_THAT(odd.status().message(), HasSubstr("ago"));
-  EXPECT_THAT(ParseMoment("expires", "-2h", absl::Now(), true).status().message(), HasSubstr("negative"));
+  EXPECT_THAT(ParseMoment("expires", "-2h", absl::Now(), true).status().message(),
+              HasSubstr("negative"));
 }
 
 TEST(ParseRuns, TakesNumbersWithCommas) {
@@ -55,7 +56,8 @@ TEST(GoldFlags, ListWhatTheyTake) {
 
 TEST(LabelFormat, ListsTheFormats) {
   EXPECT_EQ(ParseLabelFormat("trajectories").value(), LabelFormat::kTrajectories);
-  EXPECT_THAT(ParseLabelFormat("xml").status().message(), HasSubstr("jsonl, csv, npz or trajectories"));
+  EXPECT_THAT(ParseLabelFormat("xml").status().message(),
+              HasSubstr("jsonl, csv, npz or trajectories"));
 }
 
 }  // namespace

@@ -31,8 +31,7 @@ class PrivatePostgresTest : public ::testing::Test {
   }
   ~PrivatePostgresTest() override { fs::remove_all(root_); }
 
-  static std::string Ask(const PrivatePostgres& postgres,
-                         const std::string& question) {
+  static std::string Ask(const PrivatePostgres& postgres, const std::string& question) {
     absl::StatusOr<std::string> answer =
         cli::Run({.argv = {"psql", "-XAtqc", question, postgres.url()}});
     return answer.ok() ? *answer : std::string(answer.status().message());

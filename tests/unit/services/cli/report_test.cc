@@ -53,13 +53,13 @@ TEST(Results, CountOnlyFreshEpisodesOfTheBestSnapshot) {
                 10, 800);
   EXPECT_EQ(results.episodes, 2);
   EXPECT_EQ(results.true_return, 200);
-  EXPECT_THAT(results.metrics, testing::ElementsAre(Pair("turns", 20),
-                                                    Pair("landed_backflips", 2)));
+  EXPECT_THAT(results.metrics,
+              testing::ElementsAre(Pair("turns", 20), Pair("landed_backflips", 2)));
 }
 
 TEST(Results, AreOneJsonObjectWithTheTasksMetricsByName) {
-  const auto json = nlohmann::json::parse(ToJson(
-      Summarise(FinishedRun(), {Episode(5, true, 100)}, 10, 819.2)));
+  const auto json =
+      nlohmann::json::parse(ToJson(Summarise(FinishedRun(), {Episode(5, true, 100)}, 10, 819.2)));
   EXPECT_EQ(json["task"], "hopper_backflip");
   EXPECT_EQ(json["seed"], 11);
   EXPECT_EQ(json["labels"], 60);
@@ -77,8 +77,7 @@ TEST(Results, LeaveOutATrueReturnThatATaskDoesNotHave) {
   run.mutable_task()->set_has_true_reward(false);
   v1::Evaluation evaluation = Episode(5, true, 1);
   evaluation.clear_true_return();
-  const auto json =
-      nlohmann::json::parse(ToJson(Summarise(run, {evaluation}, 1, 1)));
+  const auto json = nlohmann::json::parse(ToJson(Summarise(run, {evaluation}, 1, 1)));
   EXPECT_FALSE(json.contains("true_return"));
   EXPECT_TRUE(json.contains("turns"));
 }
@@ -109,8 +108,7 @@ TEST(Curve, IsAnSvgOfTheRunsSeries) {
 }
 
 TEST(Curve, SaysThatARunHasNothingToDrawYet) {
-  EXPECT_EQ(WriteCurve(FinishedRun(), {}, "/tmp/never.svg").code(),
-            absl::StatusCode::kNotFound);
+  EXPECT_EQ(WriteCurve(FinishedRun(), {}, "/tmp/never.svg").code(), absl::StatusCode::kNotFound);
 }
 
 }  // namespace

@@ -70,12 +70,13 @@ TEST_F(ServiceProcessTest, KillsWhatDoesNotDrain) {
 }
 
 TEST_F(ServiceProcessTest, StartsAgainWhatCrashed) {
-  ServiceProcess process(
-      "service", Shell(absl::StrCat("if [ -e ", folder_, "/second ]; then echo again; exec sleep 100; fi; "
-                                    "touch ", folder_, "/second; kill -9 $$")));
+  ServiceProcess process("service",
+                         Shell(absl::StrCat("if [ -e ", folder_,
+                                            "/second ]; then echo again; exec sleep 100; fi; "
+                                            "touch ",
+                                            folder_, "/second; kill -9 $$")));
   ASSERT_TRUE(LogShows("again"));
-  EXPECT_THAT(process.TakeEvents(),
-              testing::ElementsAre(HasSubstr("was killed by signal 9")));
+  EXPECT_THAT(process.TakeEvents(), testing::ElementsAre(HasSubstr("was killed by signal 9")));
   EXPECT_TRUE(process.failure().ok());
 }
 

@@ -38,8 +38,8 @@ TEST(StatusBlock, ShowsBudgetSpeedReturnsAndTheTasksMetrics) {
   const absl::Time start = absl::UnixEpoch();
   pace.Add(start, 1'000'000);
   pace.Add(start + absl::Seconds(25), 1'250'000);
-  const std::string block = absl::StrJoin(
-      StatusBlock(SomeRun(), pace, absl::Seconds(125), 100), "\n");
+  const std::string block =
+      absl::StrJoin(StatusBlock(SomeRun(), pace, absl::Seconds(125), 100), "\n");
   EXPECT_THAT(block, HasSubstr("run 7  hopper_backflip  running, waiting for labels"));
   EXPECT_THAT(block, HasSubstr("labels 450 of 900"));
   EXPECT_THAT(block, HasSubstr("steps 1.25 M of 2.50 M"));
@@ -52,8 +52,7 @@ TEST(StatusBlock, ShowsBudgetSpeedReturnsAndTheTasksMetrics) {
 }
 
 TEST(StatusBlock, FitsTheTerminal) {
-  for (const std::string& line :
-       StatusBlock(SomeRun(), Pace(), absl::ZeroDuration(), 40)) {
+  for (const std::string& line : StatusBlock(SomeRun(), Pace(), absl::ZeroDuration(), 40)) {
     int columns = 0;
     for (const char c : line) columns += (c & 0xC0) != 0x80;
     EXPECT_LE(columns, 40) << line;

@@ -21,8 +21,7 @@ TEST(TrainOptions, AreLaidOverFileTaskAndDefaults) {
   task.mutable_defaults()->set_labels(500);
   task.mutable_defaults()->set_steps(1'000'000);
   task.mutable_defaults()->mutable_collection()->set_environments(32);
-  const std::string file =
-      "/tmp/backflip-test-" + std::to_string(getpid()) + ".textproto";
+  const std::string file = "/tmp/backflip-test-" + std::to_string(getpid()) + ".textproto";
   std::ofstream(file) << "labels: 400 seed: 4 ppo { epochs: 3 }";
 
   TrainOptions options;
@@ -97,10 +96,8 @@ TEST(TrainOptions, NameTheFieldThatIsOutOfRange) {
 TEST(ParseCount, TakesAPlusOnlyToGoOn) {
   EXPECT_EQ(ParseCount("labels", "+300", true).value(), 300);
   EXPECT_EQ(ParseCount("labels", "300", false).value(), 300);
-  EXPECT_THAT(ParseCount("labels", "300", true).status().message(),
-              HasSubstr("--labels +300"));
-  EXPECT_THAT(ParseCount("labels", "+300", false).status().message(),
-              HasSubstr("--continue"));
+  EXPECT_THAT(ParseCount("labels", "300", true).status().message(), HasSubstr("--labels +300"));
+  EXPECT_THAT(ParseCount("labels", "+300", false).status().message(), HasSubstr("--continue"));
   EXPECT_FALSE(ParseCount("steps", "many", false).ok());
   EXPECT_FALSE(ParseCount("steps", "-5", false).ok());
 }
@@ -156,8 +153,7 @@ TEST(CheckLabelers, ListsTheTeachersThatThereAre) {
 }
 
 TEST(FindTask, ListsTheTasksThatThereAre) {
-  EXPECT_THAT(FindTask("nonesuch").status().message(),
-              HasSubstr("there is no task 'nonesuch'"));
+  EXPECT_THAT(FindTask("nonesuch").status().message(), HasSubstr("there is no task 'nonesuch'"));
 }
 
 TEST(SocketFolder, IsShortAndTheSameForTheSameData) {

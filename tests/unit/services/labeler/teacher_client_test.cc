@@ -1,12 +1,12 @@
 #include "services/labeler/teacher_client.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <deque>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "common/rpc/server.h"

@@ -1,10 +1,10 @@
 #include "services/labeler/teacher.h"
 
-#include <cmath>
-#include <vector>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
 
 namespace backflip::labeler {
 namespace {
@@ -57,8 +57,7 @@ TEST(Mistake, OfAnotherSeedErrsElsewhere) {
   Teacher one = Named("mistake", 1), other = Named("mistake", 2);
   int different = 0;
   for (int i = 0; i < 1000; ++i) {
-    different +=
-        one.Judge(Clip(10, i), Clip(5, i)) != other.Judge(Clip(10, i), Clip(5, i));
+    different += one.Judge(Clip(10, i), Clip(5, i)) != other.Judge(Clip(10, i), Clip(5, i));
   }
   EXPECT_NEAR(different / 1000.0, 2 * 0.1 * 0.9, 0.05);
 }

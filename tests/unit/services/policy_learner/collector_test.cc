@@ -84,8 +84,7 @@ PolicyToAct PolicyOf(int64_t iteration) {
 bool Never() { return false; }
 bool AtOnce() { return true; }
 
-std::vector<int32_t> Indices(
-    const std::vector<std::unique_ptr<v1::Rollout>>& rollouts) {
+std::vector<int32_t> Indices(const std::vector<std::unique_ptr<v1::Rollout>>& rollouts) {
   std::vector<int32_t> indices;
   for (const auto& rollout : rollouts) indices.push_back(rollout->index());
   return indices;
@@ -287,14 +286,12 @@ TEST(Collector, RefusesAWorkerOfAnotherTaskOrProtocol) {
   hello.set_threads(1);
   const auto major = collector.Connect(hello, nullptr, absl::Now());
   EXPECT_TRUE(absl::IsFailedPrecondition(major.status()));
-  EXPECT_THAT(std::string(major.status().message()),
-              HasSubstr("same major version"));
+  EXPECT_THAT(std::string(major.status().message()), HasSubstr("same major version"));
   hello.set_protocol_major(1);
   hello.set_task_fingerprint("f2");
   const auto task = collector.Connect(hello, nullptr, absl::Now());
   EXPECT_TRUE(absl::IsFailedPrecondition(task.status()));
-  EXPECT_THAT(std::string(task.status().message()),
-              HasSubstr("fetch the run's bundle again"));
+  EXPECT_THAT(std::string(task.status().message()), HasSubstr("fetch the run's bundle again"));
 }
 
 TEST(Collector, LetsEvaluationsGiveWayToBatches) {

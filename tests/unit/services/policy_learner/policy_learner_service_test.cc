@@ -18,8 +18,7 @@ bool Never() { return false; }
 
 class PolicyLearnerServiceTest : public ::testing::Test {
  protected:
-  using Stream =
-      grpc::ClientReaderWriter<v1::WorkerMessage, v1::LearnerMessage>;
+  using Stream = grpc::ClientReaderWriter<v1::WorkerMessage, v1::LearnerMessage>;
 
   PolicyLearnerServiceTest() {
     spec_.set_seed(3);
@@ -28,11 +27,9 @@ class PolicyLearnerServiceTest : public ::testing::Test {
     spec_.mutable_collection()->set_environments(4);
     spec_.mutable_collection()->set_batch_steps(16);
     collector_ =
-        std::make_shared<Collector>(spec_, SyntheticTask(), 0,
-                                    std::vector<v1::EnvironmentState>());
-    server_ = *rpc::Server::Start({.listen = "127.0.0.1:0",
-                                   .services = {&service_},
-                                   .on_drain = nullptr});
+        std::make_shared<Collector>(spec_, SyntheticTask(), 0, std::vector<v1::EnvironmentState>());
+    server_ = *rpc::Server::Start(
+        {.listen = "127.0.0.1:0", .services = {&service_}, .on_drain = nullptr});
     service_.Serve(collector_, "secret");
   }
   ~PolicyLearnerServiceTest() override {
@@ -44,8 +41,7 @@ class PolicyLearnerServiceTest : public ::testing::Test {
   void Dial(const std::string& token) {
     const rpc::Client client(server_->address(), token);
     context_ = client.StreamContext();
-    stream_ = v1::CollectService::NewStub(client.channel())
-                  ->Collect(context_.get());
+    stream_ = v1::CollectService::NewStub(client.channel())->Collect(context_.get());
   }
   void Register(const std::string& fingerprint = "f1") {
     v1::WorkerMessage message;

@@ -82,16 +82,12 @@ TEST(CheckRollout, AsksForTrueRewardsInABaseline) {
 }
 
 TEST(CheckRollout, RefusesEpisodeEndsOutOfOrderOrOutside) {
-  EXPECT_THAT(Complaint([](v1::Rollout* r) {
-                r->mutable_trajectories(0)->set_episode_ends(0, 8);
-              }),
+  EXPECT_THAT(Complaint([](v1::Rollout* r) { r->mutable_trajectories(0)->set_episode_ends(0, 8); }),
               HasSubstr("episode_ends holds 8"));
 }
 
 TEST(CheckRollout, AsksForTheEndState) {
-  EXPECT_THAT(Complaint([](v1::Rollout* r) {
-                r->mutable_trajectories(1)->clear_end();
-              }),
+  EXPECT_THAT(Complaint([](v1::Rollout* r) { r->mutable_trajectories(1)->clear_end(); }),
               HasSubstr("end state is missing"));
 }
 

@@ -38,15 +38,13 @@ inline std::unique_ptr<v1::Rollout> SyntheticRollout(const v1::Ticket& ticket,
   rollout->set_purpose(ticket.purpose());
   for (const v1::EnvironmentStart& start : ticket.environments()) {
     const bool collect = ticket.purpose() == v1::COLLECT;
-    uint64_t seed = start.has_state() ? start.state().rng_seed()
-                                      : start.reset_seed();
+    uint64_t seed = start.has_state() ? start.state().rng_seed() : start.reset_seed();
     double total = start.has_state() ? start.state().physics(0) : 0;
     int episode_step = start.has_state() ? start.state().episode_step() : 0;
     uint64_t draws = start.has_state() ? start.state().rng_counter() : 0;
     const auto draw = [&] {
-      return static_cast<float>(
-          static_cast<double>(base::SeedOf({seed, draws++}) >> 11) * 0x1p-52 -
-          1);
+      return static_cast<float>(static_cast<double>(base::SeedOf({seed, draws++}) >> 11) * 0x1p-52 -
+                                1);
     };
     v1::Trajectory* path = rollout->add_trajectories();
     for (int t = 0; t < ticket.steps(); ++t) {

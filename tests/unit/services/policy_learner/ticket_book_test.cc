@@ -15,8 +15,7 @@ using ::testing::UnorderedElementsAre;
 
 const absl::Time kStart = absl::UnixEpoch() + absl::Hours(1);
 
-std::vector<TicketId> TicketsOf(WorkerId worker,
-                                const std::vector<TicketBook::Issue>& issues) {
+std::vector<TicketId> TicketsOf(WorkerId worker, const std::vector<TicketBook::Issue>& issues) {
   std::vector<TicketId> tickets;
   for (const auto& issue : issues) {
     if (issue.worker == worker) tickets.push_back(issue.ticket);

@@ -44,8 +44,7 @@ nn::RewardModel Ensemble(uint64_t seed) {
   learn::RewardEnsembleConfig config;
   config.hidden = {8};
   config.seed = seed;
-  const auto ensemble =
-      *learn::RewardEnsemble::Create(config, kObservations, kActions);
+  const auto ensemble = *learn::RewardEnsemble::Create(config, kObservations, kActions);
   return *nn::RewardModel::FromSnapshot(ensemble->ToSnapshot());
 }
 
@@ -58,16 +57,14 @@ class FakeBroker : public BrokerLink {
     complete[iteration] = steps;
     return absl::OkStatus();
   }
-  absl::Status ReportMetrics(
-      int64_t iteration, int64_t,
-      const std::map<std::string, double>& values) override {
+  absl::Status ReportMetrics(int64_t iteration, int64_t,
+                             const std::map<std::string, double>& values) override {
     base::MutexLock lock(&mutex_);
     for (const auto& [name, value] : values) metrics[name][iteration] = value;
     return absl::OkStatus();
   }
-  absl::StatusOr<v1::SnapshotInfo> PublishPolicy(
-      int64_t iteration, int64_t steps, bool kept,
-      const std::string& bytes) override {
+  absl::StatusOr<v1::SnapshotInfo> PublishPolicy(int64_t iteration, int64_t steps, bool kept,
+                                                 const std::string& bytes) override {
     base::MutexLock lock(&mutex_);
     const auto key = std::make_pair(iteration, bytes);
     if (!versions.contains(key)) {
@@ -90,29 +87,27 @@ class FakeBroker : public BrokerLink {
     best = version;
     return absl::OkStatus();
   }
-  absl::Status SaveCheckpoint(const v1::LearnerState& state,
-                              const std::string& bytes) override {
+  absl::Status SaveCheckpoint(const v1::LearnerState& state, const std::string& bytes) override {
     base::MutexLock lock(&mutex_);
     if (state.iteration() >= save_until) return absl::UnavailableError("away");
     checkpoint = {state, bytes};
     return absl::OkStatus();
   }
-  absl::StatusOr<std::pair<v1::LearnerState, std::string>> LoadCheckpoint()
-      override {
+  absl::StatusOr<std::pair<v1::LearnerState, std::string>> LoadCheckpoint() override {
     base::MutexLock lock(&mutex_);
     if (!checkpoint.has_value()) return absl::NotFoundError("none yet");
     return *checkpoint;
   }
-  absl::StatusOr<std::shared_ptr<const Reward>> RewardOf(
-      int64_t iteration, absl::Duration) override {
+  absl::StatusOr<std::shared_ptr<const Reward>> RewardOf(int64_t iteration,
+                                                         absl::Duration) override {
     base::MutexLock lock(&mutex_);
     asked.push_back(iteration);
     v1::SnapshotInfo info;
     info.set_iteration(iteration);
     return std::make_shared<const Reward>(Reward{info, Ensemble(iteration)});
   }
-  absl::StatusOr<std::shared_ptr<const Reward>> RewardAfter(
-      int64_t version, absl::Duration) override {
+  absl::StatusOr<std::shared_ptr<const Reward>> RewardAfter(int64_t version,
+                                                            absl::Duration) override {
     base::MutexLock lock(&mutex_);
     asked.push_back(version);
     if (version >= last_version) return nullptr;
@@ -121,8 +116,8 @@ class FakeBroker : public BrokerLink {
     info.set_labels((version + 1) * 100);
     return std::make_shared<const Reward>(Reward{info, Ensemble(version)});
   }
-  absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>> LoadPolicyOf(
-      int64_t run_id, int64_t version) override {
+  absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>> LoadPolicyOf(int64_t run_id,
+                                                                        int64_t version) override {
     base::MutexLock lock(&mutex_);
     loaded = {run_id, version};
     v1::SnapshotInfo info;
@@ -223,10 +218,8 @@ class SyntheticWorker : public WorkerLink {
         tickets_.pop_front();
       }
       if (ticket.final()) ++finals;
-      EXPECT_TRUE(collector_
-                      ->Return(id_, SyntheticRollout(ticket, true_rewards_),
-                               absl::Now())
-                      .ok());
+      EXPECT_TRUE(
+          collector_->Return(id_, SyntheticRollout(ticket, true_rewards_), absl::Now()).ok());
     }
   }
 
@@ -397,15 +390,13 @@ TEST(TrainingLoop, LetsWorkersGoWhileItWaitsAndGoesOnWhenNothingIsOpen) {
   SyntheticWorker worker(loop->collector(), false);
   // a released worker gets no more tickets, so the run does not end
   std::atomic<bool> ended = false;
-  std::thread running([&] {
-    EXPECT_TRUE(absl::IsCancelled(loop->Run([&] { return ended.load(); })));
-  });
+  std::thread running(
+      [&] { EXPECT_TRUE(absl::IsCancelled(loop->Run([&] { return ended.load(); }))); });
   {
     // before batch 4 there are 128 steps of 100 labels: it waits, and goes on
     base::MutexLock lock(&broker.mutex_);
     while (broker.wanted.size() < 3) broker.changed_.Wait(&broker.mutex_);
-    EXPECT_THAT(std::vector<int64_t>(broker.wanted.begin(),
-                                     broker.wanted.begin() + 3),
+    EXPECT_THAT(std::vector<int64_t>(broker.wanted.begin(), broker.wanted.begin() + 3),
                 ElementsAre(32, 0, 32));
   }
   ended = true;

@@ -27,18 +27,19 @@ v1::Clip SmallClip() {
 
 // The bytes of docs/protocol.md, "Clip key", written out by hand.
 TEST(ClipKey, IsTheHashOfTheDocumentedLayout) {
-  const std::string bytes = std::string("backflip.clip.1\n") + absl::HexStringToBytes(
-      "01000000"           // steps
-      "0400000000000000"   // policy_version
-      "0500000000000000"   // iteration
-      "06000000"           // ticket
-      "07000000"           // index
-      "020000000000803f00000040"  // observations 1, 2
-      "01000000000000bf"          // actions -0.5
-      "010000000000000000000840"  // states 3
-      "010000000000803e"          // true_rewards 0.25
-      "01000000"                  // bodies
-      "010000000000e040");        // poses 7
+  const std::string bytes =
+      std::string("backflip.clip.1\n") + absl::HexStringToBytes(
+                                             "01000000"                  // steps
+                                             "0400000000000000"          // policy_version
+                                             "0500000000000000"          // iteration
+                                             "06000000"                  // ticket
+                                             "07000000"                  // index
+                                             "020000000000803f00000040"  // observations 1, 2
+                                             "01000000000000bf"          // actions -0.5
+                                             "010000000000000000000840"  // states 3
+                                             "010000000000803e"          // true_rewards 0.25
+                                             "01000000"                  // bodies
+                                             "010000000000e040");        // poses 7
   EXPECT_EQ(absl::BytesToHexString(ClipKey(SmallClip())), base::Sha256Hex(bytes));
 }
 
@@ -67,7 +68,8 @@ TEST(PackClip, PutsEachPartWhereItBelongs) {
   ASSERT_TRUE(UnpackPart(packed.truth, &truth).ok());
   EXPECT_EQ(behaviour.observations_size(), 2);
   EXPECT_EQ(behaviour.iteration(), 5);
-  for (const v1::Clip* part : {&behaviour, &picture, &physics}) EXPECT_EQ(part->true_rewards_size(), 0);
+  for (const v1::Clip* part : {&behaviour, &picture, &physics})
+    EXPECT_EQ(part->true_rewards_size(), 0);
   for (const v1::Clip* part : {&picture, &physics, &truth}) EXPECT_EQ(part->policy_version(), 0);
   v1::Clip whole;
   for (const std::string* part : {&packed.behaviour, &packed.physics, &packed.truth}) {

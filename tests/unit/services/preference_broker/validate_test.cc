@@ -13,9 +13,9 @@ TEST(CheckText, TakesUtf8AndNothingElse) {
   EXPECT_TRUE(CheckText("client", "", 100).ok());
   EXPECT_FALSE(CheckText("client", std::string("a\0b", 3), 100).ok());
   EXPECT_FALSE(CheckText("client", "\xff", 100).ok());
-  EXPECT_FALSE(CheckText("client", "\xc3", 100).ok());            // cut short
-  EXPECT_FALSE(CheckText("client", "\xc0\x80", 100).ok());        // overlong
-  EXPECT_FALSE(CheckText("client", "\xed\xa0\x80", 100).ok());    // half of a surrogate pair
+  EXPECT_FALSE(CheckText("client", "\xc3", 100).ok());              // cut short
+  EXPECT_FALSE(CheckText("client", "\xc0\x80", 100).ok());          // overlong
+  EXPECT_FALSE(CheckText("client", "\xed\xa0\x80", 100).ok());      // half of a surrogate pair
   EXPECT_FALSE(CheckText("client", "\xf4\x90\x80\x80", 100).ok());  // beyond Unicode
   EXPECT_FALSE(CheckText("client", "toolong", 6).ok());
 }
@@ -38,7 +38,8 @@ TEST(CheckNewQuestions, WantsPairsOfTwoClips) {
   v1::NewQuestion* question = request.add_questions();
   question->set_purpose(v1::TRAIN);
   question->add_clip_ids(std::string(64, 'a'));
-  EXPECT_THAT(std::string(CheckNewQuestions(request).message()), HasSubstr("questions[0].clip_ids has 1 clips"));
+  EXPECT_THAT(std::string(CheckNewQuestions(request).message()),
+              HasSubstr("questions[0].clip_ids has 1 clips"));
   question->add_clip_ids(std::string(64, 'b'));
   EXPECT_TRUE(CheckNewQuestions(request).ok());
   question->set_overlap(101);

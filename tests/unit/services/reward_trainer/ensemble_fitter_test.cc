@@ -1,11 +1,11 @@
 #include "services/reward_trainer/ensemble_fitter.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <random>
 #include <vector>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 namespace backflip::reward_trainer {
 namespace {

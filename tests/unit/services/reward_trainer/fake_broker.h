@@ -352,14 +352,16 @@ class FakeBroker : public v1::ClaimService::Service,
       *entry.mutable_clip_ids() = question.clip_ids();
       if (question.clip_ids_size() > 2) {
         std::map<double, int, std::greater<>> by_value;
-        for (int p = 0; p < question.clip_ids_size(); ++p) by_value[Value(question.clip_ids(p))] = p;
+        for (int p = 0; p < question.clip_ids_size(); ++p)
+          by_value[Value(question.clip_ids(p))] = p;
         for (const auto& [value, p] : by_value) {
           entry.mutable_answer()->mutable_ranking()->add_groups()->add_positions(p);
         }
       } else {
         entry.mutable_answer()->set_choice(
-            judge_ ? judge_(question)
-                   : Value(question.clip_ids(0)) > Value(question.clip_ids(1)) ? v1::LEFT : v1::RIGHT);
+            judge_                                                      ? judge_(question)
+            : Value(question.clip_ids(0)) > Value(question.clip_ids(1)) ? v1::LEFT
+                                                                        : v1::RIGHT);
       }
       for (int answer = 0; answer < std::max(1, question.overlap()); ++answer) {
         entry.set_labeler(labelers_[entries_.size() % labelers_.size()]);

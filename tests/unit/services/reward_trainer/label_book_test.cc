@@ -1,10 +1,10 @@
 #include "services/reward_trainer/label_book.h"
 
-#include <limits>
-#include <vector>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <limits>
+#include <vector>
 
 namespace backflip::reward_trainer {
 namespace {
@@ -235,8 +235,8 @@ TEST(LabelBook, ExpandsARankingIntoItsPairsWithTies) {
 TEST(LabelBook, RefusesARankingOfOtherClipsThanTheQuestions) {
   LabelBook book = Book();
   LabelEntry entry = Entry(1, 0, Verdict::kNothing);
-  for (const auto& ranking : std::vector<std::vector<std::vector<int>>>{
-           {{0}, {2}}, {{0}, {0, 1}}, {{1}}, {{-1}, {0}}}) {
+  for (const auto& ranking :
+       std::vector<std::vector<std::vector<int>>>{{{0}, {2}}, {{0}, {0, 1}}, {{1}}, {{-1}, {0}}}) {
     entry.ranking = ranking;
     EXPECT_THAT(book.Apply(entry).message(), HasSubstr("ranks"));
   }

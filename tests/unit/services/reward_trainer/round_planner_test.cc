@@ -1,8 +1,8 @@
 #include "services/reward_trainer/round_planner.h"
 
-#include <algorithm>
-
 #include <gtest/gtest.h>
+
+#include <algorithm>
 
 #include "common/run/run_spec.h"
 
@@ -59,8 +59,8 @@ TEST(PlanRound, DrawsSharesByPlaceWhateverIsMissing) {
   const auto many = PlanRound(spec, 5, 2000), few = PlanRound(spec, 5, 100);
   const auto doubled = std::count_if(many.begin(), many.end(),
                                      [](const PlannedQuestion& q) { return q.overlap == 2; });
-  const auto progress = std::count_if(many.begin(), many.end(),
-                                      [](const PlannedQuestion& q) { return q.progress; });
+  const auto progress =
+      std::count_if(many.begin(), many.end(), [](const PlannedQuestion& q) { return q.progress; });
   EXPECT_NEAR(static_cast<double>(doubled) / many.size(), 0.3, 0.05);
   EXPECT_NEAR(static_cast<double>(progress) / many.size(), 0.1, 0.03);
   ASSERT_LT(few.size(), many.size());

@@ -1,13 +1,13 @@
 #include "services/reward_trainer/trainer.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <vector>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -101,8 +101,7 @@ TEST(Lockstep, AsksAgainForWhatNobodyCouldTell) {
   AddBatches(&broker, 2);
   const auto trainer = Start(broker);
   broker.AwaitReward(2);
-  EXPECT_EQ(broker.AwaitQuestions(0).size(),
-            4 + run::LabelsWantedAt(SmallRun().spec(), 2 * 50));
+  EXPECT_EQ(broker.AwaitQuestions(0).size(), 4 + run::LabelsWantedAt(SmallRun().spec(), 2 * 50));
 }
 
 TEST(Lockstep, WaitsForEveryAnswerOfARound) {

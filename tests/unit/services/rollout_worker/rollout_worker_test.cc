@@ -39,13 +39,12 @@ class FakeBroker : public v1::WorkService::Service,
                    public v1::RunService::Service {
  public:
   explicit FakeBroker(std::string bundle) : bundle_(std::move(bundle)) {
-    server_ = *rpc::Server::Start(
-        {.listen = "127.0.0.1:0",
-         .services = {static_cast<v1::WorkService::Service*>(this),
-                      static_cast<v1::BundleService::Service*>(this),
-                      static_cast<v1::ClipService::Service*>(this),
-                      static_cast<v1::RunService::Service*>(this)},
-         .on_drain = nullptr});
+    server_ = *rpc::Server::Start({.listen = "127.0.0.1:0",
+                                   .services = {static_cast<v1::WorkService::Service*>(this),
+                                                static_cast<v1::BundleService::Service*>(this),
+                                                static_cast<v1::ClipService::Service*>(this),
+                                                static_cast<v1::RunService::Service*>(this)},
+                                   .on_drain = nullptr});
   }
   ~FakeBroker() override { server_->Drain(absl::ZeroDuration()); }
   const std::string& address() const { return server_->address(); }
@@ -56,8 +55,7 @@ class FakeBroker : public v1::WorkService::Service,
     changed_.NotifyAll();
   }
 
-  grpc::Status AssignWork(grpc::ServerContext* context,
-                          const v1::AssignWorkRequest*,
+  grpc::Status AssignWork(grpc::ServerContext* context, const v1::AssignWorkRequest*,
                           v1::Assignment* response) override {
     base::MutexLock lock(&mutex_);
     while (assignment_.run_id() == 0 && !context->IsCancelled()) {
@@ -75,8 +73,7 @@ class FakeBroker : public v1::WorkService::Service,
     writer->Write(chunk);
     return grpc::Status::OK;
   }
-  grpc::Status Upload(grpc::ServerContext*,
-                      const v1::UploadClipsRequest* request,
+  grpc::Status Upload(grpc::ServerContext*, const v1::UploadClipsRequest* request,
                       v1::UploadClipsResponse* response) override {
     base::MutexLock lock(&mutex_);
     for (const v1::Clip& clip : request->clips()) {
@@ -86,8 +83,7 @@ class FakeBroker : public v1::WorkService::Service,
     response->set_wanted(wanted);
     return grpc::Status::OK;
   }
-  grpc::Status ReportEvaluation(grpc::ServerContext*,
-                                const v1::ReportEvaluationRequest* request,
+  grpc::Status ReportEvaluation(grpc::ServerContext*, const v1::ReportEvaluationRequest* request,
                                 v1::ReportEvaluationResponse*) override {
     base::MutexLock lock(&mutex_);
     for (const v1::Evaluation& episode : request->episodes()) {
@@ -129,8 +125,7 @@ std::string PolicyBytes(int observations, int actions, uint64_t seed) {
     nn::Tensor t{std::move(shape), {}};
     for (int64_t i = 0; i < t.size(); ++i) {
       const double draw =
-          static_cast<double>(base::SeedOf({seed, static_cast<uint64_t>(i)}) >> 11) *
-              0x1p-52 - 1;
+          static_cast<double>(base::SeedOf({seed, static_cast<uint64_t>(i)}) >> 11) * 0x1p-52 - 1;
       t.values.push_back(shift + scale * static_cast<float>(draw));
     }
     return t;
@@ -141,8 +136,7 @@ std::string PolicyBytes(int observations, int actions, uint64_t seed) {
   snapshot.tensors["layer0.bias"] = tensor({actions}, 0.1f, 0);
   snapshot.tensors["log_std"] = tensor({actions}, 0, -0.5f);
   snapshot.metadata["kind"] = "policy";
-  snapshot.metadata["layers"] =
-      std::to_string(observations) + "," + std::to_string(actions);
+  snapshot.metadata["layers"] = std::to_string(observations) + "," + std::to_string(actions);
   snapshot.metadata["activation"] = "tanh";
   snapshot.metadata["observation_clip"] = "10";
   snapshot.metadata["action_clip"] = "1";
@@ -174,9 +168,8 @@ class RolloutWorkerTest : public ::testing::Test {
     spec_.mutable_collection()->set_environments(kEnvironments);
     spec_.mutable_collection()->set_batch_steps(kEnvironments * kSteps);
     spec_.mutable_collection()->set_clips_per_batch(8);
-    learner_ = *rpc::Server::Start({.listen = "127.0.0.1:0",
-                                    .services = {&service_},
-                                    .on_drain = nullptr});
+    learner_ = *rpc::Server::Start(
+        {.listen = "127.0.0.1:0", .services = {&service_}, .on_drain = nullptr});
   }
   ~RolloutWorkerTest() override {
     workers_.clear();
@@ -186,8 +179,8 @@ class RolloutWorkerTest : public ::testing::Test {
 
   // A run, from its beginning, with policy 0.
   void StartRun() {
-    collector_ = std::make_shared<learner::Collector>(
-        spec_, info_, 0, std::vector<v1::EnvironmentState>());
+    collector_ =
+        std::make_shared<learner::Collector>(spec_, info_, 0, std::vector<v1::EnvironmentState>());
     service_.Serve(collector_, "token");
     v1::Assignment assignment;
     assignment.set_run_id(1);
@@ -204,19 +197,18 @@ class RolloutWorkerTest : public ::testing::Test {
     collector_.reset();
   }
   RolloutWorker& AddWorker(int threads) {
-    workers_.push_back(std::make_unique<RolloutWorker>(
-        RolloutWorkerConfig{.broker = broker_.address(),
-                            .token = "worker",
-                            .threads = threads,
-                            .cache_folder = cache_}));
+    workers_.push_back(
+        std::make_unique<RolloutWorker>(RolloutWorkerConfig{.broker = broker_.address(),
+                                                            .token = "worker",
+                                                            .threads = threads,
+                                                            .cache_folder = cache_}));
     return *workers_.back();
   }
   learner::PolicyToAct Policy(int64_t iteration) {
     return {.iteration = iteration,
             .version = iteration + 1,
             .steps_trained = 7,
-            .bytes = PolicyBytes(info_.observation_size(), info_.action_size(),
-                                 iteration)};
+            .bytes = PolicyBytes(info_.observation_size(), info_.action_size(), iteration)};
   }
   std::vector<std::string> Batches(int count) {
     std::vector<std::string> batches;
@@ -352,9 +344,8 @@ TEST_F(RolloutWorkerTest, AsksForOtherWorkWhenTheLearnerIsGone) {
   broker_.WaitUntilAsked(2);
   // another learner takes over
   service_.StopServing(absl::Seconds(20));
-  learner_ = *rpc::Server::Start({.listen = "127.0.0.1:0",
-                                  .services = {&service_},
-                                  .on_drain = nullptr});
+  learner_ =
+      *rpc::Server::Start({.listen = "127.0.0.1:0", .services = {&service_}, .on_drain = nullptr});
   StartRun();
   EXPECT_TRUE(collector_->WaitBatch(0, Never).ok());
 }

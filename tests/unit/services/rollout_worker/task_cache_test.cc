@@ -21,8 +21,7 @@ class TaskCacheTest : public ::testing::Test {
         folder_(::testing::TempDir() + "/task-cache-" + base::RandomHex128()) {
     info_.set_name("hopper");
     info_.set_bundle_hash(bundle_.hash);
-    info_.set_fingerprint(
-        (*sim::CompiledTask::FromBundle(bundle_.bytes))->fingerprint());
+    info_.set_fingerprint((*sim::CompiledTask::FromBundle(bundle_.bytes))->fingerprint());
   }
   ~TaskCacheTest() override { std::filesystem::remove_all(folder_); }
 
@@ -66,9 +65,8 @@ TEST_F(TaskCacheTest, WorksWithoutAFolderToWriteTo) {
 }
 
 TEST_F(TaskCacheTest, RefusesABundleWithAnotherHash) {
-  TaskCache cache(folder_, [](const std::string&) {
-    return absl::StatusOr<std::string>("something else");
-  });
+  TaskCache cache(folder_,
+                  [](const std::string&) { return absl::StatusOr<std::string>("something else"); });
   EXPECT_TRUE(absl::IsDataLoss(cache.Get(info_).status()));
 }
 

@@ -1,7 +1,13 @@
 // The broker's services as the pages call them: the Connect protocol, with binary
 // messages where poses are in them, since those are many numbers.
 import type { DescService } from "@bufbuild/protobuf";
-import { Code, type Client, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import {
+  Code,
+  type Client,
+  ConnectError,
+  createClient,
+  type Interceptor,
+} from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { LabelingService } from "backflip/v1/label_pb";
 import { PeopleService } from "backflip/v1/people_pb";
@@ -61,10 +67,13 @@ export function isSignedOut(failure: unknown): boolean {
 
 // What a person can read of it. An error of the page's own is a sentence.
 export function sentence(failure: unknown): string {
-  if (failure instanceof Error && !(failure instanceof ConnectError) && failure.name === "Error") return failure.message;
+  if (failure instanceof Error && !(failure instanceof ConnectError) && failure.name === "Error")
+    return failure.message;
   if (!isFinal(failure)) return "The server does not answer. Is there a connection?";
   const text = (failure as ConnectError).rawMessage;
-  return text ? text[0]!.toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".") : "The server refused.";
+  return text
+    ? text[0]!.toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".")
+    : "The server refused.";
 }
 
 // Doubles from half a second to fifteen, with a random part so that many pages

@@ -8,7 +8,8 @@ type Content = string | Node;
 
 export function notice(root: HTMLElement, title: string, ...content: Content[]): HTMLElement {
   const card = h("main", { class: "gate" }, h("h1", { tabindex: -1 }, title));
-  for (const part of content) card.append(typeof part === "string" ? h("p", { class: "words" }, part) : part);
+  for (const part of content)
+    card.append(typeof part === "string" ? h("p", { class: "words" }, part) : part);
   root.replaceChildren(h("div", { class: "centred" }, card));
   card.querySelector("h1")!.focus();
   return card;
@@ -28,7 +29,8 @@ export async function enter(root: HTMLElement, secret: string, welcome: Welcome)
   for (;;) {
     try {
       const invite = await people.describeInvite({ secret }, within());
-      const reviews = invite.role === InviteRole.INVITE_REVIEWER || invite.role === InviteRole.INVITE_OPERATOR;
+      const reviews =
+        invite.role === InviteRole.INVITE_REVIEWER || invite.role === InviteRole.INVITE_OPERATOR;
       const page = reviews ? "/dashboard" : "/";
       if (page !== location.pathname) {
         location.replace(page + location.hash);
@@ -47,13 +49,20 @@ export async function enter(root: HTMLElement, secret: string, welcome: Welcome)
           sentence(failure),
           ...(isFinal(failure) ? ["Ask whoever sent it for a new one."] : []),
         );
-        card.append(h("button", { type: "button", class: "primary", click: () => resolve() }, "Try again"));
+        card.append(
+          h("button", { type: "button", class: "primary", click: () => resolve() }, "Try again"),
+        );
       });
     }
   }
 }
 
-function start(root: HTMLElement, secret: string, invite: InviteDescription, welcome: Welcome): Promise<void> {
+function start(
+  root: HTMLElement,
+  secret: string,
+  invite: InviteDescription,
+  welcome: Welcome,
+): Promise<void> {
   // one press, however often it has to be sent
   const requestId = randomId();
   const query = new URLSearchParams(location.search);
@@ -94,7 +103,13 @@ function start(root: HTMLElement, secret: string, invite: InviteDescription, wel
       error,
       button,
     );
-    notice(root, welcome.title, ...welcome.before(invite), form, h("p", { class: "quiet" }, welcome.after));
+    notice(
+      root,
+      welcome.title,
+      ...welcome.before(invite),
+      form,
+      h("p", { class: "quiet" }, welcome.after),
+    );
     (invite.needsOutsideId && !outside.value ? outside : button).focus();
   });
 }

@@ -126,7 +126,8 @@ export class Player {
     if (!this.loaded) return;
     if (this.playing && this.moved) {
       // the end is held from when it was drawn, whatever the speed
-      if (this.seconds < this.length) this.seconds = Math.min(this.seconds + elapsed * this.speed, this.length);
+      if (this.seconds < this.length)
+        this.seconds = Math.min(this.seconds + elapsed * this.speed, this.length);
       else this.seconds += elapsed;
       this.noteEnd();
       if (this.seconds >= this.length + holdSeconds) {

@@ -1,5 +1,14 @@
 // What clips are drawn from: the geometry of a task, and where its bodies are.
-import { BufferAttribute, type BufferGeometry, Color, Matrix4, Mesh, type MeshStandardMaterial, Quaternion, Vector3 } from "three";
+import {
+  BufferAttribute,
+  type BufferGeometry,
+  Color,
+  Matrix4,
+  Mesh,
+  type MeshStandardMaterial,
+  Quaternion,
+  Vector3,
+} from "three";
 import { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
 
 export interface Clip {
@@ -12,7 +21,13 @@ export interface Clip {
 // How common/sim/scene.h says to look at it.
 export interface Look {
   floor: boolean;
-  camera: { track: string; distance: number; azimuth: number; elevation: number; height: number | null };
+  camera: {
+    track: string;
+    distance: number;
+    azimuth: number;
+    elevation: number;
+    height: number | null;
+  };
   radius: number;
 }
 
@@ -38,7 +53,14 @@ export class Scene {
     const given = scene.userData as Partial<Look>;
     const look: Look = {
       floor: given.floor ?? true,
-      camera: { track: "", distance: 4, azimuth: 90, elevation: -10, height: null, ...given.camera },
+      camera: {
+        track: "",
+        distance: 4,
+        azimuth: 90,
+        elevation: -10,
+        height: null,
+        ...given.camera,
+      },
       radius: given.radius ?? 1,
     };
     const root = scene.children[0]!;
@@ -64,7 +86,9 @@ export class Scene {
         });
       });
     }
-    const tracked = nodes.findIndex(({ userData, name }) => (userData["name"] ?? name) === look.camera.track);
+    const tracked = nodes.findIndex(
+      ({ userData, name }) => (userData["name"] ?? name) === look.camera.track,
+    );
     return new Scene(parts, nodes.length, Math.max(0, tracked), look);
   }
 }
@@ -119,9 +143,17 @@ const fieldOfView = 45; // MuJoCo's own
 
 // Where a viewer stands at a moment, as MuJoCo's free camera with these angles
 // that follows the tracked body.
-export function viewOf(scene: Scene, clip: Clip, moment: number, orbit: Orbit, aspect: number): View {
+export function viewOf(
+  scene: Scene,
+  clip: Clip,
+  moment: number,
+  orbit: Orbit,
+  aspect: number,
+): View {
   const { camera } = scene.look;
-  const body = new Vector3().setFromMatrixPosition(bodyMatrix(clip, scene.tracked, moment, new Matrix4()));
+  const body = new Vector3().setFromMatrixPosition(
+    bodyMatrix(clip, scene.tracked, moment, new Matrix4()),
+  );
   const target = new Vector3(body.x, camera.height ?? body.y, body.z);
   const azimuth = (camera.azimuth + orbit.azimuth) * degrees;
   const elevation = Math.min(15, Math.max(-89, camera.elevation + orbit.elevation)) * degrees;
@@ -172,7 +204,9 @@ export function outlinePoints(part: Part, most = 120): Vector3[] {
       const turn = i * Math.PI * (3 - Math.sqrt(5));
       const r = Math.sqrt(1 - y * y);
       const direction = new Vector3(r * Math.cos(turn), y, r * Math.sin(turn));
-      kept.add(all.reduce((best, point) => (point.dot(direction) > best.dot(direction) ? point : best)));
+      kept.add(
+        all.reduce((best, point) => (point.dot(direction) > best.dot(direction) ? point : best)),
+      );
     }
     all = [...kept];
   }

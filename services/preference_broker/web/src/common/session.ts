@@ -36,7 +36,10 @@ export interface Link {
 export function readLink(): Link {
   const parts = new URLSearchParams(location.hash.slice(1));
   const run = parts.get("run") ?? "";
-  return { invite: parts.get("invite") ?? undefined, run: /^\d{1,18}$/.test(run) ? BigInt(run) : 0n };
+  return {
+    invite: parts.get("invite") ?? undefined,
+    run: /^\d{1,18}$/.test(run) ? BigInt(run) : 0n,
+  };
 }
 
 // Takes the secret out of the address bar and the history.

@@ -21,7 +21,15 @@ import {
   Vector3,
   WebGLRenderer,
 } from "three";
-import { bodyMatrix, type Clip, type Orbit, outlinePoints, type Part, type Scene, viewOf } from "./scene";
+import {
+  bodyMatrix,
+  type Clip,
+  type Orbit,
+  outlinePoints,
+  type Part,
+  type Scene,
+  viewOf,
+} from "./scene";
 
 export interface Panel {
   x: number;
@@ -35,7 +43,13 @@ export interface Painter {
   resize(width: number, height: number, ratio: number): void;
   setScene(scene: Scene): void;
   // Panels in CSS pixels from the canvas's upper left corner.
-  paint(scene: Scene, clips: readonly Clip[], panels: readonly Panel[], moment: number, orbit: Orbit): void;
+  paint(
+    scene: Scene,
+    clips: readonly Clip[],
+    panels: readonly Panel[],
+    moment: number,
+    orbit: Orbit,
+  ): void;
   dispose(): void;
 }
 
@@ -48,8 +62,14 @@ interface Theme {
 
 function theme(): Theme {
   const style = getComputedStyle(document.documentElement);
-  const read = (name: string, otherwise: string) => style.getPropertyValue(name).trim() || otherwise;
-  return { sky: read("--sky", "#e8edf3"), light: read("--floor-1", "#d6dee7"), dark: read("--floor-2", "#c6d0dc"), shadow: Number(read("--shadow", "0.3")) };
+  const read = (name: string, otherwise: string) =>
+    style.getPropertyValue(name).trim() || otherwise;
+  return {
+    sky: read("--sky", "#e8edf3"),
+    light: read("--floor-1", "#d6dee7"),
+    dark: read("--floor-2", "#c6d0dc"),
+    shadow: Number(read("--shadow", "0.3")),
+  };
 }
 
 const floorSize = 120;
@@ -64,12 +84,35 @@ export class WebGlPainter implements Painter {
   private readonly camera = new PerspectiveCamera(45, 1, near, 200);
   private readonly floor: Mesh;
   private meshes: { part: Part; mesh: Mesh; shadow?: Mesh }[] = [];
-  private readonly flat = new Matrix4().set(1, -sun.x, 0, 0, 0, 0, 0, 0.004, 0, -sun.z, 1, 0, 0, 0, 0, 1);
+  private readonly flat = new Matrix4().set(
+    1,
+    -sun.x,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0.004,
+    0,
+    -sun.z,
+    1,
+    0,
+    0,
+    0,
+    0,
+    1,
+  );
   private readonly poses: Matrix4[] = [];
   private readonly shadow: number;
 
   constructor(software: boolean) {
-    this.renderer = new WebGLRenderer({ canvas: this.canvas, alpha: true, antialias: !software, stencil: true, powerPreference: "low-power" });
+    this.renderer = new WebGLRenderer({
+      canvas: this.canvas,
+      alpha: true,
+      antialias: !software,
+      stencil: true,
+      powerPreference: "low-power",
+    });
     this.renderer.autoClear = false;
     const { sky, light, dark, shadow } = theme();
     this.shadow = shadow;
@@ -119,7 +162,11 @@ export class WebGlPainter implements Painter {
     this.meshes = scene.parts.map((part) => {
       const mesh = new Mesh(
         part.geometry,
-        new MeshLambertMaterial({ color: part.colour, transparent: part.opacity < 1, opacity: part.opacity }),
+        new MeshLambertMaterial({
+          color: part.colour,
+          transparent: part.opacity < 1,
+          opacity: part.opacity,
+        }),
       );
       mesh.matrixAutoUpdate = mesh.matrixWorldAutoUpdate = false;
       this.graph.add(mesh);
@@ -146,7 +193,13 @@ export class WebGlPainter implements Painter {
     });
   }
 
-  paint(scene: Scene, clips: readonly Clip[], panels: readonly Panel[], moment: number, orbit: Orbit): void {
+  paint(
+    scene: Scene,
+    clips: readonly Clip[],
+    panels: readonly Panel[],
+    moment: number,
+    orbit: Orbit,
+  ): void {
     if (this.renderer.getContext().isContextLost()) return;
     const height = this.canvas.height / this.renderer.getPixelRatio();
     this.renderer.setScissorTest(true);
@@ -216,7 +269,13 @@ export class OutlinePainter implements Painter {
     });
   }
 
-  paint(scene: Scene, clips: readonly Clip[], panels: readonly Panel[], moment: number, orbit: Orbit): void {
+  paint(
+    scene: Scene,
+    clips: readonly Clip[],
+    panels: readonly Panel[],
+    moment: number,
+    orbit: Orbit,
+  ): void {
     const { context } = this;
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
@@ -247,7 +306,10 @@ export class OutlinePainter implements Painter {
         let depth = 0;
         let shown = true;
         for (const point of points) {
-          const seen = point.clone().applyMatrix4(matrix).applyMatrix4(this.camera.matrixWorldInverse);
+          const seen = point
+            .clone()
+            .applyMatrix4(matrix)
+            .applyMatrix4(this.camera.matrixWorldInverse);
           depth += -seen.z / points.length;
           if (seen.z > -near) shown = false;
           seen.applyMatrix4(this.camera.projectionMatrix);
@@ -336,10 +398,14 @@ function hull(points: [number, number][]): [number, number][] {
 
 // Whether a program draws instead of a graphics processor. Undefined: no WebGL.
 export function drawnBySoftware(): boolean | undefined {
-  const context = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: false });
+  const context = document
+    .createElement("canvas")
+    .getContext("webgl2", { failIfMajorPerformanceCaveat: false });
   if (!context) return undefined;
   const extension = context.getExtension("WEBGL_debug_renderer_info");
-  const name = String(context.getParameter(extension ? extension.UNMASKED_RENDERER_WEBGL : context.RENDERER));
+  const name = String(
+    context.getParameter(extension ? extension.UNMASKED_RENDERER_WEBGL : context.RENDERER),
+  );
   context.getExtension("WEBGL_lose_context")?.loseContext();
   return /swiftshader|llvmpipe|software/i.test(name);
 }
@@ -370,7 +436,9 @@ export class Stage {
   constructor(private readonly container: HTMLElement) {
     this.software = drawnBySoftware();
     this.painter = this.makePainter();
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.replacePainter());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
+      this.replacePainter(),
+    );
     this.observer.observe(container);
   }
 
@@ -448,11 +516,20 @@ export class Stage {
     if (this.stale) {
       this.stale = false;
       const most = this.software === false ? 2 : 1;
-      this.painter.resize(outer.width, outer.height, Math.min(most, devicePixelRatio) * this.quality);
+      this.painter.resize(
+        outer.width,
+        outer.height,
+        Math.min(most, devicePixelRatio) * this.quality,
+      );
     }
     const panels = this.panels.map((panel) => {
       const rect = panel.getBoundingClientRect();
-      return { x: rect.left - outer.left, y: rect.top - outer.top, width: rect.width, height: rect.height };
+      return {
+        x: rect.left - outer.left,
+        y: rect.top - outer.top,
+        width: rect.width,
+        height: rect.height,
+      };
     });
     this.painter.paint(this.scene, this.clips, panels, moment, orbit);
     ++this.pictures;

@@ -57,10 +57,18 @@ export class App {
   private readonly choice = h("select", {
     "aria-label": "Run",
     change: () => this.select(Number(this.choice.value)),
-      focus: () => void this.listRuns(),
+    focus: () => void this.listRuns(),
   });
-  private readonly stopAsking = h("button", { type: "button", click: () => this.confirmStop() }, "Stop asking …");
-  private readonly pause = h("button", { type: "button", click: () => this.confirmPause() }, "Pause run …");
+  private readonly stopAsking = h(
+    "button",
+    { type: "button", click: () => this.confirmStop() },
+    "Stop asking …",
+  );
+  private readonly pause = h(
+    "button",
+    { type: "button", click: () => this.confirmPause() },
+    "Pause run …",
+  );
   private readonly motion = h("button", { type: "button", click: () => this.toggleMotion() });
   private readonly trouble = h("p", { class: "trouble", hidden: true, role: "status" });
   private readonly none = h(
@@ -99,13 +107,13 @@ export class App {
           {
             href: `#${id}`,
             click: (event) => {
-                event.preventDefault();
-                const section = document.getElementById(id);
-                section?.scrollIntoView({ block: "start" });
-                const head = section?.querySelector("h2");
-                head?.setAttribute("tabindex", "-1");
-                head?.focus({ preventScroll: true });
-              },
+              event.preventDefault();
+              const section = document.getElementById(id);
+              section?.scrollIntoView({ block: "start" });
+              const head = section?.querySelector("h2");
+              head?.setAttribute("tabindex", "-1");
+              head?.focus({ preventScroll: true });
+            },
           },
           text,
         ),
@@ -365,7 +373,11 @@ export class App {
     ask({
       title: `Pause run ${run.id}?`,
       body: [
-        h("p", {}, "Training and questions stop at once; nothing is lost. “backflip train --continue” goes on."),
+        h(
+          "p",
+          {},
+          "Training and questions stop at once; nothing is lost. “backflip train --continue” goes on.",
+        ),
       ],
       action: "Pause run",
       danger: true,

@@ -75,7 +75,9 @@ export class Chart {
     this.emptyNote = h("p", { class: "empty" }, options.empty);
     this.table = h("div", {
       class: "scroll small",
-      tabindex: 0, role: "region", "aria-label": `${options.title}: numbers`,
+      tabindex: 0,
+      role: "region",
+      "aria-label": `${options.title}: numbers`,
     });
     this.details = h("details", { class: "numbers" }, h("summary", {}, "Numbers"), this.table);
     this.details.addEventListener("toggle", () => this.fillTable());
@@ -165,7 +167,8 @@ export class Chart {
       return;
     }
     const last = data.y.length - 1;
-    const marked = this.marker === undefined ? undefined : data.x.findIndex((x) => x >= this.marker!);
+    const marked =
+      this.marker === undefined ? undefined : data.x.findIndex((x) => x >= this.marker!);
     const chosen = index ?? (marked === undefined || marked < 0 ? undefined : marked);
     let at = chosen ?? last;
     while (at > 0 && data.y[at] === null) --at;
@@ -174,7 +177,8 @@ export class Chart {
       setText(this.readout, "");
       return;
     }
-    const place = data.xName === "step" ? `step ${data.x[at]}` : `${short(data.x[at]!)} ${data.xName}`;
+    const place =
+      data.xName === "step" ? `step ${data.x[at]}` : `${short(data.x[at]!)} ${data.xName}`;
     const position = chosen === undefined ? "" : ` at ${place}`;
     setText(this.readout, `${this.format(value)}${position}`);
   }
@@ -235,7 +239,12 @@ export class Chart {
           points: { show: points, size: 5, fill: line, stroke: line },
         },
         ...(banded
-          ? [0, 1].map(() => ({ stroke: "transparent", width: 0, spanGaps: true, points: { show: false } }))
+          ? [0, 1].map(() => ({
+              stroke: "transparent",
+              width: 0,
+              spanGaps: true,
+              points: { show: false },
+            }))
           : []),
       ],
       ...(banded ? { bands: [{ series: [2, 3] as [number, number], fill: `${line}38` }] } : {}),

@@ -1,5 +1,10 @@
 // From the messages of backflip.v1 to what the page shows, and back.
-import { type Answer as GivenAnswer, Choice, type ExportedLabel, Purpose } from "backflip/v1/label_pb";
+import {
+  type Answer as GivenAnswer,
+  Choice,
+  type ExportedLabel,
+  Purpose,
+} from "backflip/v1/label_pb";
 import { type Labeler as LabelerMessage, LabelerState } from "backflip/v1/people_pb";
 import {
   type DisputedQuestion as DisputedMessage,
@@ -10,7 +15,13 @@ import {
   GoldUse,
   ReviewService,
 } from "backflip/v1/review_pb";
-import { Limit, RewardSource, type Run as RunMessage, RunService, RunState } from "backflip/v1/run_pb";
+import {
+  Limit,
+  RewardSource,
+  type Run as RunMessage,
+  RunService,
+  RunState,
+} from "backflip/v1/run_pb";
 import type { Poses as PosesMessage } from "backflip/v1/clip_pb";
 import { jsonClient, people, within } from "../common/api";
 import { randomId } from "../common/dom";
@@ -38,7 +49,9 @@ function plain<T>(value: T): Plain<T> {
   if (Array.isArray(value)) return value.map(plain) as Plain<T>;
   if (typeof value !== "object" || value === null) return value as Plain<T>;
   return Object.fromEntries(
-    Object.entries(value).flatMap(([key, part]) => (key.startsWith("$") ? [] : [[key, plain(part)]])),
+    Object.entries(value).flatMap(([key, part]) =>
+      key.startsWith("$") ? [] : [[key, plain(part)]],
+    ),
   ) as Plain<T>;
 }
 
@@ -48,7 +61,8 @@ function poses(message: PosesMessage | undefined): model.Poses {
 
 function answer(message: GivenAnswer | undefined): model.Answer {
   const given = message?.answer;
-  if (given?.case === "ranking") return { ranking: given.value.groups.map(({ positions }) => positions) };
+  if (given?.case === "ranking")
+    return { ranking: given.value.groups.map(({ positions }) => positions) };
   return { choice: Choice[given?.value ?? Choice.CANNOT_TELL] as model.Choice };
 }
 
@@ -149,7 +163,10 @@ export function makeClient(): model.Client {
     listRuns: async () => (await runs.list({ limit: listedRuns }, within())).runs.map(run),
     watch: async (runId, sinceRevision, signal) =>
       dashboard(
-        await review.watch({ runId: BigInt(runId), sinceRevision: BigInt(sinceRevision), waitMs: watchMs }, { signal }),
+        await review.watch(
+          { runId: BigInt(runId), sinceRevision: BigInt(sinceRevision), waitMs: watchMs },
+          { signal },
+        ),
       ),
     listMetrics: async (runId, names) =>
       plain((await runs.listMetrics({ runId: BigInt(runId), names }, within())).points),
@@ -158,12 +175,18 @@ export function makeClient(): model.Client {
         ...plain(message),
         metrics: new Map(Object.entries(message.metrics)),
       })),
-    listLabelers: async (runId) => (await people.listLabelers({ runId: BigInt(runId) }, within())).labelers.map(labeler),
+    listLabelers: async (runId) =>
+      (await people.listLabelers({ runId: BigInt(runId) }, within())).labelers.map(labeler),
     setLabelerState: async (labelerId, state, reason) => {
-      await people.setLabelerState({ labelerId: BigInt(labelerId), state: LabelerState[state], reason }, within());
+      await people.setLabelerState(
+        { labelerId: BigInt(labelerId), state: LabelerState[state], reason },
+        within(),
+      );
     },
     listDisagreements: async (runId) =>
-      (await review.listDisagreements({ runId: BigInt(runId), limit: 12 }, within())).questions.map(disputed),
+      (await review.listDisagreements({ runId: BigInt(runId), limit: 12 }, within())).questions.map(
+        disputed,
+      ),
     listLabels: async (runId, { purpose, choice, questionId, beforeLabelId, ...filter }) => {
       const { labels, more } = await review.listLabels(
         {
@@ -180,7 +203,9 @@ export function makeClient(): model.Client {
       return { labels: labels.map(label), more };
     },
     newestClips: async (runId, newest) => {
-      const clips = (await review.getClips({ runId: BigInt(runId), newest }, within())).clips.map(clip);
+      const clips = (await review.getClips({ runId: BigInt(runId), newest }, within())).clips.map(
+        clip,
+      );
       keep(clips);
       return clips;
     },
@@ -193,16 +218,33 @@ export function makeClient(): model.Client {
       return ids.flatMap((id) => kept.get(id) ?? []);
     },
     episode: async (runId, policyVersion) =>
-      episode(await review.getEpisode({ runId: BigInt(runId), policyVersion: BigInt(policyVersion) }, within())),
+      episode(
+        await review.getEpisode(
+          { runId: BigInt(runId), policyVersion: BigInt(policyVersion) },
+          within(),
+        ),
+      ),
     askAbout: async (runId, policyVersion, step) => {
-      const request = { requestId: randomId(), runId: BigInt(runId), policyVersion: BigInt(policyVersion), step };
+      const request = {
+        requestId: randomId(),
+        runId: BigInt(runId),
+        policyVersion: BigInt(policyVersion),
+        step,
+      };
       return Number((await review.askAbout(request, within())).questionId);
     },
     addGold: async (runId, clipIds, answer, explanation, use) => {
-      const request = { runId: BigInt(runId), clipIds, answer: Choice[answer], explanation, use: GoldUse[use] };
+      const request = {
+        runId: BigInt(runId),
+        clipIds,
+        answer: Choice[answer],
+        explanation,
+        use: GoldUse[use],
+      };
       await review.addGold(request, within());
     },
-    listGold: async (runId) => (await review.listGold({ runId: BigInt(runId) }, within())).pairs.map(gold),
+    listGold: async (runId) =>
+      (await review.listGold({ runId: BigInt(runId) }, within())).pairs.map(gold),
     removeGold: async (goldId) => {
       await review.removeGold({ goldId: BigInt(goldId) }, within());
     },

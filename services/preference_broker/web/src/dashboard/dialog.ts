@@ -27,18 +27,18 @@ export function ask(options: Ask): void {
     "form",
     {
       submit: async (event) => {
-          event.preventDefault();
-          go.disabled = true;
-          setText(error, "");
-          try {
-            await options.run();
-            dialog.close();
-          } catch (failure) {
-            setText(error, sentence(failure));
-          } finally {
-            go.disabled = false;
-          }
-        },
+        event.preventDefault();
+        go.disabled = true;
+        setText(error, "");
+        try {
+          await options.run();
+          dialog.close();
+        } catch (failure) {
+          setText(error, sentence(failure));
+        } finally {
+          go.disabled = false;
+        }
+      },
     },
     ...options.body,
     error,

@@ -49,7 +49,13 @@ export class Disputed {
   }
 
   private card(stage: Stage, question: DisputedQuestion) {
-    const view = new PairView(stage.theatre, stage.client, stage.runId, stage.scene, question.clipIds).loadInSight();
+    const view = new PairView(
+      stage.theatre,
+      stage.client,
+      stage.runId,
+      stage.scene,
+      question.clipIds,
+    ).loadInSight();
     const bar = h("div", { class: "shares" });
     const answers = h("ul", { class: "answers" });
     const amount = h("p", { class: "quiet" });

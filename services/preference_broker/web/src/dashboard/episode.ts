@@ -21,15 +21,13 @@ export class Episode {
     change: () => void this.load(Number(this.version.value)),
   });
   private readonly picture = h("div", { class: "episode-picture" });
-  private readonly empty = h(
-    "p",
-    { class: "empty", role: "status" },
-    noRecording,
-  );
+  private readonly empty = h("p", { class: "empty", role: "status" }, noRecording);
   private readonly slider = h("input", {
     type: "range",
     value: "0",
-    min: 0, step: 1, "aria-label": "Moment of the episode",
+    min: 0,
+    step: 1,
+    "aria-label": "Moment of the episode",
     input: () => this.player?.seek(Number(this.slider.value)),
   });
   private readonly moment = h("output", { class: "quiet" });
@@ -39,8 +37,8 @@ export class Episode {
     {
       "aria-label": "Speed",
       change: () => {
-          if (this.player) this.player.speed = Number(this.speed.value);
-        },
+        if (this.player) this.player.speed = Number(this.speed.value);
+      },
     },
     ...["0.25", "0.5", "1", "2", "4"].map((value) => h("option", { value }, `${value}×`)),
   );
@@ -65,7 +63,13 @@ export class Episode {
     this.content = h(
       "div",
       { class: "episode" },
-      h("div", {}, this.picture, h("div", { class: "scrub" }, this.slider, this.moment), this.buttons),
+      h(
+        "div",
+        {},
+        this.picture,
+        h("div", { class: "scrub" }, this.slider, this.moment),
+        this.buttons,
+      ),
       this.chart.element,
     );
     this.element = h(
@@ -142,11 +146,17 @@ export class Episode {
     player.speed = Number(this.speed.value);
     player.playing = playing;
     player.onMove = () => this.moved();
-    const view = player.view(`Episode of policy version ${recording.policyVersion}, moving picture`);
+    const view = player.view(
+      `Episode of policy version ${recording.policyVersion}, moving picture`,
+    );
     view.set(recording.sceneHash || stage.scene.hash, recording.poses);
     this.slider.max = String(recording.steps);
     this.picture.replaceChildren(view.element);
-    this.buttons.replaceChildren(playButton(player, "the episode"), h("label", {}, "Speed ", this.speed), this.askButton);
+    this.buttons.replaceChildren(
+      playButton(player, "the episode"),
+      h("label", {}, "Speed ", this.speed),
+      this.askButton,
+    );
     this.moved();
   }
 
@@ -164,7 +174,11 @@ export class Episode {
     if ([...this.version.options].map((option) => option.value).join() !== wanted) {
       this.version.replaceChildren(
         ...versions.map((version, i) =>
-          h("option", { value: String(version) }, i === 0 ? `${version} (newest)` : String(version)),
+          h(
+            "option",
+            { value: String(version) },
+            i === 0 ? `${version} (newest)` : String(version),
+          ),
         ),
       );
     }
@@ -198,4 +212,3 @@ export class Episode {
     }
   }
 }
-

@@ -43,7 +43,12 @@ function radios<T extends string>(
 }
 
 // Asks for answer, explanation and use, and adds the pair.
-export function makeGold(stage: Stage, clipIds: readonly string[], hint: Answer | undefined, done: () => void): void {
+export function makeGold(
+  stage: Stage,
+  clipIds: readonly string[],
+  hint: Answer | undefined,
+  done: () => void,
+): void {
   const view = new PairView(stage.theatre, stage.client, stage.runId, stage.scene, clipIds);
   void view.load();
   const hinted = hint && "choice" in hint ? hint.choice : undefined;
@@ -65,7 +70,8 @@ export function makeGold(stage: Stage, clipIds: readonly string[], hint: Answer 
   );
   const explanation = h("textarea", {
     id: "gold-explanation",
-    rows: 2, maxlength: 2000,
+    rows: 2,
+    maxlength: 2000,
   });
   ask({
     title: "Make a gold pair",
@@ -88,7 +94,13 @@ export function makeGold(stage: Stage, clipIds: readonly string[], hint: Answer 
     ],
     action: "Make it gold",
     run: async () => {
-      await stage.client.addGold(stage.runId, [...clipIds], answer.value(), explanation.value.trim(), use.value());
+      await stage.client.addGold(
+        stage.runId,
+        [...clipIds],
+        answer.value(),
+        explanation.value.trim(),
+        use.value(),
+      );
       say("The pair is gold now.");
       done();
     },
@@ -132,7 +144,13 @@ export class Gold {
   }
 
   private card(stage: Stage, pair: GoldPair) {
-    const view = new PairView(stage.theatre, stage.client, stage.runId, stage.scene, pair.clipIds).loadInSight();
+    const view = new PairView(
+      stage.theatre,
+      stage.client,
+      stage.runId,
+      stage.scene,
+      pair.clipIds,
+    ).loadInSight();
     const score = h("p", { class: "quiet" });
     const remove = h(
       "button",
@@ -141,16 +159,22 @@ export class Gold {
         class: "small danger-text",
         "aria-label": `Remove gold pair ${pair.goldId}`,
         click: () =>
-            ask({
-              title: "Remove this gold pair?",
-              body: [h("p", {}, "It is asked no more. Answers to it stay, and still count in gold scores.")],
-              action: "Remove",
-              danger: true,
-              run: async () => {
-                await stage.client.removeGold(pair.goldId);
-                this.changed();
-              },
-            }),
+          ask({
+            title: "Remove this gold pair?",
+            body: [
+              h(
+                "p",
+                {},
+                "It is asked no more. Answers to it stay, and still count in gold scores.",
+              ),
+            ],
+            action: "Remove",
+            danger: true,
+            run: async () => {
+              await stage.client.removeGold(pair.goldId);
+              this.changed();
+            },
+          }),
       },
       "Remove",
     );
@@ -181,4 +205,3 @@ export class Gold {
     };
   }
 }
-

@@ -23,7 +23,14 @@ function interval(mean: number, low: number, high: number): SVGElement {
   const text = `${percent(mean)}, between ${percent(low)} and ${percent(high)}`;
   const picture = svg(
     "svg",
-    { viewBox: "0 0 100 16", width: 100, height: 16, role: "img", "aria-label": text, class: "interval" },
+    {
+      viewBox: "0 0 100 16",
+      width: 100,
+      height: 16,
+      role: "img",
+      "aria-label": text,
+      class: "interval",
+    },
     svg("line", { x1: 4, x2: 96, y1: 8, y2: 8, class: "scale" }),
     svg("line", { x1: x(0.5), x2: x(0.5), y1: 3, y2: 13, class: "scale" }),
     svg("line", { x1: x(low), x2: x(high), y1: 8, y2: 8, class: "range" }),
@@ -41,7 +48,12 @@ function bias(left: number): SVGElement {
     svg("line", { x1: 4, x2: 56, y1: 8, y2: 8, class: "scale" }),
     svg("line", { x1: 30, x2: 30, y1: 3, y2: 13, class: "scale" }),
     svg("line", { x1: 30, x2: x, y1: 8, y2: 8, class: "range" }),
-    svg("circle", { cx: x, cy: 8, r: 4, class: Math.abs(left - 0.5) > 0.2 ? "point bad" : "point" }),
+    svg("circle", {
+      cx: x,
+      cy: 8,
+      r: 4,
+      class: Math.abs(left - 0.5) > 0.2 ? "point bad" : "point",
+    }),
   );
 }
 
@@ -62,14 +74,18 @@ const columns: Column[] = [
     name: "Gold",
     title: "Share of right answers to gold pairs, and how many were asked",
     value: (l) => l.goldScore,
-    draw: (cell, l) => setText(cell, l.goldScore === undefined ? "–" : share(l.goldScore, `of ${l.goldAnswers}`)),
+    draw: (cell, l) =>
+      setText(cell, l.goldScore === undefined ? "–" : share(l.goldScore, `of ${l.goldAnswers}`)),
   },
   {
     name: "Repeats",
     title: "Share of repeated pairs that were answered as before, and how many were asked",
     value: (l) => l.selfConsistency,
     draw: (cell, l) =>
-      setText(cell, l.selfConsistency === undefined ? "–" : share(l.selfConsistency, `of ${l.repeats}`)),
+      setText(
+        cell,
+        l.selfConsistency === undefined ? "–" : share(l.selfConsistency, `of ${l.repeats}`),
+      ),
   },
   {
     name: "Side bias",
@@ -89,7 +105,11 @@ const columns: Column[] = [
       if (l.reliability === undefined) setText(cell, "–");
       else {
         cell.replaceChildren(
-          interval(l.reliability, l.reliabilityLow ?? l.reliability, l.reliabilityHigh ?? l.reliability),
+          interval(
+            l.reliability,
+            l.reliabilityLow ?? l.reliability,
+            l.reliabilityHigh ?? l.reliability,
+          ),
           h("small", {}, percent(l.reliability)),
         );
       }
@@ -123,7 +143,11 @@ export class Labelers {
   private readonly heads: { name: string; cell: HTMLElement }[] = [];
   private readonly rows: KeyedList<Labeler>;
   private readonly table: HTMLElement;
-  private readonly empty = h("p", { class: "empty" }, "Nobody has answered yet. Invite people with “backflip labeler invite”.");
+  private readonly empty = h(
+    "p",
+    { class: "empty" },
+    "Nobody has answered yet. Invite people with “backflip labeler invite”.",
+  );
   private readonly nominal = h("dd", { class: "tile-value" });
   private readonly ordinal = h("dd", { class: "tile-value" });
   private readonly basis = h("dd", { class: "tile-note" });
@@ -162,7 +186,11 @@ export class Labelers {
     this.element = h(
       "section",
       { id: "labelers", "aria-labelledby": "labelers-title" },
-      h("div", { class: "section-head" }, h("h2", { id: "labelers-title" }, "Labelers and agreement")),
+      h(
+        "div",
+        { class: "section-head" },
+        h("h2", { id: "labelers-title" }, "Labelers and agreement"),
+      ),
       h(
         "div",
         { class: "agreement" },
@@ -235,7 +263,8 @@ export class Labelers {
     const sorted = [...this.labelers].sort((a, b) => {
       const x = value(a);
       const y = value(b);
-      if (x === undefined || y === undefined) return x === y ? a.id - b.id : x === undefined ? 1 : -1;
+      if (x === undefined || y === undefined)
+        return x === y ? a.id - b.id : x === undefined ? 1 : -1;
       return (x < y ? -1 : x > y ? 1 : 0) * direction || a.id - b.id;
     });
     this.rows.set(sorted);
@@ -256,7 +285,12 @@ export class Labelers {
     const element = h(
       "tr",
       {},
-      h("th", { scope: "row" }, name, first.teacher ? h("span", { class: "chip plain" }, "teacher") : null),
+      h(
+        "th",
+        { scope: "row" },
+        name,
+        first.teacher ? h("span", { class: "chip plain" }, "teacher") : null,
+      ),
       h("td", {}, h("div", { class: "state" }, state, button), reason),
       ...cells,
     );
@@ -287,7 +321,11 @@ export class Labelers {
       title: pausing ? `Pause ${labeler.name}?` : `Resume ${labeler.name}?`,
       body: pausing
         ? [
-            h("p", {}, "They get no more questions until somebody resumes them, and their page says why. Their answers stay."),
+            h(
+              "p",
+              {},
+              "They get no more questions until somebody resumes them, and their page says why. Their answers stay.",
+            ),
             h("label", { class: "field" }, h("span", {}, "Why (they read this)"), reason),
           ]
         : [h("p", {}, "They get questions again at once.")],

@@ -39,18 +39,21 @@ export class Labels {
   private shown: Label[] = [];
 
   constructor(private readonly goldAdded: () => void) {
-    const field = (text: string, input: HTMLElement) => h("label", { class: "field" }, h("span", {}, text), input);
-    const check = (text: string, input: HTMLElement) => h("label", { class: "check" }, input, ` ${text}`);
+    const field = (text: string, input: HTMLElement) =>
+      h("label", { class: "field" }, h("span", {}, text), input);
+    const check = (text: string, input: HTMLElement) =>
+      h("label", { class: "check" }, input, ` ${text}`);
     const filters = h(
       "form",
       {
         class: "filters",
-        role: "search", "aria-label": "Filter labels",
+        role: "search",
+        "aria-label": "Filter labels",
         change: () => this.filter(),
-          submit: (event) => {
-            event.preventDefault();
-            this.filter();
-          },
+        submit: (event) => {
+          event.preventDefault();
+          this.filter();
+        },
       },
       field("Labeler", this.labeler),
       field("Purpose", this.purpose),
@@ -58,9 +61,23 @@ export class Labels {
       field("Question", this.question),
       check("with a note", this.note),
       check("replaced ones too", this.superseded),
-      h("button", { type: "reset", class: "small", click: () => setTimeout(() => this.filter()) }, "Clear"),
+      h(
+        "button",
+        { type: "reset", class: "small", click: () => setTimeout(() => this.filter()) },
+        "Clear",
+      ),
     );
-    const heads = ["Label", "When", "Labeler", "Purpose", "Answer, as shown", "Decided in", "Question", "Note", "Clips"];
+    const heads = [
+      "Label",
+      "When",
+      "Labeler",
+      "Purpose",
+      "Answer, as shown",
+      "Decided in",
+      "Question",
+      "Note",
+      "Clips",
+    ];
     this.table = h(
       "div",
       { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of labels" },
@@ -87,7 +104,13 @@ export class Labels {
     if (stage.runId !== this.stage?.runId) this.pages = [0];
     this.stage = stage;
     const chosen = this.labeler.value;
-    if (labelers.join("\n") !== [...this.labeler.options].slice(1).map((option) => option.value).join("\n")) {
+    if (
+      labelers.join("\n") !==
+      [...this.labeler.options]
+        .slice(1)
+        .map((option) => option.value)
+        .join("\n")
+    ) {
       this.labeler.replaceChildren(
         h("option", { value: "" }, "all"),
         ...labelers.map((name) => h("option", { value: name }, name)),
@@ -173,7 +196,9 @@ export class Labels {
         "td",
         {},
         answerWords(label.answer),
-        ...marks.map((mark) => h("span", { class: mark === "wrong" ? "chip bad" : "chip plain" }, mark)),
+        ...marks.map((mark) =>
+          h("span", { class: mark === "wrong" ? "chip bad" : "chip plain" }, mark),
+        ),
       ),
       h("td", {}, seconds(label.decisionMs / 1000)),
       h("td", {}, String(label.questionId)),
@@ -186,7 +211,8 @@ export class Labels {
           {
             type: "button",
             class: "small",
-            "aria-label": `Show the clips of label ${label.labelId}`, "data-label": label.labelId,
+            "aria-label": `Show the clips of label ${label.labelId}`,
+            "data-label": label.labelId,
             click: () => this.open(stage, label),
           },
           "Show",
@@ -201,11 +227,16 @@ export class Labels {
     const facts: [string, string][] = [
       ["Labeler", label.labeler],
       ["Answer", answerWords(label.answer)],
-      ...(label.expected ? ([["Right answer", answerWords(label.expected)]] as [string, string][]) : []),
+      ...(label.expected
+        ? ([["Right answer", answerWords(label.expected)]] as [string, string][])
+        : []),
       ["When", time(label.answeredMs)],
       ["Decided in", `${seconds(label.decisionMs / 1000)}, ${plural(label.loops, "loop")}`],
       ["Active for", seconds(label.activeMs / 1000)],
-      ["Asked for", `${purposeWords[label.purpose] ?? label.purpose}, round ${label.round}, chosen by ${label.selector || "–"}`],
+      [
+        "Asked for",
+        `${purposeWords[label.purpose] ?? label.purpose}, round ${label.round}, chosen by ${label.selector || "–"}`,
+      ],
       ["Sides", label.turned ? "swapped" : "as asked"],
       ["Client", label.client || "–"],
       ...(label.note ? ([["Note", label.note]] as [string, string][]) : []),
@@ -215,9 +246,9 @@ export class Labels {
       {
         type: "button",
         click: () => {
-            dialog.close();
-            makeGold(stage, label.clipIds, label.answer, this.goldAdded);
-          },
+          dialog.close();
+          makeGold(stage, label.clipIds, label.answer, this.goldAdded);
+        },
       },
       "Make gold …",
     );
@@ -228,7 +259,10 @@ export class Labels {
         h(
           "dl",
           { class: "facts" },
-          ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", { class: "words" }, value)]),
+          ...facts.flatMap(([name, value]) => [
+            h("dt", {}, name),
+            h("dd", { class: "words" }, value),
+          ]),
         ),
         ...(label.clipIds.length === 2 ? [gold] : []),
       ],

@@ -54,9 +54,9 @@ export class Learning {
           value: axis,
           checked: axis === this.axis,
           change: () => {
-              this.axis = axis;
-              this.draw();
-            },
+            this.axis = axis;
+            this.draw();
+          },
         }),
         ` ${axis}`,
       );
@@ -118,7 +118,12 @@ export class Learning {
             bandNames,
             sync,
           }),
-      ).set(this.series("true_return", spread(this.evaluations, (e) => e.trueReturn)));
+      ).set(
+        this.series(
+          "true_return",
+          spread(this.evaluations, (e) => e.trueReturn),
+        ),
+      );
     }
     this.chart(
       "predicted_return",
@@ -143,7 +148,12 @@ export class Learning {
             bandNames,
             sync,
           }),
-      ).set(this.series(metric, spread(this.evaluations, (e) => e.metrics.get(metric))));
+      ).set(
+        this.series(
+          metric,
+          spread(this.evaluations, (e) => e.metrics.get(metric)),
+        ),
+      );
     }
     if (run.learned) {
       this.chart(
@@ -225,4 +235,3 @@ export class Progress {
     );
   }
 }
-

@@ -3,7 +3,13 @@
 // each other in one buffer and copied out of it; a copy from a buffer that has
 // been drawn into again would wait for the graphics processor.
 import { Scenes, type Scene } from "../common/scene";
-import { drawnBySoftware, OutlinePainter, type Painter as Drawer, restoreMs, WebGlPainter } from "../common/stage";
+import {
+  drawnBySoftware,
+  OutlinePainter,
+  type Painter as Drawer,
+  restoreMs,
+  WebGlPainter,
+} from "../common/stage";
 import type { Painter, Picture } from "./player";
 
 // Of the buffer, pixels.
@@ -74,7 +80,9 @@ export class SharedPainter implements Painter {
     });
     pictures.forEach(({ canvas }, i) => {
       const { x, y, width, height } = panels[i]!;
-      canvas.getContext("2d")!.drawImage(this.drawer.canvas, x, y, width, height, 0, 0, width, height);
+      canvas
+        .getContext("2d")!
+        .drawImage(this.drawer.canvas, x, y, width, height, 0, 0, width, height);
     });
   }
 

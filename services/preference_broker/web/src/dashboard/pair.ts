@@ -49,7 +49,11 @@ export class PairView {
       this.place(await this.client.clips(this.runId, [...this.clipIds]));
     } catch (failure) {
       this.asked = false;
-      const retry = h("button", { type: "button", class: "small", click: () => void this.load() }, "Try again");
+      const retry = h(
+        "button",
+        { type: "button", class: "small", click: () => void this.load() },
+        "Try again",
+      );
       setText(this.note, `The clips could not be loaded: ${sentence(failure)} `);
       this.note.append(retry);
     }
@@ -64,8 +68,19 @@ export class PairView {
     const figures = this.clipIds.map((id, position) => {
       const clip = clips.find((candidate) => candidate.clipId === id);
       const name = pair ? sides[position]! : `Clip ${position + 1}`;
-      const caption = h("figcaption", {}, name, clip ? h("small", {}, ` iteration ${clip.iteration}`) : null);
-      if (!clip) return h("figure", {}, h("p", { class: "empty" }, "This clip is no longer stored."), caption);
+      const caption = h(
+        "figcaption",
+        {},
+        name,
+        clip ? h("small", {}, ` iteration ${clip.iteration}`) : null,
+      );
+      if (!clip)
+        return h(
+          "figure",
+          {},
+          h("p", { class: "empty" }, "This clip is no longer stored."),
+          caption,
+        );
       const view = this.player.view(`${name} clip, moving picture`);
       view.set(this.scene.hash, clip.poses);
       return h("figure", {}, view.element, caption);

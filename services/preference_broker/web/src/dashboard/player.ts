@@ -61,7 +61,11 @@ export class Player {
   }
 
   // Adds a canvas. `label` is what a screen reader calls it.
-  view(label: string): { element: HTMLCanvasElement; set(scene: string, poses: Poses): void; remove(): void } {
+  view(label: string): {
+    element: HTMLCanvasElement;
+    set(scene: string, poses: Poses): void;
+    remove(): void;
+  } {
     const canvas = h("canvas", { class: "clip", role: "img", "aria-label": label });
     const view: View = { canvas, scene: "", moments: 0 };
     this.views.push(view);
@@ -160,7 +164,10 @@ export class Player {
     canvas.addEventListener("pointermove", (event) => {
       if (!canvas.hasPointerCapture(event.pointerId)) return;
       this.orbit.azimuth -= event.movementX * 0.5;
-      this.orbit.elevation = Math.max(-60, Math.min(60, this.orbit.elevation - event.movementY * 0.5));
+      this.orbit.elevation = Math.max(
+        -60,
+        Math.min(60, this.orbit.elevation - event.movementY * 0.5),
+      );
     });
     canvas.addEventListener("dblclick", () => {
       Object.assign(this.orbit, { azimuth: 0, elevation: 0, zoom: 1 });
@@ -208,7 +215,11 @@ export class Theatre {
 
 // A button that plays and pauses a player.
 export function playButton(player: Player, what: string): HTMLButtonElement {
-  const button = h("button", { type: "button", class: "small", click: () => player.setPlaying(!player.playing) });
+  const button = h("button", {
+    type: "button",
+    class: "small",
+    click: () => player.setPlaying(!player.playing),
+  });
   const update = () => {
     setText(button, player.playing ? "Pause" : "Play");
     button.setAttribute("aria-label", `${player.playing ? "Pause" : "Play"} ${what}`);

@@ -109,12 +109,16 @@ export function agreementWords(agreement: Agreement): string {
   if (alpha >= 0.8) return "Firm: people see the same differences.";
   if (alpha >= 0.667) return "Tentative: people mostly see the same, with some doubt.";
   if (alpha >= 0.3) {
-    return "Weak: people often differ. Pairs of similar clips lower it without anybody's fault; " +
-      "look at the disputed pairs, and make the question or the instructions clearer.";
+    return (
+      "Weak: people often differ. Pairs of similar clips lower it without anybody's fault; " +
+      "look at the disputed pairs, and make the question or the instructions clearer."
+    );
   }
   if (alpha >= 0) {
-    return "Hardly better than chance: the answers of one person say little about another's. " +
-      "Look at the disputed pairs and at the gold scores.";
+    return (
+      "Hardly better than chance: the answers of one person say little about another's. " +
+      "Look at the disputed pairs and at the gold scores."
+    );
   }
   return "Below chance: somebody seems to answer the other way round. Look at the reliabilities.";
 }

@@ -34,9 +34,25 @@ export class Clips {
     this.player = new Player(this.stage);
     const { player } = this;
     const control = (label: string, key: string, sign: string, act: () => void) =>
-      h("button", { type: "button", class: "control", "aria-label": label, "aria-keyshortcuts": key, title: `${label} (${key})`, click: act }, h("span", { "aria-hidden": "true" }, sign), h("kbd", { "aria-hidden": "true" }, key === "Space" ? "space" : key));
+      h(
+        "button",
+        {
+          type: "button",
+          class: "control",
+          "aria-label": label,
+          "aria-keyshortcuts": key,
+          title: `${label} (${key})`,
+          click: act,
+        },
+        h("span", { "aria-hidden": "true" }, sign),
+        h("kbd", { "aria-hidden": "true" }, key === "Space" ? "space" : key),
+      );
     this.playButton = control("Pause", "Space", "❚❚", () => player.toggle());
-    this.reset = h("button", { type: "button", class: "control quiet", hidden: true, click: () => player.resetView() }, "Reset view");
+    this.reset = h(
+      "button",
+      { type: "button", class: "control quiet", hidden: true, click: () => player.resetView() },
+      "Reset view",
+    );
     this.controls = h(
       "div",
       { class: "controls", role: "group", "aria-label": "Playing" },

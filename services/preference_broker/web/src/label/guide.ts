@@ -8,7 +8,9 @@ import type { Clips } from "./clips";
 export function describe(answer: Answer | undefined): string {
   const given = answer?.answer;
   if (given?.case === "ranking") {
-    return given.value.groups.map((group) => group.positions.map((p) => p + 1).join(" = ")).join(", then ");
+    return given.value.groups
+      .map((group) => group.positions.map((p) => p + 1).join(" = "))
+      .join(", then ");
   }
   switch (given?.case === "choice" ? given.value : undefined) {
     case Choice.LEFT:
@@ -44,7 +46,10 @@ export async function showGuide(root: HTMLElement, clips: Clips, guide: Guide): 
   let page = 0;
   const show = async () => {
     const last = page === pages - 1;
-    next.replaceChildren(last ? (guide.qualificationLeft > 0 ? "Try it yourself " : "Begin ") : "Next ", h("kbd", {}, "→"));
+    next.replaceChildren(
+      last ? (guide.qualificationLeft > 0 ? "Try it yourself " : "Begin ") : "Next ",
+      h("kbd", {}, "→"),
+    );
     back.hidden = page === 0;
     setText(count, `${page + 1} of ${pages}`);
     card.classList.toggle("reading", page < first);
@@ -63,7 +68,8 @@ export async function showGuide(root: HTMLElement, clips: Clips, guide: Guide): 
       );
       body.replaceChildren(clips.element, clips.controls, verdict);
       await clips.show(example);
-      const choice = example.answer?.answer.case === "choice" ? example.answer.answer.value : undefined;
+      const choice =
+        example.answer?.answer.case === "choice" ? example.answer.answer.value : undefined;
       clips.mark([
         choice === Choice.LEFT ? "better" : choice === Choice.TIE ? "same" : undefined,
         choice === Choice.RIGHT ? "better" : choice === Choice.TIE ? "same" : undefined,
@@ -82,9 +88,14 @@ export async function showGuide(root: HTMLElement, clips: Clips, guide: Guide): 
     };
     const keys = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key === "ArrowRight" || (event.key === "Enter" && !(event.target as Element).closest("button"))) turn(1);
+      if (
+        event.key === "ArrowRight" ||
+        (event.key === "Enter" && !(event.target as Element).closest("button"))
+      )
+        turn(1);
       else if (event.key === "ArrowLeft") turn(-1);
-      else if (event.key === " " && !(event.target as Element).closest("button")) clips.player.toggle();
+      else if (event.key === " " && !(event.target as Element).closest("button"))
+        clips.player.toggle();
       else if (event.key === ",") clips.player.move(-1);
       else if (event.key === ".") clips.player.move(1);
       else return;

@@ -22,7 +22,14 @@ const rankingRows: [string[], string][] = [
 
 export function helpDialog(): HTMLDialogElement {
   const list = (keys: [string[], string][]) =>
-    h("dl", { class: "keys-list" }, ...keys.flatMap(([names, what]) => [h("dt", {}, ...names.map((name) => h("kbd", {}, name))), h("dd", {}, what)]));
+    h(
+      "dl",
+      { class: "keys-list" },
+      ...keys.flatMap(([names, what]) => [
+        h("dt", {}, ...names.map((name) => h("kbd", {}, name))),
+        h("dd", {}, what),
+      ]),
+    );
   const dialog = h("dialog", { "aria-labelledby": "help-title" });
   dialog.append(
     h("h2", { id: "help-title" }, "Keys"),
@@ -34,7 +41,11 @@ export function helpDialog(): HTMLDialogElement {
       { class: "quiet" },
       "A choice stays marked for a moment before it is sent: press another key to change it, z to drop it, the same key to send it at once. Clips are put in order, too, by dragging their numbers; one on another makes them equal.",
     ),
-    h("form", { method: "dialog", class: "dialog-buttons" }, h("button", { class: "primary" }, "Close ", h("kbd", {}, "esc"))),
+    h(
+      "form",
+      { method: "dialog", class: "dialog-buttons" },
+      h("button", { class: "primary" }, "Close ", h("kbd", {}, "esc")),
+    ),
   );
   return dialog;
 }

@@ -87,10 +87,23 @@ export class Labeling {
   private readonly runBar = h("progress", { class: "run", max: "1", value: "0" });
   private readonly runText = h("span", { class: "quiet run-text" });
   private readonly banner = h("div", { class: "banner", hidden: true });
-  private readonly choices = h("div", { class: "choices", role: "group", "aria-labelledby": "question" });
-  private readonly others = h("div", { class: "others", role: "group", "aria-label": "Other answers" });
+  private readonly choices = h("div", {
+    class: "choices",
+    role: "group",
+    "aria-labelledby": "question",
+  });
+  private readonly others = h("div", {
+    class: "others",
+    role: "group",
+    "aria-label": "Other answers",
+  });
   private readonly note: HTMLDialogElement;
-  private readonly noteText = h("input", { type: "text", id: "note", maxlength: "400", autocomplete: "off" });
+  private readonly noteText = h("input", {
+    type: "text",
+    id: "note",
+    maxlength: "400",
+    autocomplete: "off",
+  });
   private readonly help: HTMLDialogElement;
   private readonly undoButton: HTMLButtonElement;
   private readonly buttons = new Map<Choice, HTMLButtonElement>();
@@ -111,9 +124,19 @@ export class Labeling {
     const choice = (value: Choice, keys: string[], shortcuts: string, ...content: Node[]) => {
       const button = h(
         "button",
-        { type: "button", class: "choice", "aria-keyshortcuts": shortcuts, "aria-pressed": "false", click: () => this.choose(value) },
+        {
+          type: "button",
+          class: "choice",
+          "aria-keyshortcuts": shortcuts,
+          "aria-pressed": "false",
+          click: () => this.choose(value),
+        },
         ...content,
-        h("span", { class: "keys", "aria-hidden": "true" }, ...keys.map((key) => h("kbd", {}, key))),
+        h(
+          "span",
+          { class: "keys", "aria-hidden": "true" },
+          ...keys.map((key) => h("kbd", {}, key)),
+        ),
       );
       this.buttons.set(value, button);
       return button;
@@ -125,15 +148,40 @@ export class Labeling {
     this.choices.append(
       choice(Choice.LEFT, ["←", "1"], "ArrowLeft 1", ...side("Left is better", "Upper is better")),
       choice(Choice.TIE, ["↑", "0"], "ArrowUp 0", h("span", {}, "Same")),
-      choice(Choice.RIGHT, ["→", "2"], "ArrowRight 2", ...side("Right is better", "Lower is better")),
+      choice(
+        Choice.RIGHT,
+        ["→", "2"],
+        "ArrowRight 2",
+        ...side("Right is better", "Lower is better"),
+      ),
     );
-    this.undoButton = h("button", { type: "button", class: "choice minor", "aria-keyshortcuts": "z", click: () => this.undo() }, h("span", {}, "Undo"), h("span", { class: "keys", "aria-hidden": "true" }, h("kbd", {}, "z")));
-    const cannot = choice(Choice.CANNOT_TELL, ["↓", "s"], "ArrowDown s", h("span", {}, "Can’t tell"));
+    this.undoButton = h(
+      "button",
+      { type: "button", class: "choice minor", "aria-keyshortcuts": "z", click: () => this.undo() },
+      h("span", {}, "Undo"),
+      h("span", { class: "keys", "aria-hidden": "true" }, h("kbd", {}, "z")),
+    );
+    const cannot = choice(
+      Choice.CANNOT_TELL,
+      ["↓", "s"],
+      "ArrowDown s",
+      h("span", {}, "Can’t tell"),
+    );
     const broken = choice(Choice.BROKEN, ["b"], "b", h("span", {}, "Broken"));
     cannot.classList.add("minor");
     broken.classList.add("minor");
     this.others.append(cannot, broken, this.undoButton);
-    this.submitRanking = h("button", { type: "button", class: "primary", "aria-keyshortcuts": "Enter", click: () => this.sendRanking() }, "Send this order ", h("kbd", { "aria-hidden": "true" }, "enter"));
+    this.submitRanking = h(
+      "button",
+      {
+        type: "button",
+        class: "primary",
+        "aria-keyshortcuts": "Enter",
+        click: () => this.sendRanking(),
+      },
+      "Send this order ",
+      h("kbd", { "aria-hidden": "true" }, "enter"),
+    );
 
     this.note = h("dialog", { "aria-labelledby": "note-title" });
     this.note.append(
@@ -149,15 +197,39 @@ export class Labeling {
         h(
           "div",
           { class: "dialog-buttons" },
-          h("button", { type: "button", click: () => this.note.close() }, "Cancel ", h("kbd", {}, "esc")),
-          h("button", { type: "submit", class: "primary" }, "Report as broken ", h("kbd", {}, "enter")),
+          h(
+            "button",
+            { type: "button", click: () => this.note.close() },
+            "Cancel ",
+            h("kbd", {}, "esc"),
+          ),
+          h(
+            "button",
+            { type: "submit", class: "primary" },
+            "Report as broken ",
+            h("kbd", {}, "enter"),
+          ),
         ),
       ),
     );
     this.help = helpDialog();
 
-    const helpButton = h("button", { type: "button", class: "control", "aria-keyshortcuts": "?", click: () => this.help.showModal() }, "Help ", h("kbd", { "aria-hidden": "true" }, "?"));
-    const leave = h("button", { type: "button", class: "control quiet", click: () => void this.leave() }, "Sign out");
+    const helpButton = h(
+      "button",
+      {
+        type: "button",
+        class: "control",
+        "aria-keyshortcuts": "?",
+        click: () => this.help.showModal(),
+      },
+      "Help ",
+      h("kbd", { "aria-hidden": "true" }, "?"),
+    );
+    const leave = h(
+      "button",
+      { type: "button", class: "control quiet", click: () => void this.leave() },
+      "Sign out",
+    );
     root.replaceChildren(
       h(
         "header",
@@ -194,7 +266,8 @@ export class Labeling {
     });
     this.questions = new Questions(run, tab, this.presence, {
       arrived: () => {
-        for (const { question } of this.questions.peek()) void this.clips.prepare(question).catch(() => {});
+        for (const { question } of this.questions.peek())
+          void this.clips.prepare(question).catch(() => {});
         if (this.state.kind === "waiting" && !this.presence.away) this.advance();
       },
       none: (response) => {
@@ -228,11 +301,18 @@ export class Labeling {
 
   // The clips of the question are on the screen, and nothing covers them.
   private get seen(): boolean {
-    return this.shown !== undefined && this.state.kind !== "waiting" && this.shown === this.state.held && this.clips.overlay.hidden;
+    return (
+      this.shown !== undefined &&
+      this.state.kind !== "waiting" &&
+      this.shown === this.state.held &&
+      this.clips.overlay.hidden
+    );
   }
 
   private get mayUndo(): boolean {
-    return this.state.kind === "marked" || (this.given.length > 0 && this.state.kind !== "feedback");
+    return (
+      this.state.kind === "marked" || (this.given.length > 0 && this.state.kind !== "feedback")
+    );
   }
 
   private advance(): void {
@@ -243,7 +323,11 @@ export class Labeling {
     this.clips.mark([]);
     if (!held) {
       this.state = { kind: "waiting" };
-      this.showWaiting(navigator.onLine ? "Fetching the next pair …" : "There is no connection. Your answers are kept.");
+      this.showWaiting(
+        navigator.onLine
+          ? "Fetching the next pair …"
+          : "There is no connection. Your answers are kept.",
+      );
       this.update();
       return;
     }
@@ -274,7 +358,10 @@ export class Labeling {
     this.clips.element.parentElement?.classList.toggle("many", count > 2);
     await this.clips.show(question);
     this.shown = held;
-    this.announce(question.practice ? "Practice. " : "", count > 2 ? `${count} clips to put in order.` : "Next pair.");
+    this.announce(
+      question.practice ? "Practice. " : "",
+      count > 2 ? `${count} clips to put in order.` : "Next pair.",
+    );
     this.update();
   }
 
@@ -283,7 +370,12 @@ export class Labeling {
       changed: () => this.updateRanking(),
       announce: (text) => this.announce(text),
     });
-    const tie = h("button", { type: "button", "aria-keyshortcuts": "t", click: () => this.ranking?.tie() }, "Last two equal ", h("kbd", { "aria-hidden": "true" }, "t"));
+    const tie = h(
+      "button",
+      { type: "button", "aria-keyshortcuts": "t", click: () => this.ranking?.tie() },
+      "Last two equal ",
+      h("kbd", { "aria-hidden": "true" }, "t"),
+    );
     this.rankingRow.replaceChildren(
       this.ranking.element,
       h("div", { class: "ranking-buttons" }, tie, this.submitRanking),
@@ -315,7 +407,11 @@ export class Labeling {
 
   private choose(choice: Choice): void {
     const { state } = this;
-    if (state.kind === "marked" && state.answer.answer.case === "choice" && state.answer.answer.value === choice) {
+    if (
+      state.kind === "marked" &&
+      state.answer.answer.case === "choice" &&
+      state.answer.answer.value === choice
+    ) {
       this.commit();
       return;
     }
@@ -347,10 +443,20 @@ export class Labeling {
       answer:
         "choice" in given
           ? { case: "choice", value: given.choice }
-          : { case: "ranking", value: { groups: given.ranking.map((positions) => ({ positions })) } },
+          : {
+              case: "ranking",
+              value: { groups: given.ranking.map((positions) => ({ positions })) },
+            },
     });
     const timing = this.watch.read(held.received, player.loops);
-    this.state = { kind: "marked", held, answer, note, timing, timer: window.setTimeout(() => this.commit(), markMs) };
+    this.state = {
+      kind: "marked",
+      held,
+      answer,
+      note,
+      timing,
+      timer: window.setTimeout(() => this.commit(), markMs),
+    };
     if ("choice" in given) {
       this.announce(`Marked: ${names.get(given.choice)}.`);
       const chosen = "✓";
@@ -388,7 +494,10 @@ export class Labeling {
     if (held.question.practice) {
       this.state = { kind: "feedback", held };
       this.update();
-      void this.feedback(held, sent.then((response) => response?.feedback));
+      void this.feedback(
+        held,
+        sent.then((response) => response?.feedback),
+      );
       return;
     }
     ++this.uncounted;
@@ -401,7 +510,9 @@ export class Labeling {
   }
 
   private keepGiven(): void {
-    const kept = this.given.slice(-undoableAfterReload).map(({ held, key }): KeptGiven => ({ held: pack(held), key }));
+    const kept = this.given
+      .slice(-undoableAfterReload)
+      .map(({ held, key }): KeptGiven => ({ held: pack(held), key }));
     this.tab.keep("given", kept);
   }
 
@@ -436,13 +547,23 @@ export class Labeling {
       this.continue();
       return;
     }
-    const go = h("button", { type: "button", class: "primary", click: () => this.continue() }, "Continue ", h("kbd", { "aria-hidden": "true" }, "enter"));
+    const go = h(
+      "button",
+      { type: "button", class: "primary", click: () => this.continue() },
+      "Continue ",
+      h("kbd", { "aria-hidden": "true" }, "enter"),
+    );
     const heading = feedback.correct ? "Yes." : "Not quite.";
     this.feedbackBox.replaceChildren(
       h(
         "div",
         { class: feedback.correct ? "right" : "wrong" },
-        h("b", {}, h("span", { "aria-hidden": "true" }, feedback.correct ? "✓ " : "↺ "), `${heading} ${describe(feedback.expected)}. `),
+        h(
+          "b",
+          {},
+          h("span", { "aria-hidden": "true" }, feedback.correct ? "✓ " : "↺ "),
+          `${heading} ${describe(feedback.expected)}. `,
+        ),
         h("span", { class: "words" }, feedback.explanation),
       ),
       go,
@@ -492,11 +613,23 @@ export class Labeling {
   }
 
   private tell(text: string, ...buttons: HTMLButtonElement[]): void {
-    if (text === this.dismissed || (!this.banner.hidden && this.banner.firstElementChild?.textContent === text)) return;
-    const close = h("button", { type: "button", class: "control", click: () => {
-      this.dismissed = text;
-      this.banner.hidden = true;
-    } }, "Close");
+    if (
+      text === this.dismissed ||
+      (!this.banner.hidden && this.banner.firstElementChild?.textContent === text)
+    )
+      return;
+    const close = h(
+      "button",
+      {
+        type: "button",
+        class: "control",
+        click: () => {
+          this.dismissed = text;
+          this.banner.hidden = true;
+        },
+      },
+      "Close",
+    );
     this.banner.replaceChildren(h("p", { class: "words", role: "alert" }, text), ...buttons, close);
     this.banner.hidden = false;
   }
@@ -524,8 +657,16 @@ export class Labeling {
     };
     switch (response.none) {
       case NothingToLabel.LEARNING: {
-        const eta = response.etaMs > 0 ? `New clips in about ${Math.ceil(response.etaMs / 1000)} seconds.` : "New clips come soon.";
-        show("It is learning from your answers", `${eta} ${wait}`, said, h("div", { class: "pulse", "aria-hidden": "true" }));
+        const eta =
+          response.etaMs > 0
+            ? `New clips in about ${Math.ceil(response.etaMs / 1000)} seconds.`
+            : "New clips come soon.";
+        show(
+          "It is learning from your answers",
+          `${eta} ${wait}`,
+          said,
+          h("div", { class: "pulse", "aria-hidden": "true" }),
+        );
         break;
       }
       case NothingToLabel.PAUSED_BY_OPERATOR:
@@ -535,7 +676,11 @@ export class Labeling {
         show("All answers are in", "Nothing more is asked. Thank you.", said);
         break;
       case NothingToLabel.ALL_ANSWERED_BY_YOU:
-        show("You have answered everything there is", `New clips come when it has learned more. ${wait}`, said);
+        show(
+          "You have answered everything there is",
+          `New clips come when it has learned more. ${wait}`,
+          said,
+        );
         break;
       case NothingToLabel.YOU_ARE_PAUSED:
         show("You are paused", said || "The people who run this have paused you.", wait);
@@ -544,7 +689,11 @@ export class Labeling {
         this.complete(response.completionCode, said);
         break;
       case NothingToLabel.NEEDS_MORE_CLIPS_ON_SCREEN:
-        show("This needs a wider window", "What waits are several clips to be put in order, for a window at least 1,024 pixels wide.", wait);
+        show(
+          "This needs a wider window",
+          "What waits are several clips to be put in order, for a window at least 1,024 pixels wide.",
+          wait,
+        );
         break;
       default:
         show("Nothing to do right now", wait, said);
@@ -555,10 +704,20 @@ export class Labeling {
   private complete(code: string, said: string): void {
     const parts: (Node | string)[] = [said || "That was all. Thank you."];
     if (code) {
-      const copy = h("button", { type: "button", click: () => {
-        void navigator.clipboard?.writeText(code).then(() => setText(copy, "Copied"));
-      } }, "Copy");
-      parts.push("Your completion code:", h("p", { class: "code" }, h("output", { class: "words" }, code), copy));
+      const copy = h(
+        "button",
+        {
+          type: "button",
+          click: () => {
+            void navigator.clipboard?.writeText(code).then(() => setText(copy, "Copied"));
+          },
+        },
+        "Copy",
+      );
+      parts.push(
+        "Your completion code:",
+        h("p", { class: "code" }, h("output", { class: "words" }, code), copy),
+      );
     }
     this.showWaiting("Your session is complete", ...parts);
     this.announce("Your session is complete.");
@@ -602,11 +761,16 @@ export class Labeling {
     this.runBar.hidden = wanted === 0;
     this.runBar.setAttribute("aria-label", "Progress of the whole run");
     const over = session.runState === RunState.FINISHED || session.runState === RunState.CANCELLED;
-    setText(this.runText, over ? "The run has ended" : wanted > 0 ? `${session.runLabels} of ${wanted} collected` : "");
+    setText(
+      this.runText,
+      over ? "The run has ended" : wanted > 0 ? `${session.runLabels} of ${wanted} collected` : "",
+    );
     if (session.breakSuggested && !this.breakTold) {
       const minutes = Math.round(Number(session.activeMs) / 60_000);
       this.tell(
-        minutes > 1 ? `You have worked for a while (${minutes} minutes in all). Rest your eyes a little: nothing is lost.` : "Time to rest your eyes a little: nothing is lost.",
+        minutes > 1
+          ? `You have worked for a while (${minutes} minutes in all). Rest your eyes a little: nothing is lost.`
+          : "Time to rest your eyes a little: nothing is lost.",
         h("button", { type: "button", class: "primary", click: () => this.rest() }, "Take a break"),
       );
       this.breakTold = true;
@@ -622,12 +786,24 @@ export class Labeling {
   private rest(): void {
     this.banner.hidden = true;
     if (this.clips.player.playing) this.clips.player.toggle();
-    const go = h("button", { type: "button", class: "primary", click: () => {
-      this.clips.overlay.hidden = true;
-      this.update();
-      if (!this.clips.player.playing) this.clips.player.toggle();
-    } }, "Go on");
-    this.clips.cover(h("h2", {}, "Have a break"), h("p", {}, "Look at something far away. Go on whenever you like."), go);
+    const go = h(
+      "button",
+      {
+        type: "button",
+        class: "primary",
+        click: () => {
+          this.clips.overlay.hidden = true;
+          this.update();
+          if (!this.clips.player.playing) this.clips.player.toggle();
+        },
+      },
+      "Go on",
+    );
+    this.clips.cover(
+      h("h2", {}, "Have a break"),
+      h("p", {}, "Look at something far away. Go on whenever you like."),
+      go,
+    );
     this.update();
     go.focus();
   }
@@ -665,14 +841,22 @@ export class Labeling {
     const { session } = this;
     const mine = Math.max(0, Number(session.answers) + this.uncounted);
     const wanted = Number(session.answersWanted);
-    setText(this.count, wanted > 0 ? `${mine} of ${wanted} answers` : mine === 1 ? "1 answer" : `${mine} answers`);
-    setText(this.pace, session.answersPerMinute > 0 ? `${session.answersPerMinute.toFixed(1)} a minute` : "");
+    setText(
+      this.count,
+      wanted > 0 ? `${mine} of ${wanted} answers` : mine === 1 ? "1 answer" : `${mine} answers`,
+    );
+    setText(
+      this.pace,
+      session.answersPerMinute > 0 ? `${session.answersPerMinute.toFixed(1)} a minute` : "",
+    );
     const unsent = this.outbox?.unsent ?? 0;
     const lost = !this.online;
     this.connection.classList.toggle("lost", lost);
     setText(
       this.connection,
-      lost ? `No connection${unsent > 0 ? `: ${unsent} ${unsent === 1 ? "answer is" : "answers are"} kept and will be sent` : ", trying again"}` : "",
+      lost
+        ? `No connection${unsent > 0 ? `: ${unsent} ${unsent === 1 ? "answer is" : "answers are"} kept and will be sent` : ", trying again"}`
+        : "",
     );
     this.undoButton.disabled = !this.mayUndo && !(this.ranking && this.ranking.groups.length > 0);
   }
@@ -681,7 +865,10 @@ export class Labeling {
     const { state } = this;
     const open = (state.kind === "asking" || state.kind === "marked") && this.seen;
     document.title = state.kind === "waiting" ? "Waiting · Backflip" : "Backflip";
-    const chosen = state.kind === "marked" && state.answer.answer.case === "choice" ? state.answer.answer.value : undefined;
+    const chosen =
+      state.kind === "marked" && state.answer.answer.case === "choice"
+        ? state.answer.answer.value
+        : undefined;
     for (const [choice, button] of this.buttons) {
       button.disabled = !open;
       button.setAttribute("aria-pressed", String(choice === chosen));

@@ -1,7 +1,15 @@
 // The labeling page.
 import "./label.css";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { fetchScene, isSignedOut, labeling, people, sentence, within, Backoff } from "../common/api";
+import {
+  fetchScene,
+  isSignedOut,
+  labeling,
+  people,
+  sentence,
+  within,
+  Backoff,
+} from "../common/api";
 import { h, setText } from "../common/dom";
 import { enter, notice } from "../common/gate";
 import { Scenes } from "../common/scene";
@@ -23,7 +31,11 @@ async function begin(): Promise<void> {
   const link = readLink();
   if (link.invite) await enter(root, link.invite, welcome);
   if (!token()) {
-    notice(root, "Backflip", "Open the link that you were sent: it begins with this address, and ends with what lets you in.");
+    notice(
+      root,
+      "Backflip",
+      "Open the link that you were sent: it begins with this address, and ends with what lets you in.",
+    );
     return;
   }
   const opening = Tab.open();
@@ -40,7 +52,10 @@ async function begin(): Promise<void> {
       }
       new Labeling(root, clips, link.run, session, await opening, {
         signedOut: () =>
-          signedOut("Your access has ended", "The people who run this have ended your access. Answers that were sent are kept."),
+          signedOut(
+            "Your access has ended",
+            "The people who run this have ended your access. Answers that were sent are kept.",
+          ),
         signOut: async () => {
           await people.signOut({}, within());
           signedOut("You are signed out", "Thank you for your answers.");

@@ -122,9 +122,14 @@ export class Outbox {
   private async run(): Promise<void> {
     this.running = true;
     for (;;) {
-      const next = this.entries().find(({ tab, at }) => tab === this.tab || Date.now() - at > orphanMs);
+      const next = this.entries().find(
+        ({ tab, at }) => tab === this.tab || Date.now() - at > orphanMs,
+      );
       if (!next) break;
-      localStorage.setItem(prefix + next.key, JSON.stringify({ ...next, tried: true } satisfies Entry));
+      localStorage.setItem(
+        prefix + next.key,
+        JSON.stringify({ ...next, tried: true } satisfies Entry),
+      );
       try {
         const response = await this.deliver(next);
         this.backoff.reset();
@@ -157,6 +162,8 @@ export class Outbox {
   }
 }
 
-export function newSubmit(fields: Omit<SubmitRequest, "$typeName" | "$unknown" | "idempotencyKey">): SubmitRequest {
+export function newSubmit(
+  fields: Omit<SubmitRequest, "$typeName" | "$unknown" | "idempotencyKey">,
+): SubmitRequest {
   return create(SubmitRequestSchema, { ...fields, idempotencyKey: randomId() });
 }

@@ -17,7 +17,10 @@ export class Presence {
 
   constructor() {
     for (const kind of ["keydown", "pointerdown", "pointermove", "touchstart", "wheel"]) {
-      addEventListener(kind, (event) => this.input(event), { passive: kind !== "keydown", capture: true });
+      addEventListener(kind, (event) => this.input(event), {
+        passive: kind !== "keydown",
+        capture: true,
+      });
     }
     addEventListener("focus", () => this.input());
     document.addEventListener("visibilitychange", () => this.seen());
@@ -28,7 +31,10 @@ export class Presence {
   // By the time of day: browsers wake a hidden page seldom.
   get away(): boolean {
     const now = Date.now();
-    return now - this.lastInput > awayMs || (this.hiddenSince !== undefined && now - this.hiddenSince > hiddenMs);
+    return (
+      now - this.lastInput > awayMs ||
+      (this.hiddenSince !== undefined && now - this.hiddenSince > hiddenMs)
+    );
   }
 
   // Milliseconds since somebody did something.

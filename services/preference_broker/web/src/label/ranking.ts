@@ -8,7 +8,9 @@ export interface RankingEvents {
 }
 
 export function ordinal(n: number): string {
-  return n === 1 ? "best" : `${n}${["th", "st", "nd", "rd"][n % 100 >= 11 && n % 100 <= 13 ? 0 : n % 10] ?? "th"}`;
+  return n === 1
+    ? "best"
+    : `${n}${["th", "st", "nd", "rd"][n % 100 >= 11 && n % 100 <= 13 ? 0 : n % 10] ?? "th"}`;
 }
 
 export class Ranking {
@@ -93,7 +95,8 @@ export class Ranking {
     this.remove(position);
     let target = at + by;
     if (tie) {
-      const group = this.groups[Math.max(0, Math.min(this.groups.length - 1, alone && by > 0 ? at : target))];
+      const group =
+        this.groups[Math.max(0, Math.min(this.groups.length - 1, alone && by > 0 ? at : target))];
       if (group) group.push(position);
       else this.groups.push([position]);
     } else {
@@ -122,7 +125,12 @@ export class Ranking {
   }
 
   private makeChip(position: number): HTMLButtonElement {
-    const chip = h("button", { type: "button", class: "chip" }, h("b", {}, String(position + 1)), h("span", { class: "rank" }));
+    const chip = h(
+      "button",
+      { type: "button", class: "chip" },
+      h("b", {}, String(position + 1)),
+      h("span", { class: "rank" }),
+    );
     chip.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       chip.setPointerCapture(event.pointerId);
@@ -194,11 +202,15 @@ export class Ranking {
 
   private drop(position: number, x: number, y: number): void {
     const target = this.target(x, y);
-    const group = target === undefined || target % 2 === 0 ? undefined : this.groups[(target - 1) / 2];
+    const group =
+      target === undefined || target % 2 === 0 ? undefined : this.groups[(target - 1) / 2];
     const before = target === undefined || target % 2 === 1 ? undefined : this.groups[target / 2];
     const placed = this.order.includes(position);
     if (group?.includes(position)) return this.render();
-    const next = before?.includes(position) && before.length === 1 ? this.groups[this.groups.indexOf(before) + 1] : before;
+    const next =
+      before?.includes(position) && before.length === 1
+        ? this.groups[this.groups.indexOf(before) + 1]
+        : before;
     this.remove(position);
     if (target === undefined) this.take(position);
     else if (group) group.push(position);
@@ -208,7 +220,9 @@ export class Ranking {
     }
     if (target !== undefined && !placed) this.order.push(position);
     const rank = this.rankOf(position);
-    this.events.announce(rank ? `Clip ${position + 1} is ${ordinal(rank)}.` : `Clip ${position + 1} has no place.`);
+    this.events.announce(
+      rank ? `Clip ${position + 1} is ${ordinal(rank)}.` : `Clip ${position + 1} has no place.`,
+    );
     this.render();
   }
 
@@ -219,7 +233,9 @@ export class Ranking {
       ...this.groups.map((group) =>
         h("li", { class: "group" }, ...group.map((position) => this.chips[position]!)),
       ),
-      ...(this.groups.length === 0 ? [h("li", { class: "nothing" }, "Press the numbers, best first, or drag them here")] : []),
+      ...(this.groups.length === 0
+        ? [h("li", { class: "nothing" }, "Press the numbers, best first, or drag them here")]
+        : []),
     );
     const free = this.chips.filter((_, position) => this.rankOf(position) === 0);
     this.pool.hidden = free.length === 0;

@@ -25,7 +25,8 @@ export class Stopwatch {
       this.active += Math.min(now - this.sampled, 4 * sampleMs);
     }
     this.sampled = now;
-    this.wasThere = document.visibilityState === "visible" && document.hasFocus() && this.presence.idle < idleMs;
+    this.wasThere =
+      document.visibilityState === "visible" && document.hasFocus() && this.presence.idle < idleMs;
   }
 
   // A new question; its clips have not moved.

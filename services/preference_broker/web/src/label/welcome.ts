@@ -11,7 +11,11 @@ function before(invite: InviteDescription): (string | Node)[] {
   const facts: [string, string][] = [];
   if (invite.price) facts.push(["Pay", invite.price]);
   if (invite.answersWanted > 0n) facts.push(["Length", `${invite.answersWanted} answers`]);
-  if (invite.minutesWanted > 0n) facts.push([facts.some(([f]) => f === "Length") ? "or" : "Length", minutes(invite.minutesWanted)]);
+  if (invite.minutesWanted > 0n)
+    facts.push([
+      facts.some(([f]) => f === "Length") ? "or" : "Length",
+      minutes(invite.minutesWanted),
+    ]);
   return [
     h(
       "p",
@@ -19,9 +23,24 @@ function before(invite: InviteDescription): (string | Node)[] {
       "You will see two short clips side by side, again and again, and say which one answers this question better:",
     ),
     h("p", { class: "asked words" }, invite.question || "Which clip is better?"),
-    ...(invite.name && !invite.needsOutsideId ? [h("p", { class: "quiet" }, "You take part as ", h("b", {}, invite.name), ".")] : []),
-    ...(facts.length ? [h("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", { class: "words" }, value)]))] : []),
-    ...(invite.consent ? [h("section", { class: "consent", "aria-label": "Consent" }, ...paragraphs(invite.consent))] : []),
+    ...(invite.name && !invite.needsOutsideId
+      ? [h("p", { class: "quiet" }, "You take part as ", h("b", {}, invite.name), ".")]
+      : []),
+    ...(facts.length
+      ? [
+          h(
+            "dl",
+            { class: "facts" },
+            ...facts.flatMap(([name, value]) => [
+              h("dt", {}, name),
+              h("dd", { class: "words" }, value),
+            ]),
+          ),
+        ]
+      : []),
+    ...(invite.consent
+      ? [h("section", { class: "consent", "aria-label": "Consent" }, ...paragraphs(invite.consent))]
+      : []),
   ];
 }
 

@@ -48,7 +48,8 @@ TEST(Alpha, IsKrippendorffsOwnExample) {
   std::vector<Vote> votes;
   for (int observer = 0; observer < 4; ++observer) {
     for (int unit = 0; unit < 12; ++unit) {
-      if (given[observer][unit] != kNone) votes.push_back({unit, observer, given[observer][unit] - 1});
+      if (given[observer][unit] != kNone)
+        votes.push_back({unit, observer, given[observer][unit] - 1});
     }
   }
   EXPECT_NEAR(*KrippendorffAlpha(votes, 5, Level::kNominal), 0.743, 0.0005);
@@ -74,7 +75,8 @@ TEST(Alpha, OrdinalForgivesNeighboursMoreThanOpposites) {
     near.push_back({item, 1, item == 0 ? 1 : value});
     far.push_back({item, 1, item == 0 ? 2 : value});
   }
-  EXPECT_GT(*KrippendorffAlpha(near, 3, Level::kOrdinal), *KrippendorffAlpha(far, 3, Level::kOrdinal));
+  EXPECT_GT(*KrippendorffAlpha(near, 3, Level::kOrdinal),
+            *KrippendorffAlpha(far, 3, Level::kOrdinal));
 }
 
 TEST(Entropy, IsNothingForOneMindAndOneForAnEvenMix) {
@@ -94,13 +96,15 @@ TEST(DawidSkene, IsCrowdKitsOnItsCrowd) {
   const DawidSkene fit = FitDawidSkene(ReferenceVotes(), items, labelers, 3, options);
   EXPECT_EQ(fit.iterations, options.max_iterations);
   for (int item = 0; item < items; ++item) {
-    for (int k = 0; k < 3; ++k) EXPECT_NEAR(fit.truth[item][k], expected["truth"][item][k], kManySteps) << item;
+    for (int k = 0; k < 3; ++k)
+      EXPECT_NEAR(fit.truth[item][k], expected["truth"][item][k], kManySteps) << item;
   }
   for (int k = 0; k < 3; ++k) EXPECT_NEAR(fit.prior[k], expected["prior"][k], kManySteps);
   for (int labeler = 0; labeler < labelers; ++labeler) {
     for (int k = 0; k < 3; ++k) {
       for (int given = 0; given < 3; ++given) {
-        EXPECT_NEAR(fit.confusion[labeler][k][given], expected["confusion"][labeler][k][given], kManySteps)
+        EXPECT_NEAR(fit.confusion[labeler][k][given], expected["confusion"][labeler][k][given],
+                    kManySteps)
             << labeler;
       }
     }
@@ -162,7 +166,8 @@ std::vector<ProgressAnswer> Answers(const std::vector<double>& rates, int each) 
   std::vector<ProgressAnswer> answers;
   for (size_t block = 0; block < rates.size(); ++block) {
     for (int i = 0; i < each; ++i) {
-      answers.push_back({static_cast<int64_t>(10 * block + i), i < rates[block] * each ? 1.0 : 0.0});
+      answers.push_back(
+          {static_cast<int64_t>(10 * block + i), i < rates[block] * each ? 1.0 : 0.0});
     }
   }
   return answers;
