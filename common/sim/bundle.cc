@@ -10,8 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
-#include "common/sim/model_files.h"
-#include "common/sim/task_file.h"
+#include "common/sim/mujoco/model_files.h"
+#include "common/sim/mujoco/task_file.h"
 
 namespace backflip::sim {
 namespace {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "common/base/random.h"
-#include "common/sim/mujoco_handles.h"
+#include "common/sim/mujoco/mujoco_handles.h"
 
 namespace backflip::sim {
 namespace {

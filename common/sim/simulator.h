@@ -16,8 +16,8 @@
 #include "absl/status/statusor.h"
 #include "common/base/mutex.h"
 #include "common/nn/policy.h"
-#include "common/sim/compiled_task.h"
-#include "common/sim/environment.h"
+#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/mujoco/environment.h"
 
 namespace backflip::sim {
 

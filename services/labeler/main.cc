@@ -9,7 +9,7 @@
 #include "common/base/program.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/client.h"
-#include "services/labeler/teacher.h"
+#include "common/teachers/teacher.h"
 #include "services/labeler/teacher_client.h"
 
 ABSL_FLAG(std::string, broker, "", "address of the preference-broker: host:port or unix:path");
@@ -44,12 +44,13 @@ absl::Status Main() {
   config.never_answer = absl::GetFlag(FLAGS_never_answer_share);
   config.answer_twice = absl::GetFlag(FLAGS_answer_twice_share);
   RETURN_IF_ERROR(Validate(config));
-  ASSIGN_OR_RETURN(const TeacherTraits traits, TraitsOf(absl::GetFlag(FLAGS_teacher)));
+  ASSIGN_OR_RETURN(const teachers::TeacherTraits traits,
+                   teachers::TraitsOf(absl::GetFlag(FLAGS_teacher)));
   ASSIGN_OR_RETURN(std::string token, rpc::ReadTokenFile(absl::GetFlag(FLAGS_token_file)));
 
   base::ShutdownSignal shutdown;
   TeacherClient client(rpc::Client(absl::GetFlag(FLAGS_broker), std::move(token)), config,
-                       Teacher(traits, absl::GetFlag(FLAGS_seed)));
+                       teachers::Teacher(traits, absl::GetFlag(FLAGS_seed)));
   client.Start();
   std::thread drain([&] {
     shutdown.Wait();

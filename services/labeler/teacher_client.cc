@@ -24,15 +24,15 @@ constexpr int kMaxClips = 8;
 // A broker that says at once that there is nothing is asked again after this.
 constexpr absl::Duration kIdle = absl::Milliseconds(200);
 
-v1::Choice ChoiceOf(Verdict verdict) {
+v1::Choice ChoiceOf(teachers::Verdict verdict) {
   switch (verdict) {
-    case Verdict::kLeft:
+    case teachers::Verdict::kLeft:
       return v1::LEFT;
-    case Verdict::kRight:
+    case teachers::Verdict::kRight:
       return v1::RIGHT;
-    case Verdict::kTie:
+    case teachers::Verdict::kTie:
       return v1::TIE;
-    case Verdict::kCannotTell:
+    case teachers::Verdict::kCannotTell:
       return v1::CANNOT_TELL;
   }
   return v1::CHOICE_UNSPECIFIED;
@@ -58,7 +58,8 @@ absl::Status Validate(const TeacherClientConfig& config) {
   return absl::OkStatus();
 }
 
-TeacherClient::TeacherClient(rpc::Client broker, TeacherClientConfig config, Teacher teacher)
+TeacherClient::TeacherClient(rpc::Client broker, TeacherClientConfig config,
+                             teachers::Teacher teacher)
     : broker_(std::move(broker)),
       config_(config),
       stub_(v1::LabelingService::NewStub(broker_.channel())),
@@ -164,9 +165,13 @@ absl::StatusOr<v1::Answer> TeacherClient::AnswerTo(const v1::Question& question)
   std::vector<int> points(clips, 0);
   for (int first = 0; first < clips; ++first) {
     for (int second = first + 1; second < clips; ++second) {
-      const Verdict verdict = teacher_.Judge(rewards[first], rewards[second]);
-      points[first] += verdict == Verdict::kLeft ? 2 : verdict == Verdict::kRight ? 0 : 1;
-      points[second] += verdict == Verdict::kRight ? 2 : verdict == Verdict::kLeft ? 0 : 1;
+      const teachers::Verdict verdict = teacher_.Judge(rewards[first], rewards[second]);
+      points[first] += verdict == teachers::Verdict::kLeft    ? 2
+                       : verdict == teachers::Verdict::kRight ? 0
+                                                              : 1;
+      points[second] += verdict == teachers::Verdict::kRight  ? 2
+                        : verdict == teachers::Verdict::kLeft ? 0
+                                                              : 1;
     }
   }
   std::map<int, v1::RankGroup, std::greater<int>> groups;

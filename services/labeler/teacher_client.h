@@ -13,7 +13,7 @@
 #include "backflip/v1/label.grpc.pb.h"
 #include "common/base/mutex.h"
 #include "common/rpc/client.h"
-#include "services/labeler/teacher.h"
+#include "common/teachers/teacher.h"
 
 namespace backflip::labeler {
 
@@ -42,7 +42,7 @@ absl::Status Validate(const TeacherClientConfig& config);
 // that it becomes one label.
 class TeacherClient {
  public:
-  TeacherClient(rpc::Client broker, TeacherClientConfig config, Teacher teacher);
+  TeacherClient(rpc::Client broker, TeacherClientConfig config, teachers::Teacher teacher);
   // Drains.
   ~TeacherClient();
 
@@ -71,7 +71,7 @@ class TeacherClient {
   const rpc::Client broker_;
   const TeacherClientConfig config_;
   const std::unique_ptr<v1::LabelingService::Stub> stub_;
-  Teacher teacher_;
+  teachers::Teacher teacher_;
   // Faults come by chance, as they do.
   std::mt19937_64 faults_;
   absl::Time next_turn_ = absl::InfinitePast();

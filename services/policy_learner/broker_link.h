@@ -16,7 +16,7 @@
 #include "backflip/v1/state.pb.h"
 #include "common/nn/reward.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 
 // One ensemble of the trainer's.
 struct Reward {
@@ -73,6 +73,6 @@ class BrokerLink {
   virtual void SetWantedSteps(int64_t steps) = 0;
 };
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner
 
 #endif  // BACKFLIP_SERVICES_POLICY_LEARNER_BROKER_LINK_H_

@@ -8,10 +8,10 @@
 #include "absl/time/clock.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
+#include "common/method/seeds.h"
 #include "common/rpc/protocol.h"
-#include "services/policy_learner/seeds.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 namespace {
 
 constexpr int64_t kRolloutBytes = 3 << 20;
@@ -141,7 +141,7 @@ void Collector::MaybeStartBatch() {
     for (int e = first; e < last; ++e) {
       v1::EnvironmentStart* start = ticket->add_environments();
       if (states_.empty()) {
-        start->set_reset_seed(SeedOf(spec_, Draws::kEnvironment, e));
+        start->set_reset_seed(method::SeedOf(spec_, method::Draws::kEnvironment, e));
       } else {
         *start->mutable_state() = states_[e];
       }
@@ -151,7 +151,7 @@ void Collector::MaybeStartBatch() {
       const int64_t clips = spec_.collection().clips_per_batch();
       ticket->set_clips(
           static_cast<int>(clips * last / environments - clips * first / environments));
-      ticket->set_clip_seed(SeedOf(spec_, Draws::kClips, batch_, index));
+      ticket->set_clip_seed(method::SeedOf(spec_, method::Draws::kClips, batch_, index));
     }
     messages.push_back(std::move(message));
   }
@@ -420,4 +420,4 @@ void Collector::Tick(absl::Time now) {
   Issue(now);
 }
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner

@@ -22,7 +22,7 @@
 #include "services/policy_learner/rollout_check.h"
 #include "services/policy_learner/ticket_book.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 
 // The learner's end of one worker's stream. The collector calls it under its
 // lock: calls must not block nor call the collector.
@@ -188,6 +188,6 @@ class Collector {
   int64_t dropped_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner
 
 #endif  // BACKFLIP_SERVICES_POLICY_LEARNER_COLLECTOR_H_

@@ -9,11 +9,11 @@
 #include "common/base/log.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
+#include "common/client/snapshot_client.h"
 #include "common/nn/snapshot.h"
 #include "common/rpc/status.h"
-#include "common/run/snapshot_client.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 namespace {
 
 constexpr size_t kRewardsKept = 4;
@@ -28,7 +28,7 @@ absl::StatusOr<std::shared_ptr<const Reward>> DecodeReward(const v1::SnapshotInf
 
 }  // namespace
 
-GrpcBrokerLink::GrpcBrokerLink(const rpc::Client& broker, run::ClaimKeeper* claim,
+GrpcBrokerLink::GrpcBrokerLink(const rpc::Client& broker, client::ClaimKeeper* claim,
                                std::function<bool()> stop)
     : broker_(broker),
       claim_(claim),
@@ -89,7 +89,7 @@ absl::StatusOr<v1::SnapshotInfo> GrpcBrokerLink::PublishPolicy(int64_t iteration
   info.set_iteration(iteration);
   info.set_steps(steps);
   info.set_kept(kept);
-  return run::PublishSnapshot(broker_, claim_->epoch(), std::move(info), bytes, stop_);
+  return client::PublishSnapshot(broker_, claim_->epoch(), std::move(info), bytes, stop_);
 }
 
 absl::StatusOr<std::string> GrpcBrokerLink::LoadPolicy(int64_t version) {
@@ -103,7 +103,7 @@ absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>> GrpcBrokerLink::LoadPol
   request.set_run_id(run_id);
   request.set_kind(v1::POLICY);
   request.set_version(version);
-  return run::GetSnapshot(broker_, request, stop_);
+  return client::GetSnapshot(broker_, request, stop_);
 }
 
 absl::Status GrpcBrokerLink::SetBest(int64_t version) {
@@ -127,12 +127,12 @@ absl::Status GrpcBrokerLink::SaveCheckpoint(const v1::LearnerState& state,
   // saved when a drain has begun too, so `stop_` does not end it; a broker that
   // is away at that moment is not waited for
   const absl::Time give_up = absl::Now() + absl::Seconds(10);
-  return run::SaveCheckpoint(broker_, claim_->epoch(), std::move(info), bytes,
-                             [this, give_up] { return stop_() && absl::Now() > give_up; });
+  return client::SaveCheckpoint(broker_, claim_->epoch(), std::move(info), bytes,
+                                [this, give_up] { return stop_() && absl::Now() > give_up; });
 }
 
 absl::StatusOr<std::pair<v1::LearnerState, std::string>> GrpcBrokerLink::LoadCheckpoint() {
-  ASSIGN_OR_RETURN(auto checkpoint, run::LoadCheckpoint(broker_, run_id_, stop_));
+  ASSIGN_OR_RETURN(auto checkpoint, client::LoadCheckpoint(broker_, run_id_, stop_));
   v1::LearnerState state;
   if (!state.ParseFromString(checkpoint.first.counters())) {
     return absl::DataLossError(absl::StrCat("the counters in the learner's checkpoint of run ",
@@ -169,7 +169,7 @@ absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardOf(int64_t i
   request.set_run_id(run_id_);
   request.set_kind(v1::REWARD);
   request.set_iteration(iteration);
-  auto snapshot = run::GetSnapshot(broker_, request, stop_);
+  auto snapshot = client::GetSnapshot(broker_, request, stop_);
   if (absl::IsNotFound(snapshot.status())) {
     base::LogWarning(
         "the reward of an iteration is gone",
@@ -261,4 +261,4 @@ void GrpcBrokerLink::WatchRewards() {
   }
 }
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner

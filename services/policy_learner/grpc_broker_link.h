@@ -15,18 +15,18 @@
 #include "backflip/v1/snapshot.grpc.pb.h"
 #include "backflip/v1/work.grpc.pb.h"
 #include "common/base/mutex.h"
+#include "common/client/claim_keeper.h"
 #include "common/rpc/client.h"
-#include "common/run/claim_keeper.h"
 #include "services/policy_learner/broker_link.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 
 // Follows the run's rewards from a thread of its own. Thread-safe.
 class GrpcBrokerLink final : public BrokerLink {
  public:
   // `claim` is not owned and outlives the link. `stop`: see BrokerLink;
   // thread-safe.
-  GrpcBrokerLink(const rpc::Client& broker, run::ClaimKeeper* claim, std::function<bool()> stop);
+  GrpcBrokerLink(const rpc::Client& broker, client::ClaimKeeper* claim, std::function<bool()> stop);
   ~GrpcBrokerLink() override;
 
   absl::Status CompleteBatch(int64_t iteration, int64_t steps) override;
@@ -55,7 +55,7 @@ class GrpcBrokerLink final : public BrokerLink {
   absl::StatusOr<std::shared_ptr<const Reward>> Wait(absl::Duration timeout, Find find);
 
   const rpc::Client broker_;
-  run::ClaimKeeper* const claim_;
+  client::ClaimKeeper* const claim_;
   const int64_t run_id_;
   const std::function<bool()> stop_;
   const std::unique_ptr<v1::ClaimService::Stub> claims_;
@@ -71,6 +71,6 @@ class GrpcBrokerLink final : public BrokerLink {
   std::thread watcher_;
 };
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner
 
 #endif  // BACKFLIP_SERVICES_POLICY_LEARNER_GRPC_BROKER_LINK_H_

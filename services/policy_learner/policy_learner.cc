@@ -9,7 +9,7 @@
 #include "services/policy_learner/grpc_broker_link.h"
 #include "services/policy_learner/training_loop.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 namespace {
 
 // For workers to return what they have in hand.
@@ -54,9 +54,9 @@ void PolicyLearner::Loop() {
   const auto stop = [this] { return draining_.load(); };
   const std::string advertise = config_.advertise.empty() ? address() : config_.advertise;
   while (!draining_) {
-    std::unique_ptr<run::ClaimKeeper> claim;
+    std::unique_ptr<client::ClaimKeeper> claim;
     const absl::Status status = base::Retry({}, stop, [&] {
-      auto claimed = run::ClaimKeeper::Claim(broker_, claimant_, advertise, stop);
+      auto claimed = client::ClaimKeeper::Claim(broker_, claimant_, advertise, stop);
       if (!claimed.ok()) return claimed.status();
       claim = *std::move(claimed);
       return absl::OkStatus();
@@ -72,7 +72,7 @@ void PolicyLearner::Loop() {
   }
 }
 
-void PolicyLearner::Serve(run::ClaimKeeper* claim) {
+void PolicyLearner::Serve(client::ClaimKeeper* claim) {
   const int64_t run = claim->run().id();
   base::LogInfo("run claimed", {{"run", run}, {"epoch", claim->epoch()}});
   const auto stop = [this, claim] { return draining_ || claim->Lost(); };
@@ -107,4 +107,4 @@ void PolicyLearner::Serve(run::ClaimKeeper* claim) {
   }
 }
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner

@@ -8,12 +8,12 @@
 #include <thread>
 
 #include "absl/status/statusor.h"
+#include "common/client/claim_keeper.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
-#include "common/run/claim_keeper.h"
 #include "services/policy_learner/policy_learner_service.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 
 struct PolicyLearnerConfig {
   std::string broker;
@@ -43,7 +43,7 @@ class PolicyLearner {
  private:
   explicit PolicyLearner(PolicyLearnerConfig config);
   void Loop();
-  void Serve(run::ClaimKeeper* claim);
+  void Serve(client::ClaimKeeper* claim);
 
   const PolicyLearnerConfig config_;
   const rpc::Client broker_;
@@ -54,6 +54,6 @@ class PolicyLearner {
   std::thread loop_;
 };
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner
 
 #endif  // BACKFLIP_SERVICES_POLICY_LEARNER_POLICY_LEARNER_H_

@@ -15,7 +15,7 @@
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 
 // One worker's stream. gRPC deletes it through OnDone.
 class PolicyLearnerService::Stream final
@@ -221,4 +221,4 @@ grpc::ServerBidiReactor<v1::WorkerMessage, v1::LearnerMessage>* PolicyLearnerSer
   return stream;
 }
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner

@@ -11,7 +11,7 @@
 #include "common/base/mutex.h"
 #include "services/policy_learner/collector.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 
 // Serves the collector of the run that this process has claimed, if any.
 // Thread-safe.
@@ -45,6 +45,6 @@ class PolicyLearnerService final : public v1::CollectService::CallbackService {
   std::thread ticker_;
 };
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner
 
 #endif  // BACKFLIP_SERVICES_POLICY_LEARNER_POLICY_LEARNER_SERVICE_H_

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 namespace {
 
 class Checker {
@@ -96,4 +96,4 @@ absl::Status CheckRollout(const v1::Ticket& ticket, const RolloutShape& shape,
   return check.status;
 }
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner

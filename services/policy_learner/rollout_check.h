@@ -5,7 +5,7 @@
 #include "absl/status/status.h"
 #include "backflip/v1/collect.pb.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 
 struct RolloutShape {
   int observation_size = 0;
@@ -21,6 +21,6 @@ struct RolloutShape {
 absl::Status CheckRollout(const v1::Ticket& ticket, const RolloutShape& shape,
                           const v1::Rollout& rollout);
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner
 
 #endif  // BACKFLIP_SERVICES_POLICY_LEARNER_ROLLOUT_CHECK_H_

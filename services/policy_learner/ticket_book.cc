@@ -1,6 +1,6 @@
 #include "services/policy_learner/ticket_book.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 
 void TicketBook::Add(TicketId ticket, bool urgent) {
   tickets_[ticket].urgent = urgent;
@@ -88,4 +88,4 @@ bool TicketBook::Knows(TicketId ticket) const {
   return false;
 }
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner

@@ -10,7 +10,7 @@
 
 #include "absl/time/time.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 
 using WorkerId = int64_t;
 using TicketId = int64_t;
@@ -76,6 +76,6 @@ class TicketBook {
   std::map<WorkerId, Worker> workers_;
 };
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner
 
 #endif  // BACKFLIP_SERVICES_POLICY_LEARNER_TICKET_BOOK_H_

@@ -10,12 +10,12 @@
 #include "absl/time/clock.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
+#include "common/method/batch.h"
+#include "common/method/seeds.h"
 #include "common/nn/snapshot.h"
-#include "common/run/run_spec.h"
-#include "services/policy_learner/batch.h"
-#include "services/policy_learner/seeds.h"
+#include "common/options/run_spec.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 namespace {
 
 constexpr int kCheckpointEvery = 10;  // iterations
@@ -25,9 +25,9 @@ constexpr size_t kMostStateBytes = 2 << 20;
 // Weight of the newest iteration in steps_per_second.
 constexpr double kSmoothing = 0.2;
 
-std::vector<uint64_t> EpisodeSeeds(const v1::RunSpec& spec, Draws draws, int episodes) {
+std::vector<uint64_t> EpisodeSeeds(const v1::RunSpec& spec, method::Draws draws, int episodes) {
   std::vector<uint64_t> seeds;
-  for (int i = 0; i < episodes; ++i) seeds.push_back(SeedOf(spec, draws, i));
+  for (int i = 0; i < episodes; ++i) seeds.push_back(method::SeedOf(spec, draws, i));
   return seeds;
 }
 
@@ -64,7 +64,7 @@ learn::PpoConfig PpoConfigOf(const v1::RunSpec& spec, int64_t batches) {
   config.noise_correlation = spec.collection().noise_correlation();
   config.centre_rewards = ppo.centre_rewards();
   config.reward_deviation = ppo.reward_scale();
-  config.seed = SeedOf(spec, Draws::kPpo);
+  config.seed = method::SeedOf(spec, method::Draws::kPpo);
   return config;
 }
 
@@ -153,15 +153,15 @@ absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
       RETURN_IF_ERROR(SaveCheckpoint());
     }
 
-    ASSIGN_OR_RETURN(Rollouts rollouts, collector_->WaitBatch(iteration_, stop));
+    ASSIGN_OR_RETURN(method::Rollouts rollouts, collector_->WaitBatch(iteration_, stop));
     const int64_t steps = steps_ + spec_.collection().batch_steps();
     RETURN_IF_ERROR(broker_->CompleteBatch(iteration_, steps));
     if (Rewarded(iteration_)) {
       ASSIGN_OR_RETURN(reward_, WaitReward(iteration_));
       const nn::RewardModel* const model = reward_ ? &reward_->model : nullptr;
-      std::vector<learn::Trajectory> batch = MakeBatch(rollouts, run_.task(), model);
-      for (const Rollouts& earlier : earlier_) {
-        std::vector<learn::Trajectory> again = MakeBatch(earlier, run_.task(), model);
+      std::vector<learn::Trajectory> batch = method::MakeBatch(rollouts, run_.task(), model);
+      for (const method::Rollouts& earlier : earlier_) {
+        std::vector<learn::Trajectory> again = method::MakeBatch(earlier, run_.task(), model);
         std::move(again.begin(), again.end(), std::back_inserter(batch));
       }
       ASSIGN_OR_RETURN(const learn::PpoStats stats, ppo_->Update(batch));
@@ -207,12 +207,12 @@ absl::Status TrainingLoop::PublishPolicy() {
 }
 
 void TrainingLoop::StartEvaluation(Kept* kept, std::string bytes) {
-  kept->evaluation =
-      collector_->Evaluate({.iteration = kept->info.iteration(),
-                            .version = kept->info.version(),
-                            .steps_trained = kept->info.steps(),
-                            .bytes = std::move(bytes)},
-                           0, EpisodeSeeds(spec_, Draws::kEvaluation, kEvaluationEpisodes), false);
+  kept->evaluation = collector_->Evaluate(
+      {.iteration = kept->info.iteration(),
+       .version = kept->info.version(),
+       .steps_trained = kept->info.steps(),
+       .bytes = std::move(bytes)},
+      0, EpisodeSeeds(spec_, method::Draws::kEvaluation, kEvaluationEpisodes), false);
 }
 
 absl::Status TrainingLoop::TakeEvaluations() {
@@ -223,7 +223,7 @@ absl::Status TrainingLoop::TakeEvaluations() {
     kept.episodes = collector_->TakeEvaluation(kept.evaluation);
     if (!kept.episodes.has_value()) continue;
     const double predicted =
-        MeanReturn(kept.episodes->rollouts, reward_ ? &reward_->model : nullptr);
+        method::MeanReturn(kept.episodes->rollouts, reward_ ? &reward_->model : nullptr);
     RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(), kept.info.steps(),
                                            {{"predicted_return", predicted}}));
   }
@@ -267,7 +267,7 @@ absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::NewestReward() {
 
 bool TrainingLoop::TooFarPastTheLabels(const Reward& reward) const {
   return PacedByLabels(spec_) && !asking_stopped_ && reward.info.labels() < spec_.labels() &&
-         steps_ > run::StepsAllowedBy(spec_, reward.info.labels());
+         steps_ > options::StepsAllowedBy(spec_, reward.info.labels());
 }
 
 void TrainingLoop::SetEnd(const Asking& asking) {
@@ -364,7 +364,7 @@ absl::Status TrainingLoop::Finish(const std::function<bool()>& stop) {
     if (!kept.episodes.has_value()) {
       ASSIGN_OR_RETURN(kept.episodes, collector_->WaitEvaluation(kept.evaluation, stop));
     }
-    const double predicted = MeanReturn(kept.episodes->rollouts, model);
+    const double predicted = method::MeanReturn(kept.episodes->rollouts, model);
     RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(), kept.info.steps(),
                                            {{"predicted_return", predicted}}));
     if (predicted > best_return) {
@@ -384,8 +384,9 @@ absl::Status TrainingLoop::Finish(const std::function<bool()>& stop) {
        .version = best->info.version(),
        .steps_trained = best->info.steps(),
        .bytes = std::move(bytes)},
-      kEvaluationEpisodes, EpisodeSeeds(spec_, Draws::kFinalEvaluation, kFinalEpisodes), true);
+      kEvaluationEpisodes, EpisodeSeeds(spec_, method::Draws::kFinalEvaluation, kFinalEpisodes),
+      true);
   return collector_->WaitEvaluation(final_episodes, stop).status();
 }
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner

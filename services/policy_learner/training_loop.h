@@ -16,12 +16,12 @@
 #include "absl/time/time.h"
 #include "backflip/v1/run.pb.h"
 #include "backflip/v1/state.pb.h"
-#include "common/learn/ppo.h"
-#include "services/policy_learner/batch.h"
+#include "common/learn/ppo/ppo.h"
+#include "common/method/batch.h"
 #include "services/policy_learner/broker_link.h"
 #include "services/policy_learner/collector.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 
 // A kept snapshot's evaluation; then those that a run reports of its best.
 inline constexpr int kEvaluationEpisodes = 10;
@@ -103,7 +103,7 @@ class TrainingLoop {
   int64_t steps_ = 0;
   std::vector<Kept> kept_;
   // Of batches before, for ppo.reused_batches; the oldest first.
-  std::deque<Rollouts> earlier_;
+  std::deque<method::Rollouts> earlier_;
   // The reward that was used last.
   std::shared_ptr<const Reward> reward_;
   // The last whole iteration, as a checkpoint says it.
@@ -118,6 +118,6 @@ class TrainingLoop {
   double seconds_per_step_ = 0;
 };
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner
 
 #endif  // BACKFLIP_SERVICES_POLICY_LEARNER_TRAINING_LOOP_H_

@@ -12,9 +12,9 @@
 #include "common/base/log.h"
 #include "common/base/program.h"
 #include "common/base/retry.h"
-#include "services/preference_broker/rpc/broker.h"
-#include "services/preference_broker/store/callers.h"
-#include "services/preference_broker/store/migrate.h"
+#include "services/preference_broker/broker.h"
+#include "services/preference_broker/store/db/migrate.h"
+#include "services/preference_broker/store/people/callers.h"
 
 ABSL_FLAG(std::string, database, "",
           "PostgreSQL database, as postgresql://[user[:password]@][host][:port]/name[?parameters]. "
@@ -36,7 +36,7 @@ ABSL_FLAG(std::string, public_url, "",
           "serve: what browsers reach this broker by when a proxy with TLS is in front, https://…");
 ABSL_FLAG(int, database_connections, 8, "serve: connections to the database.");
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 constexpr char kUsage[] =
@@ -151,24 +151,25 @@ int RunServe(const std::string& database) {
 }
 
 }  // namespace
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker
 
 int main(int argc, char** argv) {
   using namespace backflip;
   // a database host that does not answer is an error soon
   setenv("PGCONNECT_TIMEOUT", "5", /*overwrite=*/0);
   const std::vector<absl::string_view> arguments =
-      base::InitProgram(argc, argv, "preference-broker", broker::kUsage);
+      base::InitProgram(argc, argv, "preference-broker", preference_broker::kUsage);
   std::string database = absl::GetFlag(FLAGS_database);
   if (const char* url = std::getenv("BACKFLIP_DATABASE_URL"); database.empty() && url != nullptr)
     database = url;
   if (arguments.size() != 1 || (arguments[0] != "migrate" && arguments[0] != "serve")) {
-    std::fprintf(stderr, "%s\n", broker::kUsage);
+    std::fprintf(stderr, "%s\n", preference_broker::kUsage);
     return 2;
   }
   if (database.empty()) {
-    return broker::Fail(absl::InvalidArgumentError(
+    return preference_broker::Fail(absl::InvalidArgumentError(
         "no database is given: pass --database URL, or set BACKFLIP_DATABASE_URL"));
   }
-  return arguments[0] == "migrate" ? broker::RunMigrate(database) : broker::RunServe(database);
+  return arguments[0] == "migrate" ? preference_broker::RunMigrate(database)
+                                   : preference_broker::RunServe(database);
 }

@@ -12,12 +12,12 @@
 #include "common/base/log.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
-#include "common/learn/selector.h"
+#include "common/client/snapshot_client.h"
+#include "common/learn/selectors/selector.h"
+#include "common/method/conversions.h"
+#include "common/method/round_planner.h"
+#include "common/options/run_spec.h"
 #include "common/rpc/status.h"
-#include "common/run/run_spec.h"
-#include "common/run/snapshot_client.h"
-#include "services/reward_trainer/conversions.h"
-#include "services/reward_trainer/round_planner.h"
 
 namespace backflip::reward_trainer {
 namespace {
@@ -34,13 +34,13 @@ constexpr absl::Duration kActiveFor = absl::Minutes(1);
 
 v1::Run WithDefaults(v1::Run run) {
   // of a run that an older version made
-  *run.mutable_spec() = run::Overlay(run::DefaultRunSpec(), run.spec());
+  *run.mutable_spec() = options::Overlay(options::DefaultRunSpec(), run.spec());
   return run;
 }
 
 }  // namespace
 
-RunTrainer::RunTrainer(const rpc::Client& broker, std::unique_ptr<run::ClaimKeeper> claim)
+RunTrainer::RunTrainer(const rpc::Client& broker, std::unique_ptr<client::ClaimKeeper> claim)
     : broker_(broker),
       claim_(std::move(claim)),
       run_(WithDefaults(claim_->run())),
@@ -97,7 +97,7 @@ void RunTrainer::Serve() {
 }
 
 absl::Status RunTrainer::Train() {
-  ASSIGN_OR_RETURN(fitter_, EnsembleFitter::Create(FitterConfigOf(run_)));
+  ASSIGN_OR_RETURN(fitter_, method::EnsembleFitter::Create(method::FitterConfigOf(run_)));
   feed_thread_ = std::thread([this] { FollowLabels(); });
   watch_thread_ = std::thread([this] { WatchRun(); });
   RETURN_IF_ERROR(Restore());
@@ -111,22 +111,22 @@ absl::Status RunTrainer::Train() {
 }
 
 absl::Status RunTrainer::TrainInLockstep(int64_t round) {
-  std::vector<ClipPointer> added;
+  std::vector<method::ClipPointer> added;
   RETURN_IF_ERROR(ReadCandidates(round, &added));
   RETURN_IF_ERROR(fitter_->AddCandidates(added));
   int64_t labels = 0;
   {
     base::MutexLock lock(&mutex_);
     if (!asking_stopped_) {
-      labels = LabelsToAsk(run::LabelsWantedAt(spec_, StepsAfter(round)), book_.Counted(round - 1),
-                           book_.OpenPlaces(round - 1));
+      labels = method::LabelsToAsk(options::LabelsWantedAt(spec_, StepsAfter(round)),
+                                   book_.Counted(round - 1), book_.OpenPlaces(round - 1));
     }
   }
   if (labels > 0) RETURN_IF_ERROR(Ask(round, round, labels).status());
   RETURN_IF_ERROR(Await([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return asking_stopped_ || book_.OpenPlaces(round) == 0;
   }));
-  std::vector<Comparison> comparisons;
+  std::vector<method::Comparison> comparisons;
   int64_t position;
   {
     base::MutexLock lock(&mutex_);
@@ -142,7 +142,7 @@ absl::Status RunTrainer::TrainAsLabelsCome() {
   while (true) {
     int64_t batch, position, counted, open;
     bool new_batch, asking_stopped;
-    std::vector<Comparison> comparisons;
+    std::vector<method::Comparison> comparisons;
     RETURN_IF_ERROR(Await([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       return batches_ > 0 && (batches_ - 1 > pool_round_ || book_.position() > seen ||
                               asking_stopped_ != stop_seen);
@@ -156,7 +156,7 @@ absl::Status RunTrainer::TrainAsLabelsCome() {
     }
     new_batch = batch > pool_round_;
     if (new_batch) {
-      std::vector<ClipPointer> added;
+      std::vector<method::ClipPointer> added;
       RETURN_IF_ERROR(ReadCandidates(batch, &added));
       RETURN_IF_ERROR(fitter_->AddCandidates(added));
     }
@@ -190,7 +190,7 @@ absl::Status RunTrainer::KeepAsking(int64_t batch) {
     {
       base::MutexLock lock(&mutex_);
       if (asking_stopped_) return absl::OkStatus();
-      int64_t scheduled = run::LabelsWantedAt(spec_, StepsAfter(batch));
+      int64_t scheduled = options::LabelsWantedAt(spec_, StepsAfter(batch));
       if (!fitter_->fitted()) scheduled = std::max(scheduled, FirstLabels());
       labels = LabelsToAskPeople(scheduled, spec_.labels(), book_.Counted(kAllRounds),
                                  book_.OpenPlaces(kAllRounds), ActiveLabelers());
@@ -211,7 +211,7 @@ int64_t RunTrainer::ActiveLabelers() {
 }
 
 absl::Status RunTrainer::Restore() {
-  auto loaded = run::LoadCheckpoint(broker_, run_.id(), ended_);
+  auto loaded = client::LoadCheckpoint(broker_, run_.id(), ended_);
   if (absl::IsNotFound(loaded.status())) return absl::OkStatus();
   RETURN_IF_ERROR(loaded.status());
   const auto& [info, bytes] = *loaded;
@@ -224,13 +224,13 @@ absl::Status RunTrainer::Restore() {
   RETURN_IF_ERROR(Await([&, position = position]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return book_.position() >= position;
   }));
-  std::vector<Comparison> comparisons;
+  std::vector<method::Comparison> comparisons;
   {
     base::MutexLock lock(&mutex_);
     comparisons = book_.Comparisons(spec_.lockstep() ? state.round() : kAllRounds, position);
   }
   RETURN_IF_ERROR(fitter_->Load(ensemble, state.updates(), comparisons));
-  std::vector<ClipPointer> added;  // the ensemble's normaliser knows them
+  std::vector<method::ClipPointer> added;  // the ensemble's normaliser knows them
   RETURN_IF_ERROR(ReadCandidates(state.round(), &added));
   ensemble_version_ = state.ensemble_version();
   done_round_ = saved_round_ = state.round();
@@ -242,7 +242,7 @@ absl::Status RunTrainer::Restore() {
   return absl::OkStatus();
 }
 
-absl::Status RunTrainer::ReadCandidates(int64_t round, std::vector<ClipPointer>* added) {
+absl::Status RunTrainer::ReadCandidates(int64_t round, std::vector<method::ClipPointer>* added) {
   v1::ListCandidatesRequest request;
   request.set_run_id(run_.id());
   request.set_max_iteration(round);
@@ -256,7 +256,7 @@ absl::Status RunTrainer::ReadCandidates(int64_t round, std::vector<ClipPointer>*
     v1::Candidate candidate;
     absl::Status bad;
     while (reader->Read(&candidate)) {
-      absl::StatusOr<learn::Clip> clip = ClipOf(candidate.clip(), run_.task());
+      absl::StatusOr<learn::Clip> clip = method::ClipOf(candidate.clip(), run_.task());
       if (!clip.ok()) {
         bad = clip.status();
         context->TryCancel();
@@ -278,8 +278,8 @@ absl::Status RunTrainer::ReadCandidates(int64_t round, std::vector<ClipPointer>*
   return absl::OkStatus();
 }
 
-std::vector<ClipPointer> RunTrainer::PoolClips() const {
-  std::vector<ClipPointer> clips;
+std::vector<method::ClipPointer> RunTrainer::PoolClips() const {
+  std::vector<method::ClipPointer> clips;
   clips.reserve(pool_.size());
   for (const Candidate& candidate : pool_) clips.push_back(candidate.clip);
   return clips;
@@ -291,13 +291,13 @@ int64_t RunTrainer::StepsAfter(int64_t round) const {
 
 absl::StatusOr<bool> RunTrainer::Ask(int64_t round, int64_t batch, int64_t labels) {
   const v1::Queries& queries = spec_.queries();
-  const std::vector<PlannedQuestion> planned = PlanRound(spec_, round, labels);
+  const std::vector<method::PlannedQuestion> planned = method::PlanRound(spec_, round, labels);
   const int wanted = static_cast<int>(planned.size());
   std::vector<const learn::Clip*> clips;
   for (const Candidate& candidate : pool_) clips.push_back(candidate.clip.get());
-  const learn::RewardEnsemble* const ensemble = ChoosingEnsemble(spec_, *fitter_);
+  const learn::RewardEnsemble* const ensemble = method::ChoosingEnsemble(spec_, *fitter_);
   ASSIGN_OR_RETURN(const std::vector<learn::SelectedPair> selected,
-                   SelectPairs(spec_, ensemble, clips, wanted, round));
+                   method::SelectPairs(spec_, ensemble, clips, wanted, round));
   v1::OpenQuestionsRequest request;
   request.set_selector(ensemble != nullptr ? "disagreement" : "random");
   if (selected.empty()) {
@@ -305,9 +305,9 @@ absl::StatusOr<bool> RunTrainer::Ask(int64_t round, int64_t batch, int64_t label
                      {{"run", run_.id()}, {"round", round}, {"candidates", pool_.size()}});
     return true;
   }
-  ASSIGN_OR_RETURN(const auto rankings, learn::CompleteToRankings(ensemble, clips, selected,
-                                                                  queries.clips_per_question(),
-                                                                  SelectionSeed(spec_), round));
+  ASSIGN_OR_RETURN(const auto rankings, learn::CompleteToRankings(
+                                            ensemble, clips, selected, queries.clips_per_question(),
+                                            method::SelectionSeed(spec_), round));
   request.set_run_id(run_.id());
   request.set_epoch(claim_->epoch());
   request.set_round(round);
@@ -348,13 +348,14 @@ void RunTrainer::AddProgressQuestion(int64_t round, int64_t batch, size_t place,
   }
   if (newest.empty() || earlier.empty()) return;
   v1::NewQuestion* question = request->add_questions();
-  question->add_clip_ids(newest[ProgressClip(spec_, round, place, 0, newest.size())]);
-  question->add_clip_ids(earlier[ProgressClip(spec_, round, place, 1, earlier.size())]);
+  question->add_clip_ids(newest[method::ProgressClip(spec_, round, place, 0, newest.size())]);
+  question->add_clip_ids(earlier[method::ProgressClip(spec_, round, place, 1, earlier.size())]);
   question->set_purpose(v1::PROGRESS);
   question->set_overlap(1);
 }
 
-absl::Status RunTrainer::FitAndPublish(int64_t round, const std::vector<Comparison>& comparisons,
+absl::Status RunTrainer::FitAndPublish(int64_t round,
+                                       const std::vector<method::Comparison>& comparisons,
                                        int64_t position) {
   bool asking_stopped;
   {
@@ -382,8 +383,8 @@ absl::Status RunTrainer::FitAndPublish(int64_t round, const std::vector<Comparis
   info.set_steps(StepsAfter(round));
   info.set_labels(fitter_->labels());
   ASSIGN_OR_RETURN(const v1::SnapshotInfo published,
-                   run::PublishSnapshot(broker_, claim_->epoch(), info,
-                                        fitter_->ensemble().ToSnapshot().Encode(), ended_));
+                   client::PublishSnapshot(broker_, claim_->epoch(), info,
+                                           fitter_->ensemble().ToSnapshot().Encode(), ended_));
   ensemble_version_ = published.version();
   done_round_ = round;
 
@@ -399,8 +400,8 @@ absl::Status RunTrainer::FitAndPublish(int64_t round, const std::vector<Comparis
   checkpoint_.info.set_counters(state.SerializeAsString());
   checkpoint_.bytes = fitter_->ensemble().SaveState().Encode();
   if (round >= saved_round_ + kRoundsPerCheckpoint || StepsAfter(round) >= spec_.steps()) {
-    RETURN_IF_ERROR(
-        run::SaveCheckpoint(broker_, claim_->epoch(), checkpoint_.info, checkpoint_.bytes, ended_));
+    RETURN_IF_ERROR(client::SaveCheckpoint(broker_, claim_->epoch(), checkpoint_.info,
+                                           checkpoint_.bytes, ended_));
     saved_round_ = round;
   }
 
@@ -448,8 +449,8 @@ absl::Status RunTrainer::ReportReliability() {
 absl::Status RunTrainer::Save() {
   if (done_round_ == saved_round_) return absl::OkStatus();
   const absl::Time until = absl::Now() + kSaveOnDrain;
-  return run::SaveCheckpoint(broker_, claim_->epoch(), checkpoint_.info, checkpoint_.bytes,
-                             [until] { return absl::Now() > until; });
+  return client::SaveCheckpoint(broker_, claim_->epoch(), checkpoint_.info, checkpoint_.bytes,
+                                [until] { return absl::Now() > until; });
 }
 
 absl::Status RunTrainer::Await(const std::function<bool()>& condition) {
@@ -505,7 +506,7 @@ absl::Status RunTrainer::ReadFeed(grpc::ClientContext* context, bool* heard) {
   while (bad.ok() && reader->Read(&message)) {
     *heard = true;
     if (message.has_clip()) {
-      absl::StatusOr<learn::Clip> clip = ClipOf(message.clip().clip(), run_.task());
+      absl::StatusOr<learn::Clip> clip = method::ClipOf(message.clip().clip(), run_.task());
       bad = clip.status();
       base::MutexLock lock(&mutex_);
       if (clip.ok()) {
@@ -514,7 +515,7 @@ absl::Status RunTrainer::ReadFeed(grpc::ClientContext* context, bool* heard) {
       }
     } else if (message.has_entry()) {
       base::MutexLock lock(&mutex_);
-      bad = book_.Apply(EntryOf(message.entry()));
+      bad = book_.Apply(method::EntryOf(message.entry()));
       answered_at_[message.entry().labeler()] = absl::Now();
       changed_.NotifyAll();
     }

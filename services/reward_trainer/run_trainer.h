@@ -19,10 +19,10 @@
 #include "backflip/v1/run.grpc.pb.h"
 #include "backflip/v1/snapshot.pb.h"
 #include "common/base/mutex.h"
+#include "common/client/claim_keeper.h"
+#include "common/method/ensemble_fitter.h"
+#include "common/method/label_book.h"
 #include "common/rpc/client.h"
-#include "common/run/claim_keeper.h"
-#include "services/reward_trainer/ensemble_fitter.h"
-#include "services/reward_trainer/label_book.h"
 
 namespace backflip::reward_trainer {
 
@@ -34,7 +34,7 @@ namespace backflip::reward_trainer {
 // operator has stopped the asking, nothing is opened and nothing is waited for.
 class RunTrainer {
  public:
-  RunTrainer(const rpc::Client& broker, std::unique_ptr<run::ClaimKeeper> claim);
+  RunTrainer(const rpc::Client& broker, std::unique_ptr<client::ClaimKeeper> claim);
   ~RunTrainer();
 
   // Serves the run until it ends, the claim is lost, Stop is called or it
@@ -49,7 +49,7 @@ class RunTrainer {
   struct Candidate {
     std::string id;
     int64_t iteration = 0;
-    ClipPointer clip;
+    method::ClipPointer clip;
   };
   // What is saved when it is time to: a round's end.
   struct Checkpoint {
@@ -64,7 +64,7 @@ class RunTrainer {
   // The checkpoint, the labels that it was fitted to, the pool.
   absl::Status Restore();
   // Takes candidates of batches after that of the pool up to `round` into it.
-  absl::Status ReadCandidates(int64_t round, std::vector<ClipPointer>* added);
+  absl::Status ReadCandidates(int64_t round, std::vector<method::ClipPointer>* added);
   // Opens questions of `round` for so many labels, the newest batch being
   // `batch`; or takes what was opened before, and answers false.
   absl::StatusOr<bool> Ask(int64_t round, int64_t batch, int64_t labels);
@@ -76,10 +76,10 @@ class RunTrainer {
   absl::Status ReportReliability();
   // Fits to `comparisons`, what stood at `position`, publishes as the reward of iteration round +
   // 1, reports, and checkpoints now and then.
-  absl::Status FitAndPublish(int64_t round, const std::vector<Comparison>& comparisons,
+  absl::Status FitAndPublish(int64_t round, const std::vector<method::Comparison>& comparisons,
                              int64_t position);
   absl::Status Save();
-  std::vector<ClipPointer> PoolClips() const;
+  std::vector<method::ClipPointer> PoolClips() const;
 
   int64_t StepsAfter(int64_t round) const;
   // Labels before the first ensemble, without lockstep.
@@ -102,7 +102,7 @@ class RunTrainer {
   absl::Status Await(const std::function<bool()>& condition);
 
   const rpc::Client broker_;
-  const std::unique_ptr<run::ClaimKeeper> claim_;
+  const std::unique_ptr<client::ClaimKeeper> claim_;
   const v1::Run run_;  // as it was claimed, with every option set
   const v1::RunSpec& spec_;
   const std::unique_ptr<v1::RunService::Stub> runs_;
@@ -110,7 +110,7 @@ class RunTrainer {
   const std::unique_ptr<v1::ClipService::Stub> clips_;
   const std::function<bool()> ended_;
 
-  std::unique_ptr<EnsembleFitter> fitter_;
+  std::unique_ptr<method::EnsembleFitter> fitter_;
   std::vector<Candidate> pool_;  // oldest first
   int64_t pool_round_ = -1;      // batches <= this are in it
   int64_t done_round_ = -1;      // the last round that was fitted
@@ -126,7 +126,7 @@ class RunTrainer {
 
   base::Mutex mutex_;
   base::CondVar changed_;
-  LabelBook book_ ABSL_GUARDED_BY(mutex_);
+  method::LabelBook book_ ABSL_GUARDED_BY(mutex_);
   int64_t batches_ ABSL_GUARDED_BY(mutex_) = 0;  // complete ones
   bool asking_stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<int, absl::Time> answered_at_ ABSL_GUARDED_BY(mutex_);  // by labeler

@@ -7,7 +7,7 @@
 #include "common/base/random.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
-#include "common/run/claim_keeper.h"
+#include "common/client/claim_keeper.h"
 
 namespace backflip::reward_trainer {
 
@@ -45,9 +45,9 @@ absl::Status Trainer::Work() {
   forever.give_up_after = absl::InfiniteDuration();
   const auto draining = [this] { return Draining(); };
   while (!Draining()) {
-    std::unique_ptr<run::ClaimKeeper> claim;
+    std::unique_ptr<client::ClaimKeeper> claim;
     const absl::Status status = base::Retry(forever, draining, [&]() -> absl::Status {
-      ASSIGN_OR_RETURN(claim, run::ClaimKeeper::Claim(broker_, claimant_, "", draining));
+      ASSIGN_OR_RETURN(claim, client::ClaimKeeper::Claim(broker_, claimant_, "", draining));
       return absl::OkStatus();
     });
     if (Draining()) {

@@ -15,7 +15,7 @@
 #include "common/rpc/status.h"
 #include "services/rollout_worker/ticket_work.h"
 
-namespace backflip::worker {
+namespace backflip::rollout_worker {
 namespace {
 
 constexpr size_t kMostUploadBytes = 3'000'000;
@@ -343,4 +343,4 @@ void CollectSession::HeartbeatLoop() {
   }
 }
 
-}  // namespace backflip::worker
+}  // namespace backflip::rollout_worker

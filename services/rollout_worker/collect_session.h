@@ -23,7 +23,7 @@
 #include "common/rpc/client.h"
 #include "common/sim/simulator.h"
 
-namespace backflip::worker {
+namespace backflip::rollout_worker {
 
 // Serves one learner until it lets go. Simulation threads never wait for an
 // upload: what they made goes through one more thread, which stores clips and
@@ -96,6 +96,6 @@ class CollectSession {
   const std::shared_ptr<State> state_;
 };
 
-}  // namespace backflip::worker
+}  // namespace backflip::rollout_worker
 
 #endif  // BACKFLIP_SERVICES_ROLLOUT_WORKER_COLLECT_SESSION_H_

@@ -6,10 +6,10 @@
 #include "common/base/random.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
+#include "common/client/snapshot_client.h"
 #include "common/rpc/status.h"
-#include "common/run/snapshot_client.h"
 
-namespace backflip::worker {
+namespace backflip::rollout_worker {
 namespace {
 
 constexpr int kWaitMs = 25'000;
@@ -23,7 +23,7 @@ RolloutWorker::RolloutWorker(RolloutWorkerConfig config)
       work_(v1::WorkService::NewStub(broker_.channel())),
       tasks_(config_.cache_folder,
              [this](const std::string& sha256) {
-               return run::GetBundle(broker_, sha256, [this] { return Draining(); });
+               return client::GetBundle(broker_, sha256, [this] { return Draining(); });
              }),
       loop_([this] { Loop(); }) {}
 
@@ -120,4 +120,4 @@ absl::Status RolloutWorker::Serve(const v1::Assignment& assignment) {
   return status;
 }
 
-}  // namespace backflip::worker
+}  // namespace backflip::rollout_worker

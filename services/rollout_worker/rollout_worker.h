@@ -17,7 +17,7 @@
 #include "services/rollout_worker/collect_session.h"
 #include "services/rollout_worker/task_cache.h"
 
-namespace backflip::worker {
+namespace backflip::rollout_worker {
 
 struct RolloutWorkerConfig {
   std::string broker;
@@ -66,6 +66,6 @@ class RolloutWorker {
   std::thread loop_;
 };
 
-}  // namespace backflip::worker
+}  // namespace backflip::rollout_worker
 
 #endif  // BACKFLIP_SERVICES_ROLLOUT_WORKER_ROLLOUT_WORKER_H_

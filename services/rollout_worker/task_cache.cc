@@ -16,7 +16,7 @@
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
 
-namespace backflip::worker {
+namespace backflip::rollout_worker {
 namespace fs = std::filesystem;
 namespace {
 
@@ -95,4 +95,4 @@ absl::StatusOr<std::shared_ptr<const sim::CompiledTask>> TaskCache::Get(const v1
   return task_;
 }
 
-}  // namespace backflip::worker
+}  // namespace backflip::rollout_worker

@@ -8,9 +8,9 @@
 
 #include "absl/status/statusor.h"
 #include "backflip/v1/run.pb.h"
-#include "common/sim/compiled_task.h"
+#include "common/sim/mujoco/compiled_task.h"
 
-namespace backflip::worker {
+namespace backflip::rollout_worker {
 
 // Not thread-safe.
 class TaskCache {
@@ -42,6 +42,6 @@ class TaskCache {
 // temporary files where there is no home.
 std::string DefaultCacheFolder();
 
-}  // namespace backflip::worker
+}  // namespace backflip::rollout_worker
 
 #endif  // BACKFLIP_SERVICES_ROLLOUT_WORKER_TASK_CACHE_H_

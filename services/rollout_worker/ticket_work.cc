@@ -6,7 +6,7 @@
 
 #include "common/sim/clip.h"
 
-namespace backflip::worker {
+namespace backflip::rollout_worker {
 namespace {
 
 // What a recording may take: of a call, and as the protocol has it.
@@ -140,4 +140,4 @@ v1::Clip RecordingOf(const v1::Ticket& ticket, const sim::CompiledTask& task,
   return recording;
 }
 
-}  // namespace backflip::worker
+}  // namespace backflip::rollout_worker

@@ -9,10 +9,10 @@
 #include "backflip/v1/collect.pb.h"
 #include "backflip/v1/run.pb.h"
 #include "common/nn/policy.h"
-#include "common/sim/compiled_task.h"
+#include "common/sim/mujoco/compiled_task.h"
 #include "common/sim/simulator.h"
 
-namespace backflip::worker {
+namespace backflip::rollout_worker {
 
 sim::Ticket SimulatorTicket(const v1::Ticket& ticket, std::shared_ptr<const nn::Policy> policy);
 
@@ -36,6 +36,6 @@ std::vector<v1::Evaluation> Evaluations(const v1::Ticket& ticket, const sim::Com
 v1::Clip RecordingOf(const v1::Ticket& ticket, const sim::CompiledTask& task,
                      const sim::Rollout& rollout);
 
-}  // namespace backflip::worker
+}  // namespace backflip::rollout_worker
 
 #endif  // BACKFLIP_SERVICES_ROLLOUT_WORKER_TICKET_WORK_H_

@@ -58,7 +58,7 @@ export function hopperPoses(moments: number, turns: number, height: number, phas
   return poses.map((value) => Math.round(value * 1e5) / 1e5);
 }
 
-// The hopper's scene, of boxes, as common/sim/scene.h says.
+// The hopper's scene, of boxes, as common/sim/mujoco/scene.h says.
 export function hopperScene(): Buffer {
   const sizes: [string, number, number, number][] = [
     ["torso", 0.1, 0.5, 0],

@@ -24,9 +24,9 @@
 #include "absl/flags/parse.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
+#include "common/client/snapshot_client.h"
 #include "common/nn/snapshot.h"
-#include "common/run/snapshot_client.h"
-#include "common/sim/scene.h"
+#include "common/sim/mujoco/scene.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
@@ -37,8 +37,8 @@ ABSL_FLAG(std::string, listen, "127.0.0.1:0", "address of HTTP");
 namespace backflip::testing {
 namespace {
 
-using broker::Role;
 using nlohmann::json;
+using preference_broker::Role;
 
 constexpr double kPi = 3.14159265358979323846;
 constexpr int kSteps = 50;
@@ -109,7 +109,7 @@ class LabelingStack {
     scene.set_glb(Need(sim::SceneGlb(*task)));
     scene_hash_ =
         Need(peer.Call(peer.bundles, &v1::BundleService::Stub::PutScene, scene)).scene_hash();
-    if (!run::PutBundle(peer.client, bundle_).ok()) std::exit(1);
+    if (!client::PutBundle(peer.client, bundle_).ok()) std::exit(1);
   }
 
   json Ready() {
@@ -177,7 +177,7 @@ class LabelingStack {
   };
 
   void StartBroker() {
-    broker::BrokerOptions options;
+    preference_broker::BrokerOptions options;
     options.database = database_;
     options.http.listen = listen_;
     options.http.web = absl::GetFlag(FLAGS_web);
@@ -253,8 +253,8 @@ class LabelingStack {
     info.set_kind(v1::REWARD);
     info.set_iteration(1);
     const Peer& trainer = broker_->As(Role::kTrainer);
-    Need(run::PublishSnapshot(trainer.client, runs_.at(run_id).epoch, info, snapshot.Encode(),
-                              nullptr));
+    Need(client::PublishSnapshot(trainer.client, runs_.at(run_id).epoch, info, snapshot.Encode(),
+                                 nullptr));
   }
 
   std::vector<std::string> Upload(int64_t run_id, const std::vector<v1::Clip>& clips) {

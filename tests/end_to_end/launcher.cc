@@ -12,10 +12,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "cli/launcher/paths.h"
+#include "cli/launcher/subprocess.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
-#include "services/cli/paths.h"
-#include "services/cli/subprocess.h"
 
 namespace backflip::testing {
 

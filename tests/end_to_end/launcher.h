@@ -15,7 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "services/cli/private_postgres.h"
+#include "cli/launcher/private_postgres.h"
 
 namespace backflip::testing {
 

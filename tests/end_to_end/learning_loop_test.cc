@@ -8,8 +8,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "services/cli/paths.h"
-#include "services/cli/subprocess.h"
+#include "cli/launcher/paths.h"
+#include "cli/launcher/subprocess.h"
 #include "tests/end_to_end/launcher.h"
 
 namespace backflip::testing {

@@ -12,7 +12,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "services/cli/subprocess.h"
+#include "cli/launcher/subprocess.h"
 #include "tests/end_to_end/launcher.h"
 
 namespace backflip::testing {

@@ -12,9 +12,9 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "services/cli/paths.h"
-#include "services/cli/private_postgres.h"
-#include "services/cli/subprocess.h"
+#include "cli/launcher/paths.h"
+#include "cli/launcher/private_postgres.h"
+#include "cli/launcher/subprocess.h"
 
 namespace backflip {
 namespace {

@@ -14,7 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "services/cli/paths.h"
+#include "cli/launcher/paths.h"
 #include "tests/support/stack.h"
 
 namespace backflip::testing {

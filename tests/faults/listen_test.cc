@@ -12,16 +12,16 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "services/cli/private_postgres.h"
-#include "services/preference_broker/store/connection.h"
-#include "services/preference_broker/store/migrate.h"
+#include "cli/launcher/private_postgres.h"
+#include "services/preference_broker/store/db/connection.h"
+#include "services/preference_broker/store/db/migrate.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
 namespace backflip::testing {
 namespace {
 
-using broker::Role;
+using preference_broker::Role;
 
 // How long a Lease and a feed go at least without a look.
 constexpr absl::Duration kLeaseLooks = absl::Seconds(5);
@@ -39,11 +39,11 @@ class Listen : public ::testing::Test {
     ASSERT_TRUE(postgres.ok()) << postgres.status();
     postgres_ = *std::move(postgres);
     {
-      broker::Connection connection(postgres_->url(), "test", nullptr);
-      const auto migrated = broker::Migrate(connection);
+      preference_broker::Connection connection(postgres_->url(), "test", nullptr);
+      const auto migrated = preference_broker::Migrate(connection);
       ASSERT_TRUE(migrated.ok()) << migrated.status();
     }
-    broker::BrokerOptions options;
+    preference_broker::BrokerOptions options;
     options.database = postgres_->url();
     here_ = std::make_unique<TestBroker>(options);
     there_ = std::make_unique<TestBroker>(options);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Folders depend one way, and third-party types stay behind one facade each (docs/architecture.md).
 
-Reads every #include below common/ and services/, prints those that break a rule, and fails if there is one.
+Reads every #include below common/, services/, cli/ and tools/, prints those that break a rule, and fails if there is one.
 """
 import pathlib
 import re
@@ -12,11 +12,16 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # which folders of ours a folder may include, besides itself
 MAY_INCLUDE = {
     "common/base": [],
+    "common/options": ["common/base"],
     "common/nn": ["common/base"],
     "common/sim": ["common/base", "common/nn"],
     "common/learn": ["common/base", "common/nn"],
+    "common/teachers": ["common/base"],
+    "common/method": ["common/base", "common/options", "common/nn", "common/learn"],
     "common/rpc": ["common/base"],
-    "common/run": ["common/base", "common/rpc"],
+    "common/client": ["common/base", "common/rpc"],
+    "cli": ["common"],
+    "tools": ["common", "services"],
 }
 # a service may use whatever is common, and no other service
 
@@ -25,9 +30,9 @@ FACADES = {
     r"torch/|c10/|ATen/": ["common/learn"],
     r"mujoco/": ["common/sim"],
     r"pqxx/|libpq": ["services/preference_broker/store"],
-    r"grpc|backflip/v1/.*\.grpc\.pb\.h": ["common/rpc", "common/run", "services"],
-    r"boost/": ["services/preference_broker"],
-    r"Eigen/": ["common/nn", "common/sim"],
+    r"grpc|backflip/v1/.*\.grpc\.pb\.h": ["common/rpc", "common/client", "services", "cli", "tools"],
+    r"boost/": ["services/preference_broker", "tools"],
+    r"Eigen/": ["common/nn", "common/sim", "tools"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]')
@@ -38,7 +43,8 @@ def below(path, folders):
 
 
 def owner(path):
-    return "/".join(path.split("/")[:2])
+    parts = path.split("/")
+    return "/".join(parts[:2]) if parts[0] in ("common", "services") else parts[0]
 
 
 def broken_rules(path, line):
@@ -47,7 +53,7 @@ def broken_rules(path, line):
         return
     included = match.group(1)
     here = owner(path)
-    if included.startswith(("common/", "services/")):
+    if included.startswith(("common/", "services/", "cli/", "tools/")):
         there = owner(included)
         allowed = MAY_INCLUDE.get(here, ["common"])
         if there != here and not below(there, allowed):
@@ -61,7 +67,7 @@ def broken_rules(path, line):
 
 def main():
     count = 0
-    for folder in ("common", "services"):
+    for folder in ("common", "services", "cli", "tools"):
         for file in sorted((ROOT / folder).rglob("*")):
             if file.suffix not in (".h", ".cc"):
                 continue

@@ -14,15 +14,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "cli/commands/replay.h"
+#include "cli/launcher/paths.h"
+#include "cli/launcher/subprocess.h"
 #include "common/base/status_macros.h"
+#include "common/client/snapshot_client.h"
+#include "common/options/run_spec.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
-#include "common/run/run_spec.h"
-#include "common/run/snapshot_client.h"
-#include "common/sim/compiled_task.h"
-#include "services/cli/paths.h"
-#include "services/cli/replay.h"
-#include "services/cli/subprocess.h"
+#include "common/sim/mujoco/compiled_task.h"
 
 namespace backflip::testing {
 namespace {
@@ -158,9 +158,9 @@ absl::Status Stack::RestartDatabase() {
 absl::StatusOr<v1::Run> Stack::Create(const std::string& name, const v1::RunSpec& layer) {
   ASSIGN_OR_RETURN(const std::string folder, cli::FindTask(name));
   ASSIGN_OR_RETURN(const auto task, sim::CompiledTask::FromFolder(folder));
-  RETURN_IF_ERROR(run::PutBundle(operator_->broker(), task->bundle().bytes));
+  RETURN_IF_ERROR(client::PutBundle(operator_->broker(), task->bundle().bytes));
   const v1::RunSpec spec =
-      run::Overlay(run::Overlay(run::DefaultRunSpec(), task->task().defaults()), layer);
+      options::Overlay(options::Overlay(options::DefaultRunSpec(), task->task().defaults()), layer);
   return operator_->Create(spec, cli::InfoOf(*task), /*labels_from=*/0);
 }
 

@@ -13,9 +13,9 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "backflip/v1/run.pb.h"
+#include "cli/launcher/private_postgres.h"
+#include "common/client/broker_client.h"
 #include "common/rpc/client.h"
-#include "services/cli/operator.h"
-#include "services/cli/private_postgres.h"
 
 namespace backflip::testing {
 

@@ -3,12 +3,12 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
 #include "common/base/random.h"
-#include "common/run/snapshot_client.h"
+#include "common/client/snapshot_client.h"
 #include "tests/support/test_database.h"
 
 namespace backflip::testing {
 
-using broker::Role;
+using preference_broker::Role;
 
 Peer::Peer(rpc::Client c)
     : client(std::move(c)),
@@ -23,10 +23,10 @@ Peer::Peer(rpc::Client c)
       people(v1::PeopleService::NewStub(client.channel())),
       review(v1::ReviewService::NewStub(client.channel())) {}
 
-TestBroker::TestBroker(broker::BrokerOptions options) : options_(std::move(options)) {
+TestBroker::TestBroker(preference_broker::BrokerOptions options) : options_(std::move(options)) {
   if (options_.database.empty()) options_.database = MigratedDatabase();
   if (options_.listen.empty()) options_.listen = "127.0.0.1:0";
-  auto started = broker::Broker::Start(options_);
+  auto started = preference_broker::Broker::Start(options_);
   if (!started.ok()) {
     ADD_FAILURE() << started.status();
     std::abort();
@@ -35,16 +35,16 @@ TestBroker::TestBroker(broker::BrokerOptions options) : options_(std::move(optio
 }
 
 std::string TestBroker::Token(Role role, const std::string& name) {
-  const std::string caller = name.empty() ? std::string(broker::RoleName(role)) : name;
+  const std::string caller = name.empty() ? std::string(preference_broker::RoleName(role)) : name;
   const std::string token = absl::StrCat("a token for tests of ", caller);
-  broker::Connection connection(options_.database, "test", nullptr);
-  const absl::Status status = broker::RegisterToken(connection, caller, role, token);
+  preference_broker::Connection connection(options_.database, "test", nullptr);
+  const absl::Status status = preference_broker::RegisterToken(connection, caller, role, token);
   EXPECT_TRUE(status.ok()) << status;
   return token;
 }
 
 Peer& TestBroker::As(Role role, const std::string& name) {
-  std::unique_ptr<Peer>& peer = peers_[absl::StrCat(broker::RoleName(role), "/", name)];
+  std::unique_ptr<Peer>& peer = peers_[absl::StrCat(preference_broker::RoleName(role), "/", name)];
   if (peer == nullptr) peer = std::make_unique<Peer>(rpc::Client(address(), Token(role, name)));
   return *peer;
 }
@@ -52,7 +52,7 @@ Peer& TestBroker::As(Role role, const std::string& name) {
 v1::Run TestBroker::CreateRun(const std::string& spec, bool has_true_reward) {
   const Peer& operator_peer = As(Role::kOperator);
   const std::string bundle = "a bundle";
-  EXPECT_TRUE(run::PutBundle(operator_peer.client, bundle).ok());
+  EXPECT_TRUE(client::PutBundle(operator_peer.client, bundle).ok());
   v1::CreateRunRequest request;
   request.set_request_id(NewId());
   *request.mutable_spec() = Parse<v1::RunSpec>(spec);

@@ -21,8 +21,8 @@
 #include "backflip/v1/work.grpc.pb.h"
 #include "common/rpc/client.h"
 #include "common/rpc/status.h"
-#include "services/preference_broker/rpc/broker.h"
-#include "services/preference_broker/store/callers.h"
+#include "services/preference_broker/broker.h"
+#include "services/preference_broker/store/people/callers.h"
 
 namespace backflip::testing {
 
@@ -86,20 +86,20 @@ struct Peer {
 class TestBroker {
  public:
   // On `options.database` when given, else on a new one.
-  explicit TestBroker(broker::BrokerOptions options = {});
+  explicit TestBroker(preference_broker::BrokerOptions options = {});
 
   const std::string& database() const { return options_.database; }
   const std::string& address() const { return broker_->address(); }
-  broker::Broker& broker() { return *broker_; }
+  preference_broker::Broker& broker() { return *broker_; }
 
   // The first caller of a role, or another by name.
-  std::string Token(broker::Role role, const std::string& name = "");
-  Peer& As(broker::Role role, const std::string& name = "");
+  std::string Token(preference_broker::Role role, const std::string& name = "");
+  Peer& As(preference_broker::Role role, const std::string& name = "");
 
   // A queued run of the test task; `spec` as text, over the defaults.
   v1::Run CreateRun(const std::string& spec = "", bool has_true_reward = true);
   // The role's claim on it, which it is the oldest to want.
-  v1::ClaimResponse Claim(broker::Role role);
+  v1::ClaimResponse Claim(preference_broker::Role role);
   // Uploads `count` clips of a batch; returns their ids.
   std::vector<std::string> Upload(int64_t run_id, int64_t iteration, int count,
                                   bool has_true_reward = true);
@@ -109,8 +109,8 @@ class TestBroker {
                                                  int overlap = 1);
 
  private:
-  broker::BrokerOptions options_;
-  std::unique_ptr<broker::Broker> broker_;
+  preference_broker::BrokerOptions options_;
+  std::unique_ptr<preference_broker::Broker> broker_;
   std::map<std::string, std::unique_ptr<Peer>> peers_;
 };
 

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "services/preference_broker/store/migrate.h"
+#include "services/preference_broker/store/db/migrate.h"
 
 namespace backflip::testing {
 namespace {
@@ -37,8 +37,8 @@ std::string EmptyDatabase() { return Make(""); }
 
 std::string MigratedDatabase() {
   static const bool migrated = [] {
-    broker::Connection connection(TestServer().url(), "test", nullptr);
-    const auto applied = broker::Migrate(connection);
+    preference_broker::Connection connection(TestServer().url(), "test", nullptr);
+    const auto applied = preference_broker::Migrate(connection);
     if (!applied.ok()) Die(applied.status());
     return true;
   }();

@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
-#include "services/cli/private_postgres.h"
-#include "services/preference_broker/store/connection.h"
+#include "cli/launcher/private_postgres.h"
+#include "services/preference_broker/store/db/connection.h"
 
 namespace backflip::testing {
 

@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 struct Code {
@@ -58,4 +58,4 @@ Answer ErrorAnswer(int http_status, const absl::Status& status) {
   return answer;
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 
 struct Answer {
   int status = 200;
@@ -36,6 +36,6 @@ int ConnectHttpStatus(absl::StatusCode code);
 Answer ErrorAnswer(const absl::Status& status);
 Answer ErrorAnswer(int http_status, const absl::Status& status);
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker
 
 #endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_ANSWER_H_

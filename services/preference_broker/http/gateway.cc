@@ -24,7 +24,7 @@
 #include "services/preference_broker/http/gzip.h"
 #include "services/preference_broker/http/json.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 namespace pb = google::protobuf;
@@ -344,4 +344,4 @@ void Gateway::Encode(const HttpRequest& request, Answer* answer) {
   answer->encoding = "gzip";
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

@@ -21,7 +21,7 @@
 #include "services/preference_broker/http/answer.h"
 #include "services/preference_broker/http/pages.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 
 // Longest body of a request, also when it is decompressed.
 inline constexpr size_t kMaxBodyBytes = 4 << 20;
@@ -111,6 +111,6 @@ class Gateway {
   std::list<PackedScene> scenes_ ABSL_GUARDED_BY(mutex_);
 };
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker
 
 #endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_GATEWAY_H_

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 // zlib's largest window, and 16 for the gzip format.
@@ -89,4 +89,4 @@ bool AcceptsGzip(absl::string_view accept_encoding) {
   return any;
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

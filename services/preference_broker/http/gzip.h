@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 
 // `level`: 1 (fast) to 9 (small).
 std::string Gzip(absl::string_view bytes, int level);
@@ -20,6 +20,6 @@ absl::StatusOr<std::string> Gunzip(absl::string_view bytes, size_t limit);
 // Whether an Accept-Encoding header allows gzip (RFC 9110, section 12.5.3).
 bool AcceptsGzip(absl::string_view accept_encoding);
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker
 
 #endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_GZIP_H_

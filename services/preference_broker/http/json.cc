@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 using google::protobuf::EnumValueDescriptor;
@@ -156,4 +156,4 @@ std::string ToJson(const Message& message) {
   return out;
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

@@ -6,7 +6,7 @@
 
 #include <string>
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 
 // The proto3 JSON mapping: lowerCamelCase names, 64-bit integers as text, defaults left out. What
 // google::protobuf::util writes, but for the digits of numbers (here the shortest that read back
@@ -14,6 +14,6 @@ namespace backflip::broker {
 // maps must be text, and there must be none of protobuf's well-known types, as the protocol has it.
 std::string ToJson(const google::protobuf::Message& message);
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker
 
 #endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_JSON_H_

@@ -15,7 +15,7 @@
 #include "common/base/status_macros.h"
 #include "services/preference_broker/http/gzip.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 namespace fs = std::filesystem;
@@ -128,4 +128,4 @@ Answer Pages::Get(absl::string_view path, absl::string_view accept_encoding,
   return answer;
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

@@ -9,7 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "services/preference_broker/http/answer.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 
 // Paths are looked up in a table: no path of a request ever reaches the file
 // system. Thread-safe once made.
@@ -40,6 +40,6 @@ class Pages {
   std::unordered_map<std::string, Page> pages_;
 };
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker
 
 #endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_PAGES_H_

@@ -36,7 +36,7 @@
 #include "services/preference_broker/http/gateway.h"
 #include "services/preference_broker/http/tls.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 namespace asio = boost::asio;
@@ -636,4 +636,4 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
   return server;
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

@@ -14,7 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 
 struct HttpOptions {
   // host:port, with [] around an IPv6 address; port 0 takes a free one. Empty: no HTTP.
@@ -59,6 +59,6 @@ class HttpServer {
   virtual void Drain(absl::Duration grace) = 0;
 };
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker
 
 #endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_SERVER_H_

@@ -7,7 +7,7 @@
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 
 namespace ssl = boost::asio::ssl;
 
@@ -76,4 +76,4 @@ std::string Tls::Stamp() const {
   return stamp;
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

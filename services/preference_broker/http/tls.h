@@ -10,7 +10,7 @@
 
 #include "absl/status/statusor.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 
 // TLS 1.2 or newer from two PEM files. They are looked at again once a minute,
 // when somebody connects: a renewed certificate needs no restart. Not thread-safe.
@@ -41,6 +41,6 @@ class Tls {
   std::chrono::steady_clock::time_point look_at_;
 };
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker
 
 #endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_TLS_H_

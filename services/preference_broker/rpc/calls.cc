@@ -4,7 +4,7 @@
 
 #include "absl/strings/ascii.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 bool IsHex64(absl::string_view text) {
@@ -79,4 +79,4 @@ absl::Status Gathered::Check() const {
   return absl::OkStatus();
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

@@ -22,9 +22,9 @@
 #include "services/preference_broker/rpc/hub.h"
 #include "services/preference_broker/rpc/pool.h"
 #include "services/preference_broker/rpc/roles.h"
-#include "services/preference_broker/store/callers.h"
+#include "services/preference_broker/store/people/callers.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 
 // Long polls wait no longer, whatever they ask.
 inline constexpr int kMaxWaitMs = 25'000;
@@ -335,6 +335,6 @@ class Gathered {
   std::string bytes_;
 };
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker
 
 #endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_CALLS_H_

@@ -5,10 +5,10 @@
 #include "absl/strings/str_cat.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
-#include "services/preference_broker/store/clips.h"
-#include "services/preference_broker/store/runs.h"
+#include "services/preference_broker/store/runs/clips.h"
+#include "services/preference_broker/store/runs/runs.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 constexpr size_t kMaxUploadBytes = 3 << 20;
@@ -60,7 +60,7 @@ class ClipServiceImpl final : public v1::ClipService::CallbackService {
             std::deque<v1::Candidate>* page) mutable -> absl::StatusOr<Stream::Next> {
           if (!listed) {
             RETURN_IF_ERROR(CheckRange("limit", request->limit(), 1, 100'000));
-            ASSIGN_OR_RETURN(ids, broker::ListCandidates(
+            ASSIGN_OR_RETURN(ids, preference_broker::ListCandidates(
                                       connection, request->run_id(), request->after_iteration(),
                                       request->max_iteration(), request->limit()));
             listed = true;
@@ -87,4 +87,4 @@ std::unique_ptr<grpc::Service> MakeClipService(Core core) {
   return std::make_unique<ClipServiceImpl>(core);
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

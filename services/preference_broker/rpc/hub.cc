@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 
 Hub::Hub() : timer_([this] { TimeOut(); }) {}
 
@@ -96,4 +96,4 @@ void Hub::TimeOut() {
   }
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

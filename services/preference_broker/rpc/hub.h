@@ -14,7 +14,7 @@
 
 #include "common/base/mutex.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 
 // Thread-safe. Wakes are called once, from any thread, under no lock; they must
 // not block.
@@ -58,6 +58,6 @@ class Hub {
   std::thread timer_;
 };
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker
 
 #endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_HUB_H_

@@ -9,16 +9,16 @@
 #include "common/base/log.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
-#include "services/preference_broker/store/exported_labels.h"
-#include "services/preference_broker/store/leases.h"
-#include "services/preference_broker/store/questions.h"
-#include "services/preference_broker/store/rules.h"
-#include "services/preference_broker/store/run_cache.h"
-#include "services/preference_broker/store/scenes.h"
-#include "services/preference_broker/store/sessions.h"
-#include "services/preference_broker/store/topics.h"
+#include "services/preference_broker/store/db/topics.h"
+#include "services/preference_broker/store/labeling/leases.h"
+#include "services/preference_broker/store/labeling/questions.h"
+#include "services/preference_broker/store/labeling/rules.h"
+#include "services/preference_broker/store/labeling/sessions.h"
+#include "services/preference_broker/store/labels/exported_labels.h"
+#include "services/preference_broker/store/runs/run_cache.h"
+#include "services/preference_broker/store/runs/scenes.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 constexpr int32_t kLabelsPerPage = 1000;
@@ -177,8 +177,8 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
                                        v1::Session* response) override {
     return Unary(core_, "LabelingService/GetSession", context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
-                   ASSIGN_OR_RETURN(
-                       *response, broker::GetSession(connection, runs_, caller, request->run_id()));
+                   ASSIGN_OR_RETURN(*response, preference_broker::GetSession(
+                                                   connection, runs_, caller, request->run_id()));
                    return absl::OkStatus();
                  });
   }
@@ -188,8 +188,8 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
                                      v1::Guide* response) override {
     return Unary(core_, "LabelingService/GetGuide", context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
-                   ASSIGN_OR_RETURN(*response,
-                                    broker::GetGuide(connection, runs_, caller, request->run_id()));
+                   ASSIGN_OR_RETURN(*response, preference_broker::GetGuide(
+                                                   connection, runs_, caller, request->run_id()));
                    return absl::OkStatus();
                  });
   }
@@ -212,7 +212,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
                  [=](Connection& connection, const Caller&) -> absl::Status {
                    RETURN_IF_ERROR(CheckClipId("scene_hash", request->scene_hash()));
                    ASSIGN_OR_RETURN(*response->mutable_glb(),
-                                    broker::GetScene(connection, request->scene_hash()));
+                                    preference_broker::GetScene(connection, request->scene_hash()));
                    return absl::OkStatus();
                  });
   }
@@ -315,4 +315,4 @@ std::unique_ptr<grpc::Service> MakeLabelingService(Core core, Leases leases,
   return std::make_unique<LabelingServiceImpl>(core, leases, numberer);
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

@@ -2,10 +2,10 @@
 
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
-#include "services/preference_broker/store/people.h"
-#include "services/preference_broker/store/review.h"
+#include "services/preference_broker/store/people/people.h"
+#include "services/preference_broker/store/review/review.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 absl::Status CheckSecret(const std::string& secret) {
@@ -38,8 +38,8 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
     return Unary(core_, "PeopleService/DescribeInvite", context,
                  [=](Connection& connection, const Caller&) -> absl::Status {
                    RETURN_IF_ERROR(CheckSecret(request->secret()));
-                   ASSIGN_OR_RETURN(*response,
-                                    broker::DescribeInvite(connection, request->secret()));
+                   ASSIGN_OR_RETURN(
+                       *response, preference_broker::DescribeInvite(connection, request->secret()));
                    return absl::OkStatus();
                  });
   }
@@ -53,7 +53,8 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                    RETURN_IF_ERROR(CheckSecret(request->secret()));
                    if (!request->outside_id().empty())
                      RETURN_IF_ERROR(CheckName("outside_id", request->outside_id()));
-                   ASSIGN_OR_RETURN(*response, broker::AcceptInvite(connection, *request));
+                   ASSIGN_OR_RETURN(*response,
+                                    preference_broker::AcceptInvite(connection, *request));
                    return absl::OkStatus();
                  });
   }
@@ -96,7 +97,8 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
             return absl::PermissionDeniedError(
                 "a reviewer may pause and resume a labeler, but only an operator may revoke one");
           }
-          ASSIGN_OR_RETURN(*response, broker::SetLabelerState(connection, caller, *request));
+          ASSIGN_OR_RETURN(*response,
+                           preference_broker::SetLabelerState(connection, caller, *request));
           core_.authenticator->Forget();
           return absl::OkStatus();
         });
@@ -108,7 +110,8 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
     return Unary(core_, "PeopleService/ForgetLabeler", context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
-                   ASSIGN_OR_RETURN(*response, broker::ForgetLabeler(connection, caller, *request));
+                   ASSIGN_OR_RETURN(*response,
+                                    preference_broker::ForgetLabeler(connection, caller, *request));
                    core_.authenticator->Forget();
                    return absl::OkStatus();
                  });
@@ -122,7 +125,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    RETURN_IF_ERROR(CheckRange("since_ms", request->since_ms(), 0, kMaxMillis - 1));
                    RETURN_IF_ERROR(CheckRange("until_ms", request->until_ms(), 0, kMaxMillis - 1));
-                   ASSIGN_OR_RETURN(*response, broker::Statement(connection, *request));
+                   ASSIGN_OR_RETURN(*response, preference_broker::Statement(connection, *request));
                    return absl::OkStatus();
                  });
   }
@@ -137,7 +140,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                    RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
                    RETURN_IF_ERROR(CheckRange("since_ms", request->since_ms(), 0, kMaxMillis));
                    ASSIGN_OR_RETURN(RetractedLabels retracted,
-                                    broker::RetractLabels(connection, caller, *request));
+                                    preference_broker::RetractLabels(connection, caller, *request));
                    for (const int64_t run_id : retracted.run_ids) numberer_->Number(run_id);
                    *response = std::move(retracted.response);
                    return absl::OkStatus();
@@ -155,4 +158,4 @@ std::unique_ptr<grpc::Service> MakePeopleService(Core core, FeedNumberer* number
   return std::make_unique<PeopleServiceImpl>(core, numberer);
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 // Jobs that are done before one that can wait.
@@ -60,4 +60,4 @@ void Pool::Work(Connection& connection) {
   }
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "common/base/mutex.h"
-#include "services/preference_broker/store/connection.h"
+#include "services/preference_broker/store/db/connection.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 
 // Thread-safe.
 class Pool {
@@ -46,6 +46,6 @@ class Pool {
   std::vector<std::thread> threads_;
 };
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker
 
 #endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_POOL_H_

@@ -10,15 +10,15 @@
 #include "common/nn/reward.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
-#include "services/preference_broker/store/answers.h"
-#include "services/preference_broker/store/exported_labels.h"
-#include "services/preference_broker/store/review.h"
-#include "services/preference_broker/store/review_clips.h"
-#include "services/preference_broker/store/review_import.h"
-#include "services/preference_broker/store/runs.h"
-#include "services/preference_broker/store/topics.h"
+#include "services/preference_broker/store/db/topics.h"
+#include "services/preference_broker/store/labeling/answers.h"
+#include "services/preference_broker/store/labels/exported_labels.h"
+#include "services/preference_broker/store/labels/imported_labels.h"
+#include "services/preference_broker/store/review/review.h"
+#include "services/preference_broker/store/review/review_clips.h"
+#include "services/preference_broker/store/runs/runs.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 constexpr int64_t kMostDrawnClips = 16;
@@ -210,7 +210,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
             return absl::InvalidArgumentError(
                 "choice must be LEFT, RIGHT, TIE, CANNOT_TELL or BROKEN, or unset");
           }
-          ASSIGN_OR_RETURN(*response, broker::ListLabels(connection, *request));
+          ASSIGN_OR_RETURN(*response, preference_broker::ListLabels(connection, *request));
           return absl::OkStatus();
         });
   }
@@ -222,7 +222,8 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 50));
-                   ASSIGN_OR_RETURN(*response, broker::ListDisagreements(connection, *request));
+                   ASSIGN_OR_RETURN(*response,
+                                    preference_broker::ListDisagreements(connection, *request));
                    return absl::OkStatus();
                  });
   }
@@ -275,16 +276,17 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
   grpc::ServerUnaryReactor* AskAbout(grpc::CallbackServerContext* context,
                                      const v1::AskAboutRequest* request,
                                      v1::AskAboutResponse* response) override {
-    return Unary(core_, "ReviewService/AskAbout", context,
-                 [=](Connection& connection, const Caller& caller) -> absl::Status {
-                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-                   RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
-                   RETURN_IF_ERROR(CheckRange("policy_version", request->policy_version(), 0,
-                                              int64_t{1} << 40));
-                   RETURN_IF_ERROR(CheckRange("step", request->step(), 0, 1'000'000));
-                   ASSIGN_OR_RETURN(*response, broker::AskAbout(connection, caller, *request));
-                   return absl::OkStatus();
-                 });
+    return Unary(
+        core_, "ReviewService/AskAbout", context,
+        [=](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+          RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
+          RETURN_IF_ERROR(
+              CheckRange("policy_version", request->policy_version(), 0, int64_t{1} << 40));
+          RETURN_IF_ERROR(CheckRange("step", request->step(), 0, 1'000'000));
+          ASSIGN_OR_RETURN(*response, preference_broker::AskAbout(connection, caller, *request));
+          return absl::OkStatus();
+        });
   }
 
   grpc::ServerUnaryReactor* AddGold(grpc::CallbackServerContext* context,
@@ -309,7 +311,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
             return absl::InvalidArgumentError("use must be CHECK, QUALIFY or SHOW");
           }
           RETURN_IF_ERROR(CheckPlainText("explanation", request->explanation(), 2000));
-          ASSIGN_OR_RETURN(*response, broker::AddGold(connection, caller, *request));
+          ASSIGN_OR_RETURN(*response, preference_broker::AddGold(connection, caller, *request));
           return absl::OkStatus();
         });
   }
@@ -320,7 +322,8 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
     return Unary(core_, "ReviewService/ListGold", context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-                   ASSIGN_OR_RETURN(*response, broker::ListGold(connection, request->run_id()));
+                   ASSIGN_OR_RETURN(*response,
+                                    preference_broker::ListGold(connection, request->run_id()));
                    return absl::OkStatus();
                  });
   }
@@ -330,7 +333,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
                                        v1::RemoveGoldResponse*) override {
     return Unary(core_, "ReviewService/RemoveGold", context,
                  [=](Connection& connection, const Caller& caller) {
-                   return broker::RemoveGold(connection, caller, request->gold_id());
+                   return preference_broker::RemoveGold(connection, caller, request->gold_id());
                  });
   }
 
@@ -375,7 +378,8 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
           ASSIGN_OR_RETURN(RunDefinition run, GetRunDefinition(connection, import->run_id));
           run.task.set_has_true_reward(false);
           RETURN_IF_ERROR(import->Check(run.task));
-          ASSIGN_OR_RETURN(*response, broker::ImportLabels(connection, caller, import->run_id,
+          ASSIGN_OR_RETURN(*response,
+                           preference_broker::ImportLabels(connection, caller, import->run_id,
                                                            import->clips, import->labels));
           numberer_->Number(import->run_id);
           return absl::OkStatus();
@@ -394,4 +398,4 @@ std::unique_ptr<grpc::Service> MakeReviewService(Core core, FeedNumberer* number
   return std::make_unique<ReviewServiceImpl>(core, numberer);
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

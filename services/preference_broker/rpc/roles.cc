@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 constexpr Role kLabeler = Role::kLabeler;
@@ -115,4 +115,4 @@ absl::Status CheckRole(absl::string_view method, Role role) {
                                                   ": use a token of a role that may"));
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

@@ -4,15 +4,15 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "services/preference_broker/store/callers.h"
+#include "services/preference_broker/store/people/callers.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 
 // `method` as "RunService/Create". PERMISSION_DENIED unless the table allows it.
 absl::Status CheckRole(absl::string_view method, Role role);
 // Whether it may be called without a token.
 bool IsOpenToAnyone(absl::string_view method);
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker
 
 #endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_ROLES_H_

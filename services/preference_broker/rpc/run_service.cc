@@ -1,13 +1,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/run/run_spec.h"
+#include "common/options/run_spec.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
-#include "services/preference_broker/store/runs.h"
-#include "services/preference_broker/store/topics.h"
+#include "services/preference_broker/store/db/topics.h"
+#include "services/preference_broker/store/runs/runs.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 // Metrics tell true returns: learners and trainers never see them.
@@ -28,10 +28,11 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
                      RETURN_IF_ERROR(CheckRunAllowed(caller, request->labels_from_run()));
                    RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
                    v1::CreateRunRequest merged = *request;
-                   *merged.mutable_spec() = run::Overlay(run::DefaultRunSpec(), request->spec());
-                   RETURN_IF_ERROR(run::ValidateRunSpec(merged.spec()));
+                   *merged.mutable_spec() =
+                       options::Overlay(options::DefaultRunSpec(), request->spec());
+                   RETURN_IF_ERROR(options::ValidateRunSpec(merged.spec()));
                    RETURN_IF_ERROR(CheckTask(merged.task()));
-                   RETURN_IF_ERROR(run::CheckFitsTask(merged.spec(), merged.task()));
+                   RETURN_IF_ERROR(options::CheckFitsTask(merged.spec(), merged.task()));
                    ASSIGN_OR_RETURN(*response, CreateRun(connection, caller, merged));
                    return absl::OkStatus();
                  });
@@ -105,8 +106,8 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
     return Unary(core_, "RunService/StopAsking", context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-                   ASSIGN_OR_RETURN(*response,
-                                    broker::StopAsking(connection, caller, request->run_id()));
+                   ASSIGN_OR_RETURN(*response, preference_broker::StopAsking(connection, caller,
+                                                                             request->run_id()));
                    return absl::OkStatus();
                  });
   }
@@ -133,7 +134,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
           RETURN_IF_ERROR(CheckRange("the number of names", request->names_size(), 0, 1000));
           for (const std::string& name : request->names())
             RETURN_IF_ERROR(CheckText("names", name, 64));
-          ASSIGN_OR_RETURN(auto points, broker::ListMetrics(connection, *request));
+          ASSIGN_OR_RETURN(auto points, preference_broker::ListMetrics(connection, *request));
           for (v1::MetricPoint& point : points) *response->add_points() = std::move(point);
           return absl::OkStatus();
         });
@@ -145,7 +146,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
     return Unary(core_, "RunService/ReportMetrics", context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckMetrics(*request, caller.role));
-                   return broker::ReportMetrics(connection, caller, *request);
+                   return preference_broker::ReportMetrics(connection, caller, *request);
                  });
   }
 
@@ -162,7 +163,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
                    }
                    if (request->has_recording())
                      RETURN_IF_ERROR(CheckRecording(request->recording(), run.task));
-                   return broker::ReportEvaluation(connection, *request);
+                   return preference_broker::ReportEvaluation(connection, *request);
                  });
   }
 
@@ -172,8 +173,8 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
     return Unary(core_, "RunService/ListEvaluations", context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-                   ASSIGN_OR_RETURN(auto episodes,
-                                    broker::ListEvaluations(connection, request->run_id()));
+                   ASSIGN_OR_RETURN(auto episodes, preference_broker::ListEvaluations(
+                                                       connection, request->run_id()));
                    for (v1::Evaluation& episode : episodes)
                      *response->add_episodes() = std::move(episode);
                    return absl::OkStatus();
@@ -190,4 +191,4 @@ std::unique_ptr<grpc::Service> MakeRunService(Core core) {
   return std::make_unique<RunServiceImpl>(core);
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

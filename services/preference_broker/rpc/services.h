@@ -18,7 +18,7 @@
 #include "common/base/mutex.h"
 #include "services/preference_broker/rpc/calls.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 
 // How long claims and leases last without renewal, milliseconds.
 struct Leases {
@@ -62,6 +62,6 @@ std::unique_ptr<grpc::Service> MakeClaimService(Core core, Leases leases);
 std::unique_ptr<grpc::Service> MakeWorkService(Core core);
 std::unique_ptr<grpc::Service> MakeReviewService(Core core, FeedNumberer* numberer);
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker
 
 #endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_SERVICES_H_

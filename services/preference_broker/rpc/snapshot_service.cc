@@ -4,10 +4,10 @@
 #include "absl/strings/str_cat.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
-#include "services/preference_broker/store/snapshots.h"
-#include "services/preference_broker/store/topics.h"
+#include "services/preference_broker/store/db/topics.h"
+#include "services/preference_broker/store/runs/snapshots.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 constexpr size_t kChunkBytes = 1 << 20;
@@ -129,7 +129,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
                                     v1::SetBestResponse*) override {
     return Unary(core_, "SnapshotService/SetBest", context,
                  [=](Connection& connection, const Caller& caller) {
-                   return broker::SetBest(connection, caller, *request);
+                   return preference_broker::SetBest(connection, caller, *request);
                  });
   }
 
@@ -159,8 +159,8 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
         },
         [state](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(state->data.Check());
-          return broker::SaveCheckpoint(connection, caller, state->epoch, state->info,
-                                        state->data.bytes());
+          return preference_broker::SaveCheckpoint(connection, caller, state->epoch, state->info,
+                                                   state->data.bytes());
         });
   }
 
@@ -171,8 +171,8 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
         core_, "SnapshotService/LoadCheckpoint", context, "",
         [request](Connection& connection, const Caller& caller,
                   std::deque<v1::CheckpointChunk>* page) -> absl::StatusOr<Stream::Next> {
-          ASSIGN_OR_RETURN(const auto checkpoint,
-                           broker::LoadCheckpoint(connection, caller, request->run_id()));
+          ASSIGN_OR_RETURN(const auto checkpoint, preference_broker::LoadCheckpoint(
+                                                      connection, caller, request->run_id()));
           AppendChunks(checkpoint.first, checkpoint.second, page);
           return Stream::Next::kEnd;
         });
@@ -188,4 +188,4 @@ std::unique_ptr<grpc::Service> MakeSnapshotService(Core core) {
   return std::make_unique<SnapshotServiceImpl>(core);
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

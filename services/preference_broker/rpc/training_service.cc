@@ -4,12 +4,12 @@
 
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
-#include "services/preference_broker/store/clips.h"
-#include "services/preference_broker/store/questions.h"
-#include "services/preference_broker/store/reliability.h"
-#include "services/preference_broker/store/topics.h"
+#include "services/preference_broker/store/db/topics.h"
+#include "services/preference_broker/store/labeling/questions.h"
+#include "services/preference_broker/store/people/reliability.h"
+#include "services/preference_broker/store/runs/clips.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 constexpr int32_t kEntriesPerPage = 32;
@@ -72,7 +72,8 @@ class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
     return Unary(core_, "TrainingService/OpenQuestions", context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckNewQuestions(*request));
-                   ASSIGN_OR_RETURN(*response, broker::OpenQuestions(connection, caller, *request));
+                   ASSIGN_OR_RETURN(*response,
+                                    preference_broker::OpenQuestions(connection, caller, *request));
                    return absl::OkStatus();
                  });
   }
@@ -83,7 +84,7 @@ class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
     return Unary(core_, "TrainingService/ReportReliability", context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckReliability(*request));
-                   return broker::ReportReliability(connection, caller, *request);
+                   return preference_broker::ReportReliability(connection, caller, *request);
                  });
   }
 
@@ -107,4 +108,4 @@ std::unique_ptr<grpc::Service> MakeTrainingService(Core core) {
   return std::make_unique<TrainingServiceImpl>(core);
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

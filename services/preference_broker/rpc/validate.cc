@@ -10,7 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 constexpr int64_t kMaxIteration = int64_t{1} << 40;
@@ -464,4 +464,4 @@ absl::Status CheckEvaluation(absl::string_view name, const v1::Evaluation& evalu
   return absl::OkStatus();
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

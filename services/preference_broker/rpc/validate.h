@@ -11,9 +11,9 @@
 #include "backflip/v1/label.pb.h"
 #include "backflip/v1/people.pb.h"
 #include "backflip/v1/run.pb.h"
-#include "services/preference_broker/store/callers.h"
+#include "services/preference_broker/store/people/callers.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 
 // Milliseconds since the epoch that the database can hold: the year 10000.
 inline constexpr int64_t kMaxMillis = 253'402'300'800'000;
@@ -51,6 +51,6 @@ absl::Status CheckMetrics(const v1::ReportMetricsRequest& request, Role role);
 absl::Status CheckEvaluation(absl::string_view name, const v1::Evaluation& evaluation,
                              const v1::TaskInfo& task);
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker
 
 #endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_VALIDATE_H_

@@ -5,13 +5,13 @@
 
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
-#include "services/preference_broker/store/bundles.h"
-#include "services/preference_broker/store/claims.h"
-#include "services/preference_broker/store/clips.h"
-#include "services/preference_broker/store/scenes.h"
-#include "services/preference_broker/store/topics.h"
+#include "services/preference_broker/store/db/topics.h"
+#include "services/preference_broker/store/runs/bundles.h"
+#include "services/preference_broker/store/runs/claims.h"
+#include "services/preference_broker/store/runs/clips.h"
+#include "services/preference_broker/store/runs/scenes.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 constexpr int64_t kMaxBundleBytes = 256 << 20;
@@ -71,7 +71,7 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
                  [=](Connection& connection, const Caller&) -> absl::Status {
                    RETURN_IF_ERROR(CheckGlb(request->glb()));
                    ASSIGN_OR_RETURN(*response->mutable_scene_hash(),
-                                    broker::PutScene(connection, request->glb()));
+                                    preference_broker::PutScene(connection, request->glb()));
                    return absl::OkStatus();
                  });
   }
@@ -96,8 +96,8 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
             return absl::InvalidArgumentError(
                 "advertise is missing: a learner says at which address workers reach it");
           }
-          ASSIGN_OR_RETURN(auto claim,
-                           broker::Claim(connection, caller, *request, leases_.claim_ms));
+          ASSIGN_OR_RETURN(
+              auto claim, preference_broker::Claim(connection, caller, *request, leases_.claim_ms));
           if (!claim.has_value()) return false;
           *response = *std::move(claim);
           return true;
@@ -139,7 +139,7 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRange("iteration", request->iteration(), 0, kMaxIteration));
                    RETURN_IF_ERROR(CheckRange("steps", request->steps(), 0, kMaxSteps));
-                   RETURN_IF_ERROR(broker::CompleteBatch(connection, caller, *request));
+                   RETURN_IF_ERROR(preference_broker::CompleteBatch(connection, caller, *request));
                    if (request->iteration() % kPruneEvery == kPruneEvery - 1) {
                      // after the answer, which the learner waits for; when the pool is full, next
                      // time
@@ -168,7 +168,7 @@ class WorkServiceImpl final : public v1::WorkService::CallbackService {
                              RETURN_IF_ERROR(CheckName("worker", request->worker()));
                              RETURN_IF_ERROR(CheckRange("threads", request->threads(), 1, 4096));
                              ASSIGN_OR_RETURN(auto assignment,
-                                              broker::AssignWork(connection, *request));
+                                              preference_broker::AssignWork(connection, *request));
                              if (!assignment.has_value()) return false;
                              *response = *std::move(assignment);
                              return true;
@@ -191,4 +191,4 @@ std::unique_ptr<grpc::Service> MakeWorkService(Core core) {
   return std::make_unique<WorkServiceImpl>(core);
 }
 
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

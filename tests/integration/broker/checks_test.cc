@@ -9,10 +9,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "services/preference_broker/store/leases.h"
-#include "services/preference_broker/store/questions.h"
-#include "services/preference_broker/store/rules.h"
-#include "services/preference_broker/store/sessions.h"
+#include "services/preference_broker/store/labeling/leases.h"
+#include "services/preference_broker/store/labeling/questions.h"
+#include "services/preference_broker/store/labeling/rules.h"
+#include "services/preference_broker/store/labeling/sessions.h"
 #include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
@@ -20,7 +20,7 @@
 namespace backflip::testing {
 namespace {
 
-using broker::Role;
+using preference_broker::Role;
 using ::testing::HasSubstr;
 using Labeling = v1::LabelingService::Stub;
 
@@ -77,18 +77,18 @@ class Checks : public ::testing::Test {
   static v1::Choice Even(const v1::Question& question) {
     return Value(question.clips(0)) < Value(question.clips(1)) ? v1::LEFT : v1::RIGHT;
   }
-  std::vector<broker::FeedEntry> Feed() {
-    broker::Connection connection(broker_.database(), "test", nullptr);
-    EXPECT_TRUE(broker::NumberLabels(connection, run_.id()).ok());
-    auto feed = broker::ReadFeed(connection, run_.id(), 1, 1000);
+  std::vector<preference_broker::FeedEntry> Feed() {
+    preference_broker::Connection connection(broker_.database(), "test", nullptr);
+    EXPECT_TRUE(preference_broker::NumberLabels(connection, run_.id()).ok());
+    auto feed = preference_broker::ReadFeed(connection, run_.id(), 1, 1000);
     EXPECT_TRUE(feed.ok()) << feed.status();
-    return feed.ok() ? *feed : std::vector<broker::FeedEntry>();
+    return feed.ok() ? *feed : std::vector<preference_broker::FeedEntry>();
   }
   std::string Sql(const std::string& sql) { return Query(broker_.database(), sql); }
   void EnforceRules(const std::string& name) {
-    broker::Connection connection(broker_.database(), "test", nullptr);
-    broker::RunCache runs;
-    const absl::Status status = broker::EnforceRules(
+    preference_broker::Connection connection(broker_.database(), "test", nullptr);
+    preference_broker::RunCache runs;
+    const absl::Status status = preference_broker::EnforceRules(
         connection, runs, std::stoll(Sql("SELECT id FROM callers WHERE name = '" + name + "'")),
         run_.id());
     EXPECT_TRUE(status.ok()) << status;
@@ -181,7 +181,7 @@ TEST_F(Checks, GoldAndRepeatsComeAtTheirSharesAndLookLikeAllOthers) {
           "l.id < a.id) < 20"),
       "0");
   int counted = 0;
-  for (const broker::FeedEntry& item : Feed()) {
+  for (const preference_broker::FeedEntry& item : Feed()) {
     counted += item.entry.purpose() == v1::TRAIN;
     EXPECT_EQ(item.entry.has_expected(), item.entry.purpose() == v1::GOLD);
     // the even clip is the first of every pair
@@ -237,9 +237,9 @@ TEST_F(Checks, ACheckThatWasGivenBackIsNoQuestionThatWaitsForOthers) {
   ASSERT_EQ(leased->questions_size(), 1);
   EXPECT_TRUE(leased->questions(0).practice());
   Sql("UPDATE leases SET expires_at = now() - interval '1 second'");
-  broker::Connection connection(broker_.database(), "test", nullptr);
+  preference_broker::Connection connection(broker_.database(), "test", nullptr);
   while (Sql("SELECT state FROM leases") == "LIVE")
-    ASSERT_TRUE(broker::ExpireLeases(connection).ok());
+    ASSERT_TRUE(preference_broker::ExpireLeases(connection).ok());
   EXPECT_EQ(Sql("SELECT open_slots FROM questions WHERE made_for IS NOT NULL"), "1");
   const Peer& reviewer = broker_.As(Role::kReviewer);
   v1::WatchDashboardRequest watch;
@@ -393,14 +393,14 @@ TEST_F(Checks, WaitingWithoutAnAnswerIsPaidForAQuarterOfAnHour) {
   Open(2, "");
   const int64_t first_run = run_.id();
   const Peer& peer = broker_.As(Role::kLabeler);
-  broker::Caller caller;
+  preference_broker::Caller caller;
   caller.id = std::stoll(Sql("SELECT id FROM callers WHERE name = 'labeler'"));
-  broker::Connection connection(broker_.database(), "test", nullptr);
+  preference_broker::Connection connection(broker_.database(), "test", nullptr);
   // As if the labeler's client had asked again and again through a night.
   const auto wait = [&](int64_t run_id, int64_t minutes) {
     Sql("UPDATE labeler_time SET last_at = last_at - interval '1 hour'");
     const absl::Status status =
-        broker::CreditWaiting(connection, caller, run_id, minutes * kMinute);
+        preference_broker::CreditWaiting(connection, caller, run_id, minutes * kMinute);
     EXPECT_TRUE(status.ok()) << status;
     return std::stoll(Sql("SELECT sum(waiting_ms) FROM labeler_time")) / kMinute;
   };
@@ -439,15 +439,15 @@ TEST_F(Checks, WaitingWithoutAnAnswerIsPaidForAQuarterOfAnHour) {
 TEST_F(Checks, ManyCallsAtOnceCreditTheSameTimeOnce) {
   Open(1, "");
   broker_.Token(Role::kLabeler);
-  broker::Caller caller;
+  preference_broker::Caller caller;
   caller.id = std::stoll(Sql("SELECT id FROM callers WHERE name = 'labeler'"));
   Sql(absl::StrCat("INSERT INTO labeler_time (caller_id, run_id, last_at) VALUES (", caller.id,
                    ", ", run_.id(), ", now() - interval '25 seconds')"));
   std::vector<std::thread> calls;
   for (int i = 0; i < 8; ++i) {
     calls.emplace_back([&] {
-      broker::Connection connection(broker_.database(), "test", nullptr);
-      EXPECT_TRUE(broker::CreditWaiting(connection, caller, run_.id(), 25'000).ok());
+      preference_broker::Connection connection(broker_.database(), "test", nullptr);
+      EXPECT_TRUE(preference_broker::CreditWaiting(connection, caller, run_.id(), 25'000).ok());
     });
   }
   for (std::thread& call : calls) call.join();

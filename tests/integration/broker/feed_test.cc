@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "services/preference_broker/store/leases.h"
+#include "services/preference_broker/store/labeling/leases.h"
 #include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
@@ -15,7 +15,7 @@
 namespace backflip::testing {
 namespace {
 
-using broker::Role;
+using preference_broker::Role;
 
 // Reads a feed until `stop` answers true to an entry.
 void Follow(const Peer& trainer, int64_t run_id, int64_t from,
@@ -38,7 +38,7 @@ void Follow(const Peer& trainer, int64_t run_id, int64_t from,
 TEST(Feed, IsGaplessAndCompleteWhileManyAnswerThroughTwoBrokers) {
   constexpr int kQuestions = 120, kLabelers = 8;
   TestBroker first;
-  broker::BrokerOptions options;
+  preference_broker::BrokerOptions options;
   options.database = first.database();
   TestBroker second(options);
   const v1::Run run = first.CreateRun("labels: 1000");
@@ -109,17 +109,17 @@ TEST(Feed, TakesUpLabelsThatABrokerLeftWithoutAPlace) {
   const v1::ClaimResponse claim = broker.Claim(Role::kTrainer);
   ASSERT_TRUE(broker.Open(run.id(), claim.epoch(), 0, broker.Upload(run.id(), 0, 2)).ok());
   // what a broker does that is killed right after the commit
-  broker::Connection connection(broker.database(), "other", nullptr);
+  preference_broker::Connection connection(broker.database(), "other", nullptr);
   broker.Token(Role::kLabeler);
-  broker::Caller caller;
+  preference_broker::Caller caller;
   caller.id = std::stoll(Query(broker.database(), "SELECT id FROM callers WHERE name = 'labeler'"));
-  broker::RunCache runs;
-  broker::LeaseTerms terms;
+  preference_broker::RunCache runs;
+  preference_broker::LeaseTerms terms;
   terms.lease_ms = 60'000;
-  const auto leased = broker::LeaseQuestions(connection, runs, caller, terms);
+  const auto leased = preference_broker::LeaseQuestions(connection, runs, caller, terms);
   ASSERT_TRUE(leased.ok() && leased->response.questions_size() == 1);
   v1::SubmitRequest submit = AnswerTo(leased->response.questions(0).lease_id(), v1::LEFT);
-  ASSERT_TRUE(broker::SubmitLabel(connection, runs, caller, submit).ok());
+  ASSERT_TRUE(preference_broker::SubmitLabel(connection, runs, caller, submit).ok());
   Follow(broker.As(Role::kTrainer), run.id(), 1,
          [](const v1::LabelFeedMessage& message) { return message.has_entry(); });
 }

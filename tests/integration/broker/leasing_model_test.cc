@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "services/preference_broker/store/leases.h"
-#include "services/preference_broker/store/people.h"
+#include "services/preference_broker/store/labeling/leases.h"
+#include "services/preference_broker/store/people/people.h"
 #include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
@@ -19,7 +19,7 @@
 namespace backflip::testing {
 namespace {
 
-using broker::Role;
+using preference_broker::Role;
 
 constexpr int kCallers = 5;
 
@@ -53,8 +53,8 @@ class LeasingModel : public ::testing::Test {
     request.set_labeler_id(callers_[caller].id);
     return request;
   }
-  static broker::LeaseTerms Terms() {
-    broker::LeaseTerms terms;
+  static preference_broker::LeaseTerms Terms() {
+    preference_broker::LeaseTerms terms;
     terms.lease_ms = 600'000;
     return terms;
   }
@@ -70,8 +70,8 @@ class LeasingModel : public ::testing::Test {
                  "WHERE n.supersedes = b.id))");
   }
   // The session of a connection ends under its hands.
-  static void Crash(broker::Connection& connection) {
-    (void)connection.Transact([](broker::Transaction& t) -> absl::Status {
+  static void Crash(preference_broker::Connection& connection) {
+    (void)connection.Transact([](preference_broker::Transaction& t) -> absl::Status {
       t.Exec("SELECT pg_terminate_backend(pg_backend_pid())");
       return absl::OkStatus();
     });
@@ -88,10 +88,10 @@ class LeasingModel : public ::testing::Test {
   }
 
   TestBroker broker_;
-  broker::RunCache runs_;
+  preference_broker::RunCache runs_;
   std::vector<int64_t> questions_;
-  std::vector<broker::Caller> callers_;
-  broker::Caller operator_;
+  std::vector<preference_broker::Caller> callers_;
+  preference_broker::Caller operator_;
 };
 
 struct ModelLease {
@@ -109,7 +109,7 @@ struct ModelLease {
 TEST_F(LeasingModel, DoesWhatTheModelSays) {
   constexpr int kQuestions = 5, kOverlap = 2, kSteps = 700;
   Open(kQuestions, kOverlap);
-  broker::Connection connection(broker_.database(), "model", nullptr);
+  preference_broker::Connection connection(broker_.database(), "model", nullptr);
   std::vector<int> open(kQuestions, kOverlap);
   std::vector<ModelLease> leases;
   std::mt19937 random(7);
@@ -270,7 +270,7 @@ TEST_F(LeasingModel, AddsUpWhateverHappensAtOnce) {
   std::mutex mutex;
   for (int caller = 0; caller < kCallers; ++caller) {
     threads.emplace_back([&, caller] {
-      broker::Connection connection(broker_.database(), "model", nullptr);
+      preference_broker::Connection connection(broker_.database(), "model", nullptr);
       std::mt19937 random(caller);
       std::vector<std::string> mine;
       for (int step = 0; step < 120; ++step) {
@@ -338,13 +338,13 @@ TEST_F(LeasingModel, AddsUpWhateverHappensAtOnce) {
               absl::StrCat(label));
   }
   // and everybody answers all that they may: each question gets what it wants
-  broker::Connection connection(broker_.database(), "model", nullptr);
+  preference_broker::Connection connection(broker_.database(), "model", nullptr);
   Query(broker_.database(),
         "UPDATE leases SET expires_at = now() - interval '1 s' WHERE state = 'LIVE'");
   while (Query(broker_.database(), "SELECT count(*) FROM leases WHERE state = 'LIVE'") != "0") {
     (void)ExpireLeases(connection);
   }
-  for (const broker::Caller& caller : callers_) {
+  for (const preference_broker::Caller& caller : callers_) {
     while (true) {
       const auto leased = LeaseQuestions(connection, runs_, caller, Terms());
       ASSERT_TRUE(leased.ok()) << leased.status();

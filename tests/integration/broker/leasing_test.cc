@@ -7,9 +7,9 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "services/preference_broker/store/exported_labels.h"
-#include "services/preference_broker/store/leases.h"
-#include "services/preference_broker/store/questions.h"
+#include "services/preference_broker/store/labeling/leases.h"
+#include "services/preference_broker/store/labeling/questions.h"
+#include "services/preference_broker/store/labels/exported_labels.h"
 #include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
@@ -17,7 +17,7 @@
 namespace backflip::testing {
 namespace {
 
-using broker::Role;
+using preference_broker::Role;
 using ::testing::HasSubstr;
 using Labeling = v1::LabelingService::Stub;
 
@@ -58,10 +58,10 @@ class Leasing : public ::testing::Test {
   void RunOutOfTime(const std::string& lease) {
     Sql(absl::StrCat("UPDATE leases SET expires_at = now() - interval '1 second' WHERE id = '",
                      lease, "'"));
-    broker::Connection connection(broker_.database(), "test", nullptr);
+    preference_broker::Connection connection(broker_.database(), "test", nullptr);
     // another look may be at it right now, or was faster
     while (Sql(absl::StrCat("SELECT state FROM leases WHERE id = '", lease, "'")) == "LIVE") {
-      ASSERT_TRUE(broker::ExpireLeases(connection).ok());
+      ASSERT_TRUE(preference_broker::ExpireLeases(connection).ok());
     }
   }
   int64_t WaitForLabels(int64_t wanted) {
@@ -140,8 +140,8 @@ TEST_F(Leasing, ExpiryGivesASlotBackOnce) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&] {
-      broker::Connection connection(broker_.database(), "test", nullptr);
-      for (int k = 0; k < 5; ++k) EXPECT_TRUE(broker::ExpireLeases(connection).ok());
+      preference_broker::Connection connection(broker_.database(), "test", nullptr);
+      for (int k = 0; k < 5; ++k) EXPECT_TRUE(preference_broker::ExpireLeases(connection).ok());
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -365,15 +365,15 @@ TEST_F(Leasing, SidesAreTurnedBackInTheFeedAndNotInTheExport) {
   EXPECT_GT(turned, 4);
   EXPECT_LT(turned, 28);
   EXPECT_EQ(WaitForLabels(32), 32);
-  broker::Connection connection(broker_.database(), "test", nullptr);
-  const auto feed = broker::ReadFeed(connection, run_.id(), 1, 100);
+  preference_broker::Connection connection(broker_.database(), "test", nullptr);
+  const auto feed = preference_broker::ReadFeed(connection, run_.id(), 1, 100);
   ASSERT_TRUE(feed.ok());
   ASSERT_EQ(feed->size(), 32u);
   for (const auto& item : *feed) {
     EXPECT_EQ(item.entry.answer().choice(), v1::RIGHT);
     EXPECT_EQ(item.entry.clip_ids(1), clips_[2 * item.entry.ordinal() + 1]);
   }
-  const auto exported = broker::ReadStandingLabels(connection, run_.id(), 1, 100);
+  const auto exported = preference_broker::ReadStandingLabels(connection, run_.id(), 1, 100);
   for (const v1::ExportedLabel& label : *exported) {
     // as shown: whichever side was chosen holds the odd clip
     const int chosen = label.answer().choice() == v1::LEFT ? 0 : 1;

@@ -2,14 +2,14 @@
 #include <gtest/gtest.h>
 
 #include "common/base/hash.h"
-#include "common/run/claim_keeper.h"
-#include "common/run/snapshot_client.h"
+#include "common/client/claim_keeper.h"
+#include "common/client/snapshot_client.h"
 #include "tests/support/test_broker.h"
 
 namespace backflip::testing {
 namespace {
 
-using broker::Role;
+using preference_broker::Role;
 
 TEST(Loop, TakesALabelOnceRound) {
   TestBroker broker;
@@ -50,29 +50,29 @@ TEST(Loop, TakesALabelOnceRound) {
   info.set_iteration(0);
   const std::string weights(2'500'000, 'w');
   const auto policy =
-      run::PublishSnapshot(learner.client, learner_claim.epoch(), info, weights, nullptr);
+      client::PublishSnapshot(learner.client, learner_claim.epoch(), info, weights, nullptr);
   ASSERT_TRUE(policy.ok()) << policy.status();
   EXPECT_EQ(policy->version(), 1);
   const auto again =
-      run::PublishSnapshot(learner.client, learner_claim.epoch(), info, weights, nullptr);
+      client::PublishSnapshot(learner.client, learner_claim.epoch(), info, weights, nullptr);
   ASSERT_TRUE(again.ok());
   EXPECT_EQ(again->version(), 1);
   v1::GetSnapshotRequest get;
   get.set_run_id(run_id);
   get.set_kind(v1::POLICY);
-  const auto got = run::GetSnapshot(worker.client, get, nullptr);
+  const auto got = client::GetSnapshot(worker.client, get, nullptr);
   ASSERT_TRUE(got.ok()) << got.status();
   EXPECT_EQ(got->second, weights);
   v1::CheckpointInfo checkpoint;
   checkpoint.set_run_id(run_id);
   checkpoint.set_iteration(0);
   checkpoint.set_counters("counters");
-  EXPECT_EQ(run::LoadCheckpoint(learner.client, run_id, nullptr).status().code(),
+  EXPECT_EQ(client::LoadCheckpoint(learner.client, run_id, nullptr).status().code(),
             absl::StatusCode::kNotFound);
   ASSERT_TRUE(
-      run::SaveCheckpoint(learner.client, learner_claim.epoch(), checkpoint, "state", nullptr)
+      client::SaveCheckpoint(learner.client, learner_claim.epoch(), checkpoint, "state", nullptr)
           .ok());
-  const auto loaded = run::LoadCheckpoint(learner.client, run_id, nullptr);
+  const auto loaded = client::LoadCheckpoint(learner.client, run_id, nullptr);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ(loaded->second, "state");
   EXPECT_EQ(loaded->first.counters(), "counters");
@@ -169,7 +169,7 @@ TEST(Loop, TakesALabelOnceRound) {
   info.set_kind(v1::REWARD);
   info.set_iteration(1);
   const auto reward =
-      run::PublishSnapshot(trainer.client, trainer_claim.epoch(), info, "ensemble", nullptr);
+      client::PublishSnapshot(trainer.client, trainer_claim.epoch(), info, "ensemble", nullptr);
   ASSERT_TRUE(reward.ok()) << reward.status();
   v1::SnapshotChunk chunk;
   ASSERT_TRUE(watcher->Read(&chunk));

@@ -18,15 +18,15 @@
 #include "absl/time/clock.h"
 #include "common/base/retry.h"
 #include "common/rpc/server.h"
-#include "services/preference_broker/store/connection.h"
-#include "services/preference_broker/store/migrate.h"
+#include "services/preference_broker/store/db/connection.h"
+#include "services/preference_broker/store/db/migrate.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
 namespace backflip::testing {
 namespace {
 
-using broker::Role;
+using preference_broker::Role;
 
 // The protocol's promise, as the comments in proto/backflip/v1 say it.
 const std::map<std::string, std::set<Role>>& Promised() {
@@ -168,14 +168,15 @@ TEST(Roles, EveryMethodIsOpenToItsRolesAlone) {
           << name;
       continue;
     }
-    for (const Role role : broker::kAllRoles) {
+    for (const Role role : preference_broker::kAllRoles) {
       // whose token is no good afterwards
-      const std::string leaver =
-          name == "PeopleService.SignOut" ? absl::StrCat("leaving ", broker::RoleName(role)) : "";
+      const std::string leaver = name == "PeopleService.SignOut"
+                                     ? absl::StrCat("leaving ", preference_broker::RoleName(role))
+                                     : "";
       const grpc::Status status = CallEmpty(broker.As(role, leaver).client, path);
       const bool denied = status.error_code() == grpc::StatusCode::PERMISSION_DENIED;
       EXPECT_EQ(denied, Promised().at(name).count(role) == 0)
-          << name << " as " << broker::RoleName(role) << ": " << status.error_message();
+          << name << " as " << preference_broker::RoleName(role) << ": " << status.error_message();
       EXPECT_NE(status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << name;
     }
     EXPECT_EQ(CallEmpty(rpc::Client(broker.address(), ""), path).error_code(),
@@ -364,7 +365,7 @@ TEST(Roles, ARevokedTokenIsRefusedWithinSeconds) {
 }
 
 TEST(Operation, AFullPoolSaysSoAndHealthStillAnswers) {
-  broker::BrokerOptions options;
+  preference_broker::BrokerOptions options;
   options.connections = 1;
   options.queued_calls = 2;
   TestBroker broker(options);
@@ -399,7 +400,7 @@ TEST(Operation, AFullPoolSaysSoAndHealthStillAnswers) {
 }
 
 TEST(Operation, WaitsHoldNoThreads) {
-  broker::BrokerOptions options;
+  preference_broker::BrokerOptions options;
   options.connections = 1;
   TestBroker broker(options);
   const v1::Run run = broker.CreateRun();
@@ -500,14 +501,15 @@ TEST(DatabaseErrors, AreSentences) {
       {"22012", absl::StatusCode::kInternal, "database error 22012: "},  // division by zero
   };
   const std::string database = EmptyDatabase();
-  broker::Connection connection(database, "test", nullptr);
+  preference_broker::Connection connection(database, "test", nullptr);
   for (const Case& c : cases) {
     const std::string script = absl::StrCat(
         "DO $$ BEGIN RAISE EXCEPTION 'no more of it' USING ERRCODE = '", c.sqlstate, "'; END $$");
-    const absl::Status status = connection.Transact([&](broker::Transaction& t) -> absl::Status {
-      t.ExecScript(script);
-      return absl::OkStatus();
-    });
+    const absl::Status status =
+        connection.Transact([&](preference_broker::Transaction& t) -> absl::Status {
+          t.ExecScript(script);
+          return absl::OkStatus();
+        });
     EXPECT_EQ(status.code(), c.code) << c.sqlstate << ": " << status;
     EXPECT_TRUE(absl::StartsWith(status.message(), c.sentence)) << c.sqlstate << ": " << status;
     EXPECT_TRUE(absl::StrContains(status.message(), "no more of it"))
@@ -516,7 +518,7 @@ TEST(DatabaseErrors, AreSentences) {
     base::RetryPolicy policy;
     policy.give_up_after = absl::Seconds(10);
     const absl::Status next = base::Retry(policy, nullptr, [&] {
-      return connection.Transact([](broker::Transaction& t) -> absl::Status {
+      return connection.Transact([](preference_broker::Transaction& t) -> absl::Status {
         t.Exec("SELECT 1");
         return absl::OkStatus();
       });
@@ -527,15 +529,16 @@ TEST(DatabaseErrors, AreSentences) {
 
 TEST(DatabaseErrors, WhatMaySucceedAtOnceIsTriedAgain) {
   const std::string database = EmptyDatabase();
-  broker::Connection connection(database, "test", nullptr);
+  preference_broker::Connection connection(database, "test", nullptr);
   for (const char* sqlstate : {"40001", "40P01", "23505"}) {
     int attempts = 0;
     const std::string script =
         absl::StrCat("DO $$ BEGIN RAISE EXCEPTION '' USING ERRCODE = '", sqlstate, "'; END $$");
-    const absl::Status status = connection.Transact([&](broker::Transaction& t) -> absl::Status {
-      if (++attempts < 3) t.ExecScript(script);
-      return absl::OkStatus();
-    });
+    const absl::Status status =
+        connection.Transact([&](preference_broker::Transaction& t) -> absl::Status {
+          if (++attempts < 3) t.ExecScript(script);
+          return absl::OkStatus();
+        });
     EXPECT_TRUE(status.ok()) << sqlstate << ": " << status;
     EXPECT_EQ(attempts, 3) << sqlstate;
   }
@@ -543,17 +546,18 @@ TEST(DatabaseErrors, WhatMaySucceedAtOnceIsTriedAgain) {
 
 TEST(DatabaseErrors, ACommitOfUnknownOutcomeSaysToCallAgain) {
   const std::string database = EmptyDatabase();
-  broker::Connection connection(database, "test", nullptr);
+  preference_broker::Connection connection(database, "test", nullptr);
   Query(database,
         "CREATE TABLE things (id integer); "
         "CREATE FUNCTION end_session() RETURNS trigger LANGUAGE plpgsql AS "
         "  $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$; "
         "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON things DEFERRABLE INITIALLY DEFERRED "
         "  FOR EACH ROW EXECUTE FUNCTION end_session()");
-  const absl::Status status = connection.Transact([](broker::Transaction& t) -> absl::Status {
-    t.Exec("INSERT INTO things VALUES (1)");
-    return absl::OkStatus();
-  });
+  const absl::Status status =
+      connection.Transact([](preference_broker::Transaction& t) -> absl::Status {
+        t.Exec("INSERT INTO things VALUES (1)");
+        return absl::OkStatus();
+      });
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_TRUE(
       absl::StartsWith(status.message(), "the database went away during a commit; call again: "))
@@ -561,10 +565,10 @@ TEST(DatabaseErrors, ACommitOfUnknownOutcomeSaysToCallAgain) {
 }
 
 TEST(DatabaseErrors, AnAddressThatIsNoDatabaseIsAway) {
-  broker::Connection connection("postgresql://127.0.0.1:1/backflip", "test", nullptr);
+  preference_broker::Connection connection("postgresql://127.0.0.1:1/backflip", "test", nullptr);
   for (int i = 0; i < 2; ++i) {
     const absl::Status status =
-        connection.Transact([](broker::Transaction&) { return absl::OkStatus(); });
+        connection.Transact([](preference_broker::Transaction&) { return absl::OkStatus(); });
     EXPECT_TRUE(absl::IsUnavailable(status)) << status;
     EXPECT_TRUE(absl::StartsWith(status.message(), "the database is away: ")) << status;
   }
@@ -595,43 +599,46 @@ TEST(DatabaseErrors, ReachWhoeverCalls) {
 TEST(Migrate, IsIdempotentAndSafeTwiceAtOnce) {
   const std::string database = EmptyDatabase();
   {
-    broker::Connection connection(database, "test", nullptr);
-    EXPECT_EQ(broker::CheckSchema(connection).code(), absl::StatusCode::kFailedPrecondition);
-    broker::BrokerOptions options;
+    preference_broker::Connection connection(database, "test", nullptr);
+    EXPECT_EQ(preference_broker::CheckSchema(connection).code(),
+              absl::StatusCode::kFailedPrecondition);
+    preference_broker::BrokerOptions options;
     options.database = database;
     options.listen = "127.0.0.1:0";
-    EXPECT_EQ(broker::Broker::Start(options).status().code(),
+    EXPECT_EQ(preference_broker::Broker::Start(options).status().code(),
               absl::StatusCode::kFailedPrecondition);
   }
   std::atomic<int> applied{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
-      broker::Connection connection(database, "test", nullptr);
-      const auto result = broker::Migrate(connection);
+      preference_broker::Connection connection(database, "test", nullptr);
+      const auto result = preference_broker::Migrate(connection);
       ASSERT_TRUE(result.ok()) << result.status();
       applied += *result;
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(applied, static_cast<int>(broker::AllMigrations().size()));
-  broker::Connection connection(database, "test", nullptr);
-  EXPECT_EQ(*broker::Migrate(connection), 0);
-  EXPECT_TRUE(broker::CheckSchema(connection).ok());
+  EXPECT_EQ(applied, static_cast<int>(preference_broker::AllMigrations().size()));
+  preference_broker::Connection connection(database, "test", nullptr);
+  EXPECT_EQ(*preference_broker::Migrate(connection), 0);
+  EXPECT_TRUE(preference_broker::CheckSchema(connection).ok());
 }
 
 TEST(Migrate, RefusesADatabaseThatIsNewerOrAnother) {
   const std::string database = MigratedDatabase();
-  broker::Connection connection(database, "test", nullptr);
+  preference_broker::Connection connection(database, "test", nullptr);
   Query(database, "UPDATE schema_migrations SET sha256 = sha256('x')");
-  EXPECT_EQ(broker::Migrate(connection).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(preference_broker::Migrate(connection).status().code(),
+            absl::StatusCode::kFailedPrecondition);
   const std::string newer = MigratedDatabase();
-  broker::Connection newer_connection(newer, "test", nullptr);
+  preference_broker::Connection newer_connection(newer, "test", nullptr);
   Query(newer,
         "INSERT INTO schema_migrations (version, name, sha256) VALUES (999, 'later', sha256('x'))");
-  EXPECT_EQ(broker::Migrate(newer_connection).status().code(),
+  EXPECT_EQ(preference_broker::Migrate(newer_connection).status().code(),
             absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(broker::CheckSchema(newer_connection).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(preference_broker::CheckSchema(newer_connection).code(),
+            absl::StatusCode::kFailedPrecondition);
 }
 
 TEST(Migrate, IndexesEveryForeignKey) {
@@ -647,9 +654,9 @@ TEST(Migrate, IndexesEveryForeignKey) {
 
 TEST(Tokens, AreMadeOnceForEachRoleAndKeptPrivate) {
   const std::string database = MigratedDatabase();
-  broker::Connection connection(database, "test", nullptr);
+  preference_broker::Connection connection(database, "test", nullptr);
   const std::string folder = absl::StrCat(::testing::TempDir(), "/tokens", NewId());
-  ASSERT_TRUE(broker::MakeTokenFiles(connection, folder).ok());
+  ASSERT_TRUE(preference_broker::MakeTokenFiles(connection, folder).ok());
   const auto read = [&](const std::string& role) {
     std::ifstream file(folder + "/" + role + ".token");
     std::string token;
@@ -662,9 +669,9 @@ TEST(Tokens, AreMadeOnceForEachRoleAndKeptPrivate) {
   struct stat info;
   ASSERT_EQ(stat((folder + "/teacher.token").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
-  ASSERT_TRUE(broker::MakeTokenFiles(connection, folder).ok());
+  ASSERT_TRUE(preference_broker::MakeTokenFiles(connection, folder).ok());
   EXPECT_EQ(read("teacher"), token);
-  const auto caller = broker::CallerOfToken(connection, token);
+  const auto caller = preference_broker::CallerOfToken(connection, token);
   ASSERT_TRUE(caller.ok()) << caller.status();
   EXPECT_EQ(caller->role, Role::kTeacher);
   // the token itself is nowhere in the database

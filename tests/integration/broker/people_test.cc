@@ -11,7 +11,7 @@
 namespace backflip::testing {
 namespace {
 
-using broker::Role;
+using preference_broker::Role;
 using ::testing::HasSubstr;
 using People = v1::PeopleService::Stub;
 using Labeling = v1::LabelingService::Stub;

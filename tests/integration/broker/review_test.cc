@@ -1,5 +1,5 @@
 // What reviewers and operators see, take out, bring in, and ask.
-#include "services/preference_broker/store/review.h"
+#include "services/preference_broker/store/review/review.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,10 +17,10 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
+#include "common/client/snapshot_client.h"
 #include "common/nn/snapshot.h"
-#include "common/run/snapshot_client.h"
-#include "services/preference_broker/store/clips.h"
-#include "services/preference_broker/store/questions.h"
+#include "services/preference_broker/store/labeling/questions.h"
+#include "services/preference_broker/store/runs/clips.h"
 #include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
@@ -28,7 +28,7 @@
 namespace backflip::testing {
 namespace {
 
-using broker::Role;
+using preference_broker::Role;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Labeling = v1::LabelingService::Stub;
@@ -556,9 +556,9 @@ TEST_F(EpisodeTest, AnEpisodeComesWithWhatTheNewestEnsembleThinksOfIt) {
   info.set_kind(v1::REWARD);
   info.set_iteration(1);
   const Peer& trainer = broker_.As(Role::kTrainer);
-  ASSERT_TRUE(
-      run::PublishSnapshot(trainer.client, trainer_claim_.epoch(), info, snapshot.Encode(), nullptr)
-          .ok());
+  ASSERT_TRUE(client::PublishSnapshot(trainer.client, trainer_claim_.epoch(), info,
+                                      snapshot.Encode(), nullptr)
+                  .ok());
   episode = Get(4);
   ASSERT_TRUE(episode.ok()) << episode.status();
   ASSERT_EQ(episode->predicted_reward_size(), 10);
@@ -1068,7 +1068,7 @@ TEST_F(ExchangeTest, AForkBeginsWithPolicyAndLabelsOfItsRun) {
   info.set_iteration(1);
   const Peer& learner = broker_.As(Role::kLearner);
   const auto policy =
-      run::PublishSnapshot(learner.client, learner_claim_.epoch(), info, "a policy", nullptr);
+      client::PublishSnapshot(learner.client, learner_claim_.epoch(), info, "a policy", nullptr);
   ASSERT_TRUE(policy.ok()) << policy.status();
   v1::ForkRunRequest fork;
   fork.set_request_id(NewId());
@@ -1148,7 +1148,7 @@ TEST_F(ExchangeTest, ARunMayBeginWithTheLabelsOfAnother) {
   Start(3);
   Answer("anna", 3, Honest);
   WatchUntilLabels(3);
-  ASSERT_TRUE(run::PutBundle(operator_.client, "another bundle").ok());
+  ASSERT_TRUE(client::PutBundle(operator_.client, "another bundle").ok());
   v1::CreateRunRequest create;
   create.set_request_id(NewId());
   *create.mutable_spec() = Parse<v1::RunSpec>(kWithPeople);

@@ -12,8 +12,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/hash.h"
-#include "common/run/snapshot_client.h"
-#include "services/preference_broker/store/clips.h"
+#include "common/client/snapshot_client.h"
+#include "services/preference_broker/store/runs/clips.h"
 #include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
@@ -21,7 +21,7 @@
 namespace backflip::testing {
 namespace {
 
-using broker::Role;
+using preference_broker::Role;
 using ::testing::HasSubstr;
 using Runs = v1::RunService::Stub;
 using Claims = v1::ClaimService::Stub;
@@ -29,7 +29,7 @@ using Claims = v1::ClaimService::Stub;
 class RunsTest : public ::testing::Test {
  protected:
   v1::CreateRunRequest ARun(const std::string& spec = "") {
-    EXPECT_TRUE(run::PutBundle(operator_.client, "bundle").ok());
+    EXPECT_TRUE(client::PutBundle(operator_.client, "bundle").ok());
     v1::CreateRunRequest request;
     request.set_request_id(NewId());
     *request.mutable_spec() = Parse<v1::RunSpec>(spec);
@@ -156,7 +156,7 @@ TEST_F(RunsTest, WatchAnswersWithinMomentsOfACompleteBatch) {
 TEST_F(RunsTest, WatchIsWokenThroughAnotherBroker) {
   ASSERT_TRUE(Create(ARun()).ok());
   const v1::ClaimResponse claim = broker_.Claim(Role::kLearner);
-  broker::BrokerOptions options;
+  preference_broker::BrokerOptions options;
   options.database = broker_.database();
   TestBroker other(options);
   Peer& watcher_peer = other.As(Role::kTrainer);
@@ -224,12 +224,12 @@ TEST_F(RunsTest, ALaterClaimFencesTheWritesOfAnEarlierOne) {
   v1::SnapshotInfo info;
   info.set_run_id(run_id);
   info.set_kind(v1::POLICY);
-  EXPECT_EQ(Code(run::PublishSnapshot(learner_.client, old_learner.epoch(), info, "w", nullptr)),
+  EXPECT_EQ(Code(client::PublishSnapshot(learner_.client, old_learner.epoch(), info, "w", nullptr)),
             aborted);
   v1::CheckpointInfo checkpoint;
   checkpoint.set_run_id(run_id);
   EXPECT_EQ(
-      run::SaveCheckpoint(learner_.client, old_learner.epoch(), checkpoint, "c", nullptr).code(),
+      client::SaveCheckpoint(learner_.client, old_learner.epoch(), checkpoint, "c", nullptr).code(),
       aborted);
   EXPECT_EQ(Code(broker_.Open(run_id, old_trainer.epoch(), 0, {})), aborted);
   auto metrics = Parse<v1::ReportMetricsRequest>("values { key: 'predicted_return' value: 1 }");
@@ -537,8 +537,8 @@ TEST_F(RunsTest, ThePoolKeepsTheNewestAndWhatQuestionsName) {
   for (int i = 0; i < 20; ++i) batches.push_back(broker_.Upload(id, i, 4));
   ASSERT_TRUE(broker_.Open(id, claim.epoch(), 0, {batches[0][0], batches[0][3]}).ok());
   ASSERT_TRUE(Complete(learner, 19).ok());
-  broker::Connection connection(broker_.database(), "test", nullptr);
-  ASSERT_TRUE(broker::PruneClips(connection, id).ok());
+  preference_broker::Connection connection(broker_.database(), "test", nullptr);
+  ASSERT_TRUE(preference_broker::PruneClips(connection, id).ok());
   // 8 of batches before 8, all since, and the two named
   EXPECT_EQ(Query(broker_.database(), "SELECT count(*) FROM clips"), "58");
   EXPECT_EQ(Query(broker_.database(), "SELECT count(*) FROM clips WHERE iteration = 0"), "2");
@@ -564,8 +564,8 @@ TEST_F(RunsTest, SnapshotVersionsGrowAndAreNeverReused) {
   for (int i = 0; i < 70; ++i) {
     info.set_iteration(i);
     info.set_kept(i == 2);
-    const auto published =
-        run::PublishSnapshot(learner_.client, claim.epoch(), info, absl::StrCat("w", i), nullptr);
+    const auto published = client::PublishSnapshot(learner_.client, claim.epoch(), info,
+                                                   absl::StrCat("w", i), nullptr);
     ASSERT_TRUE(published.ok()) << published.status();
     EXPECT_EQ(published->version(), i + 1);
   }
@@ -578,17 +578,18 @@ TEST_F(RunsTest, SnapshotVersionsGrowAndAreNeverReused) {
   EXPECT_EQ(all->snapshots(0).version(), 3);
   // another content for an iteration, as after a restart, is another version
   info.set_iteration(10);
-  const auto other = run::PublishSnapshot(learner_.client, claim.epoch(), info, "other", nullptr);
+  const auto other =
+      client::PublishSnapshot(learner_.client, claim.epoch(), info, "other", nullptr);
   EXPECT_EQ(other->version(), 71);
   v1::GetSnapshotRequest get;
   get.set_run_id(claim.run().id());
   get.set_kind(v1::POLICY);
   get.set_iteration(10);
-  EXPECT_EQ(run::GetSnapshot(learner_.client, get, nullptr)->second, "other");
+  EXPECT_EQ(client::GetSnapshot(learner_.client, get, nullptr)->second, "other");
   get.set_iteration(0);
-  EXPECT_EQ(Code(run::GetSnapshot(learner_.client, get, nullptr)), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Code(client::GetSnapshot(learner_.client, get, nullptr)), absl::StatusCode::kNotFound);
   info.set_kind(v1::REWARD);
-  EXPECT_EQ(Code(run::PublishSnapshot(learner_.client, claim.epoch(), info, "w", nullptr)),
+  EXPECT_EQ(Code(client::PublishSnapshot(learner_.client, claim.epoch(), info, "w", nullptr)),
             absl::StatusCode::kPermissionDenied);
 }
 
@@ -630,24 +631,24 @@ TEST_F(RunsTest, KeepsTheNewestTwoCheckpointsOfEachRole) {
   info.set_run_id(learner.run().id());
   for (int i = 0; i < 4; ++i) {
     info.set_iteration(10 * i);
-    ASSERT_TRUE(
-        run::SaveCheckpoint(learner_.client, learner.epoch(), info, absl::StrCat("l", i), nullptr)
-            .ok());
+    ASSERT_TRUE(client::SaveCheckpoint(learner_.client, learner.epoch(), info, absl::StrCat("l", i),
+                                       nullptr)
+                    .ok());
   }
-  ASSERT_TRUE(run::SaveCheckpoint(trainer_.client, trainer.epoch(), info, "t", nullptr).ok());
+  ASSERT_TRUE(client::SaveCheckpoint(trainer_.client, trainer.epoch(), info, "t", nullptr).ok());
   EXPECT_EQ(Query(broker_.database(), "SELECT count(*) FROM checkpoints WHERE role = 'learner'"),
             "2");
-  EXPECT_EQ(run::LoadCheckpoint(learner_.client, info.run_id(), nullptr)->second, "l3");
-  EXPECT_EQ(run::LoadCheckpoint(trainer_.client, info.run_id(), nullptr)->second, "t");
+  EXPECT_EQ(client::LoadCheckpoint(learner_.client, info.run_id(), nullptr)->second, "l3");
+  EXPECT_EQ(client::LoadCheckpoint(trainer_.client, info.run_id(), nullptr)->second, "t");
 }
 
 TEST_F(RunsTest, BundlesOfManyChunksComeBackWhole) {
   std::string bundle;
   for (int i = 0; i < 700'000; ++i) absl::StrAppend(&bundle, i, ",");
-  ASSERT_TRUE(run::PutBundle(operator_.client, bundle).ok());
-  ASSERT_TRUE(run::PutBundle(operator_.client, bundle).ok());
-  EXPECT_EQ(*run::GetBundle(worker_.client, base::Sha256Hex(bundle), nullptr), bundle);
-  EXPECT_EQ(Code(run::GetBundle(worker_.client, std::string(64, '0'), nullptr)),
+  ASSERT_TRUE(client::PutBundle(operator_.client, bundle).ok());
+  ASSERT_TRUE(client::PutBundle(operator_.client, bundle).ok());
+  EXPECT_EQ(*client::GetBundle(worker_.client, base::Sha256Hex(bundle), nullptr), bundle);
+  EXPECT_EQ(Code(client::GetBundle(worker_.client, std::string(64, '0'), nullptr)),
             absl::StatusCode::kNotFound);
 }
 

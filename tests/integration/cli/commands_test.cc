@@ -15,15 +15,15 @@
 #include "absl/time/clock.h"
 #include "backflip/v1/people.grpc.pb.h"
 #include "backflip/v1/review.grpc.pb.h"
-#include "services/cli/subprocess.h"
+#include "cli/launcher/subprocess.h"
 #include "tests/support/test_broker.h"
 
 namespace backflip::testing {
 namespace {
 
 namespace fs = std::filesystem;
-using broker::Role;
 using nlohmann::json;
+using preference_broker::Role;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -47,7 +47,7 @@ class Commands : public ::testing::Test {
   void SetUp() override {
     char name[] = "/tmp/backflip-test-XXXXXX";
     folder_ = mkdtemp(name);
-    broker::BrokerOptions options;
+    preference_broker::BrokerOptions options;
     options.http.listen = "127.0.0.1:0";
     broker_ = std::make_unique<TestBroker>(std::move(options));
     std::ofstream(folder_ / "operator.token") << broker_->Token(Role::kOperator) << "\n";

@@ -26,7 +26,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
-#include "services/cli/subprocess.h"
+#include "cli/launcher/subprocess.h"
 #include "services/preference_broker/http/gzip.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
@@ -40,8 +40,8 @@ namespace http = boost::beast::http;
 namespace ssl = boost::asio::ssl;
 using asio::ip::tcp;
 using boost::system::error_code;
-using broker::Role;
 using nlohmann::json;
+using preference_broker::Role;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -151,15 +151,15 @@ class Folder {
   std::string path_;
 };
 
-broker::BrokerOptions WithHttp() {
-  broker::BrokerOptions options;
+preference_broker::BrokerOptions WithHttp() {
+  preference_broker::BrokerOptions options;
   options.http.listen = "127.0.0.1:0";
   return options;
 }
 
 class Http : public ::testing::Test {
  protected:
-  void Start(broker::BrokerOptions options = WithHttp()) {
+  void Start(preference_broker::BrokerOptions options = WithHttp()) {
     broker_.emplace(std::move(options));
     port_ = PortOf(broker_->broker().http_url());
   }
@@ -395,20 +395,22 @@ TEST_F(Http, BodiesMayBeCompressedBothWays) {
   Headers headers = As(Role::kLabeler);
   headers.emplace_back("Content-Encoding", "gzip");
   headers.emplace_back("Accept-Encoding", "br;q=1, gzip;q=0.5");
-  const Response packed = Call("POST", kLease, headers, broker::Gzip(R"({"count": 4})", 6));
+  const Response packed =
+      Call("POST", kLease, headers, preference_broker::Gzip(R"({"count": 4})", 6));
   ASSERT_EQ(packed.result_int(), 200u) << packed.body();
   EXPECT_EQ(HeaderOf(packed, "Content-Encoding"), "gzip");
   EXPECT_EQ(HeaderOf(packed, "Vary"), "Accept-Encoding");
-  const auto body = broker::Gunzip(packed.body(), 1 << 20);
+  const auto body = preference_broker::Gunzip(packed.body(), 1 << 20);
   ASSERT_TRUE(body.ok()) << body.status();
   EXPECT_EQ(json::parse(*body)["questions"].size(), 4u);
   // below 1 KB it is not worth it, and who does not ask gets none
   EXPECT_EQ(HeaderOf(Call("POST", "/backflip.v1.LabelingService/Heartbeat", headers,
-                          broker::Gzip("{}", 6)),
+                          preference_broker::Gzip("{}", 6)),
                      "Content-Encoding"),
             "");
   headers.back().second = "gzip;q=0, *";
-  const Response plain = Call("POST", kLease, headers, broker::Gzip(R"({"count": 4})", 6));
+  const Response plain =
+      Call("POST", kLease, headers, preference_broker::Gzip(R"({"count": 4})", 6));
   EXPECT_EQ(HeaderOf(plain, "Content-Encoding"), "");
   EXPECT_EQ(json::parse(plain.body())["questions"].size(), 4u);
 }
@@ -417,13 +419,13 @@ TEST_F(Http, DamagedAndBoundlessCompressionIsRefused) {
   Start();
   Headers headers = As(Role::kLabeler);
   headers.emplace_back("Content-Encoding", "gzip");
-  const std::string good = broker::Gzip(R"({"count": 1})", 6);
+  const std::string good = preference_broker::Gzip(R"({"count": 1})", 6);
   for (const std::string& bad : {std::string("{}"), good.substr(0, good.size() - 3), good + "x",
                                  good.substr(0, 5), std::string()}) {
     ExpectError(Call("POST", kLease, headers, bad), 400, "invalid_argument",
                 "not one whole gzip stream");
   }
-  const std::string bomb = broker::Gzip(std::string(64 << 20, ' '), 1);
+  const std::string bomb = preference_broker::Gzip(std::string(64 << 20, ' '), 1);
   ASSERT_LT(bomb.size(), 4u << 20);
   ExpectError(Call("POST", kLease, headers, bomb), 413, "resource_exhausted",
               "when it is decompressed");
@@ -557,7 +559,7 @@ TEST_F(Http, AClientThatGoesAwayFreesItsLongPoll) {
 }
 
 TEST_F(Http, SlowSendersAreCutOff) {
-  broker::BrokerOptions options = WithHttp();
+  preference_broker::BrokerOptions options = WithHttp();
   options.http.patience = std::chrono::milliseconds(300);
   Start(options);
   Client header(port_), body(port_), trickle(port_);
@@ -581,7 +583,7 @@ TEST_F(Http, SlowSendersAreCutOff) {
 TEST_F(Http, SlowReadersAreCutOff) {
   Folder folder;
   folder.Write("index.html", std::string(32 << 20, 'x'));
-  broker::BrokerOptions options = WithHttp();
+  preference_broker::BrokerOptions options = WithHttp();
   options.http.web = folder.path();
   options.http.patience = std::chrono::milliseconds(300);
   options.http.idle = std::chrono::milliseconds(2000);
@@ -631,7 +633,7 @@ TEST_F(Http, RequestsWithRandomDamageHarmNobody) {
 }
 
 TEST_F(Http, IdleConnectionsAreClosedAndLongPollsAreNotIdle) {
-  broker::BrokerOptions options = WithHttp();
+  preference_broker::BrokerOptions options = WithHttp();
   options.http.idle = std::chrono::milliseconds(300);
   options.http.patience = std::chrono::milliseconds(300);
   Start(options);
@@ -674,10 +676,10 @@ class HttpPages : public Http {
     folder_.Write("index.html", "<!doctype html>labeling");
     folder_.Write("dashboard.html", "<!doctype html>dashboard");
     folder_.Write("assets/page-AB12.js", "let a;");
-    folder_.Write("assets/page-AB12.js.gz", broker::Gzip("let a;", 9));
+    folder_.Write("assets/page-AB12.js.gz", preference_broker::Gzip("let a;", 9));
     folder_.Write("assets/fonts/f.woff2", "font");
     folder_.Write("secret.txt", "not a page");
-    broker::BrokerOptions options = WithHttp();
+    preference_broker::BrokerOptions options = WithHttp();
     options.http.web = folder_.path();
     Start(options);
   }
@@ -713,7 +715,7 @@ TEST_F(HttpPages, AssetsAreCachedForGoodAndPagesAreAskedForAgain) {
   const Response packed =
       Call("GET", "/assets/page-AB12.js", {{"Accept-Encoding", "gzip, deflate, br"}});
   EXPECT_EQ(HeaderOf(packed, "Content-Encoding"), "gzip");
-  EXPECT_EQ(*broker::Gunzip(packed.body(), 100), "let a;");
+  EXPECT_EQ(*preference_broker::Gunzip(packed.body(), 100), "let a;");
   EXPECT_EQ(Call("GET", "/assets/fonts/f.woff2").body(), "font");
 
   const std::string etag = HeaderOf(Call("GET", "/"), "ETag");
@@ -775,7 +777,7 @@ TEST_F(HttpPages, ScenesAreForWhoMayLabelAndNeverChange) {
   for (int i = 0; i < 2; ++i) {
     const Response packed = Call("GET", path, labeler);
     EXPECT_EQ(HeaderOf(packed, "Content-Encoding"), "gzip");
-    EXPECT_EQ(*broker::Gunzip(packed.body(), 1 << 20), glb);
+    EXPECT_EQ(*preference_broker::Gunzip(packed.body(), 1 << 20), glb);
   }
   EXPECT_EQ(
       Call("GET", absl::StrCat("/scenes/", std::string(64, 'b'), ".glb"), labeler).result_int(),
@@ -784,16 +786,16 @@ TEST_F(HttpPages, ScenesAreForWhoMayLabelAndNeverChange) {
 
 // --- how it is started -------------------------------------------------------
 
-absl::Status StartError(broker::HttpOptions http) {
-  broker::BrokerOptions options;
+absl::Status StartError(preference_broker::HttpOptions http) {
+  preference_broker::BrokerOptions options;
   options.database = MigratedDatabase();
   options.listen = "127.0.0.1:0";
   options.http = std::move(http);
-  return broker::Broker::Start(options).status();
+  return preference_broker::Broker::Start(options).status();
 }
 
 TEST(HttpStart, PlainHttpForOthersIsRefused) {
-  broker::HttpOptions http;
+  preference_broker::HttpOptions http;
   for (const char* listen : {"0.0.0.0:0", "[::]:0"}) {
     http.listen = listen;
     const absl::Status status = StartError(http);
@@ -809,7 +811,7 @@ TEST(HttpStart, PlainHttpForOthersIsRefused) {
 }
 
 TEST(HttpStart, OptionsThatCannotBeMeantAreToldSo) {
-  broker::HttpOptions http;
+  preference_broker::HttpOptions http;
   for (const char* listen :
        {"8080", ":8080", "localhost:", "localhost:http", "localhost:70000", "unix:/tmp/x"}) {
     SCOPED_TRACE(listen);
@@ -881,7 +883,7 @@ TlsAnswer TlsCall(int port, const std::string& request, int max_version = TLS1_3
 TEST_F(Http, SpeaksTlsAndRenewsItsCertificate) {
   Folder folder;
   MakeCertificate(folder, "first");
-  broker::BrokerOptions options = WithHttp();
+  preference_broker::BrokerOptions options = WithHttp();
   options.http.tls_certificate = absl::StrCat(folder.path(), "/certificate.pem");
   options.http.tls_key = absl::StrCat(folder.path(), "/key.pem");
   options.http.renewal = std::chrono::milliseconds(0);

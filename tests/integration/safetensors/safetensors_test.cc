@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "common/learn/ppo.h"
-#include "common/learn/reward_ensemble.h"
+#include "common/learn/ppo/ppo.h"
+#include "common/learn/reward/ensemble.h"
 #include "common/nn/policy.h"
 #include "common/nn/snapshot.h"
 

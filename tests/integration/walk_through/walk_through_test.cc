@@ -11,16 +11,16 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "backflip/v1/people.grpc.pb.h"
+#include "cli/launcher/subprocess.h"
 #include "common/base/hash.h"
-#include "common/run/snapshot_client.h"
-#include "services/cli/subprocess.h"
+#include "common/client/snapshot_client.h"
 #include "tests/support/test_broker.h"
 
 namespace backflip::testing {
 namespace {
 
 namespace fs = std::filesystem;
-using broker::Role;
+using preference_broker::Role;
 using ::testing::HasSubstr;
 
 // The fenced block that follows the marker of this name.
@@ -52,12 +52,12 @@ class WalkThroughs : public ::testing::Test {
     char name[] = "/tmp/backflip-test-XXXXXX";
     folder_ = mkdtemp(name);
     fs::create_directory_symlink(SOURCE "/proto", folder_ / "proto");
-    broker::BrokerOptions options;
+    preference_broker::BrokerOptions options;
     options.http.listen = "127.0.0.1:0";
     broker_ = std::make_unique<TestBroker>(std::move(options));
 
     const Peer& peer = broker_->As(Role::kOperator);
-    ASSERT_TRUE(run::PutBundle(peer.client, "a bundle").ok());
+    ASSERT_TRUE(client::PutBundle(peer.client, "a bundle").ok());
     v1::PutSceneRequest scene;
     // glTF's header alone: the broker knows no more of it
     scene.set_glb(std::string("glTF\x02\x00\x00\x00\x0c\x00\x00\x00", 12));

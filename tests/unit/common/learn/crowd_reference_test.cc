@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "common/learn/reward_ensemble.h"
+#include "common/learn/reward/ensemble.h"
 #include "common/learn/torch_runtime.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"

@@ -1,4 +1,4 @@
-#include "common/learn/ppo.h"
+#include "common/learn/ppo/ppo.h"
 
 #include <cmath>
 #include <memory>

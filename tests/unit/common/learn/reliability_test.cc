@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "common/learn/random.h"
-#include "common/learn/reward_ensemble.h"
+#include "common/learn/reward/ensemble.h"
 #include "common/learn/torch_runtime.h"
 #include "gtest/gtest.h"
 

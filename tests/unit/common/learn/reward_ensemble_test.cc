@@ -1,10 +1,9 @@
-#include "common/learn/reward_ensemble.h"
-
 #include <cmath>
 #include <memory>
 #include <vector>
 
 #include "common/learn/random.h"
+#include "common/learn/reward/ensemble.h"
 #include "common/learn/torch_runtime.h"
 #include "common/nn/reward.h"
 #include "gtest/gtest.h"

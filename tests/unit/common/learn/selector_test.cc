@@ -1,4 +1,4 @@
-#include "common/learn/selector.h"
+#include "common/learn/selectors/selector.h"
 
 #include <set>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "common/sim/render.h"
+#include "common/sim/mujoco/render.h"
 
 #include <gif_lib.h>
 #include <gtest/gtest.h>

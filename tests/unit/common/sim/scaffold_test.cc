@@ -1,4 +1,4 @@
-#include "common/sim/scaffold.h"
+#include "common/sim/mujoco/scaffold.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "common/sim/scene.h"
+#include "common/sim/mujoco/scene.h"
 
 #include <gtest/gtest.h>
 

@@ -98,7 +98,7 @@ class FakeLabeling : public v1::LabelingService::Service {
   std::unique_ptr<rpc::Server> server_;
 };
 
-Teacher Oracle() { return Teacher(*TraitsOf("oracle"), 1); }
+teachers::Teacher Oracle() { return teachers::Teacher(*teachers::TraitsOf("oracle"), 1); }
 
 TEST(TeacherClient, AnswersEveryQuestionOnce) {
   FakeLabeling broker;

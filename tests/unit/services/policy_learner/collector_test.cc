@@ -6,12 +6,12 @@
 #include <vector>
 
 #include "absl/time/clock.h"
-#include "common/run/run_spec.h"
+#include "common/options/run_spec.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/unit/services/policy_learner/synthetic_rollouts.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 namespace {
 
 using ::testing::ElementsAre;
@@ -387,4 +387,4 @@ TEST(Collector, GroupsManyEnvironmentsInFewTickets) {
 }
 
 }  // namespace
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner

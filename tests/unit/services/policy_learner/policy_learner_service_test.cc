@@ -9,7 +9,7 @@
 #include "gtest/gtest.h"
 #include "tests/unit/services/policy_learner/synthetic_rollouts.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 namespace {
 
 using ::testing::HasSubstr;
@@ -164,4 +164,4 @@ TEST_F(PolicyLearnerServiceTest, ReleasesWorkersAndWaitsForThem) {
 }
 
 }  // namespace
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner

@@ -8,7 +8,7 @@
 #include "gtest/gtest.h"
 #include "tests/unit/services/policy_learner/synthetic_rollouts.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 namespace {
 
 using ::testing::HasSubstr;
@@ -92,4 +92,4 @@ TEST(CheckRollout, AsksForTheEndState) {
 }
 
 }  // namespace
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner

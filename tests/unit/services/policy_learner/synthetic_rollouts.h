@@ -9,7 +9,7 @@
 #include "backflip/v1/run.pb.h"
 #include "common/base/random.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 
 inline constexpr int kObservations = 3;
 inline constexpr int kActions = 2;
@@ -72,6 +72,6 @@ inline std::unique_ptr<v1::Rollout> SyntheticRollout(const v1::Ticket& ticket,
   return rollout;
 }
 
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner
 
 #endif  // BACKFLIP_TESTS_UNIT_SERVICES_POLICY_LEARNER_SYNTHETIC_ROLLOUTS_H_

@@ -6,7 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 namespace {
 
 using ::testing::ElementsAre;
@@ -121,4 +121,4 @@ TEST(TicketBook, ForgetsAClosedTicket) {
 }
 
 }  // namespace
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner

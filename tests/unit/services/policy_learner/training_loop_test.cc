@@ -11,13 +11,13 @@
 
 #include "absl/time/clock.h"
 #include "common/base/mutex.h"
-#include "common/learn/reward_ensemble.h"
-#include "common/run/run_spec.h"
+#include "common/learn/reward/ensemble.h"
+#include "common/options/run_spec.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/unit/services/policy_learner/synthetic_rollouts.h"
 
-namespace backflip::learner {
+namespace backflip::policy_learner {
 namespace {
 
 using ::testing::ElementsAre;
@@ -27,7 +27,7 @@ v1::Run SyntheticRun() {
   v1::Run run;
   run.set_id(4);
   *run.mutable_task() = SyntheticTask();
-  v1::RunSpec spec = run::DefaultRunSpec();
+  v1::RunSpec spec = options::DefaultRunSpec();
   spec.set_steps(32 * 24);
   spec.set_kept_snapshots(3);
   spec.mutable_collection()->set_environments(4);
@@ -502,4 +502,4 @@ TEST(IsKept, SpreadsSnapshotsEvenlyAndKeepsTheLast) {
 }
 
 }  // namespace
-}  // namespace backflip::learner
+}  // namespace backflip::policy_learner

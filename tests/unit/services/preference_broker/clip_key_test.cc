@@ -4,9 +4,9 @@
 
 #include "absl/strings/escaping.h"
 #include "common/base/hash.h"
-#include "services/preference_broker/store/clips.h"
+#include "services/preference_broker/store/runs/clips.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 v1::Clip SmallClip() {
@@ -89,4 +89,4 @@ TEST(UnpackPart, RefusesDamage) {
 }
 
 }  // namespace
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

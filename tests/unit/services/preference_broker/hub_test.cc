@@ -6,7 +6,7 @@
 #include <future>
 #include <thread>
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 using std::chrono::hours;
@@ -83,4 +83,4 @@ TEST(Hub, LosesNoWakeAmongThreads) {
 }
 
 }  // namespace
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

@@ -16,7 +16,7 @@
 #include "backflip/v1/run.pb.h"
 #include "services/preference_broker/http/gzip.h"
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 using google::protobuf::Descriptor;
@@ -185,4 +185,4 @@ TEST(Gzip, AcceptEncodingIsReadAsItIsMeant) {
 }
 
 }  // namespace
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

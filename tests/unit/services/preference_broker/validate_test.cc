@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace backflip::broker {
+namespace backflip::preference_broker {
 namespace {
 
 using ::testing::HasSubstr;
@@ -53,4 +53,4 @@ TEST(CheckNewQuestions, WantsPairsOfTwoClips) {
 }
 
 }  // namespace
-}  // namespace backflip::broker
+}  // namespace backflip::preference_broker

@@ -23,7 +23,7 @@
 #include "services/policy_learner/collector.h"
 #include "services/policy_learner/policy_learner_service.h"
 
-namespace backflip::worker {
+namespace backflip::rollout_worker {
 namespace {
 
 using ::testing::Each;
@@ -179,8 +179,8 @@ class RolloutWorkerTest : public ::testing::Test {
 
   // A run, from its beginning, with policy 0.
   void StartRun() {
-    collector_ =
-        std::make_shared<learner::Collector>(spec_, info_, 0, std::vector<v1::EnvironmentState>());
+    collector_ = std::make_shared<policy_learner::Collector>(spec_, info_, 0,
+                                                             std::vector<v1::EnvironmentState>());
     service_.Serve(collector_, "token");
     v1::Assignment assignment;
     assignment.set_run_id(1);
@@ -204,7 +204,7 @@ class RolloutWorkerTest : public ::testing::Test {
                                                             .cache_folder = cache_}));
     return *workers_.back();
   }
-  learner::PolicyToAct Policy(int64_t iteration) {
+  policy_learner::PolicyToAct Policy(int64_t iteration) {
     return {.iteration = iteration,
             .version = iteration + 1,
             .steps_trained = 7,
@@ -226,9 +226,9 @@ class RolloutWorkerTest : public ::testing::Test {
   const std::string cache_;
   v1::TaskInfo info_;
   v1::RunSpec spec_;
-  learner::PolicyLearnerService service_;
+  policy_learner::PolicyLearnerService service_;
   std::unique_ptr<rpc::Server> learner_;
-  std::shared_ptr<learner::Collector> collector_;
+  std::shared_ptr<policy_learner::Collector> collector_;
   std::vector<std::unique_ptr<RolloutWorker>> workers_;
 };
 
@@ -360,4 +360,4 @@ TEST_F(RolloutWorkerTest, AsksForOtherWorkWhenReleased) {
 }
 
 }  // namespace
-}  // namespace backflip::worker
+}  // namespace backflip::rollout_worker

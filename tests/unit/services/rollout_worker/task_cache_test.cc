@@ -9,7 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace backflip::worker {
+namespace backflip::rollout_worker {
 namespace {
 
 using ::testing::HasSubstr;
@@ -86,4 +86,4 @@ TEST_F(TaskCacheTest, RefusesAHashThatCouldBeAPath) {
 }
 
 }  // namespace
-}  // namespace backflip::worker
+}  // namespace backflip::rollout_worker

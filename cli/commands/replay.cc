@@ -1,0 +1,84 @@
+#include "cli/commands/replay.h"
+
+#include <utility>
+#include <vector>
+
+#include "common/base/status_macros.h"
+#include "common/client/snapshot_client.h"
+#include "common/nn/policy.h"
+#include "common/nn/snapshot.h"
+#include "common/sim/clip.h"
+#include "common/sim/mujoco/render.h"
+#include "common/sim/mujoco/scaffold.h"
+#include "common/sim/simulator.h"
+
+namespace backflip::cli {
+namespace {
+
+// Runs one episode; `policy` null: random actions.
+absl::Status Film(std::shared_ptr<const sim::CompiledTask> task,
+                  std::shared_ptr<const nn::Policy> policy, uint64_t seed, int steps,
+                  const std::string& path) {
+  ASSIGN_OR_RETURN(const auto simulator, sim::Simulator::Start(task, 1));
+  sim::Ticket ticket;
+  ticket.evaluation = policy != nullptr;
+  ticket.policy = std::move(policy);
+  ticket.environments.push_back({.reset_seed = seed, .state = {}});
+  ticket.steps = steps;
+  ASSIGN_OR_RETURN(const sim::Rollout rollout, simulator->Run(ticket));
+  const std::vector<double> states = sim::FirstEpisode(*task, rollout, steps).states;
+  sim::AnimationOptions options;
+  options.moments_per_second = 1 / task->step_seconds();
+  return sim::RenderGif(task, states, options, path);
+}
+
+}  // namespace
+
+v1::TaskInfo InfoOf(const sim::CompiledTask& task) {
+  v1::TaskInfo info;
+  info.set_name(task.name());
+  info.set_instructions(task.task().instructions());
+  info.set_bundle_hash(task.bundle().hash);
+  info.set_fingerprint(task.fingerprint());
+  info.set_observation_size(task.observation_size());
+  info.set_action_size(task.action_size());
+  for (int i = 0; i < task.action_size(); ++i) {
+    info.add_action_low(-1);
+    info.add_action_high(1);
+  }
+  info.set_episode_steps(task.task().episode_steps());
+  info.set_evaluation_steps(task.task().evaluation_steps());
+  info.set_clip_steps(task.task().clip().steps());
+  info.set_has_true_reward(task.has_true_reward());
+  for (const std::string& name : task.metric_names()) info.add_metrics(name);
+  info.set_question(task.task().question());
+  info.set_step_seconds(task.step_seconds());
+  info.set_playback_fps(task.task().clip().playback_fps());
+  return info;
+}
+
+absl::Status FilmSnapshot(const client::BrokerClient& broker, const v1::Run& run, int64_t version,
+                          uint64_t seed, const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string bundle,
+                   client::GetBundle(broker.broker(), run.task().bundle_hash(), broker.stop()));
+  ASSIGN_OR_RETURN(auto task, sim::CompiledTask::FromBundle(bundle));
+  v1::GetSnapshotRequest request;
+  request.set_run_id(run.id());
+  request.set_kind(v1::POLICY);
+  request.set_version(version != 0 ? version : run.best_version());
+  ASSIGN_OR_RETURN(const auto fetched,
+                   client::GetSnapshot(broker.broker(), request, broker.stop()));
+  ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(fetched.second));
+  ASSIGN_OR_RETURN(nn::Policy policy, nn::Policy::FromSnapshot(snapshot));
+  const int steps = task->task().evaluation_steps();
+  return Film(std::move(task), std::make_shared<const nn::Policy>(std::move(policy)), seed, steps,
+              path);
+}
+
+absl::Status NewTask(const std::string& model_path, const std::string& folder) {
+  ASSIGN_OR_RETURN(auto task, sim::ScaffoldTask(model_path, folder));
+  const int steps = task->task().episode_steps();
+  return Film(std::move(task), nullptr, 1, steps, folder + "/preview.gif");
+}
+
+}  // namespace backflip::cli

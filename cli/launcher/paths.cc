@@ -1,0 +1,105 @@
+#include "cli/launcher/paths.h"
+
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/hash.h"
+
+namespace backflip::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kTaskFile[] = "task.textproto";
+
+fs::path ProgramFolder() {
+  std::error_code error;
+  return fs::read_symlink("/proc/self/exe", error).parent_path();
+}
+
+// In a checkout (build/release/bin/…) and where installed (bin/…).
+std::vector<fs::path> TaskFolders() {
+  const fs::path programs = ProgramFolder();
+  return {programs / "../../../tasks", programs / "../share/backflip/tasks"};
+}
+
+std::string SocketFolderName(const std::string& data) {
+  std::error_code error;
+  const fs::path whole = fs::weakly_canonical(fs::absolute(data), error);
+  return absl::StrCat("/tmp/backflip-", base::Sha256Hex(whole.string()).substr(0, 12));
+}
+
+}  // namespace
+
+std::string ProgramPath(const std::string& name) { return (ProgramFolder() / name).string(); }
+
+std::string DefaultDataFolder() {
+  if (geteuid() == 0) return "/var/lib/backflip";
+  const char* home = std::getenv("HOME");
+  if (home == nullptr) {
+    const passwd* user = getpwuid(geteuid());
+    home = user == nullptr ? "/tmp" : user->pw_dir;
+  }
+  return absl::StrCat(home, "/.local/share/backflip");
+}
+
+absl::StatusOr<std::string> FindTask(const std::string& task) {
+  std::error_code error;
+  const fs::path path(task);
+  if (fs::exists(path / kTaskFile, error)) {
+    return fs::canonical(path, error).string();
+  }
+  if (path.filename() == kTaskFile && fs::exists(path, error)) {
+    return fs::canonical(path, error).parent_path().string();
+  }
+  std::vector<std::string> known;
+  for (const fs::path& folder : TaskFolders()) {
+    if (!absl::StrContains(task, '/') && fs::exists(folder / path / kTaskFile, error)) {
+      return fs::canonical(folder / path, error).string();
+    }
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+      if (fs::exists(entry.path() / kTaskFile, error)) {
+        known.push_back(entry.path().filename().string());
+      }
+    }
+  }
+  return absl::NotFoundError(absl::StrCat(
+      "there is no task '", task, "': neither a folder of that name with a ", kTaskFile,
+      " in it, nor one of the tasks that come with Backflip (", absl::StrJoin(known, ", "), ")"));
+}
+
+absl::StatusOr<std::string> SocketFolder(const std::string& data) {
+  const std::string folder = SocketFolderName(data);
+  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot make ", folder, ": ", std::strerror(errno)));
+  }
+  struct stat info;
+  if (lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != geteuid() ||
+      (info.st_mode & 0077) != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(folder,
+                     ", the folder of the services' sockets, belongs "
+                     "to somebody else or is open to others. Remove it, and "
+                     "try again."));
+  }
+  return folder;
+}
+
+std::string PagesUrlFile(const std::string& data) { return data + "/pages.url"; }
+
+std::string BrokerAddress(const std::string& data) {
+  return absl::StrCat("unix:", SocketFolderName(data), "/broker.sock");
+}
+
+}  // namespace backflip::cli

@@ -1,0 +1,154 @@
+#include "common/client/snapshot_client.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "backflip/v1/work.grpc.pb.h"
+#include "common/base/hash.h"
+#include "common/base/retry.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/status.h"
+
+namespace backflip::client {
+namespace {
+
+// Sends `bytes` in chunks; `fill(first, chunk)` makes a request. Whether the
+// stream broke is told by Finish.
+template <typename Request, typename Writer, typename Fill>
+absl::Status WriteChunks(Writer* writer, absl::string_view bytes, Fill fill) {
+  size_t sent = 0;
+  do {
+    Request request;
+    const absl::string_view chunk = bytes.substr(sent, kChunkBytes);
+    fill(sent == 0, std::string(chunk), &request);
+    if (!writer->Write(request)) break;
+    sent += chunk.size();
+  } while (sent < bytes.size());
+  writer->WritesDone();
+  return rpc::FromGrpc(writer->Finish());
+}
+
+absl::Status CheckHash(absl::string_view what, absl::string_view bytes, absl::string_view sha256) {
+  if (base::Sha256Hex(bytes) == sha256) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(what, " arrived damaged: its hash is not ", sha256));
+}
+
+}  // namespace
+
+absl::StatusOr<v1::SnapshotInfo> PublishSnapshot(const rpc::Client& broker, int64_t epoch,
+                                                 v1::SnapshotInfo info, absl::string_view bytes,
+                                                 const std::function<bool()>& stop) {
+  info.set_sha256(base::Sha256Hex(bytes));
+  info.set_size(bytes.size());
+  const auto stub = v1::SnapshotService::NewStub(broker.channel());
+  v1::SnapshotInfo published;
+  RETURN_IF_ERROR(base::Retry({}, stop, [&] {
+    const auto context = broker.UnaryContext(absl::Seconds(30));
+    const auto writer = stub->Publish(context.get(), &published);
+    return WriteChunks<v1::PublishSnapshotRequest>(
+        writer.get(), bytes,
+        [&](bool first, std::string data, v1::PublishSnapshotRequest* request) {
+          request->set_epoch(epoch);
+          if (first) *request->mutable_chunk()->mutable_info() = info;
+          request->mutable_chunk()->set_data(std::move(data));
+        });
+  }));
+  return published;
+}
+
+absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>> GetSnapshot(
+    const rpc::Client& broker, const v1::GetSnapshotRequest& request,
+    const std::function<bool()>& stop) {
+  const auto stub = v1::SnapshotService::NewStub(broker.channel());
+  std::pair<v1::SnapshotInfo, std::string> result;
+  RETURN_IF_ERROR(base::Retry({}, stop, [&] {
+    const auto context = broker.UnaryContext(absl::Seconds(30));
+    const auto reader = stub->Get(context.get(), request);
+    result.second.clear();
+    v1::SnapshotChunk chunk;
+    while (reader->Read(&chunk)) {
+      if (chunk.has_info()) result.first = chunk.info();
+      result.second += chunk.data();
+    }
+    RETURN_IF_ERROR(rpc::FromGrpc(reader->Finish()));
+    return CheckHash("a snapshot", result.second, result.first.sha256());
+  }));
+  return result;
+}
+
+absl::Status SaveCheckpoint(const rpc::Client& broker, int64_t epoch, v1::CheckpointInfo info,
+                            absl::string_view bytes, const std::function<bool()>& stop) {
+  info.set_sha256(base::Sha256Hex(bytes));
+  info.set_size(bytes.size());
+  const auto stub = v1::SnapshotService::NewStub(broker.channel());
+  return base::Retry({}, stop, [&] {
+    const auto context = broker.UnaryContext(absl::Seconds(30));
+    v1::SaveCheckpointResponse response;
+    const auto writer = stub->SaveCheckpoint(context.get(), &response);
+    return WriteChunks<v1::SaveCheckpointRequest>(
+        writer.get(), bytes, [&](bool first, std::string data, v1::SaveCheckpointRequest* request) {
+          request->set_epoch(epoch);
+          if (first) *request->mutable_chunk()->mutable_info() = info;
+          request->mutable_chunk()->set_data(std::move(data));
+        });
+  });
+}
+
+absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>> LoadCheckpoint(
+    const rpc::Client& broker, int64_t run_id, const std::function<bool()>& stop) {
+  const auto stub = v1::SnapshotService::NewStub(broker.channel());
+  v1::LoadCheckpointRequest request;
+  request.set_run_id(run_id);
+  std::pair<v1::CheckpointInfo, std::string> result;
+  RETURN_IF_ERROR(base::Retry({}, stop, [&] {
+    const auto context = broker.UnaryContext(absl::Seconds(30));
+    const auto reader = stub->LoadCheckpoint(context.get(), request);
+    result.second.clear();
+    v1::CheckpointChunk chunk;
+    while (reader->Read(&chunk)) {
+      if (chunk.has_info()) result.first = chunk.info();
+      result.second += chunk.data();
+    }
+    RETURN_IF_ERROR(rpc::FromGrpc(reader->Finish()));
+    return CheckHash("a checkpoint", result.second, result.first.sha256());
+  }));
+  return result;
+}
+
+absl::Status PutBundle(const rpc::Client& broker, absl::string_view bytes) {
+  const auto stub = v1::BundleService::NewStub(broker.channel());
+  const std::string sha256 = base::Sha256Hex(bytes);
+  return base::Retry({}, nullptr, [&] {
+    const auto context = broker.UnaryContext(absl::Minutes(2));
+    v1::PutBundleResponse response;
+    const auto writer = stub->Put(context.get(), &response);
+    return WriteChunks<v1::PutBundleRequest>(
+        writer.get(), bytes, [&](bool first, std::string data, v1::PutBundleRequest* request) {
+          if (first) {
+            request->set_sha256(sha256);
+            request->set_size(bytes.size());
+          }
+          request->set_data(std::move(data));
+        });
+  });
+}
+
+absl::StatusOr<std::string> GetBundle(const rpc::Client& broker, const std::string& sha256,
+                                      const std::function<bool()>& stop) {
+  const auto stub = v1::BundleService::NewStub(broker.channel());
+  v1::GetBundleRequest request;
+  request.set_sha256(sha256);
+  std::string bytes;
+  RETURN_IF_ERROR(base::Retry({}, stop, [&] {
+    const auto context = broker.UnaryContext(absl::Minutes(2));
+    const auto reader = stub->Get(context.get(), request);
+    bytes.clear();
+    v1::BundleChunk chunk;
+    while (reader->Read(&chunk)) bytes += chunk.data();
+    RETURN_IF_ERROR(rpc::FromGrpc(reader->Finish()));
+    return CheckHash("a task bundle", bytes, sha256);
+  }));
+  return bytes;
+}
+
+}  // namespace backflip::client

@@ -1,0 +1,45 @@
+// Snapshots, checkpoints and bundles to and from the broker: chunked streams as plain bytes.
+// Every call blocks, is retried within bounds while the broker is away, and is
+// idempotent (the protocol's keys see to it).
+#ifndef BACKFLIP_COMMON_CLIENT_SNAPSHOT_CLIENT_H_
+#define BACKFLIP_COMMON_CLIENT_SNAPSHOT_CLIENT_H_
+
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "backflip/v1/snapshot.grpc.pb.h"
+#include "common/rpc/client.h"
+
+namespace backflip::client {
+
+// Bytes per chunk.
+inline constexpr int64_t kChunkBytes = 1 << 20;
+
+// `info`: run_id, kind, iteration, steps, labels, kept; hash and size are
+// filled in. Returns what the broker made of it, with the version. `stop` (may
+// be null) ends the retries.
+absl::StatusOr<v1::SnapshotInfo> PublishSnapshot(const rpc::Client& broker, int64_t epoch,
+                                                 v1::SnapshotInfo info, absl::string_view bytes,
+                                                 const std::function<bool()>& stop);
+
+absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>> GetSnapshot(
+    const rpc::Client& broker, const v1::GetSnapshotRequest& request,
+    const std::function<bool()>& stop);
+
+absl::Status SaveCheckpoint(const rpc::Client& broker, int64_t epoch, v1::CheckpointInfo info,
+                            absl::string_view bytes, const std::function<bool()>& stop);
+
+// NOT_FOUND: the run has none yet for this role.
+absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>> LoadCheckpoint(
+    const rpc::Client& broker, int64_t run_id, const std::function<bool()>& stop);
+
+absl::Status PutBundle(const rpc::Client& broker, absl::string_view bytes);
+absl::StatusOr<std::string> GetBundle(const rpc::Client& broker, const std::string& sha256,
+                                      const std::function<bool()>& stop);
+
+}  // namespace backflip::client
+
+#endif  // BACKFLIP_COMMON_CLIENT_SNAPSHOT_CLIENT_H_

@@ -1,0 +1,51 @@
+// What a RunSpec may be: built-in defaults, layers, ranges.
+#ifndef BACKFLIP_COMMON_OPTIONS_RUN_SPEC_H_
+#define BACKFLIP_COMMON_OPTIONS_RUN_SPEC_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "backflip/v1/run.pb.h"
+
+namespace backflip::options {
+
+// Every field set that has a default: the options of the paper wherever it names them
+// (docs/architecture.md lists the rest).
+v1::RunSpec DefaultRunSpec();
+
+// `layer` over `base`: a field set in `layer` wins; `hidden` is replaced, not
+// appended to.
+v1::RunSpec Overlay(const v1::RunSpec& base, const v1::RunSpec& layer);
+
+// INVALID_ARGUMENT names the field, its value and the allowed range. Expects
+// every field to be set that DefaultRunSpec sets.
+absl::Status ValidateRunSpec(const v1::RunSpec& spec);
+
+// Whether a valid `spec` can be run on `task`. INVALID_ARGUMENT: its first episodes are
+// shorter than a clip or longer than the task's. FAILED_PRECONDITION: it learns from the
+// true reward, and the task has none.
+absl::Status CheckFitsTask(const v1::RunSpec& spec, const v1::TaskInfo& task);
+
+// From a text file in protobuf text format; the error names file, line and
+// field.
+absl::StatusOr<v1::RunSpec> ReadRunSpecFile(const std::string& path);
+
+// Steps that so many labels let the learner go on to, with lockstep off and
+// steps_per_label given: labels * steps_per_label, below warm_up_labels times
+// labels / warm_up_labels. Monotone in `labels`.
+int64_t StepsAllowedBy(const v1::RunSpec& spec, int64_t labels);
+
+// Labels wanted once `steps` steps are complete, by the spec's schedule:
+//   N0 + (N - N0) * f(T), f = ln(1 + T/2e6) / ln(1 + E/2e6) for ANNEALED
+// (the integral of the paper's rate), T/E for UNIFORM, capped at N, where E =
+// asked_by * steps. N0 = initial_share * N, at least 1. With lockstep off, never
+// fewer than let the learner go on to `steps` (StepsAllowedBy): it would wait for
+// answers that nobody was asked for. Monotone in `steps`.
+int64_t LabelsWantedAt(const v1::RunSpec& spec, int64_t steps);
+
+}  // namespace backflip::options
+
+#endif  // BACKFLIP_COMMON_OPTIONS_RUN_SPEC_H_

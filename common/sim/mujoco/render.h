@@ -1,0 +1,58 @@
+// Pictures of recorded states, drawn by MuJoCo without a display: EGL without a
+// surface, on a GPU or by Mesa's software.
+#ifndef BACKFLIP_COMMON_SIM_MUJOCO_RENDER_H_
+#define BACKFLIP_COMMON_SIM_MUJOCO_RENDER_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "common/sim/gif.h"
+#include "common/sim/mujoco/compiled_task.h"
+
+namespace backflip::sim {
+
+// Draws states of one task with the task's camera, which follows its body
+// smoothly. One thread only: the one that created it.
+class Renderer {
+ public:
+  // Width and height 16 to 2048. Unavailable, with the way out, where there is
+  // no OpenGL.
+  static absl::StatusOr<std::unique_ptr<Renderer>> Create(std::shared_ptr<const CompiledTask> task,
+                                                          int width, int height);
+  ~Renderer();
+  Renderer(const Renderer&) = delete;
+  Renderer& operator=(const Renderer&) = delete;
+
+  // The picture of a state [state_size]. Call in order of time; `cut` forgets
+  // where the camera was.
+  Image Draw(const double* state, bool cut);
+
+ private:
+  struct Context;
+  Renderer(std::shared_ptr<const CompiledTask> task, std::unique_ptr<Context> context);
+
+  const std::shared_ptr<const CompiledTask> task_;
+  const std::unique_ptr<Context> context_;
+};
+
+struct AnimationOptions {
+  int width = 480;
+  int height = 360;
+  // Moments of the recording per second of animation. 0: the task's
+  // playback_fps.
+  double moments_per_second = 0;
+  // Stops there, so that a page loads it fast.
+  double max_seconds = 8;
+};
+
+// Draws the moments `states` [moments, state_size] of one episode as an animated
+// GIF of 25 pictures a second.
+absl::Status RenderGif(std::shared_ptr<const CompiledTask> task, absl::Span<const double> states,
+                       const AnimationOptions& options, const std::string& path);
+
+}  // namespace backflip::sim
+
+#endif  // BACKFLIP_COMMON_SIM_MUJOCO_RENDER_H_

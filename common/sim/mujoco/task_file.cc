@@ -1,0 +1,187 @@
+#include "common/sim/mujoco/task_file.h"
+
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/sim/mujoco/expression.h"
+#include "google/protobuf/io/tokenizer.h"
+
+namespace backflip::sim {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::TextFormat;
+
+class FirstError : public google::protobuf::io::ErrorCollector {
+ public:
+  explicit FirstError(std::string file) : file_(std::move(file)) {}
+
+  void AddError(int line, int column, const std::string& message) override {
+    if (!status_.ok()) return;
+    status_ = absl::InvalidArgumentError(
+        absl::StrCat(file_, ":", line + 1, ":", column + 1, ": ", message));
+  }
+  const absl::Status& status() const { return status_; }
+
+ private:
+  const std::string file_;
+  absl::Status status_;
+};
+
+}  // namespace
+
+int Located::Line(const FieldDescriptor* field, int index) const {
+  if (tree_ == nullptr || field == nullptr) return line_;
+  if (field->is_repeated() && index < 0) index = 0;
+  const int line = tree_->GetLocation(field, index).line;
+  return line < 0 ? line_ : line;
+}
+
+absl::Status Located::Error(absl::string_view field, absl::string_view reason, int index) const {
+  const auto* descriptor = message_->GetDescriptor()->FindFieldByName(std::string(field));
+  return absl::InvalidArgumentError(
+      absl::StrCat(file_, ":", Line(descriptor, index) + 1, ": ", field, ": ", reason));
+}
+
+Located Located::Nested(absl::string_view field, int index) const {
+  const auto* descriptor = message_->GetDescriptor()->FindFieldByName(std::string(field));
+  const auto* reflection = message_->GetReflection();
+  const auto& nested = descriptor->is_repeated()
+                           ? reflection->GetRepeatedMessage(*message_, descriptor, index)
+                           : reflection->GetMessage(*message_, descriptor);
+  return Located(file_, &nested,
+                 tree_ == nullptr ? nullptr : tree_->GetTreeForNested(descriptor, index),
+                 Line(descriptor, index));
+}
+
+absl::StatusOr<std::unique_ptr<TaskFile>> TaskFile::Parse(const std::string& text,
+                                                          const std::string& file) {
+  auto result = std::unique_ptr<TaskFile>(new TaskFile);
+  result->file_ = file;
+  TextFormat::Parser parser;
+  FirstError errors(file);
+  parser.RecordErrorsTo(&errors);
+  parser.WriteLocationsTo(&result->tree_);
+  if (!parser.ParseFromString(text, &result->task_)) {
+    return errors.status().ok() ? absl::InvalidArgumentError(file + ": not a task file")
+                                : errors.status();
+  }
+  RETURN_IF_ERROR(result->Check());
+  v1::Task& task = result->task_;
+  if (task.evaluation_steps() == 0) {
+    task.set_evaluation_steps(task.episode_steps());
+  }
+  return result;
+}
+
+absl::Status TaskFile::Check() const {
+  const Located at = located();
+  const auto in_range = [](const Located& where, absl::string_view field, double value, double low,
+                           double high) -> absl::Status {
+    if (value >= low && value <= high) return absl::OkStatus();
+    return where.Error(field, absl::StrCat("is ", value, "; must be ", low, " to ", high));
+  };
+  // what it is
+  const std::string& name = task_.name();
+  bool plain = !name.empty() && name.size() <= 64 && absl::ascii_islower(name[0]);
+  for (const char c : name) {
+    plain = plain && (absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '_');
+  }
+  if (!plain) {
+    return at.Error("name", absl::StrCat("\"", name, "\" must be 1 to 64 of ",
+                                         "a-z, 0-9 and _, a letter first"));
+  }
+  if (task_.model().empty()) {
+    return at.Error("model",
+                    "missing: the MJCF file's path, relative to the "
+                    "task's folder");
+  }
+  // how long
+  RETURN_IF_ERROR(in_range(at, "frame_skip", task_.frame_skip(), 1, 1000));
+  RETURN_IF_ERROR(in_range(at, "episode_steps", task_.episode_steps(), 1, 1e6));
+  RETURN_IF_ERROR(in_range(at, "evaluation_steps", task_.evaluation_steps(), 0, 1e6));
+  // noise
+  const Located reset = at.Nested("reset");
+  RETURN_IF_ERROR(in_range(reset, "qpos_noise", task_.reset().qpos_noise(), 0, 100));
+  RETURN_IF_ERROR(in_range(reset, "qvel_noise", task_.reset().qvel_noise(), 0, 100));
+  const v1::ExploringStarts& exploring = task_.reset().exploring_starts();
+  const Located starts = reset.Nested("exploring_starts");
+  RETURN_IF_ERROR(in_range(starts, "share", exploring.share(), 0, 1));
+  if (exploring.share() > 0 && exploring.joint().empty()) {
+    return starts.Error("share", "no joint says where these episodes begin");
+  }
+  for (int i = 0; i < exploring.joint_size(); ++i) {
+    const Located joint = starts.Nested("joint", i);
+    for (const auto& [field, interval] : {std::pair("position", exploring.joint(i).position()),
+                                          std::pair("velocity", exploring.joint(i).velocity())}) {
+      if (!(interval.from() >= -1e4 && interval.from() <= interval.to() && interval.to() <= 1e4)) {
+        return joint.Error(field,
+                           "`from` must be at most `to`, and both "
+                           "-10000 to 10000");
+      }
+    }
+  }
+  // clips
+  const Located clip = at.Nested("clip");
+  RETURN_IF_ERROR(
+      in_range(clip, "steps", task_.clip().steps(), 1, std::min(1000, task_.episode_steps())));
+  if (task_.clip().has_playback_fps()) {
+    RETURN_IF_ERROR(in_range(clip, "playback_fps", task_.clip().playback_fps(), 1, 1000));
+  }
+  // camera
+  const Located camera = at.Nested("camera");
+  if (task_.camera().has_distance()) {
+    RETURN_IF_ERROR(in_range(camera, "distance", task_.camera().distance(), 0.01, 1e4));
+  }
+  RETURN_IF_ERROR(in_range(camera, "azimuth", task_.camera().azimuth(), -360, 360));
+  RETURN_IF_ERROR(in_range(camera, "elevation", task_.camera().elevation(), -90, 90));
+  RETURN_IF_ERROR(in_range(camera, "height", task_.camera().height(), -1e4, 1e4));
+  // texts
+  if (task_.question().empty() || task_.question().size() > 200) {
+    return at.Error("question", "must be 1 to 200 bytes: what labelers are asked");
+  }
+  if (task_.instructions().size() > 4000) {
+    return at.Error("instructions", "must be at most 4,000 bytes");
+  }
+  // names
+  std::set<std::string> names;
+  for (int i = 0; i < task_.quantity_size(); ++i) {
+    const Located where = at.Nested("quantity", i);
+    const v1::Quantity& quantity = task_.quantity(i);
+    if (const absl::Status ok = CheckName(quantity.name()); !ok.ok()) {
+      return where.Error("name", ok.message());
+    }
+    if (!names.insert(quantity.name()).second) {
+      return where.Error("name", absl::StrCat("a second quantity \"", quantity.name(), "\""));
+    }
+    if (quantity.value_case() == v1::Quantity::VALUE_NOT_SET) {
+      return where.Error(
+          "name", absl::StrCat("quantity \"", quantity.name(), "\" does not say what it is"));
+    }
+  }
+  names.clear();
+  for (int i = 0; i < task_.metric_size(); ++i) {
+    const Located where = at.Nested("metric", i);
+    const v1::Metric& metric = task_.metric(i);
+    if (const absl::Status ok = CheckName(metric.name()); !ok.ok()) {
+      return where.Error("name", ok.message());
+    }
+    if (!names.insert(metric.name()).second) {
+      return where.Error("name", absl::StrCat("a second metric \"", metric.name(), "\""));
+    }
+    if (metric.value_case() == v1::Metric::VALUE_NOT_SET) {
+      return where.Error("name",
+                         absl::StrCat("metric \"", metric.name(), "\" does not say what it is"));
+    }
+    if (metric.has_count() && (metric.count().at().empty() || metric.count().change().empty())) {
+      return where.Error("count", "needs both `at` and `change`");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace backflip::sim

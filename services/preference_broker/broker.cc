@@ -1,0 +1,107 @@
+#include "services/preference_broker/broker.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/base/status_macros.h"
+#include "services/preference_broker/store/db/migrate.h"
+#include "services/preference_broker/store/labeling/leases.h"
+#include "services/preference_broker/store/labeling/questions.h"
+
+namespace backflip::preference_broker {
+namespace {
+
+constexpr std::chrono::seconds kHousekeeping(1);
+
+}  // namespace
+
+Broker::Broker(BrokerOptions options)
+    : options_(std::move(options)), origin_(base::RandomHex128()) {}
+
+absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
+  auto broker = std::unique_ptr<Broker>(new Broker(std::move(options)));
+  {
+    Connection connection(broker->options_.database, broker->origin_, nullptr);
+    RETURN_IF_ERROR(CheckSchema(connection));
+  }
+  broker->pool_ = std::make_unique<Pool>(
+      broker->options_.connections, broker->options_.queued_calls, [b = broker.get()] {
+        return std::make_unique<Connection>(
+            b->options_.database, b->origin_,
+            [b](const std::string& topic) { b->hub_.Signal(topic); });
+      });
+  const Core core{broker->pool_.get(), &broker->hub_, &broker->authenticator_};
+  broker->numberer_ = std::make_unique<FeedNumberer>(core);
+  broker->services_.push_back(MakeRunService(core));
+  broker->services_.push_back(MakeClipService(core));
+  broker->services_.push_back(
+      MakeLabelingService(core, broker->options_.leases, broker->numberer_.get()));
+  broker->services_.push_back(MakePeopleService(core, broker->numberer_.get()));
+  broker->services_.push_back(MakeTrainingService(core));
+  broker->services_.push_back(MakeSnapshotService(core));
+  broker->services_.push_back(MakeBundleService(core));
+  broker->services_.push_back(MakeClaimService(core, broker->options_.leases));
+  broker->services_.push_back(MakeWorkService(core));
+  broker->services_.push_back(MakeReviewService(core, broker->numberer_.get()));
+  broker->listener_ = std::thread([b = broker.get()] {
+    ListenForTopics(
+        b->options_.database, b->origin_, [b] { return b->stop_.load(); },
+        [b](const std::string& topic) { b->hub_.Signal(topic); });
+  });
+  broker->housekeeper_ = std::thread([b = broker.get()] { b->KeepHouse(); });
+  rpc::ServerOptions server;
+  server.listen = broker->options_.listen;
+  for (const auto& service : broker->services_) server.services.push_back(service.get());
+  const auto end_long_polls = [b = broker.get()] { b->hub_.Drain(); };
+  server.on_drain = end_long_polls;
+  ASSIGN_OR_RETURN(broker->server_, rpc::Server::Start(std::move(server)));
+  if (!broker->options_.http.listen.empty()) {
+    ASSIGN_OR_RETURN(broker->http_,
+                     HttpServer::Start(broker->options_.http, broker->server_->InProcessChannel(),
+                                       end_long_polls));
+  }
+  return broker;
+}
+
+Broker::~Broker() {
+  Drain(absl::ZeroDuration());
+  pool_.reset();
+}
+
+void Broker::Drain(absl::Duration grace) {
+  const absl::Time end = absl::Now() + grace;
+  if (http_ != nullptr) http_->Drain(grace);
+  if (server_ != nullptr) server_->Drain(std::max(end - absl::Now(), absl::ZeroDuration()));
+  {
+    base::MutexLock lock(&mutex_);
+    stop_ = true;
+    wake_.NotifyAll();
+  }
+  if (housekeeper_.joinable()) housekeeper_.join();
+  if (listener_.joinable()) listener_.join();
+}
+
+void Broker::KeepHouse() {
+  while (true) {
+    {
+      base::MutexLock lock(&mutex_);
+      if (stop_) return;
+      wake_.WaitFor(&mutex_, kHousekeeping);
+      if (stop_) return;
+    }
+    // full or away: next time
+    (void)pool_->Submit([this](Connection& connection) {
+      const absl::StatusOr<int64_t> expired = ExpireLeases(connection);
+      if (expired.ok() && *expired > 0) base::LogInfo("leases expired", {{"leases", *expired}});
+      const auto runs = RunsWithUnnumberedLabels(connection);
+      if (!runs.ok()) return;
+      for (const int64_t run_id : *runs) numberer_->Number(run_id);
+    });
+  }
+}
+
+}  // namespace backflip::preference_broker

@@ -1,0 +1,159 @@
+// One connection to PostgreSQL: transactions whose errors are absl::Status. This
+// folder alone knows libpqxx, and connection.cc alone knows its versions;
+// exceptions live inside Transact.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_CONNECTION_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_CONNECTION_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <pqxx/pqxx>
+#include <string>
+#include <type_traits>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace backflip::preference_broker {
+
+// A bytea parameter. Not owned.
+struct Bytes {
+  absl::string_view data;
+};
+
+// A parameter in PostgreSQL's text form.
+class Param {
+ public:
+  Param(std::nullopt_t) {}                                       // NOLINT
+  Param(bool value) : text_(value ? "true" : "false") {}         // NOLINT
+  Param(int32_t value) : text_(std::to_string(value)) {}         // NOLINT
+  Param(int64_t value) : text_(std::to_string(value)) {}         // NOLINT
+  Param(double value);                                           // NOLINT
+  Param(const char* value) : text_(value) {}                     // NOLINT
+  Param(absl::string_view value) : text_(std::string(value)) {}  // NOLINT
+  Param(const std::string& value) : text_(value) {}              // NOLINT
+  Param(Bytes value);                                            // NOLINT
+  // Arrays. Strings are to hold no byte that is not UTF-8.
+  Param(const std::vector<int32_t>& values);      // NOLINT
+  Param(const std::vector<int64_t>& values);      // NOLINT
+  Param(const std::vector<double>& values);       // NOLINT
+  Param(const std::vector<std::string>& values);  // NOLINT
+
+  template <typename T>
+  Param(const std::optional<T>& value) {  // NOLINT
+    if (value.has_value()) *this = Param(*value);
+  }
+
+  // Null for NULL.
+  const char* text() const { return text_ ? text_->c_str() : nullptr; }
+
+ private:
+  std::optional<std::string> text_;
+};
+
+// Values of fields that are not NULL.
+int64_t Int(const pqxx::field& field);
+double Double(const pqxx::field& field);
+bool Bool(const pqxx::field& field);
+std::string Text(const pqxx::field& field);
+std::string Blob(const pqxx::field& field);
+// 64 hexadecimal digits of a bytea.
+std::string Hex(const pqxx::field& field);
+// Milliseconds since the epoch of a `extract(epoch from …)`; 0 for NULL.
+int64_t Millis(const pqxx::field& field);
+
+class Connection;
+
+// Exists only inside Transact; its calls throw what libpqxx throws.
+class Transaction {
+ public:
+  // Runs one statement, prepared at its first use on this connection: `sql` is
+  // a literal.
+  template <typename... Args>
+  pqxx::result Exec(const char* sql, const Args&... args) {
+    return ExecParams(sql, {Param(args)...});
+  }
+
+  // Runs statements without parameters, several at once.
+  void ExecScript(const std::string& sql) { work_->exec(sql); }
+
+  // Wakes whoever waits for `topic` once this transaction has committed: in
+  // this process directly, in others by NOTIFY. Transactions that do this
+  // commit one after another, so keep it out of those that labelers wait for.
+  void Signal(const std::string& topic);
+
+ private:
+  friend class Connection;
+  Transaction(Connection* connection, pqxx::work* work) : connection_(connection), work_(work) {}
+  pqxx::result ExecParams(const char* sql, const std::vector<Param>& params);
+
+  Connection* const connection_;
+  pqxx::work* const work_;
+  std::vector<std::string> topics_;
+};
+
+// Not thread-safe: a thread has its own. Connects at the first use, and again
+// after a loss.
+class Connection {
+ public:
+  // `url` as libpq understands it. `origin` marks the notifications of this
+  // process; `on_signal` (may be null) gets the topics of each commit.
+  Connection(std::string url, std::string origin,
+             std::function<void(const std::string& topic)> on_signal);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Runs `body(Transaction&)`, which returns absl::Status or absl::StatusOr;
+  // commits if that is OK and rolls back otherwise. READ COMMITTED. Runs it
+  // again, a few times, after a deadlock or when another transaction was first
+  // with the same key. UNAVAILABLE: the database is away, or the outcome of the
+  // commit is unknown; nothing acknowledged is lost, call again.
+  template <typename Body>
+  auto Transact(Body body) -> std::invoke_result_t<Body, Transaction&> {
+    std::optional<std::invoke_result_t<Body, Transaction&>> result;
+    const absl::Status status = Run([&](Transaction& t) {
+      result.emplace(body(t));
+      return StatusOf(*result);
+    });
+    if (!status.ok()) return status;
+    return *std::move(result);
+  }
+
+ private:
+  friend class Transaction;
+  static absl::Status StatusOf(const absl::Status& status) { return status; }
+  template <typename T>
+  static absl::Status StatusOf(const absl::StatusOr<T>& result) {
+    return result.status();
+  }
+  absl::Status Run(const std::function<absl::Status(Transaction&)>& body);
+  // Throws.
+  void Connect();
+  void Drop();
+
+  const std::string url_;
+  const std::string origin_;
+  const std::function<void(const std::string&)> on_signal_;
+  std::unique_ptr<pqxx::connection> connection_;
+  // Statements by the address of their text.
+  std::unordered_map<const char*, std::string> prepared_;
+  absl::Time retry_at_ = absl::InfinitePast();
+  absl::Status last_failure_;
+};
+
+// Waits for NOTIFY. Blocks in the calling thread until `stop` answers true,
+// which it asks about twice a second; reconnects after a loss. `on_topic` gets
+// the topics of other processes than `origin`.
+void ListenForTopics(const std::string& url, const std::string& origin,
+                     const std::function<bool()>& stop,
+                     const std::function<void(const std::string& topic)>& on_topic);
+
+}  // namespace backflip::preference_broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_CONNECTION_H_

@@ -1,0 +1,93 @@
+// Leases and answers: what labelers do all day.
+//
+// A question's row lock comes before those of its leases, and open_slots changes
+// under it alone: a question is held or answered by as many labelers as it
+// wants answers, never more (a late answer beyond that is a surplus).
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_LEASES_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_LEASES_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backflip/v1/label.pb.h"
+#include "services/preference_broker/store/db/connection.h"
+#include "services/preference_broker/store/people/callers.h"
+#include "services/preference_broker/store/runs/run_cache.h"
+
+namespace backflip::preference_broker {
+
+// The caller as of now, and the runs that they may lease from.
+struct Standing {
+  std::string name;
+  std::string state;
+  std::string reason;
+  int64_t held = 0;
+  // Of their invite, 0: without end.
+  int64_t answers_wanted = 0;
+  int64_t minutes_wanted = 0;
+  // Answers left, -1: without end; complete: nothing is left.
+  int64_t answers_left = -1;
+  bool complete = false;
+  std::string completion_code;
+  std::vector<int64_t> runs;
+};
+
+// `run_id` 0: all.
+Standing ReadStanding(Transaction& t, const Caller& caller, int64_t run_id);
+
+struct LeaseTerms {
+  // 0: any that the caller may answer for.
+  int64_t run_id = 0;
+  int32_t count = 1;
+  int32_t max_clips = 2;
+  int32_t lease_ms = 0;
+};
+struct LeasedQuestions {
+  // `questions` empty: `none` says why.
+  v1::LeaseResponse response;
+  // The caller holds nothing that waits for their answer.
+  bool idle = false;
+  // Nobody has anything to answer in the runs that were looked at.
+  bool nothing_open = false;
+};
+// FAILED_PRECONDITION: a teacher on a task without a true reward, or a caller
+// that holds too many leases. PERMISSION_DENIED: the run is not the caller's.
+absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache& runs,
+                                               const Caller& caller, const LeaseTerms& terms);
+
+// Renews the caller's live leases, each for as long as it was given at first.
+absl::StatusOr<int32_t> RenewLeases(Connection& connection, const Caller& caller);
+
+struct SubmittedLabel {
+  int64_t run_id = 0;
+  int64_t label_id = 0;
+  bool surplus = false;
+  // Made by this call, rather than by an earlier one; `run` is null otherwise.
+  bool fresh = false;
+  std::shared_ptr<const RunDefinition> run;
+  v1::Purpose purpose = v1::PURPOSE_UNSPECIFIED;
+  // From lease to answer, by the database's clock.
+  int64_t age_ms = 0;
+  // Of a question for practice.
+  std::optional<v1::Feedback> feedback;
+  // The question wants another answer, since these disagree.
+  bool reopened = false;
+};
+// `request` checked before, but for what depends on the question.
+absl::StatusOr<SubmittedLabel> SubmitLabel(Connection& connection, RunCache& runs,
+                                           const Caller& caller, const v1::SubmitRequest& request);
+// Returns the run.
+absl::StatusOr<int64_t> UndoLabel(Connection& connection, const Caller& caller,
+                                  const v1::UndoRequest& request);
+
+// Gives the slots of leases past their deadline back. Returns how many.
+absl::StatusOr<int64_t> ExpireLeases(Connection& connection);
+
+// Adds a clip as a viewer draws it; `truth` NULL: without true rewards.
+absl::Status ShowClip(const pqxx::field& picture, const pqxx::field& truth, v1::ShownClip* shown);
+
+}  // namespace backflip::preference_broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_LEASES_H_

@@ -1,0 +1,236 @@
+#include "services/preference_broker/store/labeling/questions.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/status_macros.h"
+#include "services/preference_broker/store/db/topics.h"
+#include "services/preference_broker/store/labeling/answers.h"
+#include "services/preference_broker/store/runs/claims.h"
+#include "services/preference_broker/store/runs/clips.h"
+#include "services/preference_broker/store/runs/runs.h"
+
+namespace backflip::preference_broker {
+namespace {
+
+// First key of the advisory locks under which feeds are numbered.
+constexpr int64_t kFeedLock = int64_t{0x66656564} << 32;  // "feed"
+
+v1::OpenQuestionsResponse StandingRound(Transaction& t, int64_t run_id, int64_t round) {
+  v1::OpenQuestionsResponse response;
+  for (const auto& row : t.Exec(
+           "SELECT q.id, q.ordinal, q.purpose, q.overlap, "
+           "  (SELECT string_agg(encode(c.sha256, 'hex'), ' ' ORDER BY p.position) "
+           "   FROM question_clips p JOIN clips c ON c.id = p.clip_id WHERE p.question_id = q.id) "
+           "FROM questions q WHERE q.run_id = $1 AND q.round = $2 ORDER BY q.ordinal",
+           run_id, round)) {
+    v1::OpenedQuestion* question = response.add_questions();
+    question->set_question_id(Int(row[0]));
+    question->set_ordinal(Int(row[1]));
+    question->set_purpose(PurposeFromField(row[2]));
+    question->set_overlap(Int(row[3]));
+    const std::string ids = Text(row[4]);
+    for (size_t at = 0; at < ids.size(); at += 65) question->add_clip_ids(ids.substr(at, 64));
+  }
+  return response;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::OpenQuestionsResponse> OpenQuestions(Connection& connection,
+                                                        const Caller& caller,
+                                                        const v1::OpenQuestionsRequest& request) {
+  const int64_t run_id = request.run_id();
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::OpenQuestionsResponse> {
+    RETURN_IF_ERROR(CheckEpoch(t, run_id, caller.role, request.epoch()));
+    // ordinals are given out under the run's lock
+    const pqxx::result runs = t.Exec(
+        "SELECT questions, spec, asking_stopped, (SELECT coalesce(max(round), -1) FROM rounds "
+        "WHERE run_id = $1), "
+        "  EXISTS (SELECT FROM rounds WHERE run_id = $1 AND round = $2) "
+        "FROM runs WHERE id = $1 FOR NO KEY UPDATE",
+        run_id, request.round());
+    if (Bool(runs[0][4])) return StandingRound(t, run_id, request.round());
+    if (request.round() <= Int(runs[0][3])) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("round ", request.round(), " comes too late: round ", Int(runs[0][3]),
+                       " of run ", run_id, " is open already, and rounds are opened in order"));
+    }
+    if (Bool(runs[0][2])) {
+      // the round is over at once: nobody is asked any more
+      t.Exec(
+          "INSERT INTO rounds (run_id, round, selector, ensemble_version) VALUES ($1, $2, $3, $4)",
+          run_id, request.round(), request.selector(), request.ensemble_version());
+      v1::OpenQuestionsResponse response;
+      response.set_opened(true);
+      return response;
+    }
+    v1::RunSpec spec;
+    spec.ParseFromString(Blob(runs[0][1]));
+    int64_t ordinal = Int(runs[0][0]);
+    std::map<std::string, int64_t> clips;
+    std::vector<std::string> names;
+    for (const v1::NewQuestion& question : request.questions()) {
+      for (const std::string& id : question.clip_ids()) {
+        if (clips.emplace(id, 0).second) names.push_back(id);
+      }
+    }
+    for (const auto& row : t.Exec("SELECT c.id, c.sha256 FROM unnest($2::text[]) AS u(hex) JOIN "
+                                  "clips c ON c.run_id = $1 "
+                                  "  AND c.sha256 = decode(u.hex, 'hex') FOR KEY SHARE OF c",
+                                  run_id, names)) {
+      clips[Hex(row[1])] = Int(row[0]);
+    }
+    for (const auto& [name, id] : clips) {
+      if (id == 0) {
+        return absl::NotFoundError(absl::StrCat("clip ", name, " is no stored candidate of run ",
+                                                run_id,
+                                                ": it was never uploaded, or has left the pool"));
+      }
+    }
+    t.Exec("INSERT INTO rounds (run_id, round, selector, ensemble_version) VALUES ($1, $2, $3, $4)",
+           run_id, request.round(), request.selector(), request.ensemble_version());
+    std::vector<int64_t> ordinals, shown_in, shown;
+    std::vector<int32_t> overlaps, sizes, positions;
+    std::vector<double> scores;
+    std::vector<std::string> purposes;
+    for (const v1::NewQuestion& question : request.questions()) {
+      ordinals.push_back(ordinal);
+      purposes.push_back(v1::Purpose_Name(question.purpose()));
+      overlaps.push_back(question.overlap() > 0 ? question.overlap() : spec.queries().overlap());
+      scores.push_back(question.score());
+      sizes.push_back(question.clip_ids_size());
+      for (int i = 0; i < question.clip_ids_size(); ++i) {
+        shown_in.push_back(ordinal);
+        positions.push_back(i);
+        shown.push_back(clips[question.clip_ids(i)]);
+      }
+      ++ordinal;
+    }
+    t.Exec(
+        "WITH opened AS (INSERT INTO questions (run_id, round, ordinal, purpose, overlap, "
+        "open_slots, score, clips) "
+        "    SELECT $1, $2, ordinal, purpose, overlap, overlap, score, clips FROM "
+        "unnest($3::bigint[], $4::text[], "
+        "      $5::integer[], $6::double precision[], $7::integer[]) AS u(ordinal, purpose, "
+        "overlap, score, clips) "
+        "    RETURNING id, ordinal) "
+        "INSERT INTO question_clips (question_id, position, clip_id) "
+        "  SELECT o.id, s.position, s.clip FROM unnest($8::bigint[], $9::integer[], $10::bigint[]) "
+        "    AS s(ordinal, position, clip) JOIN opened o USING (ordinal)",
+        run_id, request.round(), ordinals, purposes, overlaps, scores, sizes, shown_in, positions,
+        shown);
+    t.Exec("UPDATE runs SET questions = $2 WHERE id = $1", run_id, ordinal);
+    TouchRun(t, run_id);
+    t.Signal(kQuestionsTopic);
+    v1::OpenQuestionsResponse response = StandingRound(t, run_id, request.round());
+    response.set_opened(true);
+    return response;
+  });
+}
+
+absl::Status NumberLabels(Connection& connection, int64_t run_id) {
+  return connection.Transact([&](Transaction& t) -> absl::Status {
+    t.Exec("SELECT pg_advisory_xact_lock($1)", kFeedLock | run_id);
+    // under the lock, whatever has committed is seen by the statement below
+    const pqxx::result counted = t.Exec(
+        "WITH fresh AS (SELECT id, (SELECT coalesce(max(position), 0) FROM labels WHERE run_id = "
+        "$1) "
+        "      + row_number() OVER (ORDER BY id) AS place "
+        "    FROM labels WHERE run_id = $1 AND position IS NULL), "
+        "  numbered AS (UPDATE labels l SET position = fresh.place FROM fresh WHERE l.id = "
+        "fresh.id "
+        "    RETURNING l.counts, l.supersedes, l.position) "
+        "SELECT count(*), coalesce(sum(n.counts::integer - coalesce(o.counts, false)::integer), "
+        "0), "
+        "  coalesce(min(n.position), 0) "
+        "FROM numbered n LEFT JOIN labels o ON o.id = n.supersedes",
+        run_id);
+    if (Int(counted[0][0]) == 0) return absl::OkStatus();
+    // Of those that were numbered, not of those without a number before: more may
+    // have been committed in between, and would be in the feed without a labeler.
+    t.Exec(
+        "INSERT INTO run_labelers (run_id, caller_id, number) "
+        "SELECT $1, f.caller_id, (SELECT coalesce(max(number), 0) FROM run_labelers WHERE run_id = "
+        "$1) "
+        "    + row_number() OVER (ORDER BY f.first) "
+        "FROM (SELECT l.caller_id, min(l.id) AS first FROM labels l WHERE l.run_id = $1 AND "
+        "l.position >= $2 "
+        "  AND NOT EXISTS (SELECT FROM run_labelers n WHERE n.run_id = $1 AND n.caller_id = "
+        "l.caller_id) "
+        "  GROUP BY l.caller_id) f",
+        run_id, Int(counted[0][2]));
+    t.Exec("UPDATE runs SET labels = labels + $2 WHERE id = $1", run_id, Int(counted[0][1]));
+    TouchRun(t, run_id);
+    t.Signal(FeedTopic(run_id));
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::vector<int64_t>> RunsWithUnnumberedLabels(Connection& connection) {
+  return connection.Transact([](Transaction& t) -> absl::StatusOr<std::vector<int64_t>> {
+    std::vector<int64_t> runs;
+    for (const auto& row : t.Exec("SELECT DISTINCT run_id FROM labels WHERE position IS NULL")) {
+      runs.push_back(Int(row[0]));
+    }
+    return runs;
+  });
+}
+
+absl::StatusOr<std::vector<FeedEntry>> ReadFeed(Connection& connection, int64_t run_id,
+                                                int64_t from_position, int32_t limit) {
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<FeedEntry>> {
+    RETURN_IF_ERROR(CheckRunExists(t, run_id));
+    std::vector<FeedEntry> entries;
+    for (const auto& row : t.Exec(
+             "SELECT l.position, l.id, q.id, coalesce(q.ordinal, -1), coalesce(q.round, -1), "
+             "q.purpose, l.choice, "
+             "  l.ranking, n.number, l.surplus, CASE WHEN NOT o.retraction THEN o.id END, "
+             "l.retraction, s.turned, "
+             "  q.clips, q.overlap, g.answer, (SELECT string_agg(c.id || ' ' || encode(c.sha256, "
+             "'hex'), ',' "
+             "    ORDER BY p.position) FROM question_clips p JOIN clips c ON c.id = p.clip_id "
+             "    WHERE p.question_id = q.id) "
+             "FROM labels l JOIN questions q ON q.id = l.question_id JOIN leases s ON s.id = "
+             "l.lease_id "
+             "JOIN run_labelers n ON n.run_id = l.run_id AND n.caller_id = l.caller_id "
+             "LEFT JOIN labels o ON o.id = l.supersedes LEFT JOIN gold_pairs g ON g.id = q.gold_id "
+             "WHERE l.run_id = $1 AND l.position >= $2 AND l.position < $2 + $3 ORDER BY "
+             "l.position",
+             run_id, from_position, limit)) {
+      FeedEntry& item = entries.emplace_back();
+      v1::LabelEntry& entry = item.entry;
+      entry.set_position(Int(row[0]));
+      entry.set_label_id(Int(row[1]));
+      entry.set_question_id(Int(row[2]));
+      entry.set_ordinal(Int(row[3]));
+      entry.set_round(Int(row[4]));
+      entry.set_purpose(PurposeFromField(row[5]));
+      entry.set_labeler(Int(row[8]));
+      entry.set_surplus(Bool(row[9]));
+      if (!row[10].is_null()) entry.set_supersedes(Int(row[10]));
+      entry.set_retraction(Bool(row[11]));
+      if (!entry.retraction()) {
+        const v1::Answer shown = AnswerFromFields(row[6], row[7]);
+        *entry.mutable_answer() = Bool(row[12]) ? Turned(shown, Int(row[13])) : shown;
+      }
+      entry.set_overlap(Int(row[14]));
+      // a gold pair is put in a question in its own order
+      if (!row[15].is_null()) entry.mutable_expected()->set_choice(ChoiceFromField(row[15]));
+      for (const absl::string_view clip : absl::StrSplit(Text(row[16]), ',')) {
+        const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(clip, ' ');
+        int64_t id = 0;
+        (void)absl::SimpleAtoi(parts.first, &id);
+        item.clips.push_back(id);
+        entry.add_clip_ids(std::string(parts.second));
+      }
+    }
+    return entries;
+  });
+}
+
+}  // namespace backflip::preference_broker

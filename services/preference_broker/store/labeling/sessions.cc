@@ -1,0 +1,169 @@
+#include "services/preference_broker/store/labeling/sessions.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "common/base/status_macros.h"
+#include "services/preference_broker/store/labeling/answers.h"
+#include "services/preference_broker/store/labeling/checks.h"
+#include "services/preference_broker/store/labeling/leases.h"
+
+namespace backflip::preference_broker {
+namespace {
+
+// 0: the caller has nothing to do with any run yet.
+absl::StatusOr<int64_t> RunOf(Transaction& t, const Caller& caller, int64_t run_id) {
+  if (run_id != 0) {
+    RETURN_IF_ERROR(CheckRunExists(t, run_id));
+    RETURN_IF_ERROR(CheckRunAllowed(caller, run_id));
+    return run_id;
+  }
+  const pqxx::result rows = t.Exec(
+      "SELECT id FROM runs WHERE reward = 'PREFERENCES' AND (cardinality($1::bigint[]) = 0 OR id = "
+      "ANY ($1::bigint[])) "
+      "ORDER BY state IN ('QUEUED', 'RUNNING') DESC, id DESC LIMIT 1",
+      caller.run_ids);
+  return rows.empty() ? 0 : Int(rows[0][0]);
+}
+
+bool HasGuide(Transaction& t, const RunDefinition& run, int64_t run_id) {
+  return !run.task.instructions().empty() || !t.Exec(
+                                                   "SELECT FROM gold_pairs WHERE run_id = $1 AND "
+                                                   "use = 'SHOW' AND removed_at IS NULL LIMIT 1",
+                                                   run_id)
+                                                  .empty();
+}
+
+int32_t QualificationLeftOf(Transaction& t, const Caller& caller, const RunDefinition& run,
+                            int64_t run_id) {
+  if (caller.role != Role::kLabeler) return 0;
+  return QualificationLeft(t, caller.id, run_id, run.spec.quality().qualification());
+}
+
+}  // namespace
+
+absl::StatusOr<v1::Session> GetSession(Connection& connection, RunCache& runs, const Caller& caller,
+                                       int64_t asked) {
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Session> {
+    v1::Session session;
+    ASSIGN_OR_RETURN(const int64_t run_id, RunOf(t, caller, asked));
+    const Standing standing = ReadStanding(t, caller, run_id);
+    session.set_name(standing.name);
+    session.set_paused(standing.state == "PAUSED");
+    session.set_message(standing.reason);
+    session.set_answers_wanted(standing.answers_wanted);
+    session.set_minutes_wanted(standing.minutes_wanted);
+    if (standing.complete) session.set_completion_code(standing.completion_code);
+    if (run_id == 0) return session;
+
+    ASSIGN_OR_RETURN(const auto run, runs.Get(t, run_id));
+    const v1::Quality& quality = run->spec.quality();
+    session.set_run_id(run_id);
+    session.set_task(run->task.name());
+    session.set_question(run->task.question());
+    session.set_clips_per_question(std::max(2, run->spec.queries().clips_per_question()));
+    const pqxx::row state = t.Exec("SELECT state, labels, spec FROM runs WHERE id = $1", run_id)[0];
+    v1::RunState run_state = v1::RUN_STATE_UNSPECIFIED;
+    v1::RunState_Parse(Text(state[0]), &run_state);
+    session.set_run_state(run_state);
+    v1::RunSpec spec;
+    spec.ParseFromString(Blob(state[2]));
+    session.set_run_label_budget(spec.labels());
+    // to the nearest ten below where checks are mixed in: somebody alone could
+    // otherwise tell by the count which of their answers was one
+    const bool checked =
+        quality.gold_share() + quality.repeat_share() > 0 || spec.queries().progress_share() > 0;
+    const int64_t step = checked ? 10 : 1;
+    session.set_run_labels(Int(state[1]) / step * step);
+
+    // purposes are not told apart: a labeler does not know them
+    const pqxx::row answers = t.Exec(
+        "SELECT (SELECT count(*) FROM leases s JOIN questions q ON q.id = s.question_id "
+        "    WHERE s.caller_id = $1 AND s.state = 'ANSWERED' AND q.run_id = $2), "
+        "  count(*), count(*) FILTER (WHERE l.answered_at > now() - interval '10 minutes'), "
+        "  (extract(epoch FROM now() - min(l.answered_at) FILTER "
+        "    (WHERE l.answered_at > now() - interval '10 minutes')) / 60)::double precision "
+        "FROM standing_labels l WHERE l.caller_id = $1 AND l.run_id = $2 "
+        "  AND l.answered_at > now() - interval '24 hours'",
+        caller.id, run_id)[0];
+    session.set_answers(Int(answers[0]));
+    session.set_answers_today(Int(answers[1]));
+    if (!answers[3].is_null()) {
+      session.set_answers_per_minute(Int(answers[2]) / std::clamp(Double(answers[3]), 1.0, 10.0));
+    }
+    const pqxx::result time = t.Exec(
+        "SELECT active_ms, waiting_ms, guide_read, last_at > now() - interval '5 minutes' "
+        "    AND $3::integer > 0 AND working_since <= now() - $3::integer * interval '1 minute' "
+        "FROM labeler_time WHERE caller_id = $1 AND run_id = $2",
+        caller.id, run_id, quality.break_after_minutes());
+    const bool guide_read = !time.empty() && Bool(time[0][2]);
+    if (!time.empty()) {
+      session.set_active_ms(Int(time[0][0]));
+      session.set_waiting_ms(Int(time[0][1]));
+      session.set_break_suggested(Bool(time[0][3]));
+    }
+    session.set_guide_unread(!guide_read && HasGuide(t, *run, run_id));
+    session.set_qualification_left(QualificationLeftOf(t, caller, *run, run_id));
+    return session;
+  });
+}
+
+absl::StatusOr<v1::Guide> GetGuide(Connection& connection, RunCache& runs, const Caller& caller,
+                                   int64_t asked) {
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Guide> {
+    v1::Guide guide;
+    ASSIGN_OR_RETURN(const int64_t run_id, RunOf(t, caller, asked));
+    if (run_id == 0) return guide;
+    ASSIGN_OR_RETURN(const auto run, runs.Get(t, run_id));
+    guide.set_question(run->task.question());
+    guide.set_instructions(run->task.instructions());
+    for (const auto& row :
+         t.Exec("SELECT g.answer, g.explanation, a.picture, b.picture, NULL FROM gold_pairs g "
+                "JOIN clips a ON a.id = g.first_clip JOIN clips b ON b.id = g.second_clip "
+                "WHERE g.run_id = $1 AND g.use = 'SHOW' AND g.removed_at IS NULL ORDER BY g.id "
+                "LIMIT 20",
+                run_id)) {
+      v1::Example* example = guide.add_examples();
+      example->set_scene_hash(run->task.scene_hash());
+      example->set_playback_fps(run->task.playback_fps());
+      example->mutable_answer()->set_choice(ChoiceFromField(row[0]));
+      example->set_explanation(Text(row[1]));
+      for (const int column : {2, 3})
+        RETURN_IF_ERROR(ShowClip(row[column], row[4], example->add_clips()));
+    }
+    guide.set_qualification_left(QualificationLeftOf(t, caller, *run, run_id));
+    t.Exec(
+        "INSERT INTO labeler_time (caller_id, run_id, guide_read) VALUES ($1, $2, true) "
+        "ON CONFLICT (caller_id, run_id) DO UPDATE SET guide_read = true",
+        caller.id, run_id);
+    return guide;
+  });
+}
+
+absl::Status CreditWaiting(Connection& connection, const Caller& caller, int64_t asked,
+                           int64_t waited_ms) {
+  return connection.Transact([&](Transaction& t) -> absl::Status {
+    ASSIGN_OR_RETURN(const int64_t run_id, RunOf(t, caller, asked));
+    if (run_id == 0) return absl::OkStatus();
+    // one after the other, so that the same time is not credited to several calls
+    t.Exec("SELECT FROM labeler_time WHERE caller_id = $1 ORDER BY run_id FOR NO KEY UPDATE",
+           caller.id);
+    t.Exec(
+        "INSERT INTO labeler_time AS w (caller_id, run_id, waiting_ms, waited_ms, waited_after) "
+        "SELECT $1, $2, credit.ms, credit.ms, credit.label FROM ( "
+        "  SELECT a.label, greatest(0, least($3::bigint, (extract(epoch FROM now() - "
+        "max(b.last_at)) * 1000)::bigint, "
+        "      $4::bigint - coalesce(sum(b.waited_ms) FILTER (WHERE b.waited_after = a.label), "
+        "0)::bigint)) AS ms "
+        "  FROM (SELECT coalesce(max(id), 0) AS label FROM labels WHERE caller_id = $1) a "
+        "  LEFT JOIN labeler_time b ON b.caller_id = $1 GROUP BY a.label) credit "
+        "ON CONFLICT (caller_id, run_id) DO UPDATE SET last_at = now(), "
+        "  waiting_ms = w.waiting_ms + excluded.waiting_ms, waited_after = excluded.waited_after, "
+        "  waited_ms = excluded.waited_ms + CASE WHEN w.waited_after = excluded.waited_after THEN "
+        "w.waited_ms ELSE 0 END",
+        caller.id, run_id, waited_ms, kMostWaitingMs);
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace backflip::preference_broker

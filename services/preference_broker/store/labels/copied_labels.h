@@ -1,0 +1,29 @@
+// Labels of one run in another.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELS_COPIED_LABELS_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELS_COPIED_LABELS_H_
+
+#include <cstdint>
+
+#include "backflip/v1/run.pb.h"
+#include "services/preference_broker/store/db/connection.h"
+
+namespace backflip::preference_broker {
+
+// What a run's spec and task must be for the labels of `from_run`. NOT_FOUND:
+// there is no such run. FAILED_PRECONDITION: its clips are of another shape, or
+// the new run learns from no labels.
+absl::Status CheckLabelsFit(Transaction& t, int64_t from_run, const v1::RunSpec& spec,
+                            const v1::TaskInfo& task);
+
+// Gives a run that was made in this transaction the standing labels of another:
+// those of TRAIN, GOLD and QUALIFICATION questions, with their clips, gold
+// pairs and labelers. They are its feed from position 1 on, in their old order,
+// and count towards its budget; no question of them is open. (REPEAT and
+// PROGRESS answers tell of a labeler and of policies in their own run.) They
+// are no candidates, belong to no round, and keep no true reward that the new
+// task does not have.
+void CopyLabels(Transaction& t, int64_t from_run, int64_t to_run, bool with_truth);
+
+}  // namespace backflip::preference_broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELS_COPIED_LABELS_H_

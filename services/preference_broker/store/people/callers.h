@@ -1,0 +1,59 @@
+// Who may call: roles, and tokens known by their hashes.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_PEOPLE_CALLERS_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_PEOPLE_CALLERS_H_
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "services/preference_broker/store/db/connection.h"
+
+namespace backflip::preference_broker {
+
+enum class Role { kLabeler, kTeacher, kReviewer, kOperator, kLearner, kTrainer, kWorker };
+
+inline constexpr std::array<Role, 7> kAllRoles = {Role::kLabeler,  Role::kTeacher, Role::kReviewer,
+                                                  Role::kOperator, Role::kLearner, Role::kTrainer,
+                                                  Role::kWorker};
+
+// Lower case, as in token files and in the database.
+absl::string_view RoleName(Role role);
+
+struct Caller {
+  int64_t id = 0;
+  Role role = Role::kLabeler;
+  // Runs that the caller has to do with; empty: all.
+  std::vector<int64_t> run_ids;
+};
+
+// The numbers of a bigint[].
+std::vector<int64_t> Ids(const pqxx::field& field);
+
+// PERMISSION_DENIED: the caller's invite is for other runs. 0 stands for all runs.
+absl::Status CheckRunAllowed(const Caller& caller, int64_t run_id);
+
+// 43 characters of base64url, 256 random bits: a token or the secret of an invite.
+std::string RandomSecret();
+// 32 bytes: what is kept of it.
+std::string SecretHash(absl::string_view secret);
+
+// UNAUTHENTICATED: unknown or revoked, the token or who it stands for.
+absl::StatusOr<Caller> CallerOfToken(Connection& connection, absl::string_view token);
+// Sign out. Idempotent.
+absl::Status RevokeToken(Connection& connection, absl::string_view token);
+
+// Lets `token` stand for the caller `name`, who is made with `role` when new.
+// Idempotent. FAILED_PRECONDITION: the token was revoked, or stands for
+// somebody else.
+absl::Status RegisterToken(Connection& connection, absl::string_view name, Role role,
+                           absl::string_view token);
+
+// For each role a caller of its name and a token file DIR/<role>.token (mode
+// 0600, of the folder's owner), random where there is none yet.
+absl::Status MakeTokenFiles(Connection& connection, const std::string& directory);
+
+}  // namespace backflip::preference_broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_PEOPLE_CALLERS_H_

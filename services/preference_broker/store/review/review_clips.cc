@@ -1,0 +1,322 @@
+#include "services/preference_broker/store/review/review_clips.h"
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "services/preference_broker/store/db/requests.h"
+#include "services/preference_broker/store/db/topics.h"
+#include "services/preference_broker/store/labeling/answers.h"
+#include "services/preference_broker/store/runs/clips.h"
+#include "services/preference_broker/store/runs/recordings.h"
+#include "services/preference_broker/store/runs/runs.h"
+
+namespace backflip::preference_broker {
+namespace {
+
+// What a response may take: less than a message.
+constexpr size_t kMostDrawnBytes = 3'500'000;
+
+absl::Status UnknownClip(int64_t run_id, const std::string& key) {
+  return absl::NotFoundError(absl::StrCat("run ", run_id, " has no clip ", key));
+}
+
+absl::StatusOr<std::vector<int64_t>> FindClips(Transaction& t, int64_t run_id,
+                                               const std::vector<std::string>& keys) {
+  std::vector<int64_t> ids;
+  for (const auto& row : t.Exec("SELECT coalesce(k.id, 0), u.hex FROM unnest($2::text[]) WITH "
+                                "ORDINALITY AS u(hex, place) "
+                                "LEFT JOIN clips k ON k.run_id = $1 AND k.sha256 = decode(u.hex, "
+                                "'hex') ORDER BY u.place",
+                                run_id, keys)) {
+    if (Int(row[0]) == 0) return UnknownClip(run_id, Text(row[1]));
+    ids.push_back(Int(row[0]));
+  }
+  return ids;
+}
+
+// A gold pair by its id, with what became of it.
+absl::StatusOr<std::vector<v1::GoldPair>> GoldPairs(Transaction& t, int64_t run_id,
+                                                    int64_t gold_id) {
+  std::vector<v1::GoldPair> pairs;
+  for (const auto& row :
+       t.Exec("SELECT g.id, a.sha256, b.sha256, g.answer, g.explanation, g.use, count(l.id), "
+              "  count(l.id) FILTER (WHERE turned_choice(l.choice, s.turned <> (f.clip_id <> "
+              "g.first_clip)) = g.answer) "
+              "FROM gold_pairs g JOIN clips a ON a.id = g.first_clip JOIN clips b ON b.id = "
+              "g.second_clip "
+              "LEFT JOIN questions q ON q.gold_id = g.id "
+              "LEFT JOIN question_clips f ON f.question_id = q.id AND f.position = 0 "
+              "LEFT JOIN standing_labels l ON l.question_id = q.id "
+              "LEFT JOIN leases s ON s.id = l.lease_id "
+              "WHERE CASE WHEN $2::bigint = 0 THEN g.run_id = $1 AND g.removed_at IS NULL ELSE "
+              "g.id = $2 END "
+              "GROUP BY g.id, a.id, b.id ORDER BY g.id",
+              run_id, gold_id)) {
+    v1::GoldPair& pair = pairs.emplace_back();
+    pair.set_gold_id(Int(row[0]));
+    pair.add_clip_ids(Hex(row[1]));
+    pair.add_clip_ids(Hex(row[2]));
+    pair.set_answer(ChoiceFromField(row[3]));
+    pair.set_explanation(Text(row[4]));
+    v1::GoldUse use = v1::GOLD_USE_UNSPECIFIED;
+    v1::GoldUse_Parse(Text(row[5]), &use);
+    pair.set_use(use);
+    pair.set_asked(Int(row[6]));
+    pair.set_answered_right(Int(row[7]));
+  }
+  return pairs;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::GetClipsResponse> DrawnClips(Connection& connection,
+                                                const v1::GetClipsRequest& request) {
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::GetClipsResponse> {
+    const int64_t run_id = request.run_id();
+    RETURN_IF_ERROR(CheckRunExists(t, run_id));
+    std::vector<int64_t> ids;
+    if (request.clip_ids_size() > 0) {
+      ASSIGN_OR_RETURN(
+          ids, FindClips(t, run_id, {request.clip_ids().begin(), request.clip_ids().end()}));
+    } else {
+      for (const auto& row :
+           t.Exec("SELECT id FROM clips WHERE run_id = $1 AND candidate AND iteration = "
+                  "  (SELECT max(iteration) FROM clips WHERE run_id = $1 AND candidate) "
+                  "ORDER BY ticket, index LIMIT $2",
+                  run_id, request.newest())) {
+        ids.push_back(Int(row[0]));
+      }
+    }
+    v1::GetClipsResponse response;
+    size_t bytes = 0;
+    for (const int64_t id : ids) {
+      const pqxx::result rows =
+          t.Exec("SELECT sha256, behaviour, picture FROM clips WHERE id = $1", id);
+      if (rows.empty()) continue;  // pruned just now
+      v1::Clip clip;
+      RETURN_IF_ERROR(UnpackPart(Blob(rows[0][1]), &clip));
+      RETURN_IF_ERROR(UnpackPart(Blob(rows[0][2]), &clip));
+      bytes += clip.poses().ByteSizeLong();
+      if (bytes > kMostDrawnBytes) {
+        if (request.clip_ids_size() == 0) break;
+        return absl::InvalidArgumentError(
+            absl::StrCat("the pictures of ", ids.size(),
+                         " such clips are too much for one answer: ask for fewer"));
+      }
+      v1::DrawnClip* drawn = response.add_clips();
+      drawn->set_clip_id(Hex(rows[0][0]));
+      drawn->set_policy_version(clip.policy_version());
+      drawn->set_iteration(clip.iteration());
+      drawn->set_steps(clip.steps());
+      *drawn->mutable_poses() = std::move(*clip.mutable_poses());
+    }
+    return response;
+  });
+}
+
+absl::StatusOr<std::vector<int64_t>> ClipRows(Connection& connection, int64_t run_id,
+                                              const std::vector<std::string>& keys) {
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<int64_t>> {
+    RETURN_IF_ERROR(CheckRunExists(t, run_id));
+    if (!keys.empty()) return FindClips(t, run_id, keys);
+    std::vector<int64_t> ids;
+    for (const auto& row : t.Exec("SELECT DISTINCT p.clip_id FROM standing_labels l JOIN "
+                                  "question_clips p ON p.question_id = l.question_id "
+                                  "WHERE l.run_id = $1 ORDER BY 1",
+                                  run_id)) {
+      ids.push_back(Int(row[0]));
+    }
+    return ids;
+  });
+}
+
+absl::StatusOr<std::vector<v1::Candidate>> ReadWholeClips(Connection& connection,
+                                                          const std::vector<int64_t>& ids) {
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<v1::Candidate>> {
+    std::vector<v1::Candidate> clips;
+    for (const auto& row : t.Exec("SELECT k.sha256, k.behaviour, k.picture, k.physics FROM "
+                                  "unnest($1::bigint[]) WITH ORDINALITY "
+                                  "AS u(id, place) JOIN clips k ON k.id = u.id ORDER BY u.place",
+                                  ids)) {
+      v1::Candidate& clip = clips.emplace_back();
+      clip.set_clip_id(Hex(row[0]));
+      for (int part = 1; part <= 3; ++part)
+        RETURN_IF_ERROR(UnpackPart(Blob(row[part]), clip.mutable_clip()));
+    }
+    return clips;
+  });
+}
+
+absl::StatusOr<RecordedEpisode> ReadEpisode(Connection& connection,
+                                            const v1::GetEpisodeRequest& request) {
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<RecordedEpisode> {
+    RecordedEpisode episode;
+    ASSIGN_OR_RETURN(episode.recording, ReadRecording(t, request.run_id(), request.policy_version(),
+                                                      /*with_states=*/false));
+    episode.versions = RecordedVersions(t, request.run_id());
+    v1::TaskInfo task;
+    task.ParseFromString(
+        Blob(t.Exec("SELECT task FROM runs WHERE id = $1", request.run_id())[0][0]));
+    episode.playback_fps = task.playback_fps();
+    episode.scene_hash = task.scene_hash();
+    const pqxx::result rewards = t.Exec(
+        "SELECT data FROM snapshots WHERE run_id = $1 AND kind = 'REWARD' ORDER BY version DESC "
+        "LIMIT 1",
+        request.run_id());
+    if (!rewards.empty()) episode.reward = Blob(rewards[0][0]);
+    return episode;
+  });
+}
+
+absl::StatusOr<v1::AskAboutResponse> AskAbout(Connection& connection, const Caller& caller,
+                                              const v1::AskAboutRequest& request) {
+  const int64_t run_id = request.run_id();
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::AskAboutResponse> {
+    v1::AskAboutResponse response;
+    ASSIGN_OR_RETURN(const bool answered, AnsweredBefore(t, request, &response));
+    if (answered) return response;
+    // ordinals are given out under the run's lock
+    const pqxx::result runs = t.Exec(
+        "SELECT state, spec, task, questions, asking_stopped FROM runs WHERE id = $1 FOR NO KEY "
+        "UPDATE",
+        run_id);
+    if (runs.empty()) return UnknownRun(run_id);
+    v1::RunSpec spec;
+    spec.ParseFromString(Blob(runs[0][1]));
+    v1::TaskInfo task;
+    task.ParseFromString(Blob(runs[0][2]));
+    if (Text(runs[0][0]) != "RUNNING") {
+      return absl::FailedPreconditionError(absl::StrCat("run ", run_id, " is ", Text(runs[0][0]),
+                                                        ": only a running run takes questions"));
+    }
+    if (spec.reward() != v1::PREFERENCES) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("run ", run_id, " learns from the true reward and asks nobody"));
+    }
+    if (spec.lockstep()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("run ", run_id,
+                       " is in lockstep, where its seed alone decides what is asked: run with "
+                       "lockstep off (train --human) to ask questions of your own"));
+    }
+    if (Bool(runs[0][4])) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "run ", run_id, " asks no more questions: it finishes on the labels it has"));
+    }
+    ASSIGN_OR_RETURN(const v1::Clip recording,
+                     ReadRecording(t, run_id, request.policy_version(), /*with_states=*/true));
+    if (request.step() >= recording.steps()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "step is ", request.step(), ", but the episode has ", recording.steps(), " steps"));
+    }
+    if (recording.steps() < task.clip_steps()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the recorded episode has ", recording.steps(),
+                       " steps, too few for a clip of ", task.clip_steps()));
+    }
+    const PackedClip clip = PackClip(CutClip(recording, request.step(), task.clip_steps()));
+    StoreClip(t, run_id, clip, /*candidate=*/false);
+    const pqxx::result others = t.Exec(
+        "SELECT id FROM clips WHERE run_id = $1 AND candidate AND iteration = "
+        "  (SELECT max(iteration) FROM clips WHERE run_id = $1 AND candidate) "
+        "ORDER BY random() LIMIT 1 FOR KEY SHARE",
+        run_id);
+    if (others.empty()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "run ", run_id, " has no clip yet to compare with: ask again when a batch is done"));
+    }
+    const int64_t ordinal = Int(runs[0][3]);
+    response.set_question_id(Int(t.Exec(
+        "WITH opened AS (INSERT INTO questions (run_id, ordinal, purpose, overlap, open_slots, "
+        "selector) "
+        "    VALUES ($1, $2, 'TRAIN', $3, $3, 'person') RETURNING id) "
+        "INSERT INTO question_clips (question_id, position, clip_id) "
+        "  SELECT o.id, 0, k.id FROM opened o, clips k WHERE k.run_id = $1 AND k.sha256 = $4 "
+        "  UNION ALL SELECT o.id, 1, $5 FROM opened o RETURNING question_id",
+        run_id, ordinal, spec.queries().overlap(), Bytes{clip.key}, Int(others[0][0]))[0][0]));
+    t.Exec("UPDATE runs SET questions = $2 WHERE id = $1", run_id, ordinal + 1);
+    Audit(t, caller.id, run_id, "ask about",
+          absl::StrCat("policy ", recording.policy_version(), ", step ", request.step()));
+    RememberAnswer(t, caller, request, response);
+    TouchRun(t, run_id);
+    t.Signal(kQuestionsTopic);
+    return response;
+  });
+}
+
+absl::StatusOr<v1::GoldPair> AddGold(Connection& connection, const Caller& caller,
+                                     const v1::AddGoldRequest& request) {
+  const int64_t run_id = request.run_id();
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::GoldPair> {
+    RETURN_IF_ERROR(CheckRunExists(t, run_id));
+    ASSIGN_OR_RETURN(const std::vector<int64_t> clips,
+                     FindClips(t, run_id, {request.clip_ids().begin(), request.clip_ids().end()}));
+    const std::string use = v1::GoldUse_Name(request.use());
+    // the same two clips the other way round are the same pair
+    const pqxx::result earlier = t.Exec(
+        "SELECT g.id, g.first_clip <> $2, g.answer = turned_choice($5, g.first_clip <> $2) AND "
+        "g.explanation = $6, "
+        "  g.removed_at IS NOT NULL, EXISTS (SELECT FROM questions q WHERE q.gold_id = g.id) "
+        "FROM gold_pairs g WHERE g.run_id = $1 AND g.use = $4 "
+        "  AND (g.first_clip, g.second_clip) IN (($2, $3), ($3, $2)) FOR UPDATE",
+        run_id, clips[0], clips[1], use, v1::Choice_Name(request.answer()), request.explanation());
+    int64_t id = 0;
+    if (earlier.empty()) {
+      id =
+          Int(t.Exec("INSERT INTO gold_pairs (run_id, first_clip, second_clip, answer, "
+                     "explanation, use, created_by) "
+                     "VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+                     run_id, clips[0], clips[1], v1::Choice_Name(request.answer()),
+                     request.explanation(), use, caller.id)[0][0]);
+      Audit(t, caller.id, run_id, "add gold", absl::StrCat(id, ", ", use));
+    } else {
+      id = Int(earlier[0][0]);
+      const bool same = Bool(earlier[0][2]), removed = Bool(earlier[0][3]),
+                 asked = Bool(earlier[0][4]);
+      if (!same && (asked || !removed)) {
+        return absl::AlreadyExistsError(absl::StrCat(
+            "these clips are gold pair ", id, " with another answer or explanation",
+            asked ? ", and were asked: answers are judged by it. Make a pair of other clips"
+                  : ": remove that one first"));
+      }
+      if (removed) {
+        t.Exec(
+            "UPDATE gold_pairs SET removed_at = NULL, explanation = $3, answer = turned_choice($2, "
+            "first_clip <> $4) "
+            "WHERE id = $1",
+            id, v1::Choice_Name(request.answer()), request.explanation(), clips[0]);
+        Audit(t, caller.id, run_id, "add gold", absl::StrCat(id, ", ", use));
+      }
+    }
+    ASSIGN_OR_RETURN(std::vector<v1::GoldPair> pairs, GoldPairs(t, run_id, id));
+    return std::move(pairs[0]);
+  });
+}
+
+absl::StatusOr<v1::ListGoldResponse> ListGold(Connection& connection, int64_t run_id) {
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::ListGoldResponse> {
+    RETURN_IF_ERROR(CheckRunExists(t, run_id));
+    ASSIGN_OR_RETURN(std::vector<v1::GoldPair> pairs, GoldPairs(t, run_id, 0));
+    v1::ListGoldResponse response;
+    for (v1::GoldPair& pair : pairs) *response.add_pairs() = std::move(pair);
+    return response;
+  });
+}
+
+absl::Status RemoveGold(Connection& connection, const Caller& caller, int64_t gold_id) {
+  return connection.Transact([&](Transaction& t) -> absl::Status {
+    const pqxx::result rows = t.Exec(
+        "SELECT run_id, removed_at IS NOT NULL FROM gold_pairs WHERE id = $1 FOR UPDATE", gold_id);
+    if (rows.empty()) return absl::NotFoundError(absl::StrCat("there is no gold pair ", gold_id));
+    RETURN_IF_ERROR(CheckRunAllowed(caller, Int(rows[0][0])));
+    if (Bool(rows[0][1])) return absl::OkStatus();
+    t.Exec("UPDATE gold_pairs SET removed_at = now() WHERE id = $1", gold_id);
+    Audit(t, caller.id, Int(rows[0][0]), "remove gold", absl::StrCat(gold_id));
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace backflip::preference_broker

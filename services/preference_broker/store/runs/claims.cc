@@ -1,0 +1,206 @@
+#include "services/preference_broker/store/runs/claims.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/base/random.h"
+#include "common/base/status_macros.h"
+#include "services/preference_broker/store/db/topics.h"
+#include "services/preference_broker/store/runs/runs.h"
+
+namespace backflip::preference_broker {
+namespace {
+
+absl::Status Lost(int64_t run_id, int64_t epoch) {
+  return absl::AbortedError(
+      absl::StrCat("the claim on run ", run_id, " under epoch ", epoch,
+                   " was lost or released: let go of the run and claim again"));
+}
+
+}  // namespace
+
+absl::Status CheckEpoch(Transaction& t, int64_t run_id, Role role, int64_t epoch) {
+  RETURN_IF_ERROR(CheckRunExists(t, run_id));
+  const pqxx::result rows = t.Exec(
+      "SELECT FROM claims WHERE run_id = $1 AND role = $2 AND epoch = $3 AND released_at IS NULL "
+      "FOR SHARE",
+      run_id, RoleName(role), epoch);
+  if (rows.empty()) return Lost(run_id, epoch);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<v1::ClaimResponse>> Claim(Connection& connection, const Caller& caller,
+                                                       const v1::ClaimRequest& request,
+                                                       int32_t lease_ms) {
+  using Result = absl::StatusOr<std::optional<v1::ClaimResponse>>;
+  return connection.Transact([&](Transaction& t) -> Result {
+    pqxx::result claim = t.Exec(
+        "UPDATE claims c SET expires_at = now() + $3 * interval '1 ms' FROM runs r "
+        "WHERE c.claimant = $1 AND c.role = $2 AND c.released_at IS NULL AND c.expires_at > now() "
+        "  AND r.id = c.run_id AND r.state = 'RUNNING' "
+        "RETURNING c.run_id, c.epoch, c.collect_token",
+        request.claimant(), RoleName(caller.role), lease_ms);
+    if (claim.empty()) {
+      // the run's row lock makes sure that a role is claimed once
+      const pqxx::result runs = t.Exec(
+          "SELECT r.id FROM runs r WHERE r.state IN ('QUEUED', 'RUNNING') "
+          "  AND ($1 = 'learner' OR r.reward = 'PREFERENCES') "
+          "  AND NOT EXISTS (SELECT FROM claims c WHERE c.run_id = r.id AND c.role = $1 "
+          "    AND c.released_at IS NULL AND c.expires_at > now()) "
+          "ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED LIMIT 1",
+          RoleName(caller.role));
+      if (runs.empty()) return std::nullopt;
+      const int64_t run_id = Int(runs[0][0]);
+      const bool learner = caller.role == Role::kLearner;
+      claim = t.Exec(
+          "INSERT INTO claims AS c (run_id, role, epoch, claimant, advertise, collect_token, "
+          "expires_at) "
+          "VALUES ($1, $2, 1, $3, $4, $5, now() + $6 * interval '1 ms') "
+          "ON CONFLICT (run_id, role) DO UPDATE SET epoch = c.epoch + 1, claimant = "
+          "excluded.claimant, "
+          "  advertise = excluded.advertise, collect_token = excluded.collect_token, wanted_steps "
+          "= 0, "
+          "  claimed_at = now(), expires_at = excluded.expires_at, released_at = NULL "
+          // somebody may have claimed between our look and our lock
+          "  WHERE c.released_at IS NOT NULL OR c.expires_at <= now() "
+          "RETURNING c.run_id, c.epoch, c.collect_token",
+          run_id, RoleName(caller.role), request.claimant(), request.advertise(),
+          learner ? base::RandomHex128() : "", lease_ms);
+      if (claim.empty()) return std::nullopt;
+      t.Exec(
+          "UPDATE runs SET state = 'RUNNING', started_at = coalesce(started_at, now()) WHERE id = "
+          "$1",
+          run_id);
+      Audit(t, caller.id, run_id, absl::StrCat("claim as ", std::string(RoleName(caller.role))),
+            absl::StrCat("epoch ", Int(claim[0][1])));
+      TouchRun(t, run_id);
+    }
+    v1::ClaimResponse response;
+    ASSIGN_OR_RETURN(*response.mutable_run(), GetRun(t, Int(claim[0][0]), /*with_metrics=*/false));
+    response.set_epoch(Int(claim[0][1]));
+    response.set_collect_token(Text(claim[0][2]));
+    response.set_lease_ms(lease_ms);
+    return response;
+  });
+}
+
+absl::StatusOr<v1::RunState> RenewClaim(Connection& connection, const Caller& caller,
+                                        const v1::RenewClaimRequest& request, int32_t lease_ms) {
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::RunState> {
+    RETURN_IF_ERROR(CheckRunExists(t, request.run_id()));
+    const pqxx::result before = t.Exec(
+        "SELECT c.wanted_steps, r.state FROM claims c JOIN runs r ON r.id = c.run_id "
+        "WHERE c.run_id = $1 AND c.role = $2 AND c.epoch = $3 AND c.released_at IS NULL "
+        "FOR NO KEY UPDATE OF c",
+        request.run_id(), RoleName(caller.role), request.epoch());
+    if (before.empty()) return Lost(request.run_id(), request.epoch());
+    t.Exec(
+        "UPDATE claims SET expires_at = now() + $3 * interval '1 ms', wanted_steps = $4 "
+        "WHERE run_id = $1 AND role = $2",
+        request.run_id(), RoleName(caller.role), lease_ms, request.wanted_steps());
+    if (Int(before[0][0]) == 0 && request.wanted_steps() > 0) t.Signal(kWorkTopic);
+    v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
+    v1::RunState_Parse(Text(before[0][1]), &state);
+    return state;
+  });
+}
+
+absl::Status ReleaseClaim(Connection& connection, const Caller& caller,
+                          const v1::ReleaseClaimRequest& request) {
+  return connection.Transact([&](Transaction& t) -> absl::Status {
+    RETURN_IF_ERROR(CheckRunExists(t, request.run_id()));
+    // claim before run, as every fenced write
+    const pqxx::result claims = t.Exec(
+        "SELECT epoch, released_at IS NOT NULL FROM claims WHERE run_id = $1 AND role = $2 FOR NO "
+        "KEY UPDATE",
+        request.run_id(), RoleName(caller.role));
+    if (claims.empty() || Int(claims[0][0]) != request.epoch()) {
+      // what is no longer held needs no giving back, but only who holds it may end it
+      const bool gives_back = !request.finished() && request.failure().empty();
+      return gives_back ? absl::OkStatus() : Lost(request.run_id(), request.epoch());
+    }
+    if (Bool(claims[0][1])) return absl::OkStatus();
+    const pqxx::result runs =
+        t.Exec("SELECT state FROM runs WHERE id = $1 FOR NO KEY UPDATE", request.run_id());
+    t.Exec(
+        "UPDATE claims SET released_at = now(), wanted_steps = 0 WHERE run_id = $1 AND role = $2",
+        request.run_id(), RoleName(caller.role));
+    if (Text(runs[0][0]) == "RUNNING") {
+      std::string state = "RUNNING";
+      if (!request.failure().empty()) {
+        state = "FAILED";
+      } else if (request.finished() && caller.role == Role::kLearner) {
+        state = "FINISHED";
+      } else if (t.Exec("SELECT FROM claims WHERE run_id = $1 AND released_at IS NULL AND "
+                        "expires_at > now()",
+                        request.run_id())
+                     .empty()) {
+        // nobody serves it any more
+        state = "QUEUED";
+      }
+      t.Exec(
+          "UPDATE runs SET state = $2, message = $3, "
+          "  finished_at = CASE WHEN $2 IN ('FINISHED', 'FAILED') THEN now() END WHERE id = $1",
+          request.run_id(), state, request.failure());
+    }
+    Audit(t, caller.id, request.run_id(),
+          absl::StrCat("release as ", std::string(RoleName(caller.role))), request.failure());
+    TouchRun(t, request.run_id());
+    t.Signal(kClaimsTopic);
+    t.Signal(kQuestionsTopic);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status CompleteBatch(Connection& connection, const Caller& caller,
+                           const v1::CompleteBatchRequest& request) {
+  return connection.Transact([&](Transaction& t) -> absl::Status {
+    RETURN_IF_ERROR(CheckEpoch(t, request.run_id(), caller.role, request.epoch()));
+    const pqxx::result rows = t.Exec(
+        "UPDATE runs SET iterations = $2, steps = greatest(steps, $3), progress_at = now(), "
+        "  revision = revision + 1 WHERE id = $1 AND iterations < $2 RETURNING id",
+        request.run_id(), request.iteration() + 1, request.steps());
+    if (!rows.empty()) t.Signal(RunTopic(request.run_id()));
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::optional<v1::Assignment>> AssignWork(Connection& connection,
+                                                         const v1::AssignWorkRequest& request) {
+  using Result = absl::StatusOr<std::optional<v1::Assignment>>;
+  return connection.Transact([&](Transaction& t) -> Result {
+    // workers that ask at the same moment must see each other's assignments
+    t.ExecScript("LOCK TABLE assignments IN SHARE ROW EXCLUSIVE MODE");
+    // Steps wanted per thread already sent there, this worker's included. A
+    // worker does not say goodbye: an assignment counts for an hour.
+    const pqxx::result rows = t.Exec(
+        "SELECT r.id, r.task, r.reward, c.advertise, c.collect_token, c.epoch "
+        "FROM claims c JOIN runs r ON r.id = c.run_id "
+        "WHERE c.role = 'learner' AND c.released_at IS NULL AND c.expires_at > now() "
+        "  AND c.wanted_steps > 0 AND r.state = 'RUNNING' "
+        "ORDER BY c.wanted_steps::double precision / ($2 + (SELECT coalesce(sum(a.threads), 0) "
+        "FROM assignments a "
+        "  WHERE a.run_id = r.id AND a.epoch = c.epoch AND a.worker <> $1 "
+        "    AND a.assigned_at > now() - interval '1 hour')) DESC, r.id LIMIT 1",
+        request.worker(), request.threads());
+    if (rows.empty()) {
+      // quiet until it asks again
+      t.Exec("DELETE FROM assignments WHERE worker = $1", request.worker());
+      return std::nullopt;
+    }
+    t.Exec(
+        "INSERT INTO assignments (worker, run_id, epoch, threads) VALUES ($1, $2, $3, $4) "
+        "ON CONFLICT (worker) DO UPDATE SET run_id = excluded.run_id, epoch = excluded.epoch, "
+        "  threads = excluded.threads, assigned_at = now()",
+        request.worker(), Int(rows[0][0]), Int(rows[0][5]), request.threads());
+    v1::Assignment assignment;
+    assignment.set_run_id(Int(rows[0][0]));
+    assignment.mutable_task()->ParseFromString(Blob(rows[0][1]));
+    v1::RewardSource reward = v1::REWARD_SOURCE_UNSPECIFIED;
+    v1::RewardSource_Parse(Text(rows[0][2]), &reward);
+    assignment.set_reward(reward);
+    assignment.set_learner_address(Text(rows[0][3]));
+    assignment.set_collect_token(Text(rows[0][4]));
+    return assignment;
+  });
+}
+
+}  // namespace backflip::preference_broker

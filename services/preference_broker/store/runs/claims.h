@@ -1,0 +1,35 @@
+// Claims of learners and trainers on runs, and which worker serves which run.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_RUNS_CLAIMS_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_RUNS_CLAIMS_H_
+
+#include <optional>
+
+#include "backflip/v1/work.pb.h"
+#include "services/preference_broker/store/db/connection.h"
+#include "services/preference_broker/store/people/callers.h"
+
+namespace backflip::preference_broker {
+
+// ABORTED unless `epoch` is that of the newest claim on the run for `role` and
+// was not released. Holds off the next claim until the transaction ends.
+absl::Status CheckEpoch(Transaction& t, int64_t run_id, Role role, int64_t epoch);
+
+// The claimant's live claim, or a new one on the oldest run that wants the
+// role; nullopt when there is none.
+absl::StatusOr<std::optional<v1::ClaimResponse>> Claim(Connection& connection, const Caller& caller,
+                                                       const v1::ClaimRequest& request,
+                                                       int32_t lease_ms);
+absl::StatusOr<v1::RunState> RenewClaim(Connection& connection, const Caller& caller,
+                                        const v1::RenewClaimRequest& request, int32_t lease_ms);
+absl::Status ReleaseClaim(Connection& connection, const Caller& caller,
+                          const v1::ReleaseClaimRequest& request);
+absl::Status CompleteBatch(Connection& connection, const Caller& caller,
+                           const v1::CompleteBatchRequest& request);
+
+// nullopt: no learner wants steps.
+absl::StatusOr<std::optional<v1::Assignment>> AssignWork(Connection& connection,
+                                                         const v1::AssignWorkRequest& request);
+
+}  // namespace backflip::preference_broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_RUNS_CLAIMS_H_

@@ -1,0 +1,62 @@
+// Clips: their keys, how they are stored, the pool of candidates.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_RUNS_CLIPS_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_RUNS_CLIPS_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backflip/v1/clip.pb.h"
+#include "services/preference_broker/store/db/connection.h"
+
+namespace backflip::preference_broker {
+
+// A clip in the form in which it is stored: each part a compressed Clip with
+// only its own fields, so that true rewards are read by whoever asks for that
+// column and nobody else.
+struct PackedClip {
+  // SHA-256 of the layout in docs/protocol.md, "Clip key": 32 bytes.
+  std::string key;
+  int64_t iteration = 0;
+  int32_t ticket = 0;
+  int32_t index = 0;
+  std::string behaviour;
+  std::string picture;
+  std::string physics;
+  // Empty: none.
+  std::string truth;
+};
+
+std::string ClipKey(const v1::Clip& clip);
+PackedClip PackClip(const v1::Clip& clip);
+// Merges one part into `clip`. DATA_LOSS: the bytes are no such part.
+absl::Status UnpackPart(const std::string& part, v1::Clip* clip);
+
+// Stores the clip of a run unless one with its key is there: then nothing. One
+// that is no candidate is never chosen by a trainer. Returns its row's id if new.
+std::optional<int64_t> StoreClip(Transaction& t, int64_t run_id, const PackedClip& clip,
+                                 bool candidate);
+
+// Stores candidates that are not there yet. Returns how many candidates of its next batch
+// the run wants: none once all labels are asked for, else clips_per_batch.
+absl::StatusOr<int32_t> StoreClips(Connection& connection, int64_t run_id,
+                                   const std::vector<PackedClip>& clips);
+
+// Ids of the newest `limit` candidates of batches after `after_iteration` and
+// up to `max_iteration`, in order of (iteration, ticket, index).
+absl::StatusOr<std::vector<int64_t>> ListCandidates(Connection& connection, int64_t run_id,
+                                                    int64_t after_iteration, int64_t max_iteration,
+                                                    int32_t limit);
+
+// With observations and actions alone. In the order of `ids`, less those that
+// were pruned meanwhile.
+absl::StatusOr<std::vector<v1::Candidate>> ReadCandidates(Connection& connection,
+                                                          const std::vector<int64_t>& ids);
+
+// Deletes candidates that no question and no gold pair names, but for the newest `queries.pool`
+// of those a trainer a few batches behind would choose from. Returns how many.
+absl::StatusOr<int64_t> PruneClips(Connection& connection, int64_t run_id);
+
+}  // namespace backflip::preference_broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_RUNS_CLIPS_H_

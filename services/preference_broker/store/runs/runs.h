@@ -1,0 +1,62 @@
+// Runs, their metrics and evaluations.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_RUNS_RUNS_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_RUNS_RUNS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "backflip/v1/run.pb.h"
+#include "services/preference_broker/store/db/connection.h"
+#include "services/preference_broker/store/people/callers.h"
+
+namespace backflip::preference_broker {
+
+// NOT_FOUND, as a sentence.
+absl::Status UnknownRun(int64_t run_id);
+absl::Status CheckRunExists(Transaction& t, int64_t run_id);
+// The run's revision grows, and whoever watches it wakes.
+void TouchRun(Transaction& t, int64_t run_id);
+// `run_id` 0: of no run.
+void Audit(Transaction& t, int64_t caller_id, int64_t run_id, absl::string_view action,
+           absl::string_view detail);
+
+// `request.spec` merged and checked before. Idempotent by request_id.
+absl::StatusOr<v1::Run> CreateRun(Connection& connection, const Caller& caller,
+                                  const v1::CreateRunRequest& request);
+// With the labels of the run it is a fork of. Idempotent by request_id.
+absl::StatusOr<v1::Run> ForkRun(Connection& connection, const Caller& caller,
+                                const v1::ForkRunRequest& request);
+// Metrics tell true returns: only for callers that may know them.
+absl::StatusOr<v1::Run> GetRun(Connection& connection, int64_t run_id, bool with_metrics);
+absl::StatusOr<v1::Run> GetRun(Transaction& t, int64_t run_id, bool with_metrics);
+// Those that the caller has to do with, newest first.
+absl::StatusOr<std::vector<v1::Run>> ListRuns(Connection& connection, const Caller& caller,
+                                              int32_t limit);
+absl::StatusOr<v1::Run> ContinueRun(Connection& connection, const Caller& caller,
+                                    const v1::ContinueRunRequest& request);
+absl::StatusOr<v1::Run> CancelRun(Connection& connection, const Caller& caller,
+                                  const v1::CancelRunRequest& request);
+
+// No question of the run is leased or opened any more. Idempotent.
+absl::StatusOr<v1::Run> StopAsking(Connection& connection, const Caller& caller, int64_t run_id);
+
+// Spec and task of a run: what checking its input needs.
+struct RunDefinition {
+  v1::RunSpec spec;
+  v1::TaskInfo task;
+};
+absl::StatusOr<RunDefinition> GetRunDefinition(Connection& connection, int64_t run_id);
+
+absl::Status ReportMetrics(Connection& connection, const Caller& caller,
+                           const v1::ReportMetricsRequest& request);
+absl::StatusOr<std::vector<v1::MetricPoint>> ListMetrics(Connection& connection,
+                                                         const v1::ListMetricsRequest& request);
+// Stores the episodes and draws the points `true_return` and each task metric
+// again: the mean over the version's episodes that are not final.
+absl::Status ReportEvaluation(Connection& connection, const v1::ReportEvaluationRequest& request);
+absl::StatusOr<std::vector<v1::Evaluation>> ListEvaluations(Connection& connection, int64_t run_id);
+
+}  // namespace backflip::preference_broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_RUNS_RUNS_H_

@@ -1,0 +1,64 @@
+#include "cli/commands/people.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/commands/label_files.h"
+
+namespace backflip::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(ParseMoment, TakesDaysMomentsAndDistances) {
+  const absl::Time now = absl::FromUnixSeconds(1'800'000'000);
+  EXPECT_EQ(ParseMoment("since", "2h", now, false).value(), now - absl::Hours(2));
+  EXPECT_EQ(ParseMoment("expires", "7d", now, true).value(), now + absl::Hours(7 * 24));
+  EXPECT_EQ(ParseMoment("since", "2026-12-01T10:00:00Z", now, false).value(),
+            absl::FromCivil(absl::CivilSecond(2026, 12, 1, 10), absl::UTCTimeZone()));
+  EXPECT_EQ(ParseMoment("since", "2026-12-01", now, false).value(),
+            absl::FromCivil(absl::CivilDay(2026, 12, 1), absl::LocalTimeZone()));
+  EXPECT_EQ(ParseMoment("since", "2026-12-01T18:30", now, false).value(),
+            absl::FromCivil(absl::CivilMinute(2026, 12, 1, 18, 30), absl::LocalTimeZone()));
+}
+
+TEST(ParseMoment, NamesTheFlagAndWhatItTakes) {
+  const auto odd = ParseMoment("since", "yesterday", absl::Now(), false);
+  EXPECT_THAT(odd.status().message(), HasSubstr("--since is 'yesterday'"));
+  EXPECT_THAT(odd.status().message(), HasSubstr("2026-12-01"));
+  EXPECT_THAT(odd.status().message(), HasSubstr("ago"));
+  EXPECT_THAT(ParseMoment("expires", "-2h", absl::Now(), true).status().message(),
+              HasSubstr("negative"));
+}
+
+TEST(ParseRuns, TakesNumbersWithCommas) {
+  EXPECT_THAT(ParseRuns("runs", "1,12").value(), ElementsAre(1, 12));
+  EXPECT_THAT(ParseRuns("runs", "").value(), ElementsAre());
+  EXPECT_THAT(ParseRuns("runs", "1,all").status().message(), HasSubstr("--runs is '1,all'"));
+  EXPECT_FALSE(ParseRuns("runs", "0").ok());
+}
+
+TEST(CsvField, IsQuotedAndNoFormula) {
+  EXPECT_EQ(CsvField("ada"), "ada");
+  EXPECT_EQ(CsvField("a, \"b\"\nc"), "\"a, \"\"b\"\"\nc\"");
+  EXPECT_EQ(CsvField("=HYPERLINK(1)"), "'=HYPERLINK(1)");
+  EXPECT_EQ(CsvField("@a,b"), "\"'@a,b\"");
+}
+
+TEST(GoldFlags, ListWhatTheyTake) {
+  EXPECT_EQ(ParseAnswer("tie").value(), v1::TIE);
+  EXPECT_THAT(ParseAnswer("up").status().message(), HasSubstr("--answer is 'up'"));
+  EXPECT_THAT(ParseAnswer("").status().message(), HasSubstr("left (the first clip is better)"));
+  EXPECT_EQ(ParseGoldUse("qualify").value(), v1::QUALIFY);
+  EXPECT_THAT(ParseGoldUse("test").status().message(), HasSubstr("--use is 'test'"));
+}
+
+TEST(LabelFormat, ListsTheFormats) {
+  EXPECT_EQ(ParseLabelFormat("trajectories").value(), LabelFormat::kTrajectories);
+  EXPECT_THAT(ParseLabelFormat("xml").status().message(),
+              HasSubstr("jsonl, csv, npz or trajectories"));
+}
+
+}  // namespace
+}  // namespace backflip::cli

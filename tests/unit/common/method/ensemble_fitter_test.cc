@@ -1,0 +1,154 @@
+#include "common/method/ensemble_fitter.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <random>
+#include <vector>
+
+namespace backflip::method {
+namespace {
+
+constexpr int kSteps = 5, kObservations = 2;
+
+FitterConfig Config() {
+  FitterConfig config;
+  config.ensemble.hidden = {16};
+  config.ensemble.minibatch = 16;
+  config.observation_size = kObservations;
+  config.action_size = 1;
+  config.initial_updates = 60;
+  config.updates_per_round = 10;
+  config.initial_labels = 40;
+  config.first_round_labels = 45;
+  return config;
+}
+
+// Clips whose true reward is the first observation.
+class EnsembleFitterTest : public testing::Test {
+ protected:
+  EnsembleFitterTest() {
+    for (int i = 0; i < 120; ++i) candidates_.push_back(RandomClip());
+    for (int i = 0; i < 80; ++i) comparisons_.push_back(Compare(i, RandomClip(), RandomClip()));
+  }
+
+  ClipPointer RandomClip() {
+    std::normal_distribution<float> normal;
+    auto clip = std::make_shared<learn::Clip>();
+    for (int i = 0; i < kSteps * kObservations; ++i) clip->observations.push_back(normal(random_));
+    for (int i = 0; i < kSteps; ++i) clip->actions.push_back(normal(random_));
+    return clip;
+  }
+  static double TrueReturn(const learn::Clip& clip) {
+    double sum = 0;
+    for (int t = 0; t < kSteps; ++t) sum += clip.observations[t * kObservations];
+    return sum;
+  }
+  static Comparison Compare(int64_t ordinal, ClipPointer first, ClipPointer second) {
+    const float preferred = TrueReturn(*first) > TrueReturn(*second) ? 1.0f : 0.0f;
+    return {100 + ordinal, ordinal, std::move(first), std::move(second), preferred};
+  }
+  std::vector<Comparison> Labels(int count) const {
+    return {comparisons_.begin(), comparisons_.begin() + count};
+  }
+  std::unique_ptr<EnsembleFitter> Fitter() const {
+    auto fitter = EnsembleFitter::Create(Config());
+    EXPECT_TRUE(fitter.ok()) << fitter.status();
+    EXPECT_TRUE((*fitter)->AddCandidates(candidates_).ok());
+    return *std::move(fitter);
+  }
+  std::string Published(const EnsembleFitter& fitter) const {
+    return fitter.ensemble().ToSnapshot().Encode();
+  }
+
+  std::mt19937 random_{1};
+  std::vector<ClipPointer> candidates_;
+  std::vector<Comparison> comparisons_;
+};
+
+TEST_F(EnsembleFitterTest, LearnsWhatTheLabelsPrefer) {
+  const auto fitter = Fitter();
+  ASSERT_TRUE(fitter->Fit(comparisons_, candidates_, nullptr).ok());
+  for (int round = 0; round < 20; ++round) {
+    ASSERT_TRUE(fitter->Fit(comparisons_, candidates_, nullptr).ok());
+  }
+  const auto rewards = fitter->ensemble().Score({2, 0, -2, 0}, {0, 0});
+  ASSERT_TRUE(rewards.ok());
+  EXPECT_GT((*rewards)[0], (*rewards)[1] + 0.5);
+}
+
+TEST_F(EnsembleFitterTest, TrainsLongInTheFirstRoundAndShortAfterwards) {
+  const auto fitter = Fitter();
+  ASSERT_TRUE(fitter->Fit(Labels(40), candidates_, nullptr).ok());
+  EXPECT_EQ(fitter->updates(), 60);
+  ASSERT_TRUE(fitter->Fit(Labels(50), candidates_, nullptr).ok());
+  EXPECT_EQ(fitter->updates(), 70);
+  EXPECT_EQ(fitter->labels(), 50);
+}
+
+TEST_F(EnsembleFitterTest, TrainsLongerWhereTheFirstRoundHasMoreLabels) {
+  const auto fitter = Fitter();  // as a run does that begins with another's labels
+  ASSERT_TRUE(fitter->Fit(Labels(80), candidates_, nullptr).ok());
+  EXPECT_EQ(fitter->updates(), 120);
+}
+
+TEST_F(EnsembleFitterTest, TakesARankingForOneLabel) {
+  std::vector<Comparison> ranking = Labels(40);
+  for (int i = 0; i < 3; ++i) {
+    ranking.push_back(comparisons_[40 + i]);
+    ranking.back().label_id = 999;
+  }
+  const auto fitter = Fitter();
+  ASSERT_TRUE(fitter->Fit(ranking, candidates_, nullptr).ok());
+  EXPECT_EQ(fitter->labels(), 41);
+  EXPECT_EQ(fitter->ensemble().labels(), 43);
+  EXPECT_TRUE(fitter->FittedTo(ranking));
+}
+
+TEST_F(EnsembleFitterTest, GoesOnFromACheckpointAsIfNothingHadHappened) {
+  const auto whole = Fitter();
+  ASSERT_TRUE(whole->Fit(Labels(40), candidates_, nullptr).ok());
+  ASSERT_TRUE(whole->Fit(Labels(60), candidates_, nullptr).ok());
+  const nn::Snapshot state = whole->ensemble().SaveState();
+
+  const auto restarted = EnsembleFitter::Create(Config());
+  ASSERT_TRUE(restarted.ok());
+  ASSERT_TRUE((*restarted)->Load(state, whole->updates(), Labels(60)).ok());
+  for (const int labels : {70, 80}) {
+    ASSERT_TRUE(whole->Fit(Labels(labels), candidates_, nullptr).ok());
+    ASSERT_TRUE((*restarted)->Fit(Labels(labels), candidates_, nullptr).ok());
+  }
+  EXPECT_EQ(Published(*whole), Published(**restarted));
+}
+
+TEST_F(EnsembleFitterTest, BeginsAnewWhenAFittedLabelIsTakenBack) {
+  const auto fitter = Fitter();
+  ASSERT_TRUE(fitter->Fit(Labels(40), candidates_, nullptr).ok());
+  std::vector<Comparison> standing = Labels(40);
+  standing.erase(standing.begin() + 7);
+  EXPECT_FALSE(fitter->FittedTo(standing));
+  ASSERT_TRUE(fitter->Fit(standing, candidates_, nullptr).ok());
+  EXPECT_TRUE(fitter->FittedTo(standing));
+
+  // exactly as if the label had never been
+  const auto fresh = Fitter();
+  ASSERT_TRUE(fresh->Fit(standing, candidates_, nullptr).ok());
+  EXPECT_EQ(Published(*fitter), Published(*fresh));
+}
+
+TEST_F(EnsembleFitterTest, SaysThatTooFewLabelsCannotTrainEveryMember) {
+  const auto fitter = Fitter();
+  EXPECT_EQ(fitter->Fit({}, candidates_, nullptr).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_FALSE(fitter->fitted());
+}
+
+TEST_F(EnsembleFitterTest, StopsWhenAsked) {
+  const auto fitter = Fitter();
+  EXPECT_EQ(fitter->Fit(comparisons_, candidates_, [] { return true; }).status().code(),
+            absl::StatusCode::kCancelled);
+}
+
+}  // namespace
+}  // namespace backflip::method

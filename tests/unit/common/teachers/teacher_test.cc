@@ -1,0 +1,155 @@
+#include "common/teachers/teacher.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+namespace backflip::teachers {
+namespace {
+
+using ::testing::HasSubstr;
+
+Teacher Named(const char* name, uint64_t seed = 1) { return Teacher(*TraitsOf(name), seed); }
+
+// Two steps whose sum is `total`, told apart by `id`.
+std::vector<float> Clip(float total, int id) {
+  return {total - static_cast<float>(id), static_cast<float>(id)};
+}
+
+TEST(Oracle, PrefersTheGreaterReturn) {
+  Teacher teacher = Named("oracle");
+  EXPECT_EQ(teacher.Judge({1, 2}, {2, 0}), Verdict::kLeft);
+  EXPECT_EQ(teacher.Judge({1, -2}, {0, 0}), Verdict::kRight);
+}
+
+TEST(Oracle, CallsEqualReturnsATie) {
+  EXPECT_EQ(Named("oracle").Judge({1, 2}, {2, 1}), Verdict::kTie);
+}
+
+TEST(Myopic, CountsTheLastStepsMost) {
+  // 0.9 * 2 + 1 < 0.9 * 1 + 2, though the sums are equal
+  EXPECT_EQ(Named("myopic").Judge({2, 1}, {1, 2}), Verdict::kRight);
+  EXPECT_EQ(Named("oracle").Judge({2, 1}, {1, 2}), Verdict::kTie);
+}
+
+TEST(Mistake, TurnsATenthOfTheAnswersAround) {
+  Teacher teacher = Named("mistake");
+  int wrong = 0;
+  for (int i = 0; i < 4000; ++i) {
+    wrong += teacher.Judge(Clip(10, i), Clip(5, i)) == Verdict::kRight;
+  }
+  EXPECT_NEAR(wrong / 4000.0, 0.1, 0.02);
+}
+
+TEST(Mistake, AnswersTheSameQuestionTheSameOnEitherSideAtAnyTime) {
+  Teacher one = Named("mistake"), other = Named("mistake");
+  for (int i = 200; i-- > 0;) other.Judge(Clip(10, i), Clip(5, i));
+  for (int i = 0; i < 200; ++i) {
+    const bool left = one.Judge(Clip(10, i), Clip(5, i)) == Verdict::kLeft;
+    const bool mirrored = other.Judge(Clip(5, i), Clip(10, i)) == Verdict::kRight;
+    EXPECT_EQ(left, mirrored) << i;
+  }
+}
+
+TEST(Mistake, OfAnotherSeedErrsElsewhere) {
+  Teacher one = Named("mistake", 1), other = Named("mistake", 2);
+  int different = 0;
+  for (int i = 0; i < 1000; ++i) {
+    different += one.Judge(Clip(10, i), Clip(5, i)) != other.Judge(Clip(10, i), Clip(5, i));
+  }
+  EXPECT_NEAR(different / 1000.0, 2 * 0.1 * 0.9, 0.05);
+}
+
+TEST(Stochastic, PrefersTheBetterClipAsOftenAsTheLogisticSays) {
+  Teacher teacher = Named("stochastic");
+  int better = 0;
+  for (int i = 0; i < 4000; ++i) {
+    // on alternating sides
+    better += i % 2 == 0 ? teacher.Judge(Clip(1, i), Clip(0, i)) == Verdict::kLeft
+                         : teacher.Judge(Clip(0, i), Clip(1, i)) == Verdict::kRight;
+  }
+  EXPECT_NEAR(better / 4000.0, 1 / (1 + std::exp(-1.0)), 0.03);
+}
+
+TEST(Stochastic, BearsReturnsOfAnySize) {
+  Teacher teacher = Named("stochastic");
+  EXPECT_EQ(teacher.Judge({1e30f, 0}, {0, 0}), Verdict::kLeft);
+  EXPECT_EQ(teacher.Judge({0, 0}, {1e30f, 0}), Verdict::kRight);
+}
+
+// Shows good clips, whose mean return is then about 10.
+void ShowGoodClips(Teacher* teacher) {
+  for (int i = 0; i < 100; ++i) teacher->Judge(Clip(10.5, i), Clip(9.5, i));
+}
+
+TEST(Skip, CannotTellWhereBothClipsAreUnderATenthOfTheUsual) {
+  Teacher teacher = Named("skip");
+  ShowGoodClips(&teacher);
+  EXPECT_EQ(teacher.Judge({0.5, 0}, {0, 0}), Verdict::kCannotTell);
+  // the share is applied once: 0.5 is above 0.1 * 0.1 * 10
+  EXPECT_EQ(teacher.Judge({0, 0}, {0.5, 0}), Verdict::kCannotTell);
+  EXPECT_EQ(teacher.Judge({1.5, 0}, {0, 0}), Verdict::kLeft);
+}
+
+TEST(Equal, CallsATieWhatDiffersByLessThanATenthOfTheUsual) {
+  Teacher teacher = Named("equal");
+  ShowGoodClips(&teacher);
+  EXPECT_EQ(teacher.Judge({10, 0}, {9.5, 0}), Verdict::kTie);
+  EXPECT_EQ(teacher.Judge({10, 0}, {8.5, 0}), Verdict::kLeft);
+}
+
+TEST(Equal, MeasuresTheUsualByTheLatestClips) {
+  Teacher teacher = Named("equal");
+  for (int i = 0; i < 100; ++i) teacher.Judge(Clip(1000, i), Clip(1000, i));
+  ShowGoodClips(&teacher);
+  EXPECT_EQ(teacher.Judge({10, 0}, {8.5, 0}), Verdict::kLeft);
+}
+
+TEST(Random, PrefersEitherSideWhateverTheClipsShow) {
+  Teacher teacher = Named("random");
+  int left = 0, better = 0;
+  for (int i = 0; i < 4000; ++i) {
+    const bool left_better = i % 2 == 0;
+    const bool said_left = teacher.Judge(Clip(left_better ? 10 : 5, i),
+                                         Clip(left_better ? 5 : 10, i)) == Verdict::kLeft;
+    left += said_left;
+    better += said_left == left_better;
+  }
+  EXPECT_NEAR(left / 4000.0, 0.5, 0.03);
+  EXPECT_NEAR(better / 4000.0, 0.5, 0.03);
+}
+
+TEST(Random, AnswersTheSameQuestionTheSameOnEitherSide) {
+  Teacher teacher = Named("random");
+  for (int i = 0; i < 200; ++i) {
+    EXPECT_EQ(teacher.Judge(Clip(10, i), Clip(5, i)) == Verdict::kLeft,
+              teacher.Judge(Clip(5, i), Clip(10, i)) == Verdict::kRight);
+  }
+}
+
+TEST(HalfRandom, IsWrongInAQuarterOfTheAnswers) {
+  Teacher teacher = Named("half_random");
+  int wrong = 0;
+  for (int i = 0; i < 4000; ++i) {
+    wrong += teacher.Judge(Clip(10, i), Clip(5, i)) == Verdict::kRight;
+  }
+  EXPECT_NEAR(wrong / 4000.0, 0.25, 0.03);
+}
+
+TEST(Inverted, PrefersTheLesserReturn) {
+  Teacher teacher = Named("inverted");
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(teacher.Judge(Clip(10, i), Clip(5, i)), Verdict::kRight);
+  }
+}
+
+TEST(Traits, RefuseAnUnknownTeacherWithTheNames) {
+  const auto traits = TraitsOf("sage");
+  ASSERT_FALSE(traits.ok());
+  EXPECT_THAT(traits.status().message(), HasSubstr("oracle, stochastic, mistake, skip, equal"));
+}
+
+}  // namespace
+}  // namespace backflip::teachers

@@ -1,0 +1,481 @@
+// The loop of one run in one process: simulate, reward, update, compare, fit, in
+// lockstep, with teachers that see the task's true reward. No services, no
+// database: for finding settings, and for seeing where time goes. With one teacher
+// it makes the run that the services make of the same seed, number for number.
+//
+//   learning_loop [--task=tasks/hopper_backflip] [--spec=FILE] [--seed=1]
+//                 [--teachers=oracle,oracle,inverted] [--threads=1] [--every=10]
+//                 [--watchers=FILE,FILE]
+//
+// FILE is a RunSpec in protobuf's text format, laid over the task's defaults; its
+// questions are pairs, each answered once, by a teacher drawn at random.
+// A watcher is a further ensemble, of the run's spec with its FILE over it: it asks
+// and is fitted as the run's own, but rewards nothing. So many settings of the reward
+// are compared on the same behaviour, also on that of `reward: TRUE`.
+// Prints a line every `every` iterations, below it one for each ensemble, the kept
+// snapshots, and the best of them by predicted return (true return with
+// `reward: TRUE`) on fresh episodes. Of an ensemble: its answers, accuracy and losses
+// (training, held out) of the last round, and the correlation of its rewards with the
+// true ones in the newest batch, step by step and discounted over what follows.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "Eigen/Core"
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/status/status.h"
+#include "common/base/random.h"
+#include "common/base/status_macros.h"
+#include "common/learn/ppo/ppo.h"
+#include "common/learn/selectors/selector.h"
+#include "common/learn/torch_runtime.h"
+#include "common/method/conversions.h"
+#include "common/method/ensemble_fitter.h"
+#include "common/method/round_planner.h"
+#include "common/method/seeds.h"
+#include "common/nn/policy.h"
+#include "common/nn/reward.h"
+#include "common/options/run_spec.h"
+#include "common/sim/clip.h"
+#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/simulator.h"
+#include "common/teachers/teacher.h"
+#include "services/policy_learner/collector.h"
+#include "services/policy_learner/training_loop.h"
+
+ABSL_FLAG(std::string, task, "tasks/hopper_backflip", "task folder");
+ABSL_FLAG(std::string, spec, "", "RunSpec, text format, over the defaults");
+ABSL_FLAG(uint64_t, seed, 0, "overrides the spec's; 0 does not");
+ABSL_FLAG(std::vector<std::string>, teachers, {"oracle"}, "names, with commas");
+ABSL_FLAG(std::vector<std::string>, watchers, {},
+          "RunSpecs, with commas, of ensembles that only watch");
+ABSL_FLAG(int, threads, 1, "simulation threads");
+ABSL_FLAG(int, every, 10, "iterations between lines");
+
+namespace backflip {
+namespace {
+
+using method::ClipPointer;
+using method::Comparison;
+using method::Draws;
+using method::EnsembleFitter;
+
+// Keys the draw of who answers a question.
+constexpr uint64_t kTeacherDraw = 0x74656163686572;
+
+struct Candidate {
+  ClipPointer clip;
+  std::vector<float> true_rewards;
+};
+
+// An ensemble, and the answers that it asked for.
+struct Asker {
+  std::string name;
+  v1::RunSpec spec;
+  std::unique_ptr<EnsembleFitter> fitter;
+  std::vector<teachers::Teacher> teachers;
+  std::vector<Comparison> comparisons;
+  learn::RewardTrainingStats fit;  // of the last round
+  double seconds = 0;              // asking and fitting
+};
+
+using Series = Eigen::Map<const Eigen::ArrayXd>;
+
+Series SeriesOf(const std::vector<double>& values) {
+  return {values.data(), static_cast<Eigen::Index>(values.size())};
+}
+
+// Pearson's, of series of the same length.
+double Correlation(const std::vector<double>& x, const std::vector<double>& y) {
+  const Eigen::ArrayXd dx = SeriesOf(x) - SeriesOf(x).mean();
+  const Eigen::ArrayXd dy = SeriesOf(y) - SeriesOf(y).mean();
+  return (dx * dy).sum() / std::sqrt(dx.square().sum() * dy.square().sum());
+}
+
+double Seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Means over evaluation episodes.
+struct Evaluation {
+  double predicted = 0;
+  double true_return = 0;
+  std::vector<double> metrics;
+};
+
+class Loop {
+ public:
+  static absl::StatusOr<std::unique_ptr<Loop>> Create();
+  absl::Status Run();
+
+ private:
+  Loop() = default;
+
+  // An ensemble that asks and is fitted as `spec` has it.
+  absl::Status AddAsker(const std::string& name, const v1::RunSpec& spec);
+  // One batch: what the policy learns from, with the ensemble's rewards once there is
+  // one, and its clips in the pool.
+  absl::Status Collect(int64_t iteration);
+  // Asks about clips of the pool, and fits the ensemble to all answers.
+  absl::Status Compare(int64_t round, Asker* asker) const;
+  absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot, Draws draws, int episodes);
+  absl::Status Finish();
+  absl::Status Print(int64_t done) const;
+  absl::Status PrintAsker(const Asker& asker) const;
+  void PrintMetrics(const std::vector<double>& values) const;
+
+  v1::RunSpec spec_;
+  std::shared_ptr<const sim::CompiledTask> task_;
+  int64_t batches_ = 0;
+  std::unique_ptr<sim::Simulator> simulator_;
+  std::unique_ptr<learn::Ppo> ppo_;
+  // The run's own first, unless it learns from the true reward; then watchers.
+  std::vector<Asker> askers_;
+  std::optional<nn::RewardModel> model_;
+
+  std::vector<sim::EnvironmentStart> starts_;
+  std::vector<learn::Trajectory> batch_;
+  std::vector<std::vector<float>> true_rewards_;  // of the batch's trajectories
+  std::vector<Candidate> pool_;
+  std::vector<ClipPointer> fresh_;
+  std::vector<std::pair<int64_t, nn::Snapshot>> kept_;
+
+  // of the newest batch
+  double true_sum_ = 0;
+  std::vector<double> metrics_;
+  learn::PpoStats update_;
+  double simulating_ = 0, updating_ = 0;
+  const double begin_ = Seconds();
+};
+
+absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
+  auto loop = std::unique_ptr<Loop>(new Loop());
+  ASSIGN_OR_RETURN(loop->task_, sim::CompiledTask::FromFolder(absl::GetFlag(FLAGS_task)));
+  const sim::CompiledTask& task = *loop->task_;
+  v1::RunSpec& spec = loop->spec_;
+  spec = options::Overlay(options::DefaultRunSpec(), task.task().defaults());
+  if (const std::string file = absl::GetFlag(FLAGS_spec); !file.empty()) {
+    ASSIGN_OR_RETURN(const v1::RunSpec layer, options::ReadRunSpecFile(file));
+    spec = options::Overlay(spec, layer);
+  }
+  if (absl::GetFlag(FLAGS_seed) != 0) spec.set_seed(absl::GetFlag(FLAGS_seed));
+  RETURN_IF_ERROR(options::ValidateRunSpec(spec));
+  if (!task.has_true_reward()) {
+    return absl::InvalidArgumentError(
+        "teachers compare true rewards: the task needs a true_reward");
+  }
+  loop->batches_ = policy_learner::Collector::Batches(spec);
+  ASSIGN_OR_RETURN(loop->simulator_,
+                   sim::Simulator::Start(loop->task_, absl::GetFlag(FLAGS_threads)));
+  ASSIGN_OR_RETURN(loop->ppo_, learn::Ppo::Create(policy_learner::PpoConfigOf(spec, loop->batches_),
+                                                  task.observation_size(), task.action_size()));
+  if (spec.reward() != v1::TRUE) RETURN_IF_ERROR(loop->AddAsker("own", spec));
+  for (const std::string& file : absl::GetFlag(FLAGS_watchers)) {
+    ASSIGN_OR_RETURN(const v1::RunSpec layer, options::ReadRunSpecFile(file));
+    const v1::RunSpec watching = options::Overlay(spec, layer);
+    RETURN_IF_ERROR(options::ValidateRunSpec(watching));
+    RETURN_IF_ERROR(loop->AddAsker(file, watching));
+  }
+  for (int e = 0; e < spec.collection().environments(); ++e) {
+    loop->starts_.push_back({SeedOf(spec, Draws::kEnvironment, e), {}});
+  }
+  return loop;
+}
+
+absl::Status Loop::AddAsker(const std::string& name, const v1::RunSpec& spec) {
+  v1::Run run;
+  *run.mutable_spec() = spec;
+  run.mutable_task()->set_observation_size(task_->observation_size());
+  run.mutable_task()->set_action_size(task_->action_size());
+  Asker asker{.name = name, .spec = spec};
+  ASSIGN_OR_RETURN(asker.fitter, EnsembleFitter::Create(method::FitterConfigOf(run)));
+  for (const std::string& teacher : absl::GetFlag(FLAGS_teachers)) {
+    ASSIGN_OR_RETURN(const teachers::TeacherTraits traits, teachers::TraitsOf(teacher));
+    asker.teachers.emplace_back(traits, asker.teachers.size() + 1);
+  }
+  askers_.push_back(std::move(asker));
+  return absl::OkStatus();
+}
+
+absl::Status Loop::Run() {
+  const bool truth = spec_.reward() == v1::TRUE;
+  for (int64_t iteration = 0; iteration < batches_; ++iteration) {
+    const double t0 = Seconds();
+    RETURN_IF_ERROR(Collect(iteration));
+    const double t1 = Seconds();
+    // the first batch only gives candidates
+    if (truth || iteration > 0) {
+      ASSIGN_OR_RETURN(update_, ppo_->Update(batch_));
+    }
+    simulating_ += t1 - t0;
+    updating_ += Seconds() - t1;
+    for (Asker& asker : askers_) RETURN_IF_ERROR(Compare(iteration, &asker));
+    if (!truth) {
+      ASSIGN_OR_RETURN(
+          model_, nn::RewardModel::FromSnapshot(askers_.front().fitter->ensemble().ToSnapshot()));
+    }
+
+    const int64_t done = iteration + 1;
+    if (policy_learner::IsKept(done, batches_, spec_.kept_snapshots())) {
+      kept_.emplace_back(done * spec_.collection().batch_steps(), ppo_->ToSnapshot());
+    }
+    if (done % absl::GetFlag(FLAGS_every) == 0 || done == batches_) {
+      RETURN_IF_ERROR(Print(done));
+    }
+  }
+  return Finish();
+}
+
+absl::Status Loop::Collect(int64_t iteration) {
+  const int o = task_->observation_size(), a = task_->action_size();
+  const int environments = static_cast<int>(starts_.size());
+  const int clips = spec_.collection().clips_per_batch();
+  ASSIGN_OR_RETURN(nn::Policy policy, nn::Policy::FromSnapshot(ppo_->ToSnapshot()));
+  sim::Ticket ticket;
+  ticket.policy = std::make_shared<const nn::Policy>(std::move(policy));
+  ticket.environments = starts_;
+  ticket.steps = spec_.collection().batch_steps() / environments;
+  ticket.episode_steps =
+      policy_learner::Collector::EpisodeSteps(spec_, task_->task().episode_steps(), iteration);
+  ASSIGN_OR_RETURN(sim::Rollout rollout, simulator_->Run(std::move(ticket)));
+
+  batch_.clear();
+  true_rewards_.clear();
+  fresh_.clear();
+  true_sum_ = 0;
+  metrics_.assign(task_->metric_names().size(), 0);
+  for (int e = 0; e < environments; ++e) {
+    // a ticket of the services
+    const sim::Rollout one{{std::move(rollout.trajectories[e])},
+                           {std::move(rollout.truths[e])},
+                           {std::move(rollout.recordings[e])}};
+    const sim::Trajectory& t = one.trajectories[0];
+    const std::vector<float>& rewards = one.truths[0].true_rewards;
+    starts_[e].state = t.end;
+    for (const float r : rewards) true_sum_ += r;
+    for (const auto& episode : one.truths[0].episodes) {
+      for (size_t m = 0; m < metrics_.size(); ++m) {
+        metrics_[m] += episode.metrics[m];
+      }
+    }
+    const int steps = static_cast<int>(rewards.size());
+    // a trajectory at once, as the learner does: matrix products of a few rows round
+    // otherwise
+    std::vector<float> learned = rewards;
+    if (model_.has_value()) {
+      model_->Score(t.observations.data(), t.actions.data(), steps, learned.data());
+    }
+    std::vector<int32_t> ends = t.episode_ends;
+    if (ends.empty() || ends.back() != steps - 1) ends.push_back(steps - 1);
+    int first = 0;
+    for (size_t i = 0; i < ends.size(); ++i) {
+      const int end = ends[i] + 1;
+      learn::Trajectory piece;
+      piece.episode_ended = i < t.episode_ends.size();
+      piece.observations.assign(t.observations.begin() + first * o,
+                                t.observations.begin() + end * o);
+      const float* last =
+          piece.episode_ended ? &t.end_observations[i * o] : t.last_observation.data();
+      piece.observations.insert(piece.observations.end(), last, last + o);
+      piece.actions.assign(t.actions.begin() + first * a, t.actions.begin() + end * a);
+      piece.log_probabilities.assign(t.log_probs.begin() + first, t.log_probs.begin() + end);
+      piece.rewards.assign(learned.begin() + first, learned.begin() + end);
+      true_rewards_.emplace_back(rewards.begin() + first, rewards.begin() + end);
+      batch_.push_back(std::move(piece));
+      first = end;
+    }
+    const int share = clips * (e + 1) / environments - clips * e / environments;
+    for (sim::Clip& cut :
+         sim::CutClips(*task_, one, share, SeedOf(spec_, Draws::kClips, iteration, e))) {
+      learn::Clip clip;
+      // what follows the last action is shown, but not rewarded
+      clip.observations.assign(cut.observations.begin(), cut.observations.end() - o);
+      clip.actions = std::move(cut.actions);
+      fresh_.push_back(std::make_shared<const learn::Clip>(std::move(clip)));
+      pool_.push_back({fresh_.back(), std::move(cut.true_rewards)});
+    }
+  }
+  int most = 0;
+  for (const Asker& asker : askers_) most = std::max(most, asker.spec.queries().pool());
+  if (static_cast<int>(pool_.size()) > most) pool_.erase(pool_.begin(), pool_.end() - most);
+  return absl::OkStatus();
+}
+
+absl::Status Loop::Compare(int64_t round, Asker* asker) const {
+  const double begin = Seconds();
+  const v1::RunSpec& spec = asker->spec;
+  RETURN_IF_ERROR(asker->fitter->AddCandidates(fresh_));
+  const size_t size = std::min<size_t>(pool_.size(), spec.queries().pool());
+  const Candidate* pool = pool_.data() + (pool_.size() - size);
+  std::vector<ClipPointer> clips;
+  std::vector<const learn::Clip*> candidates;
+  for (size_t i = 0; i < size; ++i) {
+    clips.push_back(pool[i].clip);
+    candidates.push_back(pool[i].clip.get());
+  }
+  const int64_t steps = (round + 1) * spec_.collection().batch_steps();
+  const int64_t wanted =
+      options::LabelsWantedAt(spec, steps) - static_cast<int64_t>(asker->comparisons.size());
+  if (wanted > 0) {
+    ASSIGN_OR_RETURN(const std::vector<learn::SelectedPair> pairs,
+                     method::SelectPairs(spec, method::ChoosingEnsemble(spec, *asker->fitter),
+                                         candidates, static_cast<int>(wanted), round));
+    for (const learn::SelectedPair& pair : pairs) {
+      const Candidate &first = pool[pair.left], &second = pool[pair.right];
+      const int64_t ordinal = static_cast<int64_t>(asker->comparisons.size());
+      const int teacher = static_cast<int>(
+          base::SeedOf({spec.seed(), kTeacherDraw, static_cast<uint64_t>(ordinal)}) %
+          asker->teachers.size());
+      const teachers::Verdict verdict =
+          asker->teachers[teacher].Judge(first.true_rewards, second.true_rewards);
+      asker->comparisons.push_back({ordinal + 1, ordinal, first.clip, second.clip,
+                                    verdict == teachers::Verdict::kLeft    ? 1.0f
+                                    : verdict == teachers::Verdict::kRight ? 0.0f
+                                                                           : 0.5f,
+                                    teacher + 1});
+    }
+  }
+  ASSIGN_OR_RETURN(asker->fit, asker->fitter->Fit(asker->comparisons, clips, nullptr));
+  asker->seconds += Seconds() - begin;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot, Draws draws, int episodes) {
+  ASSIGN_OR_RETURN(nn::Policy policy, nn::Policy::FromSnapshot(snapshot));
+  sim::Ticket ticket;
+  ticket.policy = std::make_shared<const nn::Policy>(std::move(policy));
+  ticket.evaluation = true;
+  ticket.steps = task_->task().evaluation_steps();
+  for (int i = 0; i < episodes; ++i) {
+    ticket.environments.push_back({SeedOf(spec_, draws, i), {}});
+  }
+  const int steps = ticket.steps;
+  ASSIGN_OR_RETURN(const sim::Rollout rollout, simulator_->Run(std::move(ticket)));
+  Evaluation result;
+  result.metrics.resize(task_->metric_names().size());
+  for (int i = 0; i < episodes; ++i) {
+    const sim::Trajectory& t = rollout.trajectories[i];
+    const sim::Truth::Episode& truth = rollout.truths[i].episodes.front();
+    if (model_.has_value()) {
+      std::vector<float> rewards(steps);
+      model_->Score(t.observations.data(), t.actions.data(), steps, rewards.data());
+      for (const float r : rewards) result.predicted += r / episodes;
+    } else {
+      result.predicted += truth.true_return / episodes;
+    }
+    result.true_return += truth.true_return / episodes;
+    for (size_t m = 0; m < result.metrics.size(); ++m) {
+      result.metrics[m] += truth.metrics[m] / episodes;
+    }
+  }
+  return result;
+}
+
+absl::Status Loop::Finish() {
+  // all scored by the last ensemble
+  const nn::Snapshot* best = nullptr;
+  double best_score = 0;
+  for (const auto& [steps, snapshot] : kept_) {
+    ASSIGN_OR_RETURN(const Evaluation e,
+                     Evaluate(snapshot, Draws::kEvaluation, policy_learner::kEvaluationEpisodes));
+    std::printf("kept at %.2fM: predicted %.1f true %.0f", steps / 1e6, e.predicted, e.true_return);
+    PrintMetrics(e.metrics);
+    std::printf("\n");
+    if (best == nullptr || e.predicted > best_score) {
+      best = &snapshot;
+      best_score = e.predicted;
+    }
+  }
+  if (best == nullptr) return absl::InternalError("no snapshot was kept");
+  for (const Asker& asker : askers_) {
+    for (const learn::Reliability& r : asker.fitter->ensemble().Reliabilities()) {
+      std::printf("%s: labeler %d: reliability %.2f\n", asker.name.c_str(), r.labeler, r.mean);
+    }
+  }
+  ASSIGN_OR_RETURN(const Evaluation e,
+                   Evaluate(*best, Draws::kFinalEvaluation, policy_learner::kFinalEpisodes));
+  std::printf("final: seed %llu labels %zu true %.3f",
+              static_cast<unsigned long long>(spec_.seed()),
+              model_.has_value() ? askers_.front().comparisons.size() : 0, e.true_return);
+  PrintMetrics(e.metrics);
+  std::printf(" wall %.0f s\n", Seconds() - begin_);
+  return absl::OkStatus();
+}
+
+void Loop::PrintMetrics(const std::vector<double>& values) const {
+  for (size_t m = 0; m < values.size(); ++m) {
+    std::printf(" %s %.2f", task_->metric_names()[m].c_str(), values[m]);
+  }
+}
+
+absl::Status Loop::Print(int64_t done) const {
+  const int64_t batch_steps = spec_.collection().batch_steps();
+  const double thousands = static_cast<double>(batch_steps) / 1000;
+  std::vector<double> metrics = metrics_;
+  for (double& m : metrics) m /= thousands;
+  std::printf("%4lld steps %.2fM | a 1000 steps: true %.0f", static_cast<long long>(done),
+              done * batch_steps / 1e6, true_sum_ / thousands);
+  PrintMetrics(metrics);
+  std::printf(" | std %.2f kl %.3f | simulate %.0f s update %.0f wall %.0f\n", update_.log_std,
+              update_.kl, simulating_, updating_, Seconds() - begin_);
+  for (const Asker& asker : askers_) RETURN_IF_ERROR(PrintAsker(asker));
+  std::fflush(stdout);
+  return absl::OkStatus();
+}
+
+absl::Status Loop::PrintAsker(const Asker& asker) const {
+  const int o = task_->observation_size();
+  // as far as advantages look
+  const double decay = spec_.ppo().discount() * spec_.ppo().gae_lambda();
+  std::vector<double> learned, truth;
+  for (size_t i = 0; i < batch_.size(); ++i) {
+    const learn::Trajectory& t = batch_[i];
+    ASSIGN_OR_RETURN(const std::vector<float> rewards,
+                     asker.fitter->ensemble().Score(
+                         {t.observations.begin(), t.observations.end() - o}, t.actions));
+    learned.insert(learned.end(), rewards.begin(), rewards.end());
+    truth.insert(truth.end(), true_rewards_[i].begin(), true_rewards_[i].end());
+  }
+  const double learned_mean = SeriesOf(learned).mean(), true_mean = SeriesOf(truth).mean();
+  std::vector<double> learned_following(learned.size()), true_following(truth.size());
+  size_t begin = 0;
+  for (const std::vector<float>& trajectory : true_rewards_) {
+    const size_t end = begin + trajectory.size();
+    double learned_sum = 0, true_sum = 0;
+    for (size_t k = end; k-- > begin;) {
+      learned_following[k] = learned_sum = learned[k] - learned_mean + decay * learned_sum;
+      true_following[k] = true_sum = truth[k] - true_mean + decay * true_sum;
+    }
+    begin = end;
+  }
+  std::printf(
+      "       %s: labels %zu accuracy %.2f loss %.3f/%.3f decay %.1e | like the"
+      " true reward: step %.3f following %.3f | %.0f s\n",
+      asker.name.c_str(), asker.comparisons.size(), asker.fit.accuracy, asker.fit.training_loss,
+      asker.fit.validation_loss, asker.fit.weight_decay, Correlation(learned, truth),
+      Correlation(learned_following, true_following), asker.seconds);
+  return absl::OkStatus();
+}
+
+absl::Status Main() {
+  learn::SetUpTorch();
+  ASSIGN_OR_RETURN(const std::unique_ptr<Loop> loop, Loop::Create());
+  return loop->Run();
+}
+
+}  // namespace
+}  // namespace backflip
+
+int main(int argc, char** argv) {
+  absl::ParseCommandLine(argc, argv);
+  const absl::Status status = backflip::Main();
+  if (!status.ok()) std::fprintf(stderr, "%s\n", status.ToString().c_str());
+  return status.ok() ? 0 : 1;
+}

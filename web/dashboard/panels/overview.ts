@@ -1,0 +1,102 @@
+// What is going on, in numbers: the row under the head, and alerts.
+import { h, setText } from "../../common/dom";
+import { KeyedList, number, percent, plural, short, whole } from "../dom";
+import type { Dashboard } from "../model";
+import { queueWords, runStateWords, standing } from "../words";
+
+class Tile {
+  readonly element: HTMLElement;
+  private readonly value = h("dd", { class: "tile-value" });
+  private readonly note = h("dd", { class: "tile-note" });
+  private readonly bar?: HTMLProgressElement;
+
+  constructor(label: string, bar = false) {
+    if (bar) this.bar = h("progress", { max: 1, "aria-label": label });
+    this.element = h(
+      "div",
+      { class: "tile" },
+      h("dt", {}, label),
+      this.value,
+      bar ? h("dd", {}, this.bar) : null,
+      this.note,
+    );
+  }
+
+  set(value: string, note: string, share?: number): void {
+    setText(this.value, value);
+    setText(this.note, note);
+    if (this.bar) this.bar.value = Math.min(1, Math.max(0, share ?? 0));
+  }
+}
+
+export class Overview {
+  readonly element: HTMLElement;
+  private readonly state = h("span", { class: "chip" });
+  private readonly sentence = h("span", { role: "status" });
+  private readonly task = h("p", { class: "question" });
+  private readonly labels = new Tile("Labels", true);
+  private readonly steps = new Tile("Steps of training", true);
+  private readonly accuracy = new Tile("Reward model’s accuracy");
+  private readonly queue = new Tile("Questions waiting");
+  private readonly pace = new Tile("Labels in the last hour");
+  private readonly people = new Tile("Labelers at work");
+  private readonly alertList = h("ul", { class: "alerts", "aria-live": "polite" });
+  private readonly alerts = new KeyedList<string>(
+    this.alertList,
+    (text) => text,
+    (text) => ({ element: h("li", {}, text), update: () => {} }),
+  );
+
+  constructor() {
+    this.element = h(
+      "section",
+      { class: "overview", "aria-label": "Overview" },
+      h("p", { class: "standing" }, this.state, this.sentence),
+      this.task,
+      this.alertList,
+      h(
+        "dl",
+        { class: "tiles" },
+        ...[this.labels, this.steps, this.accuracy, this.queue, this.pace, this.people].map(
+          (tile) => tile.element,
+        ),
+      ),
+    );
+  }
+
+  update(dashboard: Dashboard): void {
+    const { run } = dashboard;
+    setText(this.state, runStateWords[run.state]);
+    this.state.dataset["state"] = run.state;
+    this.state.dataset["limit"] = run.limit;
+    setText(this.sentence, standing(run));
+    const origin = run.forkedFromRun
+      ? ` Forked from run ${run.forkedFromRun}, version ${run.forkedFromVersion}.`
+      : "";
+    setText(this.task, `${run.task}: “${run.question}” Seed ${run.seed}.${origin}`);
+    this.labels.set(
+      `${whole(run.labels)}`,
+      `of ${whole(run.labelBudget)} wanted`,
+      run.labels / run.labelBudget,
+    );
+    this.steps.set(
+      short(run.steps),
+      `of ${short(run.stepBudget)}, iteration ${whole(run.iterations)}`,
+      run.steps / run.stepBudget,
+    );
+    const accuracy = run.metrics.get("reward/accuracy");
+    this.accuracy.set(
+      accuracy === undefined ? "–" : percent(accuracy),
+      accuracy === undefined ? "after the first update" : "of held-out labels predicted",
+    );
+    this.queue.set(whole(dashboard.openQuestions), queueWords(dashboard));
+    this.pace.set(
+      whole(dashboard.labelsLastHour),
+      `${number(dashboard.labelsLastHour / 60)} a minute`,
+    );
+    this.people.set(whole(dashboard.activeLabelers), "in the last two minutes");
+    this.alerts.set([...new Set(dashboard.alerts)]);
+    this.alertList.hidden = dashboard.alerts.length === 0;
+    document.title = `${plural(run.labels, "label")} · run ${run.id} · Backflip`;
+  }
+}

@@ -1,0 +1,84 @@
+// The labeling page.
+import "./label.css";
+import { Code, ConnectError } from "@connectrpc/connect";
+import {
+  fetchScene,
+  isSignedOut,
+  labeling,
+  people,
+  sentence,
+  within,
+  Backoff,
+} from "../common/api";
+import { h, setText } from "../common/dom";
+import { enter, notice } from "../common/gate";
+import { Scenes } from "../viewer/scene";
+import { forget, readLink, token } from "../common/session";
+import { Clips } from "./clips";
+import { showGuide } from "./guide";
+import { Labeling } from "./labeling";
+import { Tab } from "./tab";
+import { welcome } from "./welcome";
+
+const root = document.getElementById("app")!;
+
+function signedOut(title: string, text: string): void {
+  forget();
+  notice(root, title, text, "To come back, open a link that you were sent.");
+}
+
+async function begin(): Promise<void> {
+  const link = readLink();
+  if (link.invite) await enter(root, link.invite, welcome);
+  if (!token()) {
+    notice(
+      root,
+      "Backflip",
+      "Open the link that you were sent: it begins with this address, and ends with what lets you in.",
+    );
+    return;
+  }
+  const opening = Tab.open();
+  const clips = new Clips(new Scenes(fetchScene));
+  const backoff = new Backoff();
+  const status = h("p", { role: "status" }, "Fetching the first clips …");
+  root.replaceChildren(h("div", { class: "centred" }, h("main", { class: "gate still" }, status)));
+  for (;;) {
+    try {
+      const session = await labeling.getSession({ runId: link.run }, within());
+      if (session.guideUnread) {
+        const guide = await labeling.getGuide({ runId: session.runId }, within());
+        await showGuide(root, clips, guide);
+      }
+      new Labeling(root, clips, link.run, session, await opening, {
+        signedOut: () =>
+          signedOut(
+            "Your access has ended",
+            "The people who run this have ended your access. Answers that were sent are kept.",
+          ),
+        signOut: async () => {
+          await people.signOut({}, within());
+          signedOut("You are signed out", "Thank you for your answers.");
+        },
+      });
+      return;
+    } catch (failure) {
+      if (isSignedOut(failure)) {
+        signedOut("Your access has ended", "This browser’s access is no longer accepted.");
+        return;
+      }
+      setText(status, sentence(failure));
+      if (failure instanceof ConnectError && failure.code === Code.PermissionDenied) {
+        status.after(h("p", {}, h("a", { href: "/dashboard" }, "To the dashboard")));
+        return;
+      }
+      await backoff.wait();
+    }
+  }
+}
+
+void begin();
+// another link in the same tab
+addEventListener("hashchange", () => {
+  if (readLink().invite) location.reload();
+});

@@ -1,0 +1,214 @@
+// What clips are drawn from: the geometry of a task, and where its bodies are.
+import {
+  BufferAttribute,
+  type BufferGeometry,
+  Color,
+  Matrix4,
+  Mesh,
+  type MeshStandardMaterial,
+  Quaternion,
+  Vector3,
+} from "three";
+import { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
+
+export interface Clip {
+  steps: number;
+  bodies: number;
+  // (steps + 1) x bodies x 7: x y z, and a quaternion w x y z, in MuJoCo's world.
+  poses: ArrayLike<number>;
+}
+
+// How common/sim/mujoco/scene.h says to look at it.
+export interface Look {
+  floor: boolean;
+  camera: {
+    track: string;
+    distance: number;
+    azimuth: number;
+    elevation: number;
+    height: number | null;
+  };
+  radius: number;
+}
+
+// A geom in the frame of its body.
+export interface Part {
+  body: number; // -1: the world, which does not move
+  geometry: BufferGeometry;
+  colour: Color;
+  opacity: number;
+  local: Matrix4;
+}
+
+export class Scene {
+  private constructor(
+    readonly parts: Part[],
+    readonly bodies: number,
+    readonly tracked: number,
+    readonly look: Look,
+  ) {}
+
+  static async parse(glb: ArrayBuffer): Promise<Scene> {
+    const { scene } = await new GLTFLoader().parseAsync(glb, "");
+    const given = scene.userData as Partial<Look>;
+    const look: Look = {
+      floor: given.floor ?? true,
+      camera: {
+        track: "",
+        distance: 4,
+        azimuth: 90,
+        elevation: -10,
+        height: null,
+        ...given.camera,
+      },
+      radius: given.radius ?? 1,
+    };
+    const root = scene.children[0]!;
+    const nodes = root.children.filter(({ name }) => name !== "world");
+    const parts: Part[] = [];
+    for (const node of [...root.children]) {
+      // as if the body was at the origin
+      node.removeFromParent();
+      node.position.set(0, 0, 0);
+      node.quaternion.identity();
+      node.updateMatrixWorld(true);
+      node.traverse((child) => {
+        if (!(child instanceof Mesh)) return;
+        const material = child.material as MeshStandardMaterial;
+        const geometry = child.geometry as BufferGeometry;
+        if (!geometry.getAttribute("normal")) geometry.computeVertexNormals();
+        parts.push({
+          body: nodes.indexOf(node),
+          geometry,
+          colour: material.color,
+          opacity: material.opacity,
+          local: child.matrixWorld.clone(),
+        });
+      });
+    }
+    const tracked = nodes.findIndex(
+      ({ userData, name }) => (userData["name"] ?? name) === look.camera.track,
+    );
+    return new Scene(parts, nodes.length, Math.max(0, tracked), look);
+  }
+}
+
+// MuJoCo's z up to y up.
+export const upright = new Matrix4().makeRotationX(-Math.PI / 2);
+
+const from = new Quaternion();
+const to = new Quaternion();
+const one = new Vector3(1, 1, 1);
+const place = new Vector3();
+
+// Of a body at a moment between the first pose (0) and the last (steps);
+// between two poses it moves evenly. Beyond the last it stays.
+export function bodyMatrix(clip: Clip, body: number, moment: number, matrix: Matrix4): Matrix4 {
+  const at = Math.min(Math.max(0, moment), clip.steps);
+  const first = Math.floor(at);
+  const share = at - first;
+  const p = clip.poses;
+  const a = (first * clip.bodies + body) * 7;
+  from.set(p[a + 4]!, p[a + 5]!, p[a + 6]!, p[a + 3]!);
+  place.set(p[a]!, p[a + 1]!, p[a + 2]!);
+  if (share > 0) {
+    const b = a + clip.bodies * 7;
+    to.set(p[b + 4]!, p[b + 5]!, p[b + 6]!, p[b + 3]!);
+    from.slerp(to, share);
+    place.set(
+      place.x + share * (p[b]! - place.x),
+      place.y + share * (p[b + 1]! - place.y),
+      place.z + share * (p[b + 2]! - place.z),
+    );
+  }
+  return matrix.compose(place, from, one).premultiply(upright);
+}
+
+// Turned and moved by the person, on top of what the scene says.
+export interface Orbit {
+  azimuth: number;
+  elevation: number;
+  zoom: number;
+}
+
+export interface View {
+  eye: Vector3;
+  target: Vector3;
+  // Vertical, degrees.
+  fov: number;
+}
+
+const degrees = Math.PI / 180;
+const fieldOfView = 45; // MuJoCo's own
+
+// Where a viewer stands at a moment, as MuJoCo's free camera with these angles
+// that follows the tracked body.
+export function viewOf(
+  scene: Scene,
+  clip: Clip,
+  moment: number,
+  orbit: Orbit,
+  aspect: number,
+): View {
+  const { camera } = scene.look;
+  const body = new Vector3().setFromMatrixPosition(
+    bodyMatrix(clip, scene.tracked, moment, new Matrix4()),
+  );
+  const target = new Vector3(body.x, camera.height ?? body.y, body.z);
+  const azimuth = (camera.azimuth + orbit.azimuth) * degrees;
+  const elevation = Math.min(15, Math.max(-89, camera.elevation + orbit.elevation)) * degrees;
+  const eye = new Vector3(
+    -Math.cos(elevation) * Math.cos(azimuth),
+    -Math.sin(elevation),
+    Math.cos(elevation) * Math.sin(azimuth),
+  )
+    .multiplyScalar(camera.distance * orbit.zoom)
+    .add(target);
+  if (scene.look.floor) eye.y = Math.max(0.05, eye.y);
+  // a narrow picture shows as much from side to side as a square one
+  const half = Math.tan((fieldOfView / 2) * degrees) / Math.min(1, aspect);
+  return { eye, target, fov: (2 * Math.atan(half)) / degrees };
+}
+
+// Scenes by their hash, fetched once.
+export class Scenes {
+  private readonly known = new Map<string, Promise<Scene>>();
+
+  constructor(private readonly fetchScene: (hash: string) => Promise<ArrayBuffer>) {}
+
+  get(hash: string): Promise<Scene> {
+    let scene = this.known.get(hash);
+    if (!scene) {
+      scene = this.fetchScene(hash).then((glb) => Scene.parse(glb));
+      scene.catch(() => this.known.delete(hash));
+      this.known.set(hash, scene);
+    }
+    return scene;
+  }
+}
+
+// Points of a part that can be on its outline, in its body's frame.
+export function outlinePoints(part: Part, most = 120): Vector3[] {
+  const position = part.geometry.getAttribute("position") as BufferAttribute;
+  const points = new Map<string, Vector3>();
+  for (let i = 0; i < position.count; ++i) {
+    const point = new Vector3().fromBufferAttribute(position, i);
+    points.set(`${point.x.toFixed(4)},${point.y.toFixed(4)},${point.z.toFixed(4)}`, point);
+  }
+  let all = [...points.values()];
+  if (all.length > most) {
+    // the outermost in each of so many directions
+    const kept = new Set<Vector3>();
+    for (let i = 0; i < most; ++i) {
+      const y = 1 - (2 * (i + 0.5)) / most;
+      const turn = i * Math.PI * (3 - Math.sqrt(5));
+      const r = Math.sqrt(1 - y * y);
+      const direction = new Vector3(r * Math.cos(turn), y, r * Math.sin(turn));
+      kept.add(
+        all.reduce((best, point) => (point.dot(direction) > best.dot(direction) ? point : best)),
+      );
+    }
+    all = [...kept];
+  }
+  return all.map((point) => point.applyMatrix4(part.local));
+}
