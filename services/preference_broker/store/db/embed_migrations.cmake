@@ -2,7 +2,7 @@
 # AllMigrations() with the text of FOLDER/NNNN_name.sql.
 file(GLOB files ${FOLDER}/*.sql)
 list(SORT files)
-set(text "#include \"services/preference_broker/store/migrate.h\"\n\nnamespace backflip::broker {\n\nconst std::vector<Migration>& AllMigrations() {\n  static const std::vector<Migration> migrations = {\n")
+set(text "#include \"services/preference_broker/store/db/migrate.h\"\n\nnamespace backflip::broker {\n\nconst std::vector<Migration>& AllMigrations() {\n  static const std::vector<Migration> migrations = {\n")
 set(version 0)
 foreach(file ${files})
   math(EXPR version "${version} + 1")
