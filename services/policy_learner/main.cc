@@ -33,10 +33,10 @@ int main(int argc, char** argv) {
     return 1;
   }
   auto learner =
-      backflip::learner::PolicyLearner::Start({.broker = absl::GetFlag(FLAGS_broker),
-                                               .token = *token,
-                                               .listen = absl::GetFlag(FLAGS_listen),
-                                               .advertise = absl::GetFlag(FLAGS_advertise)});
+      backflip::policy_learner::PolicyLearner::Start({.broker = absl::GetFlag(FLAGS_broker),
+                                                      .token = *token,
+                                                      .listen = absl::GetFlag(FLAGS_listen),
+                                                      .advertise = absl::GetFlag(FLAGS_advertise)});
   if (!learner.ok()) {
     backflip::base::LogError(learner.status().message());
     return 1;

@@ -192,8 +192,8 @@ absl::Status RunTrainer::KeepAsking(int64_t batch) {
       if (asking_stopped_) return absl::OkStatus();
       int64_t scheduled = options::LabelsWantedAt(spec_, StepsAfter(batch));
       if (!fitter_->fitted()) scheduled = std::max(scheduled, FirstLabels());
-      labels = LabelsToAskPeople(scheduled, spec_.labels(), book_.Counted(kAllRounds),
-                                 book_.OpenPlaces(kAllRounds), ActiveLabelers());
+      labels = method::LabelsToAskPeople(scheduled, spec_.labels(), book_.Counted(kAllRounds),
+                                         book_.OpenPlaces(kAllRounds), ActiveLabelers());
     }
     if (labels == 0) return absl::OkStatus();
     // rounds that were opened before a restart are found one after the other

@@ -42,12 +42,12 @@ int main(int argc, char** argv) {
     threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   }
   std::string cache = absl::GetFlag(FLAGS_cache);
-  if (cache.empty()) cache = backflip::worker::DefaultCacheFolder();
+  if (cache.empty()) cache = backflip::rollout_worker::DefaultCacheFolder();
 
-  backflip::worker::RolloutWorker worker({.broker = absl::GetFlag(FLAGS_broker),
-                                          .token = *token,
-                                          .threads = threads,
-                                          .cache_folder = cache});
+  backflip::rollout_worker::RolloutWorker worker({.broker = absl::GetFlag(FLAGS_broker),
+                                                  .token = *token,
+                                                  .threads = threads,
+                                                  .cache_folder = cache});
   shutdown.Wait();
   worker.Stop();
   return 0;
