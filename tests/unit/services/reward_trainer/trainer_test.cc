@@ -197,12 +197,12 @@ TEST(WithoutLockstep, KeepsAFewQuestionsReadyAndNoMore) {
   broker.SetAnswering(false);
   AddBatches(&broker, 2);
   const auto trainer = Start(broker);
-  EXPECT_EQ(broker.AwaitQuestions(kBuffer).size(), kBuffer);
+  EXPECT_EQ(broker.AwaitQuestions(method::kBuffer).size(), method::kBuffer);
   // further batches want nothing while those are not answered
   broker.AddBatch(20);
   broker.SetAnswering(true);
   broker.AwaitReward(3);
-  broker.AwaitQuestions(kBuffer + 1);
+  broker.AwaitQuestions(method::kBuffer + 1);
 }
 
 TEST(WithoutLockstep, AsksOnWithNoNewBatchWhileTheScheduleWantsLabels) {
@@ -220,14 +220,14 @@ TEST(WithoutLockstep, FindsOpenQuestionsAfterARestart) {
   broker.SetAnswering(false);
   broker.AddBatch(20);
   auto trainer = Start(broker);
-  broker.AwaitQuestions(kBuffer);
+  broker.AwaitQuestions(method::kBuffer);
   trainer.reset();
   broker.AddBatch(20);
   trainer = Start(broker);
   // the round that stood fills the buffer: nothing else is opened
   broker.SetAnswering(true);
-  broker.AwaitQuestions(kBuffer + 1);
-  EXPECT_EQ(broker.Rounds()[0].questions_size(), kBuffer);
+  broker.AwaitQuestions(method::kBuffer + 1);
+  EXPECT_EQ(broker.Rounds()[0].questions_size(), method::kBuffer);
   EXPECT_EQ(broker.Rounds()[1].round(), 1);
 }
 
@@ -249,7 +249,7 @@ TEST(StopAsking, OpensNothingMoreAndWaitsForNothing) {
     broker.SetAnswering(false);
     broker.AddBatch(20);
     const auto trainer = Start(broker);
-    const size_t opened = broker.AwaitQuestions(lockstep ? 25 : kBuffer).size();
+    const size_t opened = broker.AwaitQuestions(lockstep ? 25 : method::kBuffer).size();
     broker.StopAsking();
     // of no labels at all: untrained, but there for the run to end with
     broker.AwaitReward(1);
