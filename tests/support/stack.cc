@@ -88,7 +88,7 @@ absl::StatusOr<std::unique_ptr<Stack>> Stack::Start() {
   RETURN_IF_ERROR(stack->StartProgram(Program::kBroker));
   ASSIGN_OR_RETURN(rpc::Client client, stack->ClientOf("operator"));
   RETURN_IF_ERROR(rpc::WaitHealthy(client.address(), kPatience));
-  stack->operator_ = std::make_unique<cli::Operator>(std::move(client), nullptr);
+  stack->operator_ = std::make_unique<client::BrokerClient>(std::move(client), nullptr);
   return stack;
 }
 

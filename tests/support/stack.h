@@ -54,7 +54,7 @@ class Stack {
   // starts it again.
   absl::Status RestartDatabase();
 
-  const cli::Operator& broker() const { return *operator_; }
+  const client::BrokerClient& broker() const { return *operator_; }
   // The broker, as somebody of this role.
   absl::StatusOr<rpc::Client> ClientOf(const std::string& role) const;
 
@@ -78,7 +78,7 @@ class Stack {
   std::unique_ptr<cli::PrivatePostgres> postgres_;
   std::string folder_;
   std::map<Program, pid_t> running_;
-  std::unique_ptr<cli::Operator> operator_;
+  std::unique_ptr<client::BrokerClient> operator_;
 };
 
 }  // namespace backflip::testing
