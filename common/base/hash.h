@@ -1,4 +1,4 @@
-// SHA-256, the hash of everything that is addressed by its content.
+// SHA-256, the hash of everything that is addressed by its content, and hexadecimal digits.
 #ifndef BACKFLIP_COMMON_BASE_HASH_H_
 #define BACKFLIP_COMMON_BASE_HASH_H_
 
@@ -8,8 +8,14 @@
 
 namespace backflip::base {
 
+// 32 bytes.
+std::string Sha256(absl::string_view bytes);
 // 64 lower-case hexadecimal digits.
 std::string Sha256Hex(absl::string_view bytes);
+
+// The bytes that pairs of hexadecimal digits stand for. Requires an even number of
+// digits and nothing else. (Abseil's function for this differs between its versions.)
+std::string FromHex(absl::string_view digits);
 
 }  // namespace backflip::base
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "common/base/hash.h"
 #include "common/base/log.h"
 
 namespace backflip::preference_broker {
@@ -119,7 +120,7 @@ int64_t Int(const pqxx::field& field) { return field.as<int64_t>(); }
 double Double(const pqxx::field& field) { return field.as<double>(); }
 bool Bool(const pqxx::field& field) { return field.as<bool>(); }
 std::string Text(const pqxx::field& field) { return std::string(field.c_str(), field.size()); }
-std::string Blob(const pqxx::field& field) { return absl::HexStringToBytes(Hex(field)); }
+std::string Blob(const pqxx::field& field) { return base::FromHex(Hex(field)); }
 
 std::string Hex(const pqxx::field& field) {
   absl::string_view text(field.c_str(), field.size());

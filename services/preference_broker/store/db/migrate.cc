@@ -2,7 +2,6 @@
 
 #include <string>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
@@ -52,7 +51,7 @@ absl::StatusOr<int> Migrate(Connection& connection) {
           ASSIGN_OR_RETURN(const int have, Applied(t));
           if (have >= migration.version) return false;
           t.ExecScript(std::string(migration.sql));
-          const std::string hash = absl::HexStringToBytes(base::Sha256Hex(migration.sql));
+          const std::string hash = base::Sha256(migration.sql);
           t.Exec("INSERT INTO schema_migrations (version, name, sha256) VALUES ($1, $2, $3)",
                  migration.version, migration.name, Bytes{hash});
           return true;

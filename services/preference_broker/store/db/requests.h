@@ -7,7 +7,6 @@
 
 #include <string>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
 #include "services/preference_broker/store/db/connection.h"
@@ -17,7 +16,7 @@ namespace backflip::preference_broker {
 
 // 32 bytes that tell a message from others: what a repeated call is known by.
 inline std::string BodyHash(const google::protobuf::MessageLite& message) {
-  return absl::HexStringToBytes(base::Sha256Hex(message.SerializeAsString()));
+  return base::Sha256(message.SerializeAsString());
 }
 
 // True: the call was made before, and `response` is what it answered.

@@ -116,13 +116,10 @@ absl::Status CheckRunAllowed(const Caller& caller, int64_t run_id) {
 }
 
 std::string RandomSecret() {
-  return absl::WebSafeBase64Escape(
-      absl::HexStringToBytes(base::RandomHex128() + base::RandomHex128()));
+  return absl::WebSafeBase64Escape(base::FromHex(base::RandomHex128() + base::RandomHex128()));
 }
 
-std::string SecretHash(absl::string_view secret) {
-  return absl::HexStringToBytes(base::Sha256Hex(secret));
-}
+std::string SecretHash(absl::string_view secret) { return base::Sha256(secret); }
 
 absl::StatusOr<Caller> CallerOfToken(Connection& connection, absl::string_view token) {
   const std::string hash = SecretHash(token);

@@ -1,8 +1,8 @@
 #include "services/preference_broker/store/runs/bundles.h"
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "common/base/hash.h"
 
 namespace backflip::preference_broker {
 namespace {
@@ -12,7 +12,7 @@ constexpr size_t kChunkBytes = 1 << 20;
 }  // namespace
 
 absl::Status PutBundle(Connection& connection, const std::string& sha256, const std::string& data) {
-  const std::string hash = absl::HexStringToBytes(sha256);
+  const std::string hash = base::FromHex(sha256);
   return connection.Transact([&](Transaction& t) -> absl::Status {
     const pqxx::result made = t.Exec(
         "INSERT INTO bundles (sha256, size) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING size",
@@ -30,7 +30,7 @@ absl::Status PutBundle(Connection& connection, const std::string& sha256, const 
 absl::StatusOr<std::optional<std::string>> GetBundleChunk(Connection& connection,
                                                           const std::string& sha256,
                                                           int32_t index) {
-  const std::string hash = absl::HexStringToBytes(sha256);
+  const std::string hash = base::FromHex(sha256);
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::optional<std::string>> {
     const pqxx::result rows = t.Exec(
         "SELECT data FROM bundle_chunks WHERE bundle = $1 AND index = $2", Bytes{hash}, index);

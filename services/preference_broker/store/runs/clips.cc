@@ -7,7 +7,6 @@
 #include <memory>
 #include <unordered_map>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
@@ -64,7 +63,7 @@ std::string ClipKey(const v1::Clip& clip) {
   AppendArray(clip.true_rewards(), &bytes);
   AppendNumber<int32_t>(clip.poses().bodies(), &bytes);
   AppendArray(clip.poses().poses(), &bytes);
-  return absl::HexStringToBytes(base::Sha256Hex(bytes));
+  return base::Sha256(bytes);
 }
 
 PackedClip PackClip(const v1::Clip& clip) {

@@ -3,8 +3,8 @@
 #include <map>
 #include <set>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/hash.h"
 #include "common/base/status_macros.h"
 #include "common/options/run_spec.h"
 #include "services/preference_broker/store/db/requests.h"
@@ -144,7 +144,7 @@ void Audit(Transaction& t, int64_t caller_id, int64_t run_id, absl::string_view 
 absl::StatusOr<v1::Run> CreateRun(Connection& connection, const Caller& caller,
                                   const v1::CreateRunRequest& request) {
   const std::string body = BodyHash(request);
-  const std::string bundle = absl::HexStringToBytes(request.task().bundle_hash());
+  const std::string bundle = base::FromHex(request.task().bundle_hash());
   const std::string spec = request.spec().SerializeAsString();
   const std::string task = request.task().SerializeAsString();
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Run> {

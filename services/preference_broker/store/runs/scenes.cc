@@ -7,17 +7,16 @@
 namespace backflip::preference_broker {
 
 absl::StatusOr<std::string> PutScene(Connection& connection, const std::string& glb) {
-  const std::string hex = base::Sha256Hex(glb);
-  const std::string hash = absl::HexStringToBytes(hex);
+  const std::string hash = base::Sha256(glb);
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::string> {
     t.Exec("INSERT INTO scenes (sha256, glb) VALUES ($1, $2) ON CONFLICT DO NOTHING", Bytes{hash},
            Bytes{glb});
-    return hex;
+    return absl::BytesToHexString(hash);
   });
 }
 
 absl::StatusOr<std::string> GetScene(Connection& connection, const std::string& hash) {
-  const std::string key = absl::HexStringToBytes(hash);
+  const std::string key = base::FromHex(hash);
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::string> {
     const pqxx::result rows = t.Exec("SELECT glb FROM scenes WHERE sha256 = $1", Bytes{key});
     if (rows.empty()) return absl::NotFoundError(absl::StrCat("there is no scene ", hash));
@@ -26,7 +25,7 @@ absl::StatusOr<std::string> GetScene(Connection& connection, const std::string& 
 }
 
 absl::Status CheckSceneExists(Transaction& t, const std::string& hash) {
-  const std::string key = absl::HexStringToBytes(hash);
+  const std::string key = base::FromHex(hash);
   if (!t.Exec("SELECT FROM scenes WHERE sha256 = $1", Bytes{key}).empty()) return absl::OkStatus();
   return absl::NotFoundError(absl::StrCat(
       "the scene ", hash, " is not stored here: put it with BundleService.PutScene first"));

@@ -1,7 +1,7 @@
 #include "services/preference_broker/store/runs/snapshots.h"
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/hash.h"
 #include "common/base/status_macros.h"
 #include "services/preference_broker/store/db/topics.h"
 #include "services/preference_broker/store/runs/claims.h"
@@ -37,7 +37,7 @@ absl::StatusOr<v1::SnapshotInfo> PublishSnapshot(Connection& connection, const C
                                                  int64_t epoch, v1::SnapshotInfo info,
                                                  const std::string& data) {
   const std::string kind = v1::SnapshotKind_Name(info.kind());
-  const std::string hash = absl::HexStringToBytes(info.sha256());
+  const std::string hash = base::FromHex(info.sha256());
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::SnapshotInfo> {
     RETURN_IF_ERROR(CheckEpoch(t, info.run_id(), caller.role, epoch));
     const pqxx::result same = t.Exec(

@@ -68,6 +68,12 @@ TEST(Sha256Hex, IsTheStandardsHash) {
   EXPECT_EQ(Sha256Hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+TEST(FromHex, ReadsBothCases) {
+  EXPECT_EQ(FromHex(Sha256Hex("abc")), Sha256("abc"));
+  EXPECT_EQ(FromHex("00fF7a"), std::string("\0\xff\x7a", 3));
+  EXPECT_EQ(FromHex(""), "");
+}
+
 TEST(ShutdownSignal, EndsEveryWaiterOnSigterm) {
   ShutdownSignal shutdown;
   EXPECT_FALSE(shutdown.Requested());

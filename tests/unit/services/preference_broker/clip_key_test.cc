@@ -28,7 +28,7 @@ v1::Clip SmallClip() {
 // The bytes of docs/protocol.md, "Clip key", written out by hand.
 TEST(ClipKey, IsTheHashOfTheDocumentedLayout) {
   const std::string bytes =
-      std::string("backflip.clip.1\n") + absl::HexStringToBytes(
+      std::string("backflip.clip.1\n") + base::FromHex(
                                              "01000000"                  // steps
                                              "0400000000000000"          // policy_version
                                              "0500000000000000"          // iteration
