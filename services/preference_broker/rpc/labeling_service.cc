@@ -14,7 +14,7 @@
 #include "services/preference_broker/store/labeling/questions.h"
 #include "services/preference_broker/store/labeling/rules.h"
 #include "services/preference_broker/store/labeling/sessions.h"
-#include "services/preference_broker/store/labels/exported_labels.h"
+#include "services/preference_broker/store/labels/export.h"
 #include "services/preference_broker/store/runs/run_cache.h"
 #include "services/preference_broker/store/runs/scenes.h"
 

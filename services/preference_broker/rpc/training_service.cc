@@ -6,7 +6,7 @@
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/topics.h"
 #include "services/preference_broker/store/labeling/questions.h"
-#include "services/preference_broker/store/people/reliability.h"
+#include "services/preference_broker/store/labeling/reliability.h"
 #include "services/preference_broker/store/runs/clips.h"
 
 namespace backflip::preference_broker {

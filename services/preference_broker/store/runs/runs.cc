@@ -9,8 +9,8 @@
 #include "common/options/run_spec.h"
 #include "services/preference_broker/store/db/requests.h"
 #include "services/preference_broker/store/db/topics.h"
-#include "services/preference_broker/store/labels/copied_labels.h"
 #include "services/preference_broker/store/runs/claims.h"
+#include "services/preference_broker/store/runs/copied_labels.h"
 #include "services/preference_broker/store/runs/recordings.h"
 #include "services/preference_broker/store/runs/scenes.h"
 

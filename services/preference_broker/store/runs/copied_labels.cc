@@ -1,4 +1,4 @@
-#include "services/preference_broker/store/labels/copied_labels.h"
+#include "services/preference_broker/store/runs/copied_labels.h"
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"

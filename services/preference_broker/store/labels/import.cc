@@ -1,4 +1,4 @@
-#include "services/preference_broker/store/labels/imported_labels.h"
+#include "services/preference_broker/store/labels/import.h"
 
 #include <algorithm>
 #include <map>

@@ -1,4 +1,4 @@
-#include "services/preference_broker/store/labels/exported_labels.h"
+#include "services/preference_broker/store/labels/export.h"
 
 #include <optional>
 #include <string>

@@ -1,4 +1,4 @@
-#include "services/preference_broker/store/people/reliability.h"
+#include "services/preference_broker/store/labeling/reliability.h"
 
 #include <vector>
 

@@ -1,6 +1,6 @@
 // What the reward loss believes of labelers.
-#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_PEOPLE_RELIABILITY_H_
-#define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_PEOPLE_RELIABILITY_H_
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_RELIABILITY_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_RELIABILITY_H_
 
 #include "absl/status/status.h"
 #include "backflip/v1/label.pb.h"
@@ -16,4 +16,4 @@ absl::Status ReportReliability(Connection& connection, const Caller& caller,
 
 }  // namespace backflip::preference_broker
 
-#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_PEOPLE_RELIABILITY_H_
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_RELIABILITY_H_
