@@ -9,8 +9,8 @@
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "services/preference_broker/store/db/migrate.h"
+#include "services/preference_broker/store/labeling/feed.h"
 #include "services/preference_broker/store/labeling/leases.h"
-#include "services/preference_broker/store/labeling/questions.h"
 
 namespace backflip::preference_broker {
 namespace {

@@ -11,9 +11,9 @@
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/topics.h"
 #include "services/preference_broker/store/labeling/leases.h"
-#include "services/preference_broker/store/labeling/questions.h"
 #include "services/preference_broker/store/labeling/rules.h"
 #include "services/preference_broker/store/labeling/sessions.h"
+#include "services/preference_broker/store/labeling/submit.h"
 #include "services/preference_broker/store/labels/export.h"
 #include "services/preference_broker/store/runs/run_cache.h"
 #include "services/preference_broker/store/runs/scenes.h"
@@ -271,44 +271,6 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
 };
 
 }  // namespace
-
-void FeedNumberer::Number(int64_t run_id) {
-  {
-    base::MutexLock lock(&mutex_);
-    if (!busy_.insert(run_id).second) {
-      again_.insert(run_id);
-      return;
-    }
-  }
-  Start(run_id);
-}
-
-void FeedNumberer::Start(int64_t run_id) {
-  const bool taken =
-      core_.pool->Submit([this, run_id](Connection& connection) { Run(connection, run_id); });
-  if (taken) return;
-  base::MutexLock lock(&mutex_);
-  busy_.erase(run_id);
-  again_.erase(run_id);
-}
-
-void FeedNumberer::Run(Connection& connection, int64_t run_id) {
-  {
-    base::MutexLock lock(&mutex_);
-    again_.erase(run_id);
-  }
-  const absl::Status status = NumberLabels(connection, run_id);
-  {
-    base::MutexLock lock(&mutex_);
-    if (!status.ok() || again_.count(run_id) == 0) {
-      busy_.erase(run_id);
-      again_.erase(run_id);
-      return;
-    }
-  }
-  // labels are coming fast: many get their numbers in one transaction
-  core_.hub->Wait("", 0, Hub::Clock::now() + kGather, [this, run_id] { Start(run_id); });
-}
 
 std::unique_ptr<grpc::Service> MakeLabelingService(Core core, Leases leases,
                                                    FeedNumberer* numberer) {

@@ -3,7 +3,7 @@
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/people/people.h"
-#include "services/preference_broker/store/review/review.h"
+#include "services/preference_broker/store/review/labelers.h"
 
 namespace backflip::preference_broker {
 namespace {

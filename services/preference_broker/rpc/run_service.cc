@@ -5,6 +5,7 @@
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/topics.h"
+#include "services/preference_broker/store/runs/metrics.h"
 #include "services/preference_broker/store/runs/runs.h"
 
 namespace backflip::preference_broker {

@@ -6,7 +6,6 @@
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
-#include <set>
 
 #include "backflip/v1/clip.grpc.pb.h"
 #include "backflip/v1/label.grpc.pb.h"
@@ -15,8 +14,8 @@
 #include "backflip/v1/run.grpc.pb.h"
 #include "backflip/v1/snapshot.grpc.pb.h"
 #include "backflip/v1/work.grpc.pb.h"
-#include "common/base/mutex.h"
 #include "services/preference_broker/rpc/calls.h"
+#include "services/preference_broker/rpc/feed_numberer.h"
 
 namespace backflip::preference_broker {
 
@@ -26,28 +25,6 @@ struct Leases {
   int32_t labeler_ms = 60'000;
   // A teacher answers at once, and one that died should not hold up a round.
   int32_t teacher_ms = 15'000;
-};
-
-// Gives committed labels their places, one job per run at a time. Thread-safe.
-class FeedNumberer {
- public:
-  explicit FeedNumberer(Core core) : core_(core) {}
-  // Soon, on the pool. What cannot be done now is found by the broker's next
-  // look for unnumbered labels.
-  void Number(int64_t run_id);
-
- private:
-  // From one numbering of a run to the next.
-  static constexpr std::chrono::milliseconds kGather{20};
-
-  void Start(int64_t run_id);
-  void Run(Connection& connection, int64_t run_id);
-
-  const Core core_;
-  base::Mutex mutex_;
-  // Runs with a job, and those that got labels since it began.
-  std::set<int64_t> busy_ ABSL_GUARDED_BY(mutex_);
-  std::set<int64_t> again_ ABSL_GUARDED_BY(mutex_);
 };
 
 std::unique_ptr<grpc::Service> MakeRunService(Core core);

@@ -5,6 +5,7 @@
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/topics.h"
+#include "services/preference_broker/store/labeling/feed.h"
 #include "services/preference_broker/store/labeling/questions.h"
 #include "services/preference_broker/store/labeling/reliability.h"
 #include "services/preference_broker/store/runs/clips.h"

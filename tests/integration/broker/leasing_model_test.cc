@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "services/preference_broker/store/labeling/leases.h"
+#include "services/preference_broker/store/labeling/submit.h"
 #include "services/preference_broker/store/people/people.h"
 #include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"

@@ -5,12 +5,12 @@
 
 #include <google/protobuf/message_lite.h>
 
+#include <cstdint>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
 #include "services/preference_broker/store/db/connection.h"
-#include "services/preference_broker/store/people/callers.h"
 
 namespace backflip::preference_broker {
 
@@ -39,14 +39,14 @@ absl::StatusOr<bool> AnsweredBefore(Transaction& t, const Request& request, Resp
 
 // To be called once, in the transaction that did what was asked.
 template <typename Request, typename Response>
-void RememberAnswer(Transaction& t, const Caller& caller, const Request& request,
+void RememberAnswer(Transaction& t, int64_t caller_id, const Request& request,
                     const Response& response) {
   const std::string body = BodyHash(request);
   const std::string answer = response.SerializeAsString();
   t.Exec(
       "INSERT INTO operator_requests (request_id, caller_id, body_sha256, response) VALUES ($1, "
       "$2, $3, $4)",
-      request.request_id(), caller.id, Bytes{body}, Bytes{answer});
+      request.request_id(), caller_id, Bytes{body}, Bytes{answer});
 }
 
 }  // namespace backflip::preference_broker

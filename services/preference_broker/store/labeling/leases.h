@@ -1,4 +1,4 @@
-// Leases and answers: what labelers do all day.
+// Leases: questions on their way to labelers.
 //
 // A question's row lock comes before those of its leases, and open_slots changes
 // under it alone: a question is held or answered by as many labelers as it
@@ -6,8 +6,6 @@
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_LEASES_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_LEASES_H_
 
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,33 +58,8 @@ absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache&
 // Renews the caller's live leases, each for as long as it was given at first.
 absl::StatusOr<int32_t> RenewLeases(Connection& connection, const Caller& caller);
 
-struct SubmittedLabel {
-  int64_t run_id = 0;
-  int64_t label_id = 0;
-  bool surplus = false;
-  // Made by this call, rather than by an earlier one; `run` is null otherwise.
-  bool fresh = false;
-  std::shared_ptr<const RunDefinition> run;
-  v1::Purpose purpose = v1::PURPOSE_UNSPECIFIED;
-  // From lease to answer, by the database's clock.
-  int64_t age_ms = 0;
-  // Of a question for practice.
-  std::optional<v1::Feedback> feedback;
-  // The question wants another answer, since these disagree.
-  bool reopened = false;
-};
-// `request` checked before, but for what depends on the question.
-absl::StatusOr<SubmittedLabel> SubmitLabel(Connection& connection, RunCache& runs,
-                                           const Caller& caller, const v1::SubmitRequest& request);
-// Returns the run.
-absl::StatusOr<int64_t> UndoLabel(Connection& connection, const Caller& caller,
-                                  const v1::UndoRequest& request);
-
 // Gives the slots of leases past their deadline back. Returns how many.
 absl::StatusOr<int64_t> ExpireLeases(Connection& connection);
-
-// Adds a clip as a viewer draws it; `truth` NULL: without true rewards.
-absl::Status ShowClip(const pqxx::field& picture, const pqxx::field& truth, v1::ShownClip* shown);
 
 }  // namespace backflip::preference_broker
 

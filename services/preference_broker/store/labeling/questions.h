@@ -1,9 +1,6 @@
-// Questions, and the feed of their labels.
+// Rounds of questions, as trainers open them.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_QUESTIONS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_QUESTIONS_H_
-
-#include <string>
-#include <vector>
 
 #include "backflip/v1/label.pb.h"
 #include "services/preference_broker/store/db/connection.h"
@@ -15,21 +12,6 @@ namespace backflip::preference_broker {
 absl::StatusOr<v1::OpenQuestionsResponse> OpenQuestions(Connection& connection,
                                                         const Caller& caller,
                                                         const v1::OpenQuestionsRequest& request);
-
-// Gives committed labels of a run their places in the feed, in the order of
-// their ids, and counts them. Any number of brokers may call it at once.
-absl::Status NumberLabels(Connection& connection, int64_t run_id);
-// Runs with labels that have no place yet: left by a broker that died.
-absl::StatusOr<std::vector<int64_t>> RunsWithUnnumberedLabels(Connection& connection);
-
-struct FeedEntry {
-  v1::LabelEntry entry;
-  // Of the question's clips, in the order of entry.clip_ids.
-  std::vector<int64_t> clips;
-};
-// At most `limit` entries from a position on.
-absl::StatusOr<std::vector<FeedEntry>> ReadFeed(Connection& connection, int64_t run_id,
-                                                int64_t from_position, int32_t limit);
 
 }  // namespace backflip::preference_broker
 

@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/runs/claims.h"
-#include "services/preference_broker/store/runs/runs.h"
 
 namespace backflip::preference_broker {
 

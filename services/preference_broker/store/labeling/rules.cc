@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
 #include "services/preference_broker/store/labeling/answers.h"
 

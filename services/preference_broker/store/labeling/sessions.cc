@@ -4,9 +4,11 @@
 #include <memory>
 
 #include "common/base/status_macros.h"
+#include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/labeling/answers.h"
 #include "services/preference_broker/store/labeling/checks.h"
 #include "services/preference_broker/store/labeling/leases.h"
+#include "services/preference_broker/store/runs/clips.h"
 
 namespace backflip::preference_broker {
 namespace {

@@ -6,8 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
+#include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/labeling/answers.h"
-#include "services/preference_broker/store/runs/runs.h"
 
 namespace backflip::preference_broker {
 namespace {

@@ -11,9 +11,9 @@
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "services/preference_broker/store/db/requests.h"
+#include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/labeling/answers.h"
 #include "services/preference_broker/store/runs/clips.h"
-#include "services/preference_broker/store/runs/runs.h"
 
 namespace backflip::preference_broker {
 namespace {

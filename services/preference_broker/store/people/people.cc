@@ -3,11 +3,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "backflip/v1/run.pb.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "services/preference_broker/store/db/requests.h"
+#include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
-#include "services/preference_broker/store/runs/runs.h"
 
 namespace backflip::preference_broker {
 namespace {
@@ -406,7 +407,7 @@ absl::StatusOr<RetractedLabels> RetractLabels(Connection& connection, const Call
             absl::StrCat(Int(row[1]), " labels of labeler ", id, " since ", request.since_ms(),
                          " ms"));
     }
-    RememberAnswer(t, caller, request, retracted.response);
+    RememberAnswer(t, caller.id, request, retracted.response);
     if (!rows.empty()) t.Signal(kQuestionsTopic);
     return retracted;
   });

@@ -2,7 +2,6 @@
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_REVIEW_REVIEW_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_REVIEW_REVIEW_H_
 
-#include "backflip/v1/people.pb.h"
 #include "backflip/v1/review.pb.h"
 #include "services/preference_broker/store/db/connection.h"
 
@@ -18,18 +17,6 @@ absl::StatusOr<v1::Dashboard> ReadDashboard(Connection& connection, int64_t run_
 // Most disagreement first; none that all agree on.
 absl::StatusOr<v1::ListDisagreementsResponse> ListDisagreements(
     Connection& connection, const v1::ListDisagreementsRequest& request);
-
-// Every labeler and teacher with what is known of them, in all runs (run_id 0)
-// or in one: those who may answer for it, or have. Counts of all runs leave out
-// labels that were copied from one run into another. Dawid and Skene's estimate
-// is of labelers with five or more answers where answers overlap.
-absl::StatusOr<v1::ListLabelersResponse> LabelerStatistics(Connection& connection, int64_t run_id);
-
-// Everybody who answered or waited in the span. Labels that were imported or
-// copied are nobody's work. Minutes are kept by day (UTC): they are those of
-// every day that the span touches.
-absl::StatusOr<v1::StatementResponse> Statement(Connection& connection,
-                                                const v1::StatementRequest& request);
 
 }  // namespace backflip::preference_broker
 

@@ -6,11 +6,11 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "services/preference_broker/store/db/requests.h"
+#include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
 #include "services/preference_broker/store/labeling/answers.h"
 #include "services/preference_broker/store/runs/clips.h"
 #include "services/preference_broker/store/runs/recordings.h"
-#include "services/preference_broker/store/runs/runs.h"
 
 namespace backflip::preference_broker {
 namespace {
@@ -239,7 +239,7 @@ absl::StatusOr<v1::AskAboutResponse> AskAbout(Connection& connection, const Call
     t.Exec("UPDATE runs SET questions = $2 WHERE id = $1", run_id, ordinal + 1);
     Audit(t, caller.id, run_id, "ask about",
           absl::StrCat("policy ", recording.policy_version(), ", step ", request.step()));
-    RememberAnswer(t, caller, request, response);
+    RememberAnswer(t, caller.id, request, response);
     TouchRun(t, run_id);
     t.Signal(kQuestionsTopic);
     return response;

@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
-#include "services/preference_broker/store/runs/runs.h"
+#include "services/preference_broker/store/db/run_row.h"
 
 namespace backflip::preference_broker {
 namespace {
@@ -106,6 +106,16 @@ absl::Status UnpackPart(const std::string& part, v1::Clip* clip) {
   if (ZSTD_isError(got) || got != size || !clip->MergeFromString(bytes)) {
     return absl::DataLossError("a stored clip is damaged: it does not unpack");
   }
+  return absl::OkStatus();
+}
+
+absl::Status ShowClip(const pqxx::field& picture, const pqxx::field& truth, v1::ShownClip* shown) {
+  v1::Clip clip;
+  RETURN_IF_ERROR(UnpackPart(Blob(picture), &clip));
+  if (!truth.is_null()) RETURN_IF_ERROR(UnpackPart(Blob(truth), &clip));
+  shown->set_steps(clip.steps());
+  *shown->mutable_poses() = std::move(*clip.mutable_poses());
+  *shown->mutable_true_rewards() = std::move(*clip.mutable_true_rewards());
   return absl::OkStatus();
 }
 

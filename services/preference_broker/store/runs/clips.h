@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backflip/v1/clip.pb.h"
+#include "backflip/v1/label.pb.h"
 #include "services/preference_broker/store/db/connection.h"
 
 namespace backflip::preference_broker {
@@ -31,6 +32,9 @@ std::string ClipKey(const v1::Clip& clip);
 PackedClip PackClip(const v1::Clip& clip);
 // Merges one part into `clip`. DATA_LOSS: the bytes are no such part.
 absl::Status UnpackPart(const std::string& part, v1::Clip* clip);
+
+// Adds a clip as a viewer draws it; `truth` NULL: without true rewards.
+absl::Status ShowClip(const pqxx::field& picture, const pqxx::field& truth, v1::ShownClip* shown);
 
 // Stores the clip of a run unless one with its key is there: then nothing. One
 // that is no candidate is never chosen by a trainer. Returns its row's id if new.

@@ -2,7 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "services/preference_broker/store/runs/runs.h"
+#include "services/preference_broker/store/db/run_row.h"
 
 namespace backflip::preference_broker {
 namespace {

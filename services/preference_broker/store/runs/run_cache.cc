@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "services/preference_broker/store/db/run_row.h"
+
 namespace backflip::preference_broker {
 namespace {
 

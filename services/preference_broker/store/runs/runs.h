@@ -1,25 +1,15 @@
-// Runs, their metrics and evaluations.
+// Runs: made, forked, continued, ended.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_RUNS_RUNS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_RUNS_RUNS_H_
 
 #include <string>
 #include <vector>
 
-#include "absl/strings/string_view.h"
 #include "backflip/v1/run.pb.h"
 #include "services/preference_broker/store/db/connection.h"
 #include "services/preference_broker/store/people/callers.h"
 
 namespace backflip::preference_broker {
-
-// NOT_FOUND, as a sentence.
-absl::Status UnknownRun(int64_t run_id);
-absl::Status CheckRunExists(Transaction& t, int64_t run_id);
-// The run's revision grows, and whoever watches it wakes.
-void TouchRun(Transaction& t, int64_t run_id);
-// `run_id` 0: of no run.
-void Audit(Transaction& t, int64_t caller_id, int64_t run_id, absl::string_view action,
-           absl::string_view detail);
 
 // `request.spec` merged and checked before. Idempotent by request_id.
 absl::StatusOr<v1::Run> CreateRun(Connection& connection, const Caller& caller,
@@ -47,15 +37,6 @@ struct RunDefinition {
   v1::TaskInfo task;
 };
 absl::StatusOr<RunDefinition> GetRunDefinition(Connection& connection, int64_t run_id);
-
-absl::Status ReportMetrics(Connection& connection, const Caller& caller,
-                           const v1::ReportMetricsRequest& request);
-absl::StatusOr<std::vector<v1::MetricPoint>> ListMetrics(Connection& connection,
-                                                         const v1::ListMetricsRequest& request);
-// Stores the episodes and draws the points `true_return` and each task metric
-// again: the mean over the version's episodes that are not final.
-absl::Status ReportEvaluation(Connection& connection, const v1::ReportEvaluationRequest& request);
-absl::StatusOr<std::vector<v1::Evaluation>> ListEvaluations(Connection& connection, int64_t run_id);
 
 }  // namespace backflip::preference_broker
 

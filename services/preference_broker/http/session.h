@@ -1,0 +1,96 @@
+// Connections of the HTTP server, and the threads that carry them.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_SESSION_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_SESSION_H_
+
+// before Asio 1.74, which misses it with GCC 12
+// clang-format off
+#include <utility>
+// clang-format on
+#include <atomic>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <thread>
+
+#include "common/base/mutex.h"
+#include "services/preference_broker/http/gateway.h"
+#include "services/preference_broker/http/server.h"
+
+namespace backflip::preference_broker {
+
+class Session;
+
+// What all threads share.
+struct Shared {
+  Shared(const HttpOptions& o, const std::shared_ptr<grpc::Channel>& channel, Pages pages)
+      : options(o), gateway(channel, std::move(pages)) {}
+
+  const HttpOptions options;
+  Gateway gateway;
+  std::atomic<int64_t> pending_bytes{0};
+  std::atomic<bool> draining{false};
+
+  base::Mutex mutex;
+  base::CondVar ended;
+  int64_t connections ABSL_GUARDED_BY(mutex) = 0;
+
+  int64_t Connections() {
+    base::MutexLock lock(&mutex);
+    return connections;
+  }
+  void Count(int change) {
+    base::MutexLock lock(&mutex);
+    connections += change;
+    if (connections == 0) ended.NotifyAll();
+  }
+};
+
+// A thread and its connections, each of which stays on it: nothing here needs a
+// lock. Lives as long as somebody may still post to it.
+struct Shard {
+  explicit Shard(Shared* s) : shared(s), work(context.get_executor()), sweep(context) {}
+
+  Shared* const shared;
+  boost::asio::io_context context{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work;
+  boost::asio::steady_timer sweep;
+  std::set<Session*> sessions;
+  std::thread thread;
+};
+
+// One connection, from its shard's thread alone.
+class Session {
+ public:
+  virtual ~Session() = default;
+  // Closes the connection if its deadline has passed.
+  virtual void CheckDeadline(std::chrono::steady_clock::time_point now) = 0;
+  // Closes the connection if no request is being read or answered.
+  virtual void CloseIdle() = 0;
+  // Ends it soon, whatever it does.
+  virtual void Abort() = 0;
+};
+
+// Takes over a connection that was accepted and counted; its session runs on the shard's
+// thread and lives until it ends.
+void StartSession(std::shared_ptr<Shard> shard, boost::asio::ip::tcp::socket socket);
+void StartSession(std::shared_ptr<Shard> shard,
+                  boost::asio::ssl::stream<boost::asio::ip::tcp::socket> stream);
+
+// Has an asynchronous operation store its error instead of throwing it.
+inline auto Into(boost::system::error_code& error) {
+  return boost::asio::redirect_error(boost::asio::use_awaitable, error);
+}
+
+}  // namespace backflip::preference_broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_SESSION_H_

@@ -1,0 +1,38 @@
+// Numbers the labels of runs, soon after they are committed.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_FEED_NUMBERER_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_FEED_NUMBERER_H_
+
+#include <chrono>
+#include <cstdint>
+#include <set>
+
+#include "common/base/mutex.h"
+#include "services/preference_broker/rpc/calls.h"
+
+namespace backflip::preference_broker {
+
+// Gives committed labels their places, one job per run at a time. Thread-safe.
+class FeedNumberer {
+ public:
+  explicit FeedNumberer(Core core) : core_(core) {}
+  // Soon, on the pool. What cannot be done now is found by the broker's next
+  // look for unnumbered labels.
+  void Number(int64_t run_id);
+
+ private:
+  // From one numbering of a run to the next.
+  static constexpr std::chrono::milliseconds kGather{20};
+
+  void Start(int64_t run_id);
+  void Run(Connection& connection, int64_t run_id);
+
+  const Core core_;
+  base::Mutex mutex_;
+  // Runs with a job, and those that got labels since it began.
+  std::set<int64_t> busy_ ABSL_GUARDED_BY(mutex_);
+  std::set<int64_t> again_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace backflip::preference_broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_FEED_NUMBERER_H_

@@ -1,0 +1,24 @@
+// What every part of the store does with a run's row.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_RUN_ROW_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_RUN_ROW_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "services/preference_broker/store/db/connection.h"
+
+namespace backflip::preference_broker {
+
+// NOT_FOUND, as a sentence.
+absl::Status UnknownRun(int64_t run_id);
+absl::Status CheckRunExists(Transaction& t, int64_t run_id);
+// The run's revision grows, and whoever watches it wakes.
+void TouchRun(Transaction& t, int64_t run_id);
+// `run_id` 0: of no run.
+void Audit(Transaction& t, int64_t caller_id, int64_t run_id, absl::string_view action,
+           absl::string_view detail);
+
+}  // namespace backflip::preference_broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_RUN_ROW_H_

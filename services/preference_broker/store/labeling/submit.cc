@@ -1,0 +1,262 @@
+#include "services/preference_broker/store/labeling/submit.h"
+
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "services/preference_broker/store/db/requests.h"
+#include "services/preference_broker/store/labeling/answers.h"
+#include "services/preference_broker/store/labeling/checks.h"
+
+namespace backflip::preference_broker {
+namespace {
+
+// A lease under its question's lock.
+struct HeldLease {
+  int64_t question_id = 0;
+  int64_t run_id = 0;
+  int64_t open_slots = 0;
+  int64_t overlap = 0;
+  v1::Purpose purpose = v1::PURPOSE_UNSPECIFIED;
+  int clips = 2;
+  // 0: none.
+  int64_t gold_id = 0;
+  std::string state;
+  bool holds_slot = false;
+  bool turned = false;
+  int64_t age_ms = 0;
+  // End of the lease's chain of labels; 0: none yet.
+  int64_t label = 0;
+  bool retracted = false;
+  v1::Answer answer;
+  bool surplus = false;
+  // What an earlier call with the same idempotency key made; 0: nothing.
+  int64_t earlier = 0;
+  bool earlier_surplus = false;
+};
+
+// ALREADY_EXISTS: an earlier call with this key said something else.
+absl::StatusOr<HeldLease> LockLease(Transaction& t, const Caller& caller,
+                                    const std::string& lease_id, const std::string& key,
+                                    const std::string& body) {
+  // each statement sees what was committed before it, so what is read under the
+  // question's lock is what the one who held it before has left
+  const pqxx::result questions = t.Exec(
+      "SELECT l.caller_id, q.id, q.run_id, q.open_slots, q.overlap, q.purpose, q.clips, "
+      "coalesce(q.gold_id, 0) "
+      "FROM leases l JOIN questions q ON q.id = l.question_id WHERE l.id = $1 FOR NO KEY UPDATE OF "
+      "q",
+      lease_id);
+  if (questions.empty()) {
+    return absl::NotFoundError(
+        "there is no such lease: lease a question and answer under its lease_id");
+  }
+  if (Int(questions[0][0]) != caller.id) {
+    return absl::PermissionDeniedError(
+        "the lease belongs to another labeler: only who leased a question may answer it");
+  }
+  HeldLease lease;
+  lease.question_id = Int(questions[0][1]);
+  lease.run_id = Int(questions[0][2]);
+  lease.open_slots = Int(questions[0][3]);
+  lease.overlap = Int(questions[0][4]);
+  lease.purpose = PurposeFromField(questions[0][5]);
+  lease.clips = Int(questions[0][6]);
+  lease.gold_id = Int(questions[0][7]);
+  const pqxx::row row = t.Exec(
+      "SELECT s.state, s.holds_slot, s.turned, "
+      "  (extract(epoch FROM clock_timestamp() - s.leased_at) * 1000)::bigint, "
+      "  l.id, l.retraction, l.choice, l.ranking, l.surplus, k.id, k.surplus, k.body_sha256 = $3 "
+      "FROM leases s LEFT JOIN labels l ON l.lease_id = s.id "
+      "  AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id) "
+      "LEFT JOIN labels k ON k.caller_id = s.caller_id AND k.idempotency_key = $2 "
+      "WHERE s.id = $1 FOR NO KEY UPDATE OF s",
+      lease_id, key, Bytes{body})[0];
+  lease.state = Text(row[0]);
+  lease.holds_slot = Bool(row[1]);
+  lease.turned = Bool(row[2]);
+  lease.age_ms = Int(row[3]);
+  if (!row[4].is_null()) {
+    lease.label = Int(row[4]);
+    lease.retracted = Bool(row[5]);
+    lease.answer = AnswerFromFields(row[6], row[7]);
+    lease.surplus = Bool(row[8]);
+  }
+  if (!row[9].is_null()) {
+    if (!Bool(row[11])) {
+      return absl::AlreadyExistsError(absl::StrCat(
+          "idempotency_key '", key, "' was used for another answer: choose a new one for each"));
+    }
+    lease.earlier = Int(row[9]);
+    lease.earlier_surplus = Bool(row[10]);
+  }
+  return lease;
+}
+
+// The same answer with the positions of each group in order: as it is stored.
+v1::Answer InOrder(v1::Answer answer) {
+  if (!answer.has_ranking()) return answer;
+  for (v1::RankGroup& group : *answer.mutable_ranking()->mutable_groups()) {
+    std::sort(group.mutable_positions()->begin(), group.mutable_positions()->end());
+  }
+  return answer;
+}
+
+// Whether the answers that fill the question's slots prefer different things.
+bool Disagree(Transaction& t, int64_t question_id, int clips, int64_t overlap) {
+  const pqxx::result rows = t.Exec(
+      "SELECT s.turned, l.choice, l.ranking FROM leases s JOIN standing_labels l ON l.lease_id = "
+      "s.id "
+      "WHERE s.question_id = $1 AND s.state = 'ANSWERED' AND s.holds_slot",
+      question_id);
+  if (static_cast<int64_t>(rows.size()) < overlap) return false;
+  std::string first;
+  for (const auto& row : rows) {
+    const v1::Answer answer = AnswerFromFields(row[1], row[2]);
+    if (!Compares(answer)) continue;
+    const std::string bytes =
+        InOrder(Bool(row[0]) ? Turned(answer, clips) : answer).SerializeAsString();
+    if (first.empty()) first = bytes;
+    if (bytes != first) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+absl::StatusOr<SubmittedLabel> SubmitLabel(Connection& connection, RunCache& runs,
+                                           const Caller& caller, const v1::SubmitRequest& request) {
+  const std::string body = BodyHash(request);
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<SubmittedLabel> {
+    ASSIGN_OR_RETURN(HeldLease lease,
+                     LockLease(t, caller, request.lease_id(), request.idempotency_key(), body));
+    SubmittedLabel label;
+    label.run_id = lease.run_id;
+    label.purpose = lease.purpose;
+    label.age_ms = lease.age_ms;
+    const v1::Answer answer = InOrder(request.answer());
+    if (lease.purpose == v1::QUALIFICATION)
+      label.feedback = FeedbackOn(t, lease.gold_id, lease.turned, answer);
+    if (lease.earlier != 0) {
+      label.label_id = lease.earlier;
+      label.surplus = lease.earlier_surplus;
+      return label;
+    }
+    RETURN_IF_ERROR(CheckAnswer("answer", answer, lease.clips));
+    const bool stands = lease.label != 0 && !lease.retracted;
+    if (stands && !request.has_supersedes()) {
+      if (lease.answer.SerializeAsString() == answer.SerializeAsString()) {
+        // the same answer twice is one label
+        label.label_id = lease.label;
+        label.surplus = lease.surplus;
+        return label;
+      }
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the question was answered before with another answer: to change it, name the "
+          "label that it replaces (supersedes: ",
+          lease.label, ")"));
+    }
+    if (request.has_supersedes() && (!stands || request.supersedes() != lease.label)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("label ", request.supersedes(), " is not what stands under this lease",
+                       stands ? absl::StrCat(": that is label ", lease.label) : ": no label does"));
+    }
+    if (lease.state == "EXPIRED") {
+      // The deadline has passed, but human time is precious. Another lease of
+      // the same labeler on the question gives way to this answer.
+      const pqxx::result other = t.Exec(
+          "SELECT id, state, holds_slot FROM leases WHERE caller_id = $1 AND question_id = $2 "
+          "  AND state IN ('LIVE', 'ANSWERED')",
+          caller.id, lease.question_id);
+      if (!other.empty() && Text(other[0][1]) == "ANSWERED") {
+        return absl::FailedPreconditionError(
+            "the question was answered by you under a newer lease: change that answer instead");
+      }
+      if (!other.empty()) {
+        lease.holds_slot = Bool(other[0][2]);
+        t.Exec("UPDATE leases SET state = 'EXPIRED', holds_slot = false WHERE id = $1",
+               Text(other[0][0]));
+      } else if (lease.open_slots > 0) {
+        t.Exec("UPDATE questions SET open_slots = open_slots - 1 WHERE id = $1", lease.question_id);
+        --lease.open_slots;
+        lease.holds_slot = true;
+      }
+    }
+    label.surplus = !lease.holds_slot;
+    label.fresh = true;
+    std::optional<std::string> choice, ranking;
+    if (answer.has_ranking()) {
+      ranking = answer.ranking().SerializeAsString();
+    } else {
+      choice = v1::Choice_Name(answer.choice());
+    }
+    const v1::Timing& timing = request.timing();
+    const int64_t active_ms = timing.active_ms() > 0 ? timing.active_ms() : timing.decision_ms();
+    // Time is paid by the clock of the database: no more than has passed since
+    // the question was given, nor since what was paid before.
+    label.label_id = Int(t.Exec(
+        "WITH held AS (UPDATE leases SET state = 'ANSWERED', holds_slot = $3 WHERE id = $1), "
+        "  worked AS (INSERT INTO labeler_time AS w (caller_id, run_id, active_ms) "
+        "    SELECT $2, $4, least($5::bigint, (SELECT (extract(epoch FROM now() - max(last_at)) * "
+        "1000)::bigint "
+        "      FROM labeler_time WHERE caller_id = $2)) WHERE $6::boolean "
+        "    ON CONFLICT (caller_id, run_id) DO UPDATE SET active_ms = w.active_ms + "
+        "excluded.active_ms, "
+        "      last_at = now(), working_since = CASE WHEN w.last_at < now() - interval '5 minutes' "
+        "THEN now() "
+        "        ELSE w.working_since END) "
+        "INSERT INTO labels (run_id, question_id, lease_id, caller_id, idempotency_key, "
+        "body_sha256, supersedes, "
+        "  retraction, choice, ranking, surplus, counts, decision_ms, active_ms, loops, "
+        "first_played_ms, client, note) "
+        "VALUES ($4, $7, $1, $2, $8, $9, $10, false, $11, $12, $13, $14, $15, $16, $17, $18, $19, "
+        "$20) RETURNING id",
+        request.lease_id(), caller.id, lease.holds_slot, lease.run_id,
+        std::min(active_ms, lease.age_ms), caller.role == Role::kLabeler, lease.question_id,
+        request.idempotency_key(), Bytes{body},
+        lease.label != 0 ? std::optional<int64_t>(lease.label) : std::nullopt, choice,
+        ranking.has_value() ? std::optional<Bytes>(Bytes{*ranking}) : std::nullopt, label.surplus,
+        !label.surplus && lease.purpose == v1::TRAIN && Compares(answer), timing.decision_ms(),
+        timing.active_ms(), timing.loops(), timing.first_played_ms(), request.client(),
+        request.note())[0][0]);
+    ASSIGN_OR_RETURN(label.run, runs.Get(t, lease.run_id));
+    const int32_t max_overlap = label.run->spec.queries().max_overlap();
+    if (lease.purpose == v1::TRAIN && !label.surplus && lease.open_slots == 0 &&
+        lease.overlap < max_overlap && Disagree(t, lease.question_id, lease.clips, lease.overlap)) {
+      t.Exec(
+          "UPDATE questions SET overlap = overlap + 1, open_slots = open_slots + 1 WHERE id = $1",
+          lease.question_id);
+      label.reopened = true;
+    }
+    return label;
+  });
+}
+
+absl::StatusOr<int64_t> UndoLabel(Connection& connection, const Caller& caller,
+                                  const v1::UndoRequest& request) {
+  const std::string body = BodyHash(request);
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<int64_t> {
+    ASSIGN_OR_RETURN(const HeldLease lease,
+                     LockLease(t, caller, request.lease_id(), request.idempotency_key(), body));
+    if (lease.earlier != 0 || (lease.label != 0 && lease.retracted)) return lease.run_id;
+    if (lease.label == 0) {
+      return absl::FailedPreconditionError("there is no answer under this lease to take back");
+    }
+    t.Exec(
+        "INSERT INTO labels (run_id, question_id, lease_id, caller_id, idempotency_key, "
+        "body_sha256, supersedes, "
+        "  retraction, surplus, counts) VALUES ($1, $2, $3, $4, $5, $6, $7, true, $8, false)",
+        lease.run_id, lease.question_id, request.lease_id(), caller.id, request.idempotency_key(),
+        Bytes{body}, lease.label, lease.surplus);
+    // The slot stays with the lease, which is live again: it is given back when
+    // that ends, once.
+    t.Exec(
+        "UPDATE leases SET state = 'LIVE', expires_at = now() + lease_ms * interval '1 ms' WHERE "
+        "id = $1",
+        request.lease_id());
+    return lease.run_id;
+  });
+}
+
+}  // namespace backflip::preference_broker

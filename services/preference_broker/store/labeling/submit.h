@@ -1,0 +1,40 @@
+// Answers under leases, and taking them back.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_SUBMIT_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_SUBMIT_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "backflip/v1/label.pb.h"
+#include "services/preference_broker/store/db/connection.h"
+#include "services/preference_broker/store/people/callers.h"
+#include "services/preference_broker/store/runs/run_cache.h"
+
+namespace backflip::preference_broker {
+
+struct SubmittedLabel {
+  int64_t run_id = 0;
+  int64_t label_id = 0;
+  bool surplus = false;
+  // Made by this call, rather than by an earlier one; `run` is null otherwise.
+  bool fresh = false;
+  std::shared_ptr<const RunDefinition> run;
+  v1::Purpose purpose = v1::PURPOSE_UNSPECIFIED;
+  // From lease to answer, by the database's clock.
+  int64_t age_ms = 0;
+  // Of a question for practice.
+  std::optional<v1::Feedback> feedback;
+  // The question wants another answer, since these disagree.
+  bool reopened = false;
+};
+// `request` checked before, but for what depends on the question.
+absl::StatusOr<SubmittedLabel> SubmitLabel(Connection& connection, RunCache& runs,
+                                           const Caller& caller, const v1::SubmitRequest& request);
+// Returns the run.
+absl::StatusOr<int64_t> UndoLabel(Connection& connection, const Caller& caller,
+                                  const v1::UndoRequest& request);
+
+}  // namespace backflip::preference_broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_SUBMIT_H_

@@ -1,0 +1,44 @@
+// Answers to questions that several labelers have answered, as votes.
+#ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_REVIEW_SHARED_ANSWERS_H_
+#define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_REVIEW_SHARED_ANSWERS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "backflip/v1/label.pb.h"
+#include "services/preference_broker/store/db/connection.h"
+#include "services/preference_broker/trust/vote.h"
+
+namespace backflip::preference_broker {
+
+// The values of a pair's answer, in their order.
+enum PairValue { kFirstBetter, kEqual, kSecondBetter, kPairValues };
+
+// An answer to a question that two or more may have answered.
+struct SharedAnswer {
+  int64_t question = 0;
+  int64_t caller = 0;
+  int clips = 0;
+  v1::Answer answer;  // in the question's own order
+};
+
+std::vector<SharedAnswer> SharedAnswers(Transaction& t, int64_t run_id);
+
+// What an answer says of the pairs of its question's clips, in the order of
+// (i, j), i < j. Empty: nothing (cannot tell, broken).
+std::vector<PairValue> PairValues(const SharedAnswer& answer);
+
+// Votes on pairs with two or more of them; labelers by their place in `callers`.
+struct SharedVotes {
+  std::vector<trust::Vote> votes;
+  std::vector<int64_t> callers;
+  int items = 0;
+  int64_t questions = 0;
+  int64_t answers = 0;
+};
+
+SharedVotes VotesOf(const std::vector<SharedAnswer>& answers);
+
+}  // namespace backflip::preference_broker
+
+#endif  // BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_REVIEW_SHARED_ANSWERS_H_
