@@ -25,6 +25,20 @@ MAY_INCLUDE = {
 }
 # a service may use whatever is common, and no other service
 
+# the same for the folders inside the broker; what stands beside them may use all
+BROKER = "services/preference_broker/"
+BROKER_MAY_INCLUDE = {
+    "trust": [],
+    "http": [],
+    "store/db": [],
+    "store/people": ["store/db"],
+    "store/runs": ["store/db", "store/people"],
+    "store/labeling": ["store/db", "store/people", "store/runs"],
+    "store/labels": ["store/db", "store/people", "store/runs", "store/labeling"],
+    "store/review": ["store/db", "store/people", "store/runs", "store/labeling", "trust"],
+    "rpc": ["store"],
+}
+
 # third-party headers, and the only folders that may see them
 FACADES = {
     r"torch/|c10/|ATen/": ["common/learn"],
@@ -47,6 +61,11 @@ def owner(path):
     return "/".join(parts[:2]) if parts[0] in ("common", "services") else parts[0]
 
 
+def broker_folder(path):
+    """Where a file of the broker is, relative to it; None: elsewhere."""
+    return path.removeprefix(BROKER).rpartition("/")[0] if path.startswith(BROKER) else None
+
+
 def broken_rules(path, line):
     match = INCLUDE.match(line)
     if not match:
@@ -58,6 +77,9 @@ def broken_rules(path, line):
         allowed = MAY_INCLUDE.get(here, ["common"])
         if there != here and not below(there, allowed):
             yield f"{here} may not include {there}"
+    here, there = broker_folder(path), broker_folder(included)
+    if here and there is not None and here != there and not below(there, BROKER_MAY_INCLUDE[here]):
+        yield f"{BROKER}{here} may not include {there or 'what stands above it'}"
     if included.startswith("tests/"):
         yield "only tests may include tests"
     for pattern, folders in FACADES.items():
