@@ -57,7 +57,7 @@ class NothingOpen {
 class Streaks {
  public:
   bool MayMatter(int64_t caller_id, const v1::SubmitRequest& request, const SubmittedLabel& label) {
-    const v1::Quality& quality = label.run->spec.quality();
+    const v1::Quality& quality = label.run->quality;
     // what is known of a gold pair is not known here
     if (label.purpose == v1::GOLD) return quality.min_gold_score() > 0;
     base::MutexLock lock(&mutex_);

@@ -1,5 +1,7 @@
 #include "services/preference_broker/store/labeling/answers.h"
 
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -26,6 +28,16 @@ v1::Answer AnswerFromFields(const pqxx::field& choice, const pqxx::field& rankin
     answer.mutable_ranking()->ParseFromString(Blob(ranking));
   }
   return answer;
+}
+
+Param ChoiceField(const v1::Answer& answer) {
+  return answer.has_ranking() ? Param(std::nullopt) : Param(v1::Choice_Name(answer.choice()));
+}
+
+Param RankingField(const v1::Answer& answer) {
+  if (!answer.has_ranking()) return std::nullopt;
+  const std::string bytes = answer.ranking().SerializeAsString();
+  return Bytes{bytes};
 }
 
 bool Compares(const v1::Answer& answer) {

@@ -11,8 +11,11 @@ namespace backflip::preference_broker {
 // UNSPECIFIED for NULL.
 v1::Choice ChoiceFromField(const pqxx::field& field);
 v1::Purpose PurposeFromField(const pqxx::field& field);
-// Of labels.choice and labels.ranking (a Ranking's bytes); not set when both are NULL.
+// From labels.choice and labels.ranking (a Ranking's bytes); not set when both are NULL.
 v1::Answer AnswerFromFields(const pqxx::field& choice, const pqxx::field& ranking);
+// What labels.choice and labels.ranking hold of an answer: one of the two is NULL.
+Param ChoiceField(const v1::Answer& answer);
+Param RankingField(const v1::Answer& answer);
 
 // Whether `answer` is one to a question of so many clips: a choice for a pair,
 // every position once in a ranking's groups for more. INVALID_ARGUMENT, with

@@ -8,48 +8,49 @@
 namespace backflip::preference_broker {
 namespace {
 
-// Repeats are chosen among so many answers, so that no one can tell which
-// comes next.
+// Number of answers among which repeats are chosen, so that nobody can tell which comes next.
 constexpr int64_t kRepeatAmong = 40;
 
 MadeQuestion Make(Transaction& t, int64_t caller_id, int64_t run_id, const char* purpose,
                   std::optional<int64_t> gold_id, std::optional<int64_t> repeat_of,
                   const std::vector<int64_t>& clips) {
   MadeQuestion made;
-  made.id =
-      Int(t.Exec("WITH made AS (INSERT INTO questions (run_id, purpose, overlap, open_slots, "
-                 "gold_id, repeat_of, made_for, clips) "
-                 "    VALUES ($1, $2, 1, 1, $3, $4, $5, cardinality($6::bigint[])) RETURNING id), "
-                 "  shown AS (INSERT INTO question_clips (question_id, position, clip_id) "
-                 "    SELECT made.id, u.position - 1, u.clip FROM made, "
-                 "      unnest($6::bigint[]) WITH ORDINALITY AS u(clip, position)) "
-                 "SELECT id FROM made",
-                 run_id, purpose, gold_id, repeat_of, caller_id, clips)[0][0]);
+  made.id = Int(t.Exec(R"sql(
+      WITH made AS (
+          INSERT INTO questions (run_id, purpose, overlap, open_slots, gold_id, repeat_of,
+            made_for, clips)
+          VALUES ($1, $2, 1, 1, $3, $4, $5, cardinality($6::bigint[])) RETURNING id),
+        shown AS (
+          INSERT INTO question_clips (question_id, position, clip_id)
+          SELECT made.id, u.position - 1, u.clip
+          FROM made, unnest($6::bigint[]) WITH ORDINALITY AS u(clip, position))
+      SELECT id FROM made)sql",
+                       run_id, purpose, gold_id, repeat_of, caller_id, clips)[0][0]);
   return made;
 }
 
 // Gold pairs of one use that the caller neither holds nor has answered.
 pqxx::result FreshGold(Transaction& t, int64_t caller_id, int64_t run_id, const char* use) {
-  return t.Exec(
-      "SELECT g.id, g.first_clip, g.second_clip FROM gold_pairs g "
-      "WHERE g.run_id = $2 AND g.use = $3 AND g.removed_at IS NULL AND NOT EXISTS ( "
-      "  SELECT FROM questions q WHERE q.made_for = $1 AND q.run_id = $2 AND q.gold_id = g.id AND "
-      "q.open_slots = 0) "
-      "ORDER BY g.id",
-      caller_id, run_id, use);
+  return t.Exec(R"sql(
+      SELECT g.id, g.first_clip, g.second_clip FROM gold_pairs g
+      WHERE g.run_id = $2 AND g.use = $3 AND g.removed_at IS NULL AND NOT EXISTS (
+        SELECT FROM questions q WHERE q.made_for = $1 AND q.run_id = $2 AND q.gold_id = g.id
+          AND q.open_slots = 0)
+      ORDER BY g.id)sql",
+                caller_id, run_id, use);
 }
 
 }  // namespace
 
 int32_t QualificationLeft(Transaction& t, int64_t caller_id, int64_t run_id, int32_t wanted) {
   if (wanted == 0) return 0;
-  const pqxx::row row = t.Exec(
-      "SELECT (SELECT count(*) FROM gold_pairs WHERE run_id = $2 AND use = 'QUALIFY' AND "
-      "removed_at IS NULL), "
-      "  (SELECT count(DISTINCT q.gold_id) FROM questions q JOIN leases l ON l.question_id = q.id "
-      "    AND l.caller_id = $1 AND l.state = 'ANSWERED' "
-      "    WHERE q.made_for = $1 AND q.run_id = $2 AND q.purpose = 'QUALIFICATION')",
-      caller_id, run_id)[0];
+  const pqxx::row row = t.Exec(R"sql(
+      SELECT (SELECT count(*) FROM gold_pairs
+          WHERE run_id = $2 AND use = 'QUALIFY' AND removed_at IS NULL),
+        (SELECT count(DISTINCT q.gold_id) FROM questions q JOIN leases l ON l.question_id = q.id
+          AND l.caller_id = $1 AND l.state = 'ANSWERED'
+          WHERE q.made_for = $1 AND q.run_id = $2 AND q.purpose = 'QUALIFICATION'))sql",
+                               caller_id, run_id)[0];
   return std::max<int64_t>(0, std::min<int64_t>(wanted, Int(row[0])) - Int(row[1]));
 }
 

@@ -1,6 +1,6 @@
-// Questions made for one labeler, which check their answers: gold pairs, repeats of
-// their own, and the qualification. Which question is one never leaves the
-// broker, but for practice.
+// Questions made for one labeler, which check their answers: gold pairs, repeats of their own
+// answers, and the qualification. Clients are never told which questions are checks, except
+// those for practice.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_CHECKS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_CHECKS_H_
 
@@ -19,26 +19,27 @@ struct MadeQuestion {
   std::optional<bool> turned;
 };
 
-// What is left of a qualification of `wanted` pairs, as far as there are gold
-// pairs for it. Gold pairs that the caller holds count as left.
+// How many pairs are left of a qualification of `wanted`, or of as many as the run has gold
+// pairs for. Pairs that the caller has leased and not answered count as left.
 int32_t QualificationLeft(Transaction& t, int64_t caller_id, int64_t run_id, int32_t wanted);
-// Pairs of it that the caller neither holds nor has answered, at most `count`.
+// Makes questions of qualification pairs that the caller has neither leased nor answered, at
+// most `count`.
 std::vector<MadeQuestion> MakeQualification(Transaction& t, int64_t caller_id, int64_t run_id,
                                             int32_t count);
 
-// A gold pair that the caller neither holds nor has answered, chosen by `draw`;
-// nullopt: there is none left.
+// A gold pair that the caller has neither leased nor answered, chosen by `draw`; nullopt: none
+// is left.
 std::optional<MadeQuestion> MakeGold(Transaction& t, int64_t caller_id, int64_t run_id,
                                      uint64_t draw);
 
 // One of the caller's own answered questions of at most `max_clips` clips, at
-// least kRepeatAfter answers old and not repeated before, chosen by `draw`;
-// nullopt: there is none.
+// least kRepeatAfter answers ago and not repeated before, chosen by `draw`; nullopt: there is
+// none.
 inline constexpr int64_t kRepeatAfter = 20;
 std::optional<MadeQuestion> MakeRepeat(Transaction& t, int64_t caller_id, int64_t run_id,
                                        int32_t max_clips, uint64_t draw);
 
-// Whether `answer`, as the sides were shown, is what is known of a gold pair.
+// Whether `answer`, given as the sides were shown, is a gold pair's known one.
 v1::Feedback FeedbackOn(Transaction& t, int64_t gold_id, bool turned, const v1::Answer& answer);
 
 }  // namespace backflip::preference_broker

@@ -10,15 +10,15 @@
 
 namespace backflip::preference_broker {
 
-// Gives committed labels of a run their places in the feed, in the order of
-// their ids, and counts them. Any number of brokers may call it at once.
+// Gives a run's committed labels their places in the feed, in the order of their ids, and
+// counts them towards its budget. Any number of brokers may call it at once.
 absl::Status NumberLabels(Connection& connection, int64_t run_id);
-// Runs with labels that have no place yet: left by a broker that died.
+// Runs with labels that have no place yet, as a broker that died leaves them.
 absl::StatusOr<std::vector<int64_t>> RunsWithUnnumberedLabels(Connection& connection);
 
 struct FeedEntry {
   v1::LabelEntry entry;
-  // Of the question's clips, in the order of entry.clip_ids.
+  // Row ids of the question's clips, in the order of entry.clip_ids.
   std::vector<int64_t> clips;
 };
 // At most `limit` entries from a position on.

@@ -16,24 +16,24 @@
 
 namespace backflip::preference_broker {
 
-// The caller as of now, and the runs that they may lease from.
-struct Standing {
+// The caller's current status, and the runs that they may lease from.
+struct CallerStatus {
   std::string name;
   std::string state;
   std::string reason;
-  int64_t held = 0;
-  // Of their invite, 0: without end.
+  int64_t held = 0;  // live leases
+  // What their invite asks for; 0: no end.
   int64_t answers_wanted = 0;
   int64_t minutes_wanted = 0;
-  // Answers left, -1: without end; complete: nothing is left.
+  // Answers left, -1: no end; complete: nothing is left.
   int64_t answers_left = -1;
   bool complete = false;
   std::string completion_code;
   std::vector<int64_t> runs;
 };
 
-// `run_id` 0: all.
-Standing ReadStanding(Transaction& t, const Caller& caller, int64_t run_id);
+// `run_id` 0: all runs.
+CallerStatus ReadCallerStatus(Transaction& t, const Caller& caller, int64_t run_id);
 
 struct LeaseTerms {
   // 0: any that the caller may answer for.

@@ -17,77 +17,74 @@ constexpr int64_t kGoldPairs = 8;
 // Gold pairs after a warning before they are looked at again.
 constexpr int64_t kGoldPairsAfterWarning = 3;
 
-// The first rule that the answers since `rules_since` break, as what they did;
-// empty: none.
-std::string BrokenRule(Transaction& t, const RunDefinition& run, int64_t caller_id,
-                       int64_t run_id) {
-  const v1::Quality& quality = run.spec.quality();
+// What the labeler's newest answers did that a rule over answers in a row forbids; empty:
+// nothing.
+std::string BrokenStreakRule(Transaction& t, const LabelingConfig& run, int64_t caller_id) {
+  const v1::Quality& quality = run.quality;
   const int32_t longest =
       std::max({quality.max_fast_answers(), quality.max_cannot_tells(), quality.max_one_sided()});
-  // newest first; an answer's own time is bounded by the broker's clock
-  const pqxx::result answers =
-      longest == 0
-          ? pqxx::result()
-          : t.Exec(
-                "SELECT l.choice, least(nullif(l.decision_ms, 0), (extract(epoch FROM "
-                "l.answered_at - s.leased_at) * 1000)) "
-                "FROM standing_labels l JOIN leases s ON s.id = l.lease_id JOIN questions q ON "
-                "q.id = l.question_id "
-                "WHERE l.caller_id = $1 AND l.run_id = $2 AND q.purpose <> 'QUALIFICATION' "
-                "  AND l.answered_at > (SELECT coalesce(rules_since, '-infinity') FROM callers "
-                "WHERE id = $1) "
-                "ORDER BY l.id DESC LIMIT $3",
-                caller_id, run_id, longest);
-  const auto streak = [&](auto fits) {
+  if (longest == 0) return "";
+  // Newest first. What a client says of an answer's time is bounded by the broker's clock.
+  const pqxx::result answers = t.Exec(R"sql(
+      SELECT l.choice, least(nullif(l.decision_ms, 0),
+        (extract(epoch FROM l.answered_at - s.leased_at) * 1000)) AS took_ms
+      FROM standing_labels l JOIN leases s ON s.id = l.lease_id
+      JOIN questions q ON q.id = l.question_id
+      WHERE l.caller_id = $1 AND l.run_id = $2 AND q.purpose <> 'QUALIFICATION'
+        AND l.answered_at > (SELECT coalesce(rules_since, '-infinity') FROM callers WHERE id = $1)
+      ORDER BY l.id DESC LIMIT $3)sql",
+                                      caller_id, run.id, longest);
+  // Whether the newest answers all fit, as many as the rule forbids (0: no rule).
+  const auto broken = [&](int32_t forbidden, auto fits) {
     int32_t length = 0;
     for (const auto& row : answers) {
       if (!fits(row)) break;
       ++length;
     }
-    return length;
+    return forbidden > 0 && length >= forbidden;
   };
   const double clip_ms = ClipMillis(run.task);
-  if (quality.max_fast_answers() > 0 && streak([&](const pqxx::row& row) {
-                                          return Double(row[1]) < clip_ms;
-                                        }) >= quality.max_fast_answers()) {
+  if (broken(quality.max_fast_answers(),
+             [&](const pqxx::row& row) { return Double(row["took_ms"]) < clip_ms; })) {
     return absl::StrCat(quality.max_fast_answers(),
                         " answers in a row came faster than a clip takes");
   }
-  if (quality.max_cannot_tells() > 0 && streak([](const pqxx::row& row) {
-                                          return ChoiceFromField(row[0]) == v1::CANNOT_TELL;
-                                        }) >= quality.max_cannot_tells()) {
+  if (broken(quality.max_cannot_tells(), [](const pqxx::row& row) {
+        return ChoiceFromField(row["choice"]) == v1::CANNOT_TELL;
+      })) {
     return absl::StrCat(quality.max_cannot_tells(), " answers in a row were cannot tell");
   }
-  if (quality.max_one_sided() > 0 && !answers.empty()) {
-    const v1::Choice side = ChoiceFromField(answers[0][0]);
-    if ((side == v1::LEFT || side == v1::RIGHT) && streak([&](const pqxx::row& row) {
-                                                     return ChoiceFromField(row[0]) == side;
-                                                   }) >= quality.max_one_sided()) {
+  for (const v1::Choice side : {v1::LEFT, v1::RIGHT}) {
+    if (broken(quality.max_one_sided(),
+               [&](const pqxx::row& row) { return ChoiceFromField(row["choice"]) == side; })) {
       return absl::StrCat(quality.max_one_sided(), " answers in a row chose the ",
                           side == v1::LEFT ? "left" : "right", " side");
     }
   }
-  if (quality.min_gold_score() > 0) {
-    const pqxx::row gold = t.Exec(
-        "SELECT count(*), count(*) FILTER (WHERE right_one), count(*) FILTER (WHERE fresh) FROM ( "
-        "  SELECT l.choice = turned_choice(g.answer, s.turned) AS right_one, "
-        "    l.answered_at > coalesce((SELECT rules_since FROM callers WHERE id = $1), "
-        "'-infinity') AS fresh "
-        "  FROM questions q JOIN gold_pairs g ON g.id = q.gold_id "
-        "  JOIN leases s ON s.question_id = q.id AND s.caller_id = $1 AND s.state = 'ANSWERED' "
-        "  JOIN standing_labels l ON l.lease_id = s.id "
-        "  WHERE q.made_for = $1 AND q.run_id = $2 AND q.purpose = 'GOLD' ORDER BY l.id DESC LIMIT "
-        "30) newest",
-        caller_id, run_id)[0];
-    const int64_t asked = Int(gold[0]), right = Int(gold[1]), fresh = Int(gold[2]);
-    if (asked >= kGoldPairs && fresh >= kGoldPairsAfterWarning &&
-        right < quality.min_gold_score() * asked) {
-      // how many, but not which: that they were known is all that may be said
-      return absl::StrCat("only ", 100 * right / asked,
-                          " % of the answers that are known were right");
-    }
-  }
   return "";
+}
+
+// The same for the rule over gold pairs.
+std::string BrokenGoldRule(Transaction& t, const LabelingConfig& run, int64_t caller_id) {
+  if (run.quality.min_gold_score() == 0) return "";
+  const pqxx::row gold = t.Exec(R"sql(
+      SELECT count(*), count(*) FILTER (WHERE right_one), count(*) FILTER (WHERE fresh) FROM (
+        SELECT l.choice = turned_choice(g.answer, s.turned) AS right_one,
+          l.answered_at > coalesce((SELECT rules_since FROM callers WHERE id = $1), '-infinity')
+            AS fresh
+        FROM questions q JOIN gold_pairs g ON g.id = q.gold_id
+        JOIN leases s ON s.question_id = q.id AND s.caller_id = $1 AND s.state = 'ANSWERED'
+        JOIN standing_labels l ON l.lease_id = s.id
+        WHERE q.made_for = $1 AND q.run_id = $2 AND q.purpose = 'GOLD'
+        ORDER BY l.id DESC LIMIT 30) newest)sql",
+                                caller_id, run.id)[0];
+  const int64_t asked = Int(gold[0]), right = Int(gold[1]), fresh = Int(gold[2]);
+  if (asked < kGoldPairs || fresh < kGoldPairsAfterWarning ||
+      right >= run.quality.min_gold_score() * asked) {
+    return "";
+  }
+  // how many, but not which: labelers are told no more than that some pairs were known
+  return absl::StrCat("only ", 100 * right / asked, " % of the answers that are known were right");
 }
 
 }  // namespace
@@ -101,7 +98,7 @@ absl::Status EnforceRules(Connection& connection, RunCache& runs, int64_t caller
                           int64_t run_id) {
   return connection.Transact([&](Transaction& t) -> absl::Status {
     ASSIGN_OR_RETURN(const auto run, runs.Get(t, run_id));
-    // one look at a labeler at a time
+    // one call at a time for a labeler
     const pqxx::row caller =
         t.Exec("SELECT state, warned_at IS NOT NULL FROM callers WHERE id = $1 FOR NO KEY UPDATE",
                caller_id)[0];
@@ -109,25 +106,25 @@ absl::Status EnforceRules(Connection& connection, RunCache& runs, int64_t caller
     bool warned = Bool(caller[1]);
     if (warned) {
       const int64_t since = Int(
-          t.Exec("SELECT count(*) FROM (SELECT FROM labels WHERE caller_id = $1 AND answered_at > "
-                 "  (SELECT warned_at FROM callers WHERE id = $1) AND NOT retraction LIMIT $2) l",
-                 caller_id, run->spec.quality().rule_window() + 1)[0][0]);
-      if (since > run->spec.quality().rule_window()) {
+          t.Exec("SELECT count(*) FROM (SELECT FROM labels WHERE caller_id = $1 AND NOT retraction "
+                 "AND answered_at > (SELECT warned_at FROM callers WHERE id = $1) LIMIT $2) l",
+                 caller_id, run->quality.rule_window() + 1)[0][0]);
+      if (since > run->quality.rule_window()) {
         t.Exec("UPDATE callers SET warned_at = NULL, reason = '' WHERE id = $1", caller_id);
         warned = false;
       }
     }
-    const std::string broken = BrokenRule(t, *run, caller_id, run_id);
+    std::string broken = BrokenStreakRule(t, *run, caller_id);
+    if (broken.empty()) broken = BrokenGoldRule(t, *run, caller_id);
     if (broken.empty()) return absl::OkStatus();
     const std::string reason = warned ? absl::StrCat("You are paused, since ", broken,
                                                      ", after a warning. Write to who invited you.")
                                       : absl::StrCat("Please take your time: ", broken,
                                                      ". If that goes on, you will be paused.");
-    t.Exec(
-        "UPDATE callers SET state = $2, reason = $3, warned_at = CASE WHEN $4::boolean THEN NULL "
-        "ELSE now() END, "
-        "  rules_since = now() WHERE id = $1",
-        caller_id, warned ? "PAUSED" : "ACTIVE", reason, warned);
+    t.Exec(R"sql(
+        UPDATE callers SET state = $2, reason = $3, rules_since = now(),
+          warned_at = CASE WHEN $4::boolean THEN NULL ELSE now() END WHERE id = $1)sql",
+           caller_id, warned ? "PAUSED" : "ACTIVE", reason, warned);
     Audit(t, caller_id, run_id, warned ? "paused by a rule" : "warned by a rule", broken);
     TouchRun(t, run_id);
     return absl::OkStatus();

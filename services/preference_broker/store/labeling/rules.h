@@ -1,5 +1,4 @@
-// Rules that a labeler's answers must not break: they are warned once, and paused
-// when it goes on.
+// Rules for labelers' answers. Who breaks one is warned, and paused if it happens again.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_RULES_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_RULES_H_
 
@@ -8,15 +7,15 @@
 
 namespace backflip::preference_broker {
 
-// Looks at a labeler's newest answers in a run, after one of them. A rule of the
-// run's `quality` that is broken warns; one that is broken within
-// `rule_window` answers of a warning pauses; after so many without it the warning
-// is forgotten. Both are audited, and told to the labeler in `reason`.
+// Checks a labeler's newest answers in a run, after one of them. Breaking a rule of the run's
+// `quality` warns; breaking one within `rule_window` answers of a warning pauses; after
+// `rule_window` answers without, the warning is forgotten. Both are audited, and the labeler
+// reads why in `reason`.
 absl::Status EnforceRules(Connection& connection, RunCache& runs, int64_t caller_id,
                           int64_t run_id);
 
-// Milliseconds that a clip takes at its own speed: an answer before that has
-// not seen it.
+// Milliseconds that a clip takes at its own speed: an answer before that was given without
+// seeing all of it.
 double ClipMillis(const v1::TaskInfo& task);
 
 }  // namespace backflip::preference_broker

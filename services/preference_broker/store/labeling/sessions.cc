@@ -20,26 +20,81 @@ absl::StatusOr<int64_t> RunOf(Transaction& t, const Caller& caller, int64_t run_
     RETURN_IF_ERROR(CheckRunAllowed(caller, run_id));
     return run_id;
   }
-  const pqxx::result rows = t.Exec(
-      "SELECT id FROM runs WHERE reward = 'PREFERENCES' AND (cardinality($1::bigint[]) = 0 OR id = "
-      "ANY ($1::bigint[])) "
-      "ORDER BY state IN ('QUEUED', 'RUNNING') DESC, id DESC LIMIT 1",
-      caller.run_ids);
+  const pqxx::result rows = t.Exec(R"sql(
+      SELECT id FROM runs WHERE reward = 'PREFERENCES'
+        AND (cardinality($1::bigint[]) = 0 OR id = ANY ($1::bigint[]))
+      ORDER BY state IN ('QUEUED', 'RUNNING') DESC, id DESC LIMIT 1)sql",
+                                   caller.run_ids);
   return rows.empty() ? 0 : Int(rows[0][0]);
 }
 
-bool HasGuide(Transaction& t, const RunDefinition& run, int64_t run_id) {
-  return !run.task.instructions().empty() || !t.Exec(
-                                                   "SELECT FROM gold_pairs WHERE run_id = $1 AND "
-                                                   "use = 'SHOW' AND removed_at IS NULL LIMIT 1",
-                                                   run_id)
-                                                  .empty();
+bool HasGuide(Transaction& t, const LabelingConfig& run) {
+  return !run.task.instructions().empty() ||
+         !t.Exec(
+               "SELECT FROM gold_pairs WHERE run_id = $1 AND use = 'SHOW' AND removed_at IS NULL "
+               "LIMIT 1",
+               run.id)
+              .empty();
 }
 
-int32_t QualificationLeftOf(Transaction& t, const Caller& caller, const RunDefinition& run,
-                            int64_t run_id) {
+int32_t QualificationLeftOf(Transaction& t, const Caller& caller, const LabelingConfig& run) {
   if (caller.role != Role::kLabeler) return 0;
-  return QualificationLeft(t, caller.id, run_id, run.spec.quality().qualification());
+  return QualificationLeft(t, caller.id, run.id, run.quality.qualification());
+}
+
+void AddRun(Transaction& t, const LabelingConfig& run, v1::Session* session) {
+  session->set_run_id(run.id);
+  session->set_task(run.task.name());
+  session->set_question(run.task.question());
+  session->set_clips_per_question(std::max(2, run.queries.clips_per_question()));
+  const pqxx::row row = t.Exec("SELECT state, labels, spec FROM runs WHERE id = $1", run.id)[0];
+  v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
+  v1::RunState_Parse(Text(row[0]), &state);
+  session->set_run_state(state);
+  v1::RunSpec spec;
+  spec.ParseFromString(Blob(row[2]));
+  session->set_run_label_budget(spec.labels());
+  // Rounded down to tens where checks are mixed in: somebody who labels alone could
+  // otherwise find the checks by watching the count.
+  const bool checked =
+      run.quality.gold_share() + run.quality.repeat_share() > 0 || run.queries.progress_share() > 0;
+  const int64_t unit = checked ? 10 : 1;
+  session->set_run_labels(Int(row[1]) / unit * unit);
+}
+
+// Answers of every purpose: labelers are not told them.
+void AddAnswers(Transaction& t, const Caller& caller, int64_t run_id, v1::Session* session) {
+  const pqxx::row row = t.Exec(R"sql(
+      SELECT (SELECT count(*) FROM leases s JOIN questions q ON q.id = s.question_id
+          WHERE s.caller_id = $1 AND s.state = 'ANSWERED' AND q.run_id = $2) AS answers,
+        count(*) AS today,
+        count(*) FILTER (WHERE l.answered_at > now() - interval '10 minutes') AS newest,
+        (extract(epoch FROM now() - min(l.answered_at) FILTER
+          (WHERE l.answered_at > now() - interval '10 minutes')) / 60)::double precision AS minutes
+      FROM standing_labels l WHERE l.caller_id = $1 AND l.run_id = $2
+        AND l.answered_at > now() - interval '24 hours')sql",
+                               caller.id, run_id)[0];
+  session->set_answers(Int(row["answers"]));
+  session->set_answers_today(Int(row["today"]));
+  if (!row["minutes"].is_null()) {
+    session->set_answers_per_minute(Int(row["newest"]) /
+                                    std::clamp(Double(row["minutes"]), 1.0, 10.0));
+  }
+}
+
+// Returns whether the caller has read the run's guide.
+bool AddTime(Transaction& t, const Caller& caller, const LabelingConfig& run,
+             v1::Session* session) {
+  const pqxx::result rows = t.Exec(R"sql(
+      SELECT active_ms, waiting_ms, guide_read, last_at > now() - interval '5 minutes'
+          AND $3::integer > 0 AND working_since <= now() - $3::integer * interval '1 minute'
+      FROM labeler_time WHERE caller_id = $1 AND run_id = $2)sql",
+                                   caller.id, run.id, run.quality.break_after_minutes());
+  if (rows.empty()) return false;
+  session->set_active_ms(Int(rows[0][0]));
+  session->set_waiting_ms(Int(rows[0][1]));
+  session->set_break_suggested(Bool(rows[0][3]));
+  return Bool(rows[0][2]);
 }
 
 }  // namespace
@@ -49,63 +104,21 @@ absl::StatusOr<v1::Session> GetSession(Connection& connection, RunCache& runs, c
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Session> {
     v1::Session session;
     ASSIGN_OR_RETURN(const int64_t run_id, RunOf(t, caller, asked));
-    const Standing standing = ReadStanding(t, caller, run_id);
-    session.set_name(standing.name);
-    session.set_paused(standing.state == "PAUSED");
-    session.set_message(standing.reason);
-    session.set_answers_wanted(standing.answers_wanted);
-    session.set_minutes_wanted(standing.minutes_wanted);
-    if (standing.complete) session.set_completion_code(standing.completion_code);
+    const CallerStatus status = ReadCallerStatus(t, caller, run_id);
+    session.set_name(status.name);
+    session.set_paused(status.state == "PAUSED");
+    session.set_message(status.reason);
+    session.set_answers_wanted(status.answers_wanted);
+    session.set_minutes_wanted(status.minutes_wanted);
+    if (status.complete) session.set_completion_code(status.completion_code);
     if (run_id == 0) return session;
 
     ASSIGN_OR_RETURN(const auto run, runs.Get(t, run_id));
-    const v1::Quality& quality = run->spec.quality();
-    session.set_run_id(run_id);
-    session.set_task(run->task.name());
-    session.set_question(run->task.question());
-    session.set_clips_per_question(std::max(2, run->spec.queries().clips_per_question()));
-    const pqxx::row state = t.Exec("SELECT state, labels, spec FROM runs WHERE id = $1", run_id)[0];
-    v1::RunState run_state = v1::RUN_STATE_UNSPECIFIED;
-    v1::RunState_Parse(Text(state[0]), &run_state);
-    session.set_run_state(run_state);
-    v1::RunSpec spec;
-    spec.ParseFromString(Blob(state[2]));
-    session.set_run_label_budget(spec.labels());
-    // to the nearest ten below where checks are mixed in: somebody alone could
-    // otherwise tell by the count which of their answers was one
-    const bool checked =
-        quality.gold_share() + quality.repeat_share() > 0 || spec.queries().progress_share() > 0;
-    const int64_t step = checked ? 10 : 1;
-    session.set_run_labels(Int(state[1]) / step * step);
-
-    // purposes are not told apart: a labeler does not know them
-    const pqxx::row answers = t.Exec(
-        "SELECT (SELECT count(*) FROM leases s JOIN questions q ON q.id = s.question_id "
-        "    WHERE s.caller_id = $1 AND s.state = 'ANSWERED' AND q.run_id = $2), "
-        "  count(*), count(*) FILTER (WHERE l.answered_at > now() - interval '10 minutes'), "
-        "  (extract(epoch FROM now() - min(l.answered_at) FILTER "
-        "    (WHERE l.answered_at > now() - interval '10 minutes')) / 60)::double precision "
-        "FROM standing_labels l WHERE l.caller_id = $1 AND l.run_id = $2 "
-        "  AND l.answered_at > now() - interval '24 hours'",
-        caller.id, run_id)[0];
-    session.set_answers(Int(answers[0]));
-    session.set_answers_today(Int(answers[1]));
-    if (!answers[3].is_null()) {
-      session.set_answers_per_minute(Int(answers[2]) / std::clamp(Double(answers[3]), 1.0, 10.0));
-    }
-    const pqxx::result time = t.Exec(
-        "SELECT active_ms, waiting_ms, guide_read, last_at > now() - interval '5 minutes' "
-        "    AND $3::integer > 0 AND working_since <= now() - $3::integer * interval '1 minute' "
-        "FROM labeler_time WHERE caller_id = $1 AND run_id = $2",
-        caller.id, run_id, quality.break_after_minutes());
-    const bool guide_read = !time.empty() && Bool(time[0][2]);
-    if (!time.empty()) {
-      session.set_active_ms(Int(time[0][0]));
-      session.set_waiting_ms(Int(time[0][1]));
-      session.set_break_suggested(Bool(time[0][3]));
-    }
-    session.set_guide_unread(!guide_read && HasGuide(t, *run, run_id));
-    session.set_qualification_left(QualificationLeftOf(t, caller, *run, run_id));
+    AddRun(t, *run, &session);
+    AddAnswers(t, caller, run_id, &session);
+    const bool guide_read = AddTime(t, caller, *run, &session);
+    session.set_guide_unread(!guide_read && HasGuide(t, *run));
+    session.set_qualification_left(QualificationLeftOf(t, caller, *run));
     return session;
   });
 }
@@ -119,12 +132,12 @@ absl::StatusOr<v1::Guide> GetGuide(Connection& connection, RunCache& runs, const
     ASSIGN_OR_RETURN(const auto run, runs.Get(t, run_id));
     guide.set_question(run->task.question());
     guide.set_instructions(run->task.instructions());
-    for (const auto& row :
-         t.Exec("SELECT g.answer, g.explanation, a.picture, b.picture, NULL FROM gold_pairs g "
-                "JOIN clips a ON a.id = g.first_clip JOIN clips b ON b.id = g.second_clip "
-                "WHERE g.run_id = $1 AND g.use = 'SHOW' AND g.removed_at IS NULL ORDER BY g.id "
-                "LIMIT 20",
-                run_id)) {
+    for (const auto& row : t.Exec(R"sql(
+             SELECT g.answer, g.explanation, a.picture, b.picture, NULL FROM gold_pairs g
+             JOIN clips a ON a.id = g.first_clip JOIN clips b ON b.id = g.second_clip
+             WHERE g.run_id = $1 AND g.use = 'SHOW' AND g.removed_at IS NULL
+             ORDER BY g.id LIMIT 20)sql",
+                                  run_id)) {
       v1::Example* example = guide.add_examples();
       example->set_scene_hash(run->task.scene_hash());
       example->set_playback_fps(run->task.playback_fps());
@@ -133,7 +146,7 @@ absl::StatusOr<v1::Guide> GetGuide(Connection& connection, RunCache& runs, const
       for (const int column : {2, 3})
         RETURN_IF_ERROR(ShowClip(row[column], row[4], example->add_clips()));
     }
-    guide.set_qualification_left(QualificationLeftOf(t, caller, *run, run_id));
+    guide.set_qualification_left(QualificationLeftOf(t, caller, *run));
     t.Exec(
         "INSERT INTO labeler_time (caller_id, run_id, guide_read) VALUES ($1, $2, true) "
         "ON CONFLICT (caller_id, run_id) DO UPDATE SET guide_read = true",
@@ -147,23 +160,23 @@ absl::Status CreditWaiting(Connection& connection, const Caller& caller, int64_t
   return connection.Transact([&](Transaction& t) -> absl::Status {
     ASSIGN_OR_RETURN(const int64_t run_id, RunOf(t, caller, asked));
     if (run_id == 0) return absl::OkStatus();
-    // one after the other, so that the same time is not credited to several calls
+    // one call after the other, so that the same time is not credited to several
     t.Exec("SELECT FROM labeler_time WHERE caller_id = $1 ORDER BY run_id FOR NO KEY UPDATE",
            caller.id);
-    t.Exec(
-        "INSERT INTO labeler_time AS w (caller_id, run_id, waiting_ms, waited_ms, waited_after) "
-        "SELECT $1, $2, credit.ms, credit.ms, credit.label FROM ( "
-        "  SELECT a.label, greatest(0, least($3::bigint, (extract(epoch FROM now() - "
-        "max(b.last_at)) * 1000)::bigint, "
-        "      $4::bigint - coalesce(sum(b.waited_ms) FILTER (WHERE b.waited_after = a.label), "
-        "0)::bigint)) AS ms "
-        "  FROM (SELECT coalesce(max(id), 0) AS label FROM labels WHERE caller_id = $1) a "
-        "  LEFT JOIN labeler_time b ON b.caller_id = $1 GROUP BY a.label) credit "
-        "ON CONFLICT (caller_id, run_id) DO UPDATE SET last_at = now(), "
-        "  waiting_ms = w.waiting_ms + excluded.waiting_ms, waited_after = excluded.waited_after, "
-        "  waited_ms = excluded.waited_ms + CASE WHEN w.waited_after = excluded.waited_after THEN "
-        "w.waited_ms ELSE 0 END",
-        caller.id, run_id, waited_ms, kMostWaitingMs);
+    t.Exec(R"sql(
+        INSERT INTO labeler_time AS w (caller_id, run_id, waiting_ms, waited_ms, waited_after)
+        SELECT $1, $2, credit.ms, credit.ms, credit.label FROM (
+          SELECT a.label, greatest(0, least($3::bigint,
+              (extract(epoch FROM now() - max(b.last_at)) * 1000)::bigint,
+              $4::bigint - coalesce(sum(b.waited_ms) FILTER (WHERE b.waited_after = a.label),
+                0)::bigint)) AS ms
+          FROM (SELECT coalesce(max(id), 0) AS label FROM labels WHERE caller_id = $1) a
+          LEFT JOIN labeler_time b ON b.caller_id = $1 GROUP BY a.label) credit
+        ON CONFLICT (caller_id, run_id) DO UPDATE SET last_at = now(),
+          waiting_ms = w.waiting_ms + excluded.waiting_ms, waited_after = excluded.waited_after,
+          waited_ms = excluded.waited_ms
+            + CASE WHEN w.waited_after = excluded.waited_after THEN w.waited_ms ELSE 0 END)sql",
+           caller.id, run_id, waited_ms, kMostWaitingMs);
     return absl::OkStatus();
   });
 }

@@ -1,4 +1,4 @@
-// What a labeler sees of their own work, and what they are told before it.
+// What labelers see of their own work, the guide they read first, and paid waiting.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_SESSIONS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_SESSIONS_H_
 
@@ -11,21 +11,21 @@
 
 namespace backflip::preference_broker {
 
-// `run_id` 0: the newest that the caller may answer for; none of a run where
-// there is none. NOT_FOUND, PERMISSION_DENIED: as of LeaseQuestions.
+// `run_id` 0: the newest run that the caller may answer for; where there is none, only what
+// is known of the caller. NOT_FOUND, PERMISSION_DENIED: as of LeaseQuestions.
 absl::StatusOr<v1::Session> GetSession(Connection& connection, RunCache& runs, const Caller& caller,
                                        int64_t run_id);
-// Counts as read from now on.
+// From then on the caller has read it.
 absl::StatusOr<v1::Guide> GetGuide(Connection& connection, RunCache& runs, const Caller& caller,
                                    int64_t run_id);
 
-// What a labeler waits without giving an answer is work for so long: a page
-// that is left open over night is not.
+// Most that is credited for waiting from one answer to the next: a page that is left open
+// over night is not work.
 inline constexpr int64_t kMostWaitingMs = 15 * 60 * 1000;
 
-// The caller has waited for a question of the run (0: of the newest they may
-// answer for). No more is credited than has passed since they last answered or
-// waited, and than kMostWaitingMs, over all runs, from one answer to the next.
+// The caller has waited `waited_ms` for a question of the run (0: of the newest that they
+// may answer for). Credits at most what has passed since they last answered or waited, and
+// at most kMostWaitingMs, over all runs, from one answer to the next.
 absl::Status CreditWaiting(Connection& connection, const Caller& caller, int64_t run_id,
                            int64_t waited_ms);
 

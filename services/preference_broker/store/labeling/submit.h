@@ -19,7 +19,7 @@ struct SubmittedLabel {
   bool surplus = false;
   // Made by this call, rather than by an earlier one; `run` is null otherwise.
   bool fresh = false;
-  std::shared_ptr<const RunDefinition> run;
+  std::shared_ptr<const LabelingConfig> run;
   v1::Purpose purpose = v1::PURPOSE_UNSPECIFIED;
   // From lease to answer, by the database's clock.
   int64_t age_ms = 0;

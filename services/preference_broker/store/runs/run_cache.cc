@@ -11,7 +11,8 @@ constexpr size_t kMaxRuns = 1000;
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const RunDefinition>> RunCache::Get(Transaction& t, int64_t run_id) {
+absl::StatusOr<std::shared_ptr<const LabelingConfig>> RunCache::Get(Transaction& t,
+                                                                    int64_t run_id) {
   {
     base::MutexLock lock(&mutex_);
     const auto known = runs_.find(run_id);
@@ -19,13 +20,18 @@ absl::StatusOr<std::shared_ptr<const RunDefinition>> RunCache::Get(Transaction& 
   }
   const pqxx::result rows = t.Exec("SELECT spec, task FROM runs WHERE id = $1", run_id);
   if (rows.empty()) return UnknownRun(run_id);
-  auto run = std::make_shared<RunDefinition>();
-  run->spec.ParseFromString(Blob(rows[0][0]));
+  v1::RunSpec spec;
+  spec.ParseFromString(Blob(rows[0][0]));
+  auto run = std::make_shared<LabelingConfig>();
+  run->id = run_id;
+  run->seed = spec.seed();
+  run->queries = spec.queries();
+  run->quality = spec.quality();
   run->task.ParseFromString(Blob(rows[0][1]));
   base::MutexLock lock(&mutex_);
   if (runs_.size() >= kMaxRuns) runs_.clear();
   runs_[run_id] = run;
-  return std::shared_ptr<const RunDefinition>(std::move(run));
+  return std::shared_ptr<const LabelingConfig>(std::move(run));
 }
 
 }  // namespace backflip::preference_broker

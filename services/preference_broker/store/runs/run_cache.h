@@ -1,5 +1,5 @@
-// Specs and tasks of runs in memory: leases and answers read them far too often to
-// parse them each time.
+// What leases and answers need of a run, in memory: they read it far too often to parse it
+// each time.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_RUNS_RUN_CACHE_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_RUNS_RUN_CACHE_H_
 
@@ -7,22 +7,32 @@
 #include <memory>
 #include <unordered_map>
 
+#include "absl/status/statusor.h"
+#include "backflip/v1/run.pb.h"
 #include "common/base/mutex.h"
 #include "services/preference_broker/store/db/connection.h"
-#include "services/preference_broker/store/runs/runs.h"
 
 namespace backflip::preference_broker {
 
-// Of one database. Thread-safe.
+// The parts of a run's spec and task that labeling depends on. None of them changes once
+// the run is made, as its budgets do.
+struct LabelingConfig {
+  int64_t id = 0;  // the run's
+  uint64_t seed = 0;
+  v1::Queries queries;
+  v1::Quality quality;
+  v1::TaskInfo task;
+};
+
+// For one database. Thread-safe.
 class RunCache {
  public:
-  // As the run was first read: all of it but `spec.labels` and `spec.steps`,
-  // which Continue raises, never changes. NOT_FOUND: there is no such run.
-  absl::StatusOr<std::shared_ptr<const RunDefinition>> Get(Transaction& t, int64_t run_id);
+  // NOT_FOUND: no such run.
+  absl::StatusOr<std::shared_ptr<const LabelingConfig>> Get(Transaction& t, int64_t run_id);
 
  private:
   base::Mutex mutex_;
-  std::unordered_map<int64_t, std::shared_ptr<const RunDefinition>> runs_ ABSL_GUARDED_BY(mutex_);
+  std::unordered_map<int64_t, std::shared_ptr<const LabelingConfig>> runs_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace backflip::preference_broker
