@@ -20,22 +20,195 @@ namespace {
 
 // Of a lease that nobody ever held.
 constexpr int32_t kLeaseMs = 1;
+// Most answers to one question.
+constexpr size_t kMostAnswers = 100;
 
-// Adds the run's clips of these keys to `rows`.
-void FindKeys(Transaction& t, int64_t run_id, const std::vector<std::string>& keys,
-              std::map<std::string, int64_t>* rows) {
-  for (const auto& row : t.Exec(
-           "SELECT k.sha256, k.id FROM unnest($2::text[]) AS u(hex) JOIN clips k ON k.run_id = $1 "
-           "AND k.sha256 = decode(u.hex, 'hex') FOR KEY SHARE OF k",
-           run_id, keys)) {
+using RowsByClipId = std::map<std::string, int64_t>;
+
+// Adds the run's clips with these keys to `rows`.
+void FindClips(Transaction& t, int64_t run_id, const std::vector<std::string>& keys,
+               RowsByClipId* rows) {
+  for (const auto& row : t.Exec(R"sql(
+           SELECT k.sha256, k.id FROM unnest($2::text[]) AS u(hex)
+           JOIN clips k ON k.run_id = $1 AND k.sha256 = decode(u.hex, 'hex')
+           FOR KEY SHARE OF k)sql",
+                                run_id, keys)) {
     (*rows)[Hex(row[0])] = Int(row[1]);
   }
+}
+
+// Stores the clips that the run does not have. Returns the rows of all that labels name, by
+// the names that they give them, and counts the new ones.
+RowsByClipId StoreNewClips(Transaction& t, int64_t run_id, const std::vector<v1::Candidate>& clips,
+                           const std::vector<v1::ImportedLabel>& labels,
+                           v1::ImportLabelsResponse* response) {
+  std::vector<std::string> keys;
+  for (const v1::Candidate& clip : clips) keys.push_back(clip.clip_id());
+  for (const v1::ImportedLabel& label : labels) {
+    keys.insert(keys.end(), label.clip_ids().begin(), label.clip_ids().end());
+  }
+  RowsByClipId rows;
+  FindClips(t, run_id, keys, &rows);
+  for (const v1::Candidate& clip : clips) {
+    if (rows.count(clip.clip_id()) > 0) continue;
+    const PackedClip packed = PackClip(clip.clip());
+    const std::string key = absl::BytesToHexString(packed.key);
+    if (const auto stored = StoreClip(t, run_id, packed, /*candidate=*/false)) {
+      rows[key] = *stored;
+      response->set_clips(response->clips() + 1);
+    } else if (rows.count(key) == 0) {
+      FindClips(t, run_id, {key}, &rows);
+    }
+    rows[clip.clip_id()] = rows[key];
+  }
+  return rows;
+}
+
+// Ids of the labelers, by name; those that are new are made. FAILED_PRECONDITION: a name is
+// that of somebody who gives no labels.
+absl::StatusOr<std::map<std::string, int64_t>> FindOrMakeLabelers(
+    Transaction& t, const std::vector<v1::ImportedLabel>& labels) {
+  std::set<std::string> distinct;
+  for (const v1::ImportedLabel& label : labels) distinct.insert(label.labeler());
+  const std::vector<std::string> names(distinct.begin(), distinct.end());
+  t.Exec(R"sql(
+      INSERT INTO callers (name, role) SELECT name, 'labeler' FROM unnest($1::text[]) AS u(name)
+      ORDER BY name ON CONFLICT (name) DO NOTHING)sql",
+         names);
+  std::map<std::string, int64_t> labelers;
+  for (const auto& row :
+       t.Exec("SELECT name, id, role FROM callers WHERE name = ANY ($1::text[])", names)) {
+    if (Text(row[2]) != "labeler" && Text(row[2]) != "teacher") {
+      return absl::FailedPreconditionError(
+          absl::StrCat("'", Text(row[0]), "' is the name of a ", Text(row[2]),
+                       ", who gives no labels: import them under another name"));
+    }
+    labelers[Text(row[0])] = Int(row[1]);
+  }
+  return labelers;
+}
+
+std::set<std::string> KnownSources(Transaction& t, int64_t run_id,
+                                   const std::vector<v1::ImportedLabel>& labels) {
+  std::vector<std::string> sources;
+  for (const v1::ImportedLabel& label : labels) sources.push_back(label.source_key());
+  std::set<std::string> known;
+  for (const auto& row :
+       t.Exec("SELECT source_key FROM labels WHERE run_id = $1 AND source_key = ANY ($2::text[])",
+              run_id, sources)) {
+    known.insert(Text(row[0]));
+  }
+  return known;
 }
 
 struct NewQuestion {
   std::vector<int64_t> clips;
   std::set<int64_t> labelers;
 };
+struct NewLabel {
+  const v1::ImportedLabel* label;
+  size_t question;  // in NewAnswers::questions
+  int64_t labeler;
+  bool turned;
+};
+struct NewAnswers {
+  std::vector<NewQuestion> questions;
+  std::vector<NewLabel> labels;
+  // Questions of the same clips, shown one way or the other, by the lesser of the two orders.
+  std::map<std::vector<int64_t>, std::vector<size_t>> same_clips;
+
+  // Adds a label whose clips were shown in this order. Labels of the same clips answer one
+  // question; a labeler's second answer to it is to another.
+  void Add(const v1::ImportedLabel& label, int64_t labeler, std::vector<int64_t> shown) {
+    const std::vector<int64_t> reverse(shown.rbegin(), shown.rend());
+    std::vector<size_t>& candidates = same_clips[std::min(shown, reverse)];
+    auto question = std::find_if(candidates.begin(), candidates.end(), [&](size_t place) {
+      return questions[place].labelers.count(labeler) == 0 &&
+             questions[place].labelers.size() < kMostAnswers;
+    });
+    if (question == candidates.end()) {
+      question = candidates.insert(candidates.end(), questions.size());
+      questions.push_back({shown, {}});
+    }
+    questions[*question].labelers.insert(labeler);
+    labels.push_back({&label, *question, labeler, questions[*question].clips != shown});
+  }
+};
+
+// Rows of the clips of labels[index], in their order.
+absl::StatusOr<std::vector<int64_t>> ShownClips(const std::vector<v1::ImportedLabel>& labels,
+                                                size_t index, const RowsByClipId& rows,
+                                                int64_t run_id) {
+  std::vector<int64_t> shown;
+  for (const std::string& id : labels[index].clip_ids()) {
+    const auto row = rows.find(id);
+    if (row == rows.end()) {
+      return absl::NotFoundError(absl::StrCat("labels[", index, "] names the clip ", id,
+                                              ", which neither this call nor run ", run_id,
+                                              " has"));
+    }
+    shown.push_back(row->second);
+  }
+  return shown;
+}
+
+// Inserts the questions, numbered from `ordinal` on; returns their ids.
+std::vector<int64_t> InsertQuestions(Transaction& t, int64_t run_id, int64_t ordinal,
+                                     const std::vector<NewQuestion>& questions) {
+  std::vector<int64_t> ids;
+  for (const NewQuestion& question : questions) {
+    ids.push_back(Int(t.Exec(R"sql(
+        WITH opened AS (
+          INSERT INTO questions (run_id, ordinal, purpose, overlap, open_slots, selector, clips)
+          VALUES ($1, $2, 'TRAIN', $3, 0, 'import', cardinality($4::bigint[])) RETURNING id)
+        INSERT INTO question_clips (question_id, position, clip_id)
+        SELECT o.id, u.place - 1, u.clip
+        FROM opened o, unnest($4::bigint[]) WITH ORDINALITY AS u(clip, place)
+        RETURNING question_id)sql",
+                             run_id, ordinal++, static_cast<int64_t>(question.labelers.size()),
+                             question.clips)[0][0]));
+  }
+  return ids;
+}
+
+void InsertLabel(Transaction& t, int64_t run_id, int64_t question_id, const NewLabel& item) {
+  const v1::ImportedLabel& label = *item.label;
+  const std::string body = BodyHash(label);
+  const std::string lease = base::RandomHex128();
+  const double answered = label.answered_ms() / 1000.0;  // seconds since the epoch; 0: now
+  t.Exec(R"sql(
+      INSERT INTO leases (id, question_id, caller_id, state, holds_slot, turned, lease_ms,
+        leased_at, expires_at, copied)
+      VALUES ($1, $2, $3, 'ANSWERED', true, $4, $5,
+        coalesce(to_timestamp(nullif($6::float8, 0)), now()) - $7::integer * interval '1 ms',
+        now(), true))sql",
+         lease, question_id, item.labeler, item.turned, kLeaseMs, answered,
+         label.timing().decision_ms());
+  t.Exec(R"sql(
+      INSERT INTO labels (run_id, question_id, lease_id, caller_id, idempotency_key, body_sha256,
+        retraction, choice, ranking, surplus, counts, decision_ms, active_ms, loops,
+        first_played_ms, client, answered_at, source_key)
+      VALUES ($1, $2, $3, $4, $3, $5, false, $6, $7, false, $8, $9, $10, $11, $12, 'import',
+        coalesce(to_timestamp(nullif($13::float8, 0)), now()), $14))sql",
+         run_id, question_id, lease, item.labeler, Bytes{body}, ChoiceField(label.answer()),
+         RankingField(label.answer()), Compares(label.answer()), label.timing().decision_ms(),
+         label.timing().active_ms(), label.timing().loops(), label.timing().first_played_ms(),
+         answered, label.source_key());
+}
+
+absl::Status CheckTakesLabels(int64_t run_id, const v1::RunSpec& spec, const std::string& state) {
+  if (spec.reward() != v1::PREFERENCES) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", run_id, " learns from the true reward and takes no labels"));
+  }
+  if (spec.lockstep() && state == "RUNNING") {
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", run_id,
+                     " is in lockstep, where nothing may depend on when labels come: start a run "
+                     "from these labels instead (labels_from_run), or one with lockstep off"));
+  }
+  return absl::OkStatus();
+}
 
 }  // namespace
 
@@ -50,90 +223,14 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(
     if (runs.empty()) return UnknownRun(run_id);
     v1::RunSpec spec;
     spec.ParseFromString(Blob(runs[0][0]));
-    if (spec.reward() != v1::PREFERENCES) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("run ", run_id, " learns from the true reward and takes no labels"));
-    }
-    if (spec.lockstep() && Text(runs[0][1]) == "RUNNING") {
-      return absl::FailedPreconditionError(
-          absl::StrCat("run ", run_id,
-                       " is in lockstep, where nothing may depend on when labels come: start a run "
-                       "from these labels instead (labels_from_run), or one with lockstep off"));
-    }
-
-    // clips, by the names that labels give them
-    std::vector<std::string> keys;
-    for (const v1::Candidate& clip : clips) keys.push_back(clip.clip_id());
-    for (const v1::ImportedLabel& label : labels)
-      keys.insert(keys.end(), label.clip_ids().begin(), label.clip_ids().end());
-    std::map<std::string, int64_t> rows;
-    FindKeys(t, run_id, keys, &rows);
-    for (const v1::Candidate& clip : clips) {
-      if (rows.count(clip.clip_id()) > 0) continue;
-      const PackedClip packed = PackClip(clip.clip());
-      const std::string key = absl::BytesToHexString(packed.key);
-      if (const auto stored = StoreClip(t, run_id, packed, /*candidate=*/false)) {
-        rows[key] = *stored;
-        response.set_clips(response.clips() + 1);
-      } else if (rows.count(key) == 0) {
-        FindKeys(t, run_id, {key}, &rows);
-      }
-      rows[clip.clip_id()] = rows[key];
-    }
-
-    std::vector<std::string> sources, names;
-    for (const v1::ImportedLabel& label : labels) {
-      sources.push_back(label.source_key());
-      names.push_back(label.labeler());
-    }
-    std::set<std::string> known;
-    for (const auto& row :
-         t.Exec("SELECT source_key FROM labels WHERE run_id = $1 AND source_key = ANY ($2::text[])",
-                run_id, sources)) {
-      known.insert(Text(row[0]));
-    }
-    std::sort(names.begin(), names.end());
-    names.erase(std::unique(names.begin(), names.end()), names.end());
-    t.Exec(
-        "INSERT INTO callers (name, role) SELECT name, 'labeler' FROM unnest($1::text[]) AS "
-        "u(name) "
-        "ORDER BY name ON CONFLICT (name) DO NOTHING",
-        names);
-    std::map<std::string, int64_t> labelers;
-    for (const auto& row :
-         t.Exec("SELECT name, id, role FROM callers WHERE name = ANY ($1::text[])", names)) {
-      if (Text(row[2]) != "labeler" && Text(row[2]) != "teacher") {
-        return absl::FailedPreconditionError(
-            absl::StrCat("'", Text(row[0]), "' is the name of a ", Text(row[2]),
-                         ", who gives no labels: import them under another name"));
-      }
-      labelers[Text(row[0])] = Int(row[1]);
-    }
-
-    // Labels of the same clips, shown one way or the other, answer one question;
-    // a labeler's second answer to it is to another.
-    std::vector<NewQuestion> questions;
-    std::map<std::vector<int64_t>, std::vector<size_t>> same_clips;
-    struct NewLabel {
-      const v1::ImportedLabel* label;
-      size_t question;
-      int64_t labeler;
-      bool turned;
-    };
-    std::vector<NewLabel> fresh;
+    RETURN_IF_ERROR(CheckTakesLabels(run_id, spec, Text(runs[0][1])));
+    const RowsByClipId rows = StoreNewClips(t, run_id, clips, labels, &response);
+    const std::set<std::string> known = KnownSources(t, run_id, labels);
+    ASSIGN_OR_RETURN(const auto labelers, FindOrMakeLabelers(t, labels));
+    NewAnswers fresh;
     for (size_t i = 0; i < labels.size(); ++i) {
-      const v1::ImportedLabel& label = labels[i];
-      std::vector<int64_t> shown;
-      for (const std::string& id : label.clip_ids()) {
-        const auto row = rows.find(id);
-        if (row == rows.end()) {
-          return absl::NotFoundError(absl::StrCat("labels[", i, "] names the clip ", id,
-                                                  ", which neither this call nor run ", run_id,
-                                                  " has"));
-        }
-        shown.push_back(row->second);
-      }
-      if (known.count(label.source_key()) > 0) {
+      ASSIGN_OR_RETURN(std::vector<int64_t> shown, ShownClips(labels, i, rows, run_id));
+      if (known.count(labels[i].source_key()) > 0) {
         response.set_known(response.known() + 1);
         continue;
       }
@@ -141,70 +238,17 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(
         return absl::InvalidArgumentError(
             absl::StrCat("labels[", i, "] names clips that are the same"));
       }
-      std::vector<int64_t> reverse(shown.rbegin(), shown.rend());
-      const int64_t labeler = labelers[label.labeler()];
-      std::vector<size_t>& candidates = same_clips[std::min(shown, reverse)];
-      auto question = std::find_if(candidates.begin(), candidates.end(), [&](size_t place) {
-        return questions[place].labelers.count(labeler) == 0 &&
-               questions[place].labelers.size() < 100;
-      });
-      if (question == candidates.end()) {
-        question = candidates.insert(candidates.end(), questions.size());
-        questions.push_back({shown, {}});
-      }
-      questions[*question].labelers.insert(labeler);
-      fresh.push_back({&label, *question, labeler, questions[*question].clips != shown});
+      fresh.Add(labels[i], labelers.at(labels[i].labeler()), std::move(shown));
     }
-
-    int64_t ordinal = Int(runs[0][2]);
-    std::vector<int64_t> question_ids;
-    for (const NewQuestion& question : questions) {
-      question_ids.push_back(Int(t.Exec(
-          "WITH opened AS (INSERT INTO questions (run_id, ordinal, purpose, overlap, open_slots, "
-          "selector, clips) "
-          "    VALUES ($1, $2, 'TRAIN', $3, 0, 'import', cardinality($4::bigint[])) RETURNING id) "
-          "INSERT INTO question_clips (question_id, position, clip_id) "
-          "  SELECT o.id, u.place - 1, u.clip FROM opened o, unnest($4::bigint[]) WITH ORDINALITY "
-          "AS u(clip, place) "
-          "  RETURNING question_id",
-          run_id, ordinal++, static_cast<int64_t>(question.labelers.size()),
-          question.clips)[0][0]));
-    }
-    for (const NewLabel& item : fresh) {
-      const v1::ImportedLabel& label = *item.label;
-      const v1::Answer& answer = label.answer();
-      const std::string body = BodyHash(label);
-      const std::string ranking = answer.ranking().SerializeAsString();
-      const std::string lease = base::RandomHex128();
-      const double answered = label.answered_ms() / 1000.0;  // 0: now
-      t.Exec(
-          "INSERT INTO leases (id, question_id, caller_id, state, holds_slot, turned, lease_ms, "
-          "leased_at, expires_at, "
-          "  copied) VALUES ($1, $2, $3, 'ANSWERED', true, $4, $5, "
-          "  coalesce(to_timestamp(nullif($6::float8, 0)), now()) - $7::integer * interval '1 ms', "
-          "now(), true)",
-          lease, question_ids[item.question], item.labeler, item.turned, kLeaseMs, answered,
-          label.timing().decision_ms());
-      t.Exec(
-          "INSERT INTO labels (run_id, question_id, lease_id, caller_id, idempotency_key, "
-          "body_sha256, retraction, "
-          "  choice, ranking, surplus, counts, decision_ms, active_ms, loops, first_played_ms, "
-          "client, answered_at, "
-          "  source_key) "
-          "VALUES ($1, $2, $3, $4, $3, $5, false, $6, $7, false, $8, $9, $10, $11, $12, 'import', "
-          "  coalesce(to_timestamp(nullif($13::float8, 0)), now()), $14)",
-          run_id, question_ids[item.question], lease, item.labeler, Bytes{body},
-          answer.has_choice() ? std::optional<std::string>(v1::Choice_Name(answer.choice()))
-                              : std::nullopt,
-          answer.has_ranking() ? std::optional<Bytes>(Bytes{ranking}) : std::nullopt,
-          Compares(answer), label.timing().decision_ms(), label.timing().active_ms(),
-          label.timing().loops(), label.timing().first_played_ms(), answered, label.source_key());
-    }
-    response.set_labels(fresh.size());
-    if (fresh.empty()) return response;
-    t.Exec("UPDATE runs SET questions = $2 WHERE id = $1", run_id, ordinal);
+    const int64_t ordinal = Int(runs[0][2]);
+    const std::vector<int64_t> ids = InsertQuestions(t, run_id, ordinal, fresh.questions);
+    for (const NewLabel& item : fresh.labels) InsertLabel(t, run_id, ids[item.question], item);
+    response.set_labels(fresh.labels.size());
+    if (fresh.labels.empty()) return response;
+    t.Exec("UPDATE runs SET questions = $2 WHERE id = $1", run_id,
+           ordinal + static_cast<int64_t>(ids.size()));
     Audit(t, caller.id, run_id, "import labels",
-          absl::StrCat(fresh.size(), " labels, ", response.clips(), " clips"));
+          absl::StrCat(fresh.labels.size(), " labels, ", response.clips(), " clips"));
     TouchRun(t, run_id);
     return response;
   });

@@ -11,12 +11,11 @@
 
 namespace backflip::preference_broker {
 
-// Takes labels with their clips into a run as answers to TRAIN questions of
-// their own, which nobody is asked; labels of the same clips share one. All or
-// nothing; what the run knows by its source_key stays as it is. Clips and
-// labels were checked by themselves. NOT_FOUND: a label names a clip that there
-// is not. FAILED_PRECONDITION: the run takes no labels, or a name is not a
-// labeler's.
+// Adds labels with their clips to a run, as answers to TRAIN questions of their own, which
+// nobody is asked; labels of the same clips share one question. All or nothing; labels whose
+// source_key the run has are left as they are. Expects clips and labels that were checked one
+// by one. NOT_FOUND: a label names a clip that neither the call nor the run has.
+// FAILED_PRECONDITION: the run takes no labels, or a name is that of somebody who gives none.
 absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(Connection& connection, const Caller& caller,
                                                       int64_t run_id,
                                                       const std::vector<v1::Candidate>& clips,
