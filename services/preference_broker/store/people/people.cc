@@ -1,5 +1,6 @@
 #include "services/preference_broker/store/people/people.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -35,7 +36,8 @@ v1::InviteRole InviteRoleOf(const std::string& name) {
   return v1::INVITE_LABELER;
 }
 
-// A person of a request that says who either way. NOT_FOUND: there is nobody.
+// The row, locked, of the person that a request names by id (or 0) or by name. NOT_FOUND:
+// there is no such person.
 absl::StatusOr<int64_t> PersonOf(Transaction& t, int64_t id, const std::string& name) {
   const pqxx::result rows = t.Exec(
       "SELECT id FROM callers WHERE role IN ('labeler', 'teacher', 'reviewer', 'operator') "
@@ -63,20 +65,19 @@ absl::Status CheckPersonAllowed(Transaction& t, const Caller& caller, int64_t id
 // Ends the leases that the caller has not answered; the slots go back.
 void EndLeases(Transaction& t, int64_t caller_id) {
   // questions before leases, as everywhere
-  t.Exec(
-      "SELECT FROM questions WHERE id IN (SELECT question_id FROM leases WHERE caller_id = $1 AND "
-      "state = 'LIVE') "
-      "ORDER BY id FOR NO KEY UPDATE",
-      caller_id);
-  t.Exec(
-      "WITH held AS (SELECT id, question_id, holds_slot FROM leases WHERE caller_id = $1 AND state "
-      "= 'LIVE' "
-      "    ORDER BY id FOR NO KEY UPDATE), "
-      "  ended AS (UPDATE leases l SET state = 'EXPIRED', holds_slot = false FROM held WHERE l.id "
-      "= held.id) "
-      "UPDATE questions q SET open_slots = q.open_slots + 1 FROM held "
-      "WHERE held.question_id = q.id AND held.holds_slot",
-      caller_id);
+  t.Exec(R"sql(
+      SELECT FROM questions WHERE id IN
+        (SELECT question_id FROM leases WHERE caller_id = $1 AND state = 'LIVE')
+      ORDER BY id FOR NO KEY UPDATE)sql",
+         caller_id);
+  t.Exec(R"sql(
+      WITH held AS (SELECT id, question_id, holds_slot FROM leases
+          WHERE caller_id = $1 AND state = 'LIVE' ORDER BY id FOR NO KEY UPDATE),
+        ended AS (UPDATE leases l SET state = 'EXPIRED', holds_slot = false FROM held
+          WHERE l.id = held.id)
+      UPDATE questions q SET open_slots = q.open_slots + 1 FROM held
+      WHERE held.question_id = q.id AND held.holds_slot)sql",
+         caller_id);
   t.Signal(kQuestionsTopic);
 }
 
@@ -92,24 +93,76 @@ absl::StatusOr<v1::Labeler> LabelerOf(Transaction& t, int64_t id) {
   return labeler;
 }
 
-// An invite that may still be looked at, by its secret; locked.
+// The invite with this secret, locked. NOT_FOUND: there is none, or it has expired.
 absl::StatusOr<pqxx::row> InviteOf(Transaction& t, const std::string& secret) {
   const std::string hash = SecretHash(secret);
-  const pqxx::result rows = t.Exec(
-      "SELECT id, role, name, run_ids, is_group, cap, consent, price, answers_wanted, "
-      "minutes_wanted, accepted, "
-      "  extract(epoch FROM expires_at), expires_at <= now() "
-      "FROM invites WHERE sha256 = $1 FOR NO KEY UPDATE",
-      Bytes{hash});
+  const pqxx::result rows = t.Exec(R"sql(
+      SELECT id, role, name, run_ids, is_group, cap, consent, price, answers_wanted,
+        minutes_wanted, accepted, extract(epoch FROM expires_at) AS expires,
+        expires_at <= now() AS expired
+      FROM invites WHERE sha256 = $1 FOR NO KEY UPDATE)sql",
+                                   Bytes{hash});
   if (rows.empty()) {
     return absl::NotFoundError(
         "this invite is not known: the link is incomplete, or a newer one has taken its place; ask "
         "who sent it");
   }
-  if (Bool(rows[0][12])) {
+  if (Bool(rows[0]["expired"])) {
     return absl::NotFoundError("this invite has expired: ask who sent it for a new one");
   }
   return rows[0];
+}
+
+// The caller that an earlier call with this request id made; 0: there was none. Revokes the
+// token that it gave: its caller has not received it, or will not use it. ALREADY_EXISTS: that
+// call accepted another invite, or for somebody else.
+absl::StatusOr<int64_t> EarlierAcceptance(Transaction& t, int64_t invite_id,
+                                          const std::string& request_id,
+                                          const std::optional<std::string>& outside_id) {
+  const pqxx::result earlier = t.Exec(R"sql(
+      SELECT k.caller_id, c.invite_id IS NOT DISTINCT FROM $2
+        AND c.outside_id IS NOT DISTINCT FROM $3
+      FROM tokens k JOIN callers c ON c.id = k.caller_id
+      WHERE k.request_id = $1 FOR NO KEY UPDATE OF k)sql",
+                                      request_id, invite_id, outside_id);
+  if (earlier.empty()) return 0;
+  if (!Bool(earlier[0][1])) {
+    return absl::AlreadyExistsError(absl::StrCat(
+        "request_id '", request_id, "' was used for another invite: choose a new one for each"));
+  }
+  t.Exec(
+      "UPDATE tokens SET revoked_at = coalesce(revoked_at, now()), request_id = NULL "
+      "WHERE request_id = $1",
+      request_id);
+  return Int(earlier[0][0]);
+}
+
+// Makes the person whom the invite, locked, is for; `outside_id` in a group alone.
+// RESOURCE_EXHAUSTED: the group is full. NOT_FOUND: the invite's name was taken since.
+absl::StatusOr<int64_t> MakePerson(Transaction& t, const pqxx::row& invite,
+                                   const std::optional<std::string>& outside_id) {
+  const int64_t invite_id = Int(invite["id"]);
+  const bool group = Bool(invite["is_group"]);
+  const int64_t number = Int(invite["accepted"]) + 1;
+  if (number > Int(invite["cap"])) {
+    return absl::ResourceExhaustedError("this group is full: every place in it is taken");
+  }
+  std::string name = Text(invite["name"]);
+  if (group) absl::StrAppend(&name, "-", number);
+  if (!t.Exec("SELECT FROM callers WHERE name = $1", name).empty()) {
+    if (!group) {
+      return absl::NotFoundError(
+          "the name of this invite was taken meanwhile: ask who sent it for a new one");
+    }
+    absl::StrAppend(&name, "-", base::RandomHex128().substr(0, 8));
+  }
+  const int64_t caller_id =
+      Int(t.Exec("INSERT INTO callers (name, role, invite_id, outside_id, run_ids) "
+                 "SELECT $2, role, id, $3, run_ids FROM invites WHERE id = $1 RETURNING id",
+                 invite_id, name, outside_id)[0][0]);
+  t.Exec("UPDATE invites SET accepted = $2 WHERE id = $1", invite_id, number);
+  Audit(t, caller_id, 0, "accept invite", absl::StrCat("invite ", invite_id));
+  return caller_id;
 }
 
 absl::Status UsedUp() {
@@ -134,9 +187,8 @@ absl::StatusOr<v1::InviteResponse> MakeInvite(Connection& connection, const Call
     v1::InviteResponse response;
     response.set_secret(secret);
     const pqxx::result earlier = t.Exec(
-        "SELECT id, role = $2 AND name = $3 AND run_ids = $4::bigint[] AND is_group = $5 FROM "
-        "invites "
-        "WHERE request_id = $1 FOR NO KEY UPDATE",
+        "SELECT id, role = $2 AND name = $3 AND run_ids = $4::bigint[] AND is_group = $5 "
+        "FROM invites WHERE request_id = $1 FOR NO KEY UPDATE",
         request.request_id(), InviteRoleName(request.role()), request.name(), run_ids,
         request.has_group());
     if (!earlier.empty()) {
@@ -150,11 +202,11 @@ absl::StatusOr<v1::InviteResponse> MakeInvite(Connection& connection, const Call
       return response;
     }
     for (const int64_t run_id : run_ids) RETURN_IF_ERROR(CheckRunExists(t, run_id));
-    const bool taken = !t.Exec(
-                             "SELECT FROM callers WHERE name = $1 UNION ALL "
-                             "SELECT FROM invites WHERE name = $1 AND NOT is_group AND accepted = "
-                             "0 AND expires_at > now()",
-                             request.name())
+    const bool taken = !t.Exec(R"sql(
+                             SELECT FROM callers WHERE name = $1
+                             UNION ALL SELECT FROM invites WHERE name = $1 AND NOT is_group
+                               AND accepted = 0 AND expires_at > now())sql",
+                               request.name())
                             .empty();
     if (taken) {
       return absl::AlreadyExistsError(
@@ -165,19 +217,19 @@ absl::StatusOr<v1::InviteResponse> MakeInvite(Connection& connection, const Call
                     request.expires_ms())[0][0])) {
       return absl::InvalidArgumentError("expires_ms has passed: an invite ends in the future");
     }
-    response.set_invite_id(Int(t.Exec(
-        "INSERT INTO invites (request_id, sha256, role, name, run_ids, is_group, cap, consent, "
-        "price, "
-        "  completion_code, answers_wanted, minutes_wanted, created_by, expires_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, CASE WHEN $14::bigint = 0 "
-        "  THEN now() + $15::bigint * interval '1 ms' ELSE to_timestamp($14::double precision / "
-        "1000) END) "
-        "RETURNING id",
-        request.request_id(), Bytes{hash}, InviteRoleName(request.role()), request.name(), run_ids,
-        request.has_group(), request.has_group() ? request.group().cap() : 1,
-        request.group().consent(), request.group().price(), request.group().completion_code(),
-        request.answers_wanted(), request.minutes_wanted(), caller.id, request.expires_ms(),
-        kExpiresAfterMs)[0][0]));
+    response.set_invite_id(Int(
+        t.Exec(R"sql(
+        INSERT INTO invites (request_id, sha256, role, name, run_ids, is_group, cap, consent,
+          price, completion_code, answers_wanted, minutes_wanted, created_by, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+          CASE WHEN $14::bigint = 0 THEN now() + $15::bigint * interval '1 ms'
+            ELSE to_timestamp($14::double precision / 1000) END)
+        RETURNING id)sql",
+               request.request_id(), Bytes{hash}, InviteRoleName(request.role()), request.name(),
+               run_ids, request.has_group(), request.has_group() ? request.group().cap() : 1,
+               request.group().consent(), request.group().price(),
+               request.group().completion_code(), request.answers_wanted(),
+               request.minutes_wanted(), caller.id, request.expires_ms(), kExpiresAfterMs)[0][0]));
     // names are left out of the audit, where they could not be forgotten
     Audit(t, caller.id, 0, "invite",
           absl::StrCat(
@@ -200,7 +252,7 @@ absl::StatusOr<v1::InviteDescription> DescribeInvite(Connection& connection,
     invite.set_price(Text(row["price"]));
     invite.set_answers_wanted(Int(row["answers_wanted"]));
     invite.set_minutes_wanted(Int(row["minutes_wanted"]));
-    invite.set_expires_ms(Millis(row[11]));
+    invite.set_expires_ms(Millis(row["expires"]));
     const pqxx::result run = t.Exec(
         "SELECT r.task FROM runs r, invites i WHERE i.id = $1 AND r.reward = 'PREFERENCES' "
         "  AND (cardinality(i.run_ids) = 0 OR r.id = ANY (i.run_ids)) ORDER BY r.id DESC LIMIT 1",
@@ -226,54 +278,19 @@ absl::StatusOr<v1::AcceptInviteResponse> AcceptInvite(Connection& connection,
       return absl::InvalidArgumentError(
           "outside_id is missing: this invite needs your id of the platform that sent you");
     }
-    int64_t caller_id = 0;
-    const pqxx::result earlier = t.Exec(
-        "SELECT k.caller_id, c.invite_id IS NOT DISTINCT FROM $2, c.outside_id IS NOT DISTINCT "
-        "FROM $3 FROM tokens k "
-        "JOIN callers c ON c.id = k.caller_id WHERE k.request_id = $1 FOR NO KEY UPDATE OF k",
-        request.request_id(), invite_id,
-        group ? std::optional<std::string>(request.outside_id()) : std::nullopt);
-    if (!earlier.empty()) {
-      if (!Bool(earlier[0][1]) || !Bool(earlier[0][2])) {
-        return absl::AlreadyExistsError(
-            absl::StrCat("request_id '", request.request_id(),
-                         "' was used for another invite: choose a new one for each"));
-      }
-      caller_id = Int(earlier[0][0]);
-      // the caller has not heard of it, or will not use it
-      t.Exec(
-          "UPDATE tokens SET revoked_at = coalesce(revoked_at, now()), request_id = NULL WHERE "
-          "request_id = $1",
-          request.request_id());
-    } else if (group) {
+    const auto outside_id = group ? std::optional<std::string>(request.outside_id()) : std::nullopt;
+    ASSIGN_OR_RETURN(int64_t caller_id,
+                     EarlierAcceptance(t, invite_id, request.request_id(), outside_id));
+    if (caller_id == 0 && group) {
       const pqxx::result known =
           t.Exec("SELECT id FROM callers WHERE invite_id = $1 AND outside_id = $2", invite_id,
                  request.outside_id());
       if (!known.empty()) caller_id = Int(known[0][0]);
-    } else if (Int(invite["accepted"]) > 0) {
+    } else if (caller_id == 0 && Int(invite["accepted"]) > 0) {
       return UsedUp();
     }
     if (caller_id == 0) {
-      const int64_t number = Int(invite["accepted"]) + 1;
-      if (number > Int(invite["cap"])) {
-        return absl::ResourceExhaustedError("this group is full: every place in it is taken");
-      }
-      std::string name = Text(invite["name"]);
-      if (group) absl::StrAppend(&name, "-", number);
-      if (!t.Exec("SELECT FROM callers WHERE name = $1", name).empty()) {
-        if (!group) {
-          return absl::NotFoundError(
-              "the name of this invite was taken meanwhile: ask who sent it for a new one");
-        }
-        absl::StrAppend(&name, "-", base::RandomHex128().substr(0, 8));
-      }
-      caller_id = Int(
-          t.Exec("INSERT INTO callers (name, role, invite_id, outside_id, run_ids) "
-                 "SELECT $2, role, id, $3, run_ids FROM invites WHERE id = $1 RETURNING id",
-                 invite_id, name,
-                 group ? std::optional<std::string>(request.outside_id()) : std::nullopt)[0][0]);
-      t.Exec("UPDATE invites SET accepted = $2 WHERE id = $1", invite_id, number);
-      Audit(t, caller_id, 0, "accept invite", absl::StrCat("invite ", invite_id));
+      ASSIGN_OR_RETURN(caller_id, MakePerson(t, invite, outside_id));
     }
     const pqxx::row person = t.Exec("SELECT name, state FROM callers WHERE id = $1", caller_id)[0];
     if (Text(person[1]) == "REVOKED") {
@@ -321,13 +338,13 @@ absl::StatusOr<v1::Labeler> SetLabelerState(Connection& connection, const Caller
             "only labelers and teachers are paused; a reviewer is revoked");
       }
       t.Exec(
-          "UPDATE callers SET state = $2, reason = $3, warned_at = NULL, rules_since = now() WHERE "
-          "id = $1",
+          "UPDATE callers SET state = $2, reason = $3, warned_at = NULL, rules_since = now() "
+          "WHERE id = $1",
           id, pause ? "PAUSED" : "ACTIVE",
           !pause                      ? ""
           : !request.reason().empty() ? request.reason()
                                       : "You were paused by whoever runs this.");
-      // who was paused may be waiting
+      // the labeler may be waiting
       if (!pause) t.Signal(kQuestionsTopic);
     }
     Audit(t, caller.id, 0, "set labeler state",
@@ -349,15 +366,14 @@ absl::StatusOr<v1::ForgetLabelerResponse> ForgetLabeler(Connection& connection,
     response.set_name(absl::StrCat("forgotten-", base::RandomHex128().substr(0, 12)));
     EndLeases(t, id);
     t.Exec("DELETE FROM tokens WHERE caller_id = $1", id);
-    // the name of a group is nobody's
+    // (a group's name is not a person's)
     t.Exec(
-        "UPDATE invites SET name = $2 WHERE NOT is_group AND id = (SELECT invite_id FROM callers "
-        "WHERE id = $1)",
+        "UPDATE invites SET name = $2 "
+        "WHERE NOT is_group AND id = (SELECT invite_id FROM callers WHERE id = $1)",
         id, response.name());
     t.Exec(
         "UPDATE callers SET name = $2, outside_id = NULL, state = 'REVOKED', reason = '', "
-        "warned_at = NULL, "
-        "  seen_at = NULL, forgotten_at = now() WHERE id = $1",
+        "warned_at = NULL, seen_at = NULL, forgotten_at = now() WHERE id = $1",
         id, response.name());
     Audit(t, caller.id, 0, "forget labeler", absl::StrCat("labeler ", id));
     return response;
@@ -374,31 +390,30 @@ absl::StatusOr<RetractedLabels> RetractLabels(Connection& connection, const Call
     ASSIGN_OR_RETURN(const int64_t id, PersonOf(t, request.labeler_id(), request.name()));
     if (request.run_id() != 0) RETURN_IF_ERROR(CheckRunExists(t, request.run_id()));
     // what a labeler changes while we wait for the locks is read after them
-    t.Exec(
-        "SELECT FROM questions WHERE id IN (SELECT q.id FROM leases l JOIN questions q ON q.id = "
-        "l.question_id "
-        "  WHERE l.caller_id = $1 AND l.state = 'ANSWERED' AND ($2::bigint = 0 OR q.run_id = $2)) "
-        "ORDER BY id FOR NO KEY UPDATE",
-        id, request.run_id());
-    const pqxx::result rows = t.Exec(
-        "WITH old AS (SELECT l.id, l.run_id, l.question_id, l.lease_id, l.surplus, s.holds_slot "
-        "FROM standing_labels l "
-        "    JOIN leases s ON s.id = l.lease_id AND s.state = 'ANSWERED' "
-        "    WHERE l.caller_id = $1 AND ($2::bigint = 0 OR l.run_id = $2) "
-        "      AND l.answered_at >= to_timestamp($3::double precision / 1000)), "
-        "  taken AS (INSERT INTO labels (run_id, question_id, lease_id, caller_id, "
-        "idempotency_key, body_sha256, "
-        "      supersedes, retraction, surplus, counts) "
-        "    SELECT run_id, question_id, lease_id, $1, 'retracted-by-operator-' || id, $4, id, "
-        "true, surplus, false "
-        "    FROM old ORDER BY id), "
-        "  ended AS (UPDATE leases s SET state = 'EXPIRED', holds_slot = false FROM old WHERE s.id "
-        "= old.lease_id), "
-        "  opened AS (UPDATE questions q SET open_slots = q.open_slots + 1 FROM old "
-        "    WHERE q.id = old.question_id AND old.holds_slot RETURNING q.id, q.made_for) "
-        "SELECT run_id, count(*), (SELECT count(*) FROM opened WHERE made_for IS NULL) FROM old "
-        "GROUP BY run_id ORDER BY run_id",
-        id, request.run_id(), request.since_ms(), Bytes{body});
+    t.Exec(R"sql(
+        SELECT FROM questions WHERE id IN
+          (SELECT q.id FROM leases l JOIN questions q ON q.id = l.question_id
+           WHERE l.caller_id = $1 AND l.state = 'ANSWERED' AND ($2::bigint = 0 OR q.run_id = $2))
+        ORDER BY id FOR NO KEY UPDATE)sql",
+           id, request.run_id());
+    const pqxx::result rows = t.Exec(R"sql(
+        WITH old AS (
+            SELECT l.id, l.run_id, l.question_id, l.lease_id, l.surplus, s.holds_slot
+            FROM standing_labels l JOIN leases s ON s.id = l.lease_id AND s.state = 'ANSWERED'
+            WHERE l.caller_id = $1 AND ($2::bigint = 0 OR l.run_id = $2)
+              AND l.answered_at >= to_timestamp($3::double precision / 1000)),
+          taken AS (
+            INSERT INTO labels (run_id, question_id, lease_id, caller_id, idempotency_key,
+              body_sha256, supersedes, retraction, surplus, counts)
+            SELECT run_id, question_id, lease_id, $1, 'retracted-by-operator-' || id, $4, id, true,
+              surplus, false FROM old ORDER BY id),
+          ended AS (UPDATE leases s SET state = 'EXPIRED', holds_slot = false FROM old
+            WHERE s.id = old.lease_id),
+          opened AS (UPDATE questions q SET open_slots = q.open_slots + 1 FROM old
+            WHERE q.id = old.question_id AND old.holds_slot RETURNING q.id, q.made_for)
+        SELECT run_id, count(*), (SELECT count(*) FROM opened WHERE made_for IS NULL)
+        FROM old GROUP BY run_id ORDER BY run_id)sql",
+                                     id, request.run_id(), request.since_ms(), Bytes{body});
     for (const auto& row : rows) {
       retracted.run_ids.push_back(Int(row[0]));
       retracted.response.set_labels(retracted.response.labels() + Int(row[1]));

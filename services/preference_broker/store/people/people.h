@@ -1,4 +1,4 @@
-// People who label: invites, what becomes of them, and what operators do about it.
+// People: their invites, their state, and what operators take back of their work.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_PEOPLE_PEOPLE_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_PEOPLE_PEOPLE_H_
 
@@ -11,11 +11,11 @@
 
 namespace backflip::preference_broker {
 
-// Of callers.state.
+// From callers.state.
 v1::LabelerState LabelerStateFromField(const pqxx::field& field);
 
 // `request` checked before. ALREADY_EXISTS: the name is taken, or the request
-// id was used for another invite. NOT_FOUND: a run that there is not.
+// id was used for another invite. NOT_FOUND: no such run.
 absl::StatusOr<v1::InviteResponse> MakeInvite(Connection& connection, const Caller& caller,
                                               const v1::InviteRequest& request);
 absl::StatusOr<v1::InviteDescription> DescribeInvite(Connection& connection,
@@ -31,7 +31,7 @@ absl::StatusOr<v1::ForgetLabelerResponse> ForgetLabeler(Connection& connection,
 
 struct RetractedLabels {
   v1::RetractLabelsResponse response;
-  // Whose feeds have new entries.
+  // Runs whose feeds have new entries.
   std::vector<int64_t> run_ids;
 };
 absl::StatusOr<RetractedLabels> RetractLabels(Connection& connection, const Caller& caller,

@@ -9,15 +9,15 @@
 
 namespace backflip::preference_broker {
 
-// Every labeler and teacher with what is known of them, in all runs (run_id 0)
-// or in one: those who may answer for it, or have. Counts of all runs leave out
-// labels that were copied from one run into another. Dawid and Skene's estimate
-// is of labelers with five or more answers where answers overlap.
+// Statistics of labelers and teachers: in one run, of all who may answer for it or have; or in
+// all runs (run_id 0), where labels that were copied from one run into another count once.
+// Dawid and Skene's estimate is given of labelers with five or more answers to questions that
+// others have answered too.
 absl::StatusOr<v1::ListLabelersResponse> LabelerStatistics(Connection& connection, int64_t run_id);
 
-// Everybody who answered or waited in the span. Labels that were imported or
-// copied are nobody's work. Minutes are kept by day (UTC): they are those of
-// every day that the span touches.
+// Work to be paid: everybody who answered or waited in the span. Labels that were imported or
+// copied are left out. Minutes are stored by day (UTC), so they are those of every day that the
+// span touches.
 absl::StatusOr<v1::StatementResponse> Statement(Connection& connection,
                                                 const v1::StatementRequest& request);
 

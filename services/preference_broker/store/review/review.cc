@@ -26,14 +26,14 @@ void AddProgress(Transaction& t, v1::Dashboard* dashboard) {
   const v1::Run& run = dashboard->run();
   std::vector<trust::ProgressAnswer> answers;
   // the first clip of such a question is the newest policy's
-  for (const auto& row : t.Exec("SELECT k.iteration, turned_choice(l.choice, s.turned) "
-                                "FROM questions q JOIN standing_labels l ON l.question_id = q.id "
-                                "JOIN leases s ON s.id = l.lease_id "
-                                "JOIN question_clips p ON p.question_id = q.id AND p.position = 0 "
-                                "JOIN clips k ON k.id = p.clip_id "
-                                "WHERE q.run_id = $1 AND q.purpose = 'PROGRESS' AND l.choice IN "
-                                "('LEFT', 'TIE', 'RIGHT') "
-                                "ORDER BY k.iteration, l.id",
+  for (const auto& row : t.Exec(R"sql(
+           SELECT k.iteration, turned_choice(l.choice, s.turned)
+           FROM questions q JOIN standing_labels l ON l.question_id = q.id
+           JOIN leases s ON s.id = l.lease_id
+           JOIN question_clips p ON p.question_id = q.id AND p.position = 0
+           JOIN clips k ON k.id = p.clip_id
+           WHERE q.run_id = $1 AND q.purpose = 'PROGRESS' AND l.choice IN ('LEFT', 'TIE', 'RIGHT')
+           ORDER BY k.iteration, l.id)sql",
                                 run.id())) {
     const v1::Choice choice = ChoiceFromField(row[1]);
     answers.push_back({Int(row[0]), choice == v1::LEFT ? 1.0 : choice == v1::TIE ? 0.5 : 0.0});
@@ -57,6 +57,33 @@ void AddProgress(Transaction& t, v1::Dashboard* dashboard) {
   if (const auto gamed = trust::GamedReward(points, predicted)) dashboard->add_alerts(*gamed);
 }
 
+void AddAgreement(Transaction& t, v1::Dashboard* dashboard) {
+  const SharedVotes shared = VotesOf(SharedAnswers(t, dashboard->run().id()));
+  v1::Agreement* agreement = dashboard->mutable_agreement();
+  agreement->set_questions(shared.questions);
+  agreement->set_answers(shared.answers);
+  using trust::Level;
+  if (const auto alpha = trust::KrippendorffAlpha(shared.votes, kPairValues, Level::kNominal)) {
+    agreement->set_nominal(*alpha);
+  }
+  if (const auto alpha = trust::KrippendorffAlpha(shared.votes, kPairValues, Level::kOrdinal)) {
+    agreement->set_ordinal(*alpha);
+  }
+}
+
+void AddPausedLabelers(Transaction& t, v1::Dashboard* dashboard) {
+  for (const auto& row : t.Exec(R"sql(
+           SELECT c.name, c.reason FROM callers c
+           WHERE c.state = 'PAUSED' AND c.role IN ('labeler', 'teacher')
+             AND (cardinality(c.run_ids) = 0 OR $1 = ANY (c.run_ids))
+           ORDER BY c.name LIMIT $2)sql",
+                                dashboard->run().id(), kMostPausedNamed)) {
+    const std::string reason = Text(row[1]);
+    dashboard->add_alerts(absl::StrCat("Labeler ", Text(row[0]), " is paused",
+                                       reason.empty() ? "." : absl::StrCat(": ", reason)));
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<int64_t> RunRevision(Connection& connection, int64_t run_id) {
@@ -70,60 +97,40 @@ absl::StatusOr<int64_t> RunRevision(Connection& connection, int64_t run_id) {
 absl::StatusOr<v1::Dashboard> ReadDashboard(Connection& connection, int64_t run_id) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Dashboard> {
     v1::Dashboard dashboard;
-    // first, so that what changes meanwhile is told by a newer revision
+    // first, so that what changes meanwhile has a newer revision
     ASSIGN_OR_RETURN(*dashboard.mutable_run(), GetRun(t, run_id, /*with_metrics=*/true));
-    const pqxx::row counts = t.Exec(
-        "SELECT (SELECT count(*) FROM questions WHERE run_id = $1 AND open_slots > 0 AND made_for "
-        "IS NULL), "
-        "  (SELECT count(DISTINCT l.question_id) FROM leases l JOIN questions q ON q.id = "
-        "l.question_id "
-        "    WHERE q.run_id = $1 AND l.state = 'LIVE'), "
-        "  (SELECT count(*) FROM standing_labels l WHERE l.run_id = $1 "
-        "    AND l.answered_at > now() - interval '1 hour'), "
-        "  (SELECT count(*) FROM standing_labels l WHERE l.run_id = $1 AND l.choice = 'BROKEN' "
-        "    AND l.answered_at > now() - interval '1 day'), "
-        // a heartbeat moves a lease's end to a whole lease from then on
-        "  (SELECT count(*) FROM "
-        "    (SELECT caller_id FROM labels WHERE run_id = $1 AND answered_at > now() - interval '2 "
-        "minutes' "
-        "     UNION SELECT l.caller_id FROM leases l JOIN questions q ON q.id = l.question_id "
-        "       WHERE q.run_id = $1 AND l.state = 'LIVE' "
-        "         AND l.expires_at - l.lease_ms * interval '1 ms' > now() - interval '2 minutes') "
-        "active)",
-        run_id)[0];
-    dashboard.set_open_questions(Int(counts[0]));
-    dashboard.set_leased_questions(Int(counts[1]));
-    dashboard.set_labels_last_hour(Int(counts[2]));
-    dashboard.set_active_labelers(Int(counts[4]));
-
-    const SharedVotes shared = VotesOf(SharedAnswers(t, run_id));
-    v1::Agreement* agreement = dashboard.mutable_agreement();
-    agreement->set_questions(shared.questions);
-    agreement->set_answers(shared.answers);
-    using trust::Level;
-    if (const auto alpha = trust::KrippendorffAlpha(shared.votes, kPairValues, Level::kNominal)) {
-      agreement->set_nominal(*alpha);
-    }
-    if (const auto alpha = trust::KrippendorffAlpha(shared.votes, kPairValues, Level::kOrdinal)) {
-      agreement->set_ordinal(*alpha);
-    }
-
+    // `active`: who answered, or whose heartbeat renewed a lease, in the last two minutes
+    const pqxx::row counts = t.Exec(R"sql(
+        SELECT (SELECT count(*) FROM questions
+            WHERE run_id = $1 AND open_slots > 0 AND made_for IS NULL) AS open,
+          (SELECT count(DISTINCT l.question_id)
+            FROM leases l JOIN questions q ON q.id = l.question_id
+            WHERE q.run_id = $1 AND l.state = 'LIVE') AS leased,
+          (SELECT count(*) FROM standing_labels l
+            WHERE l.run_id = $1 AND l.answered_at > now() - interval '1 hour') AS last_hour,
+          (SELECT count(*) FROM standing_labels l WHERE l.run_id = $1 AND l.choice = 'BROKEN'
+            AND l.answered_at > now() - interval '1 day') AS broken,
+          (SELECT count(*) FROM
+            (SELECT caller_id FROM labels
+              WHERE run_id = $1 AND answered_at > now() - interval '2 minutes'
+             UNION SELECT l.caller_id FROM leases l JOIN questions q ON q.id = l.question_id
+              WHERE q.run_id = $1 AND l.state = 'LIVE'
+                AND l.expires_at - l.lease_ms * interval '1 ms' > now() - interval '2 minutes')
+            active) AS active)sql",
+                                    run_id)[0];
+    dashboard.set_open_questions(Int(counts["open"]));
+    dashboard.set_leased_questions(Int(counts["leased"]));
+    dashboard.set_labels_last_hour(Int(counts["last_hour"]));
+    dashboard.set_active_labelers(Int(counts["active"]));
+    AddAgreement(t, &dashboard);
     AddProgress(t, &dashboard);
-    if (const int64_t broken = Int(counts[3]); broken > 0) {
+    if (const int64_t broken = Int(counts["broken"]); broken > 0) {
       dashboard.add_alerts(
           absl::StrCat(broken, broken == 1 ? " answer" : " answers",
                        " of the last day say that the clips did not show: look at the labels with "
                        "the choice BROKEN."));
     }
-    for (const auto& row : t.Exec(
-             "SELECT c.name, c.reason FROM callers c WHERE c.state = 'PAUSED' AND c.role IN "
-             "('labeler', 'teacher') "
-             "  AND (cardinality(c.run_ids) = 0 OR $1 = ANY (c.run_ids)) ORDER BY c.name LIMIT $2",
-             run_id, kMostPausedNamed)) {
-      const std::string reason = Text(row[1]);
-      dashboard.add_alerts(absl::StrCat("Labeler ", Text(row[0]), " is paused",
-                                        reason.empty() ? "." : absl::StrCat(": ", reason)));
-    }
+    AddPausedLabelers(t, &dashboard);
     return dashboard;
   });
 }
@@ -162,21 +169,20 @@ absl::StatusOr<v1::ListDisagreementsResponse> ListDisagreements(
       questions[id] = question;
       ids.push_back(id);
     }
-    for (const auto& row :
-         t.Exec("SELECT p.question_id, k.sha256 FROM question_clips p JOIN clips k ON k.id = "
-                "p.clip_id "
-                "WHERE p.question_id = ANY ($1::bigint[]) ORDER BY p.question_id, p.position",
-                ids)) {
+    for (const auto& row : t.Exec(R"sql(
+             SELECT p.question_id, k.sha256 FROM question_clips p JOIN clips k ON k.id = p.clip_id
+             WHERE p.question_id = ANY ($1::bigint[]) ORDER BY p.question_id, p.position)sql",
+                                  ids)) {
       questions[Int(row[0])]->add_clip_ids(Hex(row[1]));
     }
-    // all answers, those too that say nothing of which is better
-    for (const auto& row :
-         t.Exec("SELECT l.question_id, c.name, s.turned, l.choice, l.ranking, extract(epoch FROM "
-                "l.answered_at), l.note "
-                "FROM standing_labels l JOIN leases s ON s.id = l.lease_id JOIN callers c ON c.id "
-                "= l.caller_id "
-                "WHERE l.question_id = ANY ($1::bigint[]) ORDER BY l.question_id, l.id",
-                ids)) {
+    // all answers, also those that do not say which clip is better
+    for (const auto& row : t.Exec(R"sql(
+             SELECT l.question_id, c.name, s.turned, l.choice, l.ranking,
+               extract(epoch FROM l.answered_at), l.note
+             FROM standing_labels l JOIN leases s ON s.id = l.lease_id
+             JOIN callers c ON c.id = l.caller_id
+             WHERE l.question_id = ANY ($1::bigint[]) ORDER BY l.question_id, l.id)sql",
+                                  ids)) {
       v1::DisputedQuestion* question = questions[Int(row[0])];
       v1::AnswerOfLabeler* answer = question->add_answers();
       answer->set_labeler(Text(row[1]));

@@ -25,10 +25,11 @@ absl::Status UnknownClip(int64_t run_id, const std::string& key) {
 absl::StatusOr<std::vector<int64_t>> FindClips(Transaction& t, int64_t run_id,
                                                const std::vector<std::string>& keys) {
   std::vector<int64_t> ids;
-  for (const auto& row : t.Exec("SELECT coalesce(k.id, 0), u.hex FROM unnest($2::text[]) WITH "
-                                "ORDINALITY AS u(hex, place) "
-                                "LEFT JOIN clips k ON k.run_id = $1 AND k.sha256 = decode(u.hex, "
-                                "'hex') ORDER BY u.place",
+  for (const auto& row : t.Exec(R"sql(
+           SELECT coalesce(k.id, 0), u.hex
+           FROM unnest($2::text[]) WITH ORDINALITY AS u(hex, place)
+           LEFT JOIN clips k ON k.run_id = $1 AND k.sha256 = decode(u.hex, 'hex')
+           ORDER BY u.place)sql",
                                 run_id, keys)) {
     if (Int(row[0]) == 0) return UnknownClip(run_id, Text(row[1]));
     ids.push_back(Int(row[0]));
@@ -40,20 +41,20 @@ absl::StatusOr<std::vector<int64_t>> FindClips(Transaction& t, int64_t run_id,
 absl::StatusOr<std::vector<v1::GoldPair>> GoldPairs(Transaction& t, int64_t run_id,
                                                     int64_t gold_id) {
   std::vector<v1::GoldPair> pairs;
-  for (const auto& row :
-       t.Exec("SELECT g.id, a.sha256, b.sha256, g.answer, g.explanation, g.use, count(l.id), "
-              "  count(l.id) FILTER (WHERE turned_choice(l.choice, s.turned <> (f.clip_id <> "
-              "g.first_clip)) = g.answer) "
-              "FROM gold_pairs g JOIN clips a ON a.id = g.first_clip JOIN clips b ON b.id = "
-              "g.second_clip "
-              "LEFT JOIN questions q ON q.gold_id = g.id "
-              "LEFT JOIN question_clips f ON f.question_id = q.id AND f.position = 0 "
-              "LEFT JOIN standing_labels l ON l.question_id = q.id "
-              "LEFT JOIN leases s ON s.id = l.lease_id "
-              "WHERE CASE WHEN $2::bigint = 0 THEN g.run_id = $1 AND g.removed_at IS NULL ELSE "
-              "g.id = $2 END "
-              "GROUP BY g.id, a.id, b.id ORDER BY g.id",
-              run_id, gold_id)) {
+  for (const auto& row : t.Exec(R"sql(
+           SELECT g.id, a.sha256, b.sha256, g.answer, g.explanation, g.use, count(l.id),
+             count(l.id) FILTER (WHERE turned_choice(l.choice,
+               s.turned <> (f.clip_id <> g.first_clip)) = g.answer)
+           FROM gold_pairs g JOIN clips a ON a.id = g.first_clip
+           JOIN clips b ON b.id = g.second_clip
+           LEFT JOIN questions q ON q.gold_id = g.id
+           LEFT JOIN question_clips f ON f.question_id = q.id AND f.position = 0
+           LEFT JOIN standing_labels l ON l.question_id = q.id
+           LEFT JOIN leases s ON s.id = l.lease_id
+           WHERE CASE WHEN $2::bigint = 0 THEN g.run_id = $1 AND g.removed_at IS NULL
+             ELSE g.id = $2 END
+           GROUP BY g.id, a.id, b.id ORDER BY g.id)sql",
+                                run_id, gold_id)) {
     v1::GoldPair& pair = pairs.emplace_back();
     pair.set_gold_id(Int(row[0]));
     pair.add_clip_ids(Hex(row[1]));
@@ -67,6 +68,44 @@ absl::StatusOr<std::vector<v1::GoldPair>> GoldPairs(Transaction& t, int64_t run_
     pair.set_answered_right(Int(row[7]));
   }
   return pairs;
+}
+
+// FAILED_PRECONDITION: why a person may not ask a question of the run now.
+absl::Status CheckTakesQuestions(int64_t run_id, const v1::RunSpec& spec, const std::string& state,
+                                 bool asking_stopped) {
+  if (state != "RUNNING") {
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", run_id, " is ", state, ": only a running run takes questions"));
+  }
+  if (spec.reward() != v1::PREFERENCES) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", run_id, " learns from the true reward and asks nobody"));
+  }
+  if (spec.lockstep()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", run_id,
+                     " is in lockstep, where its seed alone decides what is asked: run with "
+                     "lockstep off (train --human) to ask questions of your own"));
+  }
+  if (asking_stopped) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", run_id, " asks no more questions: it finishes on the labels it has"));
+  }
+  return absl::OkStatus();
+}
+
+// Whether a clip of `clip_steps` can be cut around `step`.
+absl::Status CheckCanBeCut(const v1::Clip& recording, int32_t step, int32_t clip_steps) {
+  if (step >= recording.steps()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("step is ", step, ", but the episode has ", recording.steps(), " steps"));
+  }
+  if (recording.steps() < clip_steps) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the recorded episode has ", recording.steps(),
+                     " steps, too few for a clip of ", clip_steps));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -122,9 +161,10 @@ absl::StatusOr<std::vector<int64_t>> ClipRows(Connection& connection, int64_t ru
     RETURN_IF_ERROR(CheckRunExists(t, run_id));
     if (!keys.empty()) return FindClips(t, run_id, keys);
     std::vector<int64_t> ids;
-    for (const auto& row : t.Exec("SELECT DISTINCT p.clip_id FROM standing_labels l JOIN "
-                                  "question_clips p ON p.question_id = l.question_id "
-                                  "WHERE l.run_id = $1 ORDER BY 1",
+    for (const auto& row : t.Exec(R"sql(
+             SELECT DISTINCT p.clip_id
+             FROM standing_labels l JOIN question_clips p ON p.question_id = l.question_id
+             WHERE l.run_id = $1 ORDER BY 1)sql",
                                   run_id)) {
       ids.push_back(Int(row[0]));
     }
@@ -136,9 +176,10 @@ absl::StatusOr<std::vector<v1::Candidate>> ReadWholeClips(Connection& connection
                                                           const std::vector<int64_t>& ids) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<v1::Candidate>> {
     std::vector<v1::Candidate> clips;
-    for (const auto& row : t.Exec("SELECT k.sha256, k.behaviour, k.picture, k.physics FROM "
-                                  "unnest($1::bigint[]) WITH ORDINALITY "
-                                  "AS u(id, place) JOIN clips k ON k.id = u.id ORDER BY u.place",
+    for (const auto& row : t.Exec(R"sql(
+             SELECT k.sha256, k.behaviour, k.picture, k.physics
+             FROM unnest($1::bigint[]) WITH ORDINALITY AS u(id, place) JOIN clips k ON k.id = u.id
+             ORDER BY u.place)sql",
                                   ids)) {
       v1::Candidate& clip = clips.emplace_back();
       clip.set_clip_id(Hex(row[0]));
@@ -179,63 +220,41 @@ absl::StatusOr<v1::AskAboutResponse> AskAbout(Connection& connection, const Call
     if (answered) return response;
     // ordinals are given out under the run's lock
     const pqxx::result runs = t.Exec(
-        "SELECT state, spec, task, questions, asking_stopped FROM runs WHERE id = $1 FOR NO KEY "
-        "UPDATE",
+        "SELECT state, spec, task, questions, asking_stopped FROM runs WHERE id = $1 "
+        "FOR NO KEY UPDATE",
         run_id);
     if (runs.empty()) return UnknownRun(run_id);
+    const pqxx::row run = runs[0];
     v1::RunSpec spec;
-    spec.ParseFromString(Blob(runs[0][1]));
+    spec.ParseFromString(Blob(run["spec"]));
     v1::TaskInfo task;
-    task.ParseFromString(Blob(runs[0][2]));
-    if (Text(runs[0][0]) != "RUNNING") {
-      return absl::FailedPreconditionError(absl::StrCat("run ", run_id, " is ", Text(runs[0][0]),
-                                                        ": only a running run takes questions"));
-    }
-    if (spec.reward() != v1::PREFERENCES) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("run ", run_id, " learns from the true reward and asks nobody"));
-    }
-    if (spec.lockstep()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("run ", run_id,
-                       " is in lockstep, where its seed alone decides what is asked: run with "
-                       "lockstep off (train --human) to ask questions of your own"));
-    }
-    if (Bool(runs[0][4])) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "run ", run_id, " asks no more questions: it finishes on the labels it has"));
-    }
+    task.ParseFromString(Blob(run["task"]));
+    RETURN_IF_ERROR(
+        CheckTakesQuestions(run_id, spec, Text(run["state"]), Bool(run["asking_stopped"])));
     ASSIGN_OR_RETURN(const v1::Clip recording,
                      ReadRecording(t, run_id, request.policy_version(), /*with_states=*/true));
-    if (request.step() >= recording.steps()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "step is ", request.step(), ", but the episode has ", recording.steps(), " steps"));
-    }
-    if (recording.steps() < task.clip_steps()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the recorded episode has ", recording.steps(),
-                       " steps, too few for a clip of ", task.clip_steps()));
-    }
+    RETURN_IF_ERROR(CheckCanBeCut(recording, request.step(), task.clip_steps()));
     const PackedClip clip = PackClip(CutClip(recording, request.step(), task.clip_steps()));
     StoreClip(t, run_id, clip, /*candidate=*/false);
-    const pqxx::result others = t.Exec(
-        "SELECT id FROM clips WHERE run_id = $1 AND candidate AND iteration = "
-        "  (SELECT max(iteration) FROM clips WHERE run_id = $1 AND candidate) "
-        "ORDER BY random() LIMIT 1 FOR KEY SHARE",
-        run_id);
+    const pqxx::result others = t.Exec(R"sql(
+        SELECT id FROM clips WHERE run_id = $1 AND candidate AND iteration =
+          (SELECT max(iteration) FROM clips WHERE run_id = $1 AND candidate)
+        ORDER BY random() LIMIT 1 FOR KEY SHARE)sql",
+                                       run_id);
     if (others.empty()) {
       return absl::FailedPreconditionError(absl::StrCat(
           "run ", run_id, " has no clip yet to compare with: ask again when a batch is done"));
     }
-    const int64_t ordinal = Int(runs[0][3]);
-    response.set_question_id(Int(t.Exec(
-        "WITH opened AS (INSERT INTO questions (run_id, ordinal, purpose, overlap, open_slots, "
-        "selector) "
-        "    VALUES ($1, $2, 'TRAIN', $3, $3, 'person') RETURNING id) "
-        "INSERT INTO question_clips (question_id, position, clip_id) "
-        "  SELECT o.id, 0, k.id FROM opened o, clips k WHERE k.run_id = $1 AND k.sha256 = $4 "
-        "  UNION ALL SELECT o.id, 1, $5 FROM opened o RETURNING question_id",
-        run_id, ordinal, spec.queries().overlap(), Bytes{clip.key}, Int(others[0][0]))[0][0]));
+    const int64_t ordinal = Int(run["questions"]);
+    response.set_question_id(Int(t.Exec(R"sql(
+        WITH opened AS (
+          INSERT INTO questions (run_id, ordinal, purpose, overlap, open_slots, selector)
+          VALUES ($1, $2, 'TRAIN', $3, $3, 'person') RETURNING id)
+        INSERT INTO question_clips (question_id, position, clip_id)
+        SELECT o.id, 0, k.id FROM opened o, clips k WHERE k.run_id = $1 AND k.sha256 = $4
+        UNION ALL SELECT o.id, 1, $5 FROM opened o RETURNING question_id)sql",
+                                        run_id, ordinal, spec.queries().overlap(), Bytes{clip.key},
+                                        Int(others[0][0]))[0][0]));
     t.Exec("UPDATE runs SET questions = $2 WHERE id = $1", run_id, ordinal + 1);
     Audit(t, caller.id, run_id, "ask about",
           absl::StrCat("policy ", recording.policy_version(), ", step ", request.step()));
@@ -255,13 +274,14 @@ absl::StatusOr<v1::GoldPair> AddGold(Connection& connection, const Caller& calle
                      FindClips(t, run_id, {request.clip_ids().begin(), request.clip_ids().end()}));
     const std::string use = v1::GoldUse_Name(request.use());
     // the same two clips the other way round are the same pair
-    const pqxx::result earlier = t.Exec(
-        "SELECT g.id, g.first_clip <> $2, g.answer = turned_choice($5, g.first_clip <> $2) AND "
-        "g.explanation = $6, "
-        "  g.removed_at IS NOT NULL, EXISTS (SELECT FROM questions q WHERE q.gold_id = g.id) "
-        "FROM gold_pairs g WHERE g.run_id = $1 AND g.use = $4 "
-        "  AND (g.first_clip, g.second_clip) IN (($2, $3), ($3, $2)) FOR UPDATE",
-        run_id, clips[0], clips[1], use, v1::Choice_Name(request.answer()), request.explanation());
+    const pqxx::result earlier = t.Exec(R"sql(
+        SELECT g.id, g.answer = turned_choice($5, g.first_clip <> $2) AND g.explanation = $6 AS same,
+          g.removed_at IS NOT NULL AS removed,
+          EXISTS (SELECT FROM questions q WHERE q.gold_id = g.id) AS asked
+        FROM gold_pairs g WHERE g.run_id = $1 AND g.use = $4
+          AND (g.first_clip, g.second_clip) IN (($2, $3), ($3, $2)) FOR UPDATE)sql",
+                                        run_id, clips[0], clips[1], use,
+                                        v1::Choice_Name(request.answer()), request.explanation());
     int64_t id = 0;
     if (earlier.empty()) {
       id =
@@ -273,8 +293,8 @@ absl::StatusOr<v1::GoldPair> AddGold(Connection& connection, const Caller& calle
       Audit(t, caller.id, run_id, "add gold", absl::StrCat(id, ", ", use));
     } else {
       id = Int(earlier[0][0]);
-      const bool same = Bool(earlier[0][2]), removed = Bool(earlier[0][3]),
-                 asked = Bool(earlier[0][4]);
+      const bool same = Bool(earlier[0]["same"]), removed = Bool(earlier[0]["removed"]),
+                 asked = Bool(earlier[0]["asked"]);
       if (!same && (asked || !removed)) {
         return absl::AlreadyExistsError(absl::StrCat(
             "these clips are gold pair ", id, " with another answer or explanation",
@@ -283,9 +303,8 @@ absl::StatusOr<v1::GoldPair> AddGold(Connection& connection, const Caller& calle
       }
       if (removed) {
         t.Exec(
-            "UPDATE gold_pairs SET removed_at = NULL, explanation = $3, answer = turned_choice($2, "
-            "first_clip <> $4) "
-            "WHERE id = $1",
+            "UPDATE gold_pairs SET removed_at = NULL, explanation = $3, "
+            "answer = turned_choice($2, first_clip <> $4) WHERE id = $1",
             id, v1::Choice_Name(request.answer()), request.explanation(), clips[0]);
         Audit(t, caller.id, run_id, "add gold", absl::StrCat(id, ", ", use));
       }

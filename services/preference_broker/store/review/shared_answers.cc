@@ -9,19 +9,18 @@ namespace backflip::preference_broker {
 
 std::vector<SharedAnswer> SharedAnswers(Transaction& t, int64_t run_id) {
   std::vector<SharedAnswer> answers;
-  for (const auto& row :
-       // a question has more answers than it wants only where some are a surplus
-       t.Exec(
-           "SELECT l.question_id, l.caller_id, s.turned, l.choice, l.ranking, CASE WHEN l.ranking "
-           "IS NULL THEN 2 "
-           "  ELSE (SELECT count(*) FROM question_clips p WHERE p.question_id = l.question_id) END "
-           "FROM standing_labels l JOIN leases s ON s.id = l.lease_id "
-           "WHERE ($1::bigint = 0 OR l.run_id = $1) AND l.question_id IN ( "
-           "  SELECT id FROM questions WHERE overlap > 1 AND ($1::bigint = 0 OR run_id = $1) "
-           "  UNION SELECT question_id FROM labels WHERE surplus AND ($1::bigint = 0 OR run_id = "
-           "$1)) "
-           "ORDER BY l.question_id, l.id",
-           run_id)) {
+  // a question has more answers than it wants only where some are a surplus
+  for (const auto& row : t.Exec(R"sql(
+           SELECT l.question_id, l.caller_id, s.turned, l.choice, l.ranking,
+             CASE WHEN l.ranking IS NULL THEN 2 ELSE
+               (SELECT count(*) FROM question_clips p WHERE p.question_id = l.question_id) END
+           FROM standing_labels l JOIN leases s ON s.id = l.lease_id
+           WHERE ($1::bigint = 0 OR l.run_id = $1) AND l.question_id IN (
+             SELECT id FROM questions WHERE overlap > 1 AND ($1::bigint = 0 OR run_id = $1)
+             UNION SELECT question_id FROM labels
+               WHERE surplus AND ($1::bigint = 0 OR run_id = $1))
+           ORDER BY l.question_id, l.id)sql",
+                                run_id)) {
     SharedAnswer& answer = answers.emplace_back();
     answer.question = Int(row[0]);
     answer.caller = Int(row[1]);

@@ -22,13 +22,16 @@ struct SharedAnswer {
   v1::Answer answer;  // in the question's own order
 };
 
+// Standing answers to questions that several may have answered, by question, in the order of
+// labels. `run_id` 0: of all runs.
 std::vector<SharedAnswer> SharedAnswers(Transaction& t, int64_t run_id);
 
 // What an answer says of the pairs of its question's clips, in the order of
 // (i, j), i < j. Empty: nothing (cannot tell, broken).
 std::vector<PairValue> PairValues(const SharedAnswer& answer);
 
-// Votes on pairs with two or more of them; labelers by their place in `callers`.
+// Votes on pairs that have two or more. Their labelers are places in `callers`, their items
+// count pairs over all questions.
 struct SharedVotes {
   std::vector<trust::Vote> votes;
   std::vector<int64_t> callers;
