@@ -51,20 +51,19 @@ absl::StatusOr<std::optional<v1::ClaimResponse>> Claim(Connection& connection, c
       if (runs.empty()) return std::nullopt;
       const int64_t run_id = Int(runs[0][0]);
       const bool learner = caller.role == Role::kLearner;
-      claim = t.Exec(
-          "INSERT INTO claims AS c (run_id, role, epoch, claimant, advertise, collect_token, "
-          "expires_at) "
-          "VALUES ($1, $2, 1, $3, $4, $5, now() + $6 * interval '1 ms') "
-          "ON CONFLICT (run_id, role) DO UPDATE SET epoch = c.epoch + 1, claimant = "
-          "excluded.claimant, "
-          "  advertise = excluded.advertise, collect_token = excluded.collect_token, wanted_steps "
-          "= 0, "
-          "  claimed_at = now(), expires_at = excluded.expires_at, released_at = NULL "
-          // somebody may have claimed between our look and our lock
-          "  WHERE c.released_at IS NOT NULL OR c.expires_at <= now() "
-          "RETURNING c.run_id, c.epoch, c.collect_token",
-          run_id, RoleName(caller.role), request.claimant(), request.advertise(),
-          learner ? base::RandomHex128() : "", lease_ms);
+      // the last WHERE: somebody may have claimed between our look and our lock
+      claim = t.Exec(R"sql(
+          INSERT INTO claims AS c (run_id, role, epoch, claimant, advertise, collect_token,
+            expires_at)
+          VALUES ($1, $2, 1, $3, $4, $5, now() + $6 * interval '1 ms')
+          ON CONFLICT (run_id, role) DO UPDATE SET epoch = c.epoch + 1,
+            claimant = excluded.claimant, advertise = excluded.advertise,
+            collect_token = excluded.collect_token, wanted_steps = 0, claimed_at = now(),
+            expires_at = excluded.expires_at, released_at = NULL
+            WHERE c.released_at IS NOT NULL OR c.expires_at <= now()
+          RETURNING c.run_id, c.epoch, c.collect_token)sql",
+                     run_id, RoleName(caller.role), request.claimant(), request.advertise(),
+                     learner ? base::RandomHex128() : "", lease_ms);
       if (claim.empty()) return std::nullopt;
       t.Exec(
           "UPDATE runs SET state = 'RUNNING', started_at = coalesce(started_at, now()) WHERE id = "
@@ -114,7 +113,7 @@ absl::Status ReleaseClaim(Connection& connection, const Caller& caller,
         "KEY UPDATE",
         request.run_id(), RoleName(caller.role));
     if (claims.empty() || Int(claims[0][0]) != request.epoch()) {
-      // what is no longer held needs no giving back, but only who holds it may end it
+      // a lost claim need not be given back, but only its holder may end the run
       const bool gives_back = !request.finished() && request.failure().empty();
       return gives_back ? absl::OkStatus() : Lost(request.run_id(), request.epoch());
     }
@@ -170,20 +169,19 @@ absl::StatusOr<std::optional<v1::Assignment>> AssignWork(Connection& connection,
   return connection.Transact([&](Transaction& t) -> Result {
     // workers that ask at the same moment must see each other's assignments
     t.ExecScript("LOCK TABLE assignments IN SHARE ROW EXCLUSIVE MODE");
-    // Steps wanted per thread already sent there, this worker's included. A
-    // worker does not say goodbye: an assignment counts for an hour.
-    const pqxx::result rows = t.Exec(
-        "SELECT r.id, r.task, r.reward, c.advertise, c.collect_token, c.epoch "
-        "FROM claims c JOIN runs r ON r.id = c.run_id "
-        "WHERE c.role = 'learner' AND c.released_at IS NULL AND c.expires_at > now() "
-        "  AND c.wanted_steps > 0 AND r.state = 'RUNNING' "
-        "ORDER BY c.wanted_steps::double precision / ($2 + (SELECT coalesce(sum(a.threads), 0) "
-        "FROM assignments a "
-        "  WHERE a.run_id = r.id AND a.epoch = c.epoch AND a.worker <> $1 "
-        "    AND a.assigned_at > now() - interval '1 hour')) DESC, r.id LIMIT 1",
-        request.worker(), request.threads());
+    // The run that wants most steps per thread, this worker's included. Workers do not sign
+    // off: an assignment counts for an hour.
+    const pqxx::result rows = t.Exec(R"sql(
+        SELECT r.id, r.task, r.reward, c.advertise, c.collect_token, c.epoch
+        FROM claims c JOIN runs r ON r.id = c.run_id
+        WHERE c.role = 'learner' AND c.released_at IS NULL AND c.expires_at > now()
+          AND c.wanted_steps > 0 AND r.state = 'RUNNING'
+        ORDER BY c.wanted_steps::double precision / ($2 + (SELECT coalesce(sum(a.threads), 0)
+          FROM assignments a WHERE a.run_id = r.id AND a.epoch = c.epoch AND a.worker <> $1
+            AND a.assigned_at > now() - interval '1 hour')) DESC, r.id LIMIT 1)sql",
+                                     request.worker(), request.threads());
     if (rows.empty()) {
-      // quiet until it asks again
+      // its threads serve no run until it asks again
       t.Exec("DELETE FROM assignments WHERE worker = $1", request.worker());
       return std::nullopt;
     }

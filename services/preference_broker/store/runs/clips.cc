@@ -15,8 +15,8 @@
 namespace backflip::preference_broker {
 namespace {
 
-// Batches by which a trainer may be behind the newest one and still find all
-// that it would have chosen from: its checkpoints are 10 apart.
+// How many batches a trainer may be behind the newest and still find all candidates that it
+// would have chosen from: its checkpoints are 10 batches apart.
 constexpr int64_t kTrainerBehind = 12;
 // A part is at most one upload, uncompressed.
 constexpr size_t kMaxPartBytes = 8 << 20;
@@ -122,10 +122,11 @@ absl::Status ShowClip(const pqxx::field& picture, const pqxx::field& truth, v1::
 std::optional<int64_t> StoreClip(Transaction& t, int64_t run_id, const PackedClip& clip,
                                  bool candidate) {
   const pqxx::result stored = t.Exec(
-      "INSERT INTO clips (run_id, sha256, iteration, ticket, index, behaviour, picture, physics, "
-      "truth, candidate) "
-      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (run_id, sha256) DO NOTHING "
-      "RETURNING id",
+      R"sql(
+      INSERT INTO clips (run_id, sha256, iteration, ticket, index, behaviour, picture, physics,
+        truth, candidate)
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (run_id, sha256) DO NOTHING
+      RETURNING id)sql",
       run_id, Bytes{clip.key}, clip.iteration, clip.ticket, clip.index, Bytes{clip.behaviour},
       Bytes{clip.picture}, Bytes{clip.physics},
       clip.truth.empty() ? std::nullopt : std::optional<Bytes>(Bytes{clip.truth}), candidate);
@@ -135,23 +136,21 @@ std::optional<int64_t> StoreClip(Transaction& t, int64_t run_id, const PackedCli
 absl::StatusOr<int32_t> StoreClips(Connection& connection, int64_t run_id,
                                    const std::vector<PackedClip>& clips) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<int32_t> {
-    // one row a statement: PostgreSQL takes twice as long to read the same bytes
-    // as arrays
+    // a statement for each row: PostgreSQL takes twice as long to read the same bytes as arrays
     for (const PackedClip& clip : clips) StoreClip(t, run_id, clip, /*candidate=*/true);
-    const pqxx::result rows = t.Exec(
-        "SELECT r.spec, r.labels "
-        "  + (SELECT coalesce(sum(q.open_slots), 0) FROM questions q WHERE q.run_id = r.id "
-        "    AND q.open_slots > 0 AND q.purpose = 'TRAIN') "
-        "  + (SELECT count(*) FROM leases l JOIN questions q ON q.id = l.question_id WHERE "
-        "q.run_id = r.id "
-        "    AND l.state = 'LIVE' AND q.purpose = 'TRAIN') "
-        "FROM runs r WHERE r.id = $1",
-        run_id);
+    const pqxx::result rows = t.Exec(R"sql(
+        SELECT r.spec, r.labels
+          + (SELECT coalesce(sum(q.open_slots), 0) FROM questions q
+             WHERE q.run_id = r.id AND q.open_slots > 0 AND q.purpose = 'TRAIN')
+          + (SELECT count(*) FROM leases l JOIN questions q ON q.id = l.question_id
+             WHERE q.run_id = r.id AND l.state = 'LIVE' AND q.purpose = 'TRAIN')
+        FROM runs r WHERE r.id = $1)sql",
+                                     run_id);
     if (rows.empty()) return UnknownRun(run_id);
     v1::RunSpec spec;
     spec.ParseFromString(Blob(rows[0][0]));
-    // The trainer normalises on candidates too: in lockstep, which ones there
-    // are may not depend on when answers came.
+    // The trainer normalises on candidates too, so in lockstep their number may not depend on
+    // when answers came.
     const bool spent = !spec.lockstep() && Int(rows[0][1]) >= spec.labels();
     return spent ? 0 : spec.collection().clips_per_batch();
   });
@@ -163,8 +162,8 @@ absl::StatusOr<std::vector<int64_t>> ListCandidates(Connection& connection, int6
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<int64_t>> {
     RETURN_IF_ERROR(CheckRunExists(t, run_id));
     const pqxx::result rows = t.Exec(
-        "SELECT id FROM clips WHERE run_id = $1 AND iteration > $2 AND iteration <= $3 AND "
-        "candidate "
+        "SELECT id FROM clips "
+        "WHERE run_id = $1 AND iteration > $2 AND iteration <= $3 AND candidate "
         "ORDER BY iteration DESC, ticket DESC, index DESC, sha256 DESC LIMIT $4",
         run_id, after_iteration, max_iteration, limit);
     std::vector<int64_t> ids;

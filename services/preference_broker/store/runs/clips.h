@@ -12,9 +12,8 @@
 
 namespace backflip::preference_broker {
 
-// A clip in the form in which it is stored: each part a compressed Clip with
-// only its own fields, so that true rewards are read by whoever asks for that
-// column and nobody else.
+// A clip as it is stored: each part is a compressed Clip with only its own fields, so that true
+// rewards are read only by those who ask for that column.
 struct PackedClip {
   // SHA-256 of the layout in docs/protocol.md, "Clip key": 32 bytes.
   std::string key;
@@ -24,8 +23,7 @@ struct PackedClip {
   std::string behaviour;
   std::string picture;
   std::string physics;
-  // Empty: none.
-  std::string truth;
+  std::string truth;  // empty: the clip has no true rewards
 };
 
 std::string ClipKey(const v1::Clip& clip);
@@ -33,16 +31,16 @@ PackedClip PackClip(const v1::Clip& clip);
 // Merges one part into `clip`. DATA_LOSS: the bytes are no such part.
 absl::Status UnpackPart(const std::string& part, v1::Clip* clip);
 
-// Adds a clip as a viewer draws it; `truth` NULL: without true rewards.
+// Adds what a viewer draws of a clip; `truth` NULL: without true rewards.
 absl::Status ShowClip(const pqxx::field& picture, const pqxx::field& truth, v1::ShownClip* shown);
 
-// Stores the clip of a run unless one with its key is there: then nothing. One
-// that is no candidate is never chosen by a trainer. Returns its row's id if new.
+// Stores a clip unless the run has one with its key. A trainer chooses among candidates only.
+// Returns the row's id if it is new.
 std::optional<int64_t> StoreClip(Transaction& t, int64_t run_id, const PackedClip& clip,
                                  bool candidate);
 
-// Stores candidates that are not there yet. Returns how many candidates of its next batch
-// the run wants: none once all labels are asked for, else clips_per_batch.
+// Stores candidates that the run does not have. Returns how many it wants of its next batch:
+// clips_per_batch, or none once all labels are asked for.
 absl::StatusOr<int32_t> StoreClips(Connection& connection, int64_t run_id,
                                    const std::vector<PackedClip>& clips);
 
@@ -52,13 +50,14 @@ absl::StatusOr<std::vector<int64_t>> ListCandidates(Connection& connection, int6
                                                     int64_t after_iteration, int64_t max_iteration,
                                                     int32_t limit);
 
-// With observations and actions alone. In the order of `ids`, less those that
-// were pruned meanwhile.
+// Observations and actions only, in the order of `ids`, without those that were pruned
+// meanwhile.
 absl::StatusOr<std::vector<v1::Candidate>> ReadCandidates(Connection& connection,
                                                           const std::vector<int64_t>& ids);
 
-// Deletes candidates that no question and no gold pair names, but for the newest `queries.pool`
-// of those a trainer a few batches behind would choose from. Returns how many.
+// Deletes candidates that no question and no gold pair names, except the newest `queries.pool`,
+// counted from a few batches back, so that a trainer that lags still finds its pool. Returns how
+// many.
 absl::StatusOr<int64_t> PruneClips(Connection& connection, int64_t run_id);
 
 }  // namespace backflip::preference_broker

@@ -47,9 +47,9 @@ absl::StatusOr<std::vector<v1::MetricPoint>> ListMetrics(Connection& connection,
     RETURN_IF_ERROR(CheckRunExists(t, request.run_id()));
     std::vector<v1::MetricPoint> points;
     for (const auto& row :
-         t.Exec("SELECT name, iteration, steps, labels, value, extract(epoch FROM at) FROM "
-                "metric_points "
-                "WHERE run_id = $1 AND (cardinality($2::text[]) = 0 OR name = ANY ($2::text[])) "
+         t.Exec("SELECT name, iteration, steps, labels, value, extract(epoch FROM at) "
+                "FROM metric_points WHERE run_id = $1 AND (cardinality($2::text[]) = 0 OR name = "
+                "ANY ($2::text[])) "
                 "ORDER BY iteration, name",
                 request.run_id(), names)) {
       v1::MetricPoint& point = points.emplace_back();

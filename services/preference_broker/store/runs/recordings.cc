@@ -22,12 +22,11 @@ void CopyRows(const Field& from, int moments, int first, int rows, Field* to) {
 
 void StoreRecording(Transaction& t, int64_t run_id, const v1::Clip& recording) {
   const PackedClip packed = PackClip(recording);
-  t.Exec(
-      "INSERT INTO recordings (run_id, policy_version, iteration, steps, behaviour, picture, "
-      "physics) "
-      "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-      run_id, recording.policy_version(), recording.iteration(), recording.steps(),
-      Bytes{packed.behaviour}, Bytes{packed.picture}, Bytes{packed.physics});
+  t.Exec(R"sql(
+      INSERT INTO recordings (run_id, policy_version, iteration, steps, behaviour, picture, physics)
+      VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING)sql",
+         run_id, recording.policy_version(), recording.iteration(), recording.steps(),
+         Bytes{packed.behaviour}, Bytes{packed.picture}, Bytes{packed.physics});
 }
 
 absl::StatusOr<v1::Clip> ReadRecording(Transaction& t, int64_t run_id, int64_t policy_version,

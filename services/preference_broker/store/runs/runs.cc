@@ -13,8 +13,8 @@
 namespace backflip::preference_broker {
 namespace {
 
-// The run that an earlier call with this id made or continued, 0 when there is
-// none. ALREADY_EXISTS: that call asked for something else.
+// The run that an earlier call with this id made or continued; 0: there was none.
+// ALREADY_EXISTS: that call asked for something else.
 absl::StatusOr<int64_t> EarlierRequest(Transaction& t, const std::string& request_id,
                                        const std::string& body) {
   const pqxx::result rows =
@@ -28,26 +28,27 @@ absl::StatusOr<int64_t> EarlierRequest(Transaction& t, const std::string& reques
   return Int(rows[0][0]);
 }
 
-// Everything of a run but its metrics. `wanted`, `quiet` and so on say what
-// limits it.
-constexpr char kRunColumns[] =
-    "SELECT r.id, r.state, r.spec, r.task, r.message, r.iterations, r.steps, r.labels, "
-    "r.questions, "
-    "  coalesce(r.best_version, 0), r.revision, extract(epoch FROM r.created_at), "
-    "  extract(epoch FROM r.started_at), extract(epoch FROM r.finished_at), "
-    "  (SELECT count(*) FROM leases l JOIN questions q ON q.id = l.question_id "
-    "    WHERE q.run_id = r.id AND l.state = 'LIVE') AS leases, "
-    "  EXISTS (SELECT FROM questions q WHERE q.run_id = r.id AND q.open_slots > 0 AND q.made_for "
-    "IS NULL) AS open, "
-    "  learner.run_id IS NOT NULL AS learner, "
-    "  EXISTS (SELECT FROM claims c WHERE c.run_id = r.id AND c.role = 'trainer' "
-    "    AND c.released_at IS NULL AND c.expires_at > now()) AS trainer, "
-    "  coalesce(learner.wanted_steps, 0) AS wanted, "
-    "  greatest(r.progress_at, learner.claimed_at) < now() - interval '10 seconds' AS quiet, "
-    "  r.asking_stopped, coalesce(r.forked_from_run, 0) AS forked_run, "
-    "  coalesce(r.forked_from_version, 0) AS forked_version "
-    "FROM runs r LEFT JOIN claims learner ON learner.run_id = r.id AND learner.role = 'learner' "
-    "  AND learner.released_at IS NULL AND learner.expires_at > now() ";
+// A run without its metrics. `open`, `learner`, `trainer`, `wanted` and `quiet` say what limits
+// it.
+constexpr char kRunColumns[] = R"sql(
+SELECT r.id, r.state, r.spec, r.task, r.message, r.iterations, r.steps, r.labels, r.questions,
+  coalesce(r.best_version, 0) AS best_version, r.revision,
+  extract(epoch FROM r.created_at) AS created, extract(epoch FROM r.started_at) AS started,
+  extract(epoch FROM r.finished_at) AS finished,
+  (SELECT count(*) FROM leases l JOIN questions q ON q.id = l.question_id
+    WHERE q.run_id = r.id AND l.state = 'LIVE') AS leases,
+  EXISTS (SELECT FROM questions q
+    WHERE q.run_id = r.id AND q.open_slots > 0 AND q.made_for IS NULL) AS open,
+  learner.run_id IS NOT NULL AS learner,
+  EXISTS (SELECT FROM claims c WHERE c.run_id = r.id AND c.role = 'trainer'
+    AND c.released_at IS NULL AND c.expires_at > now()) AS trainer,
+  coalesce(learner.wanted_steps, 0) AS wanted,
+  greatest(r.progress_at, learner.claimed_at) < now() - interval '10 seconds' AS quiet,
+  r.asking_stopped, coalesce(r.forked_from_run, 0) AS forked_run,
+  coalesce(r.forked_from_version, 0) AS forked_version
+FROM runs r LEFT JOIN claims learner ON learner.run_id = r.id AND learner.role = 'learner'
+  AND learner.released_at IS NULL AND learner.expires_at > now()
+)sql";
 
 v1::Limit LimitOf(const v1::Run& run, const pqxx::row& row) {
   if (run.state() != v1::QUEUED && run.state() != v1::RUNNING) return v1::LIMIT_UNSPECIFIED;
@@ -63,22 +64,22 @@ v1::Limit LimitOf(const v1::Run& run, const pqxx::row& row) {
 
 v1::Run RunOf(const pqxx::row& row) {
   v1::Run run;
-  run.set_id(Int(row[0]));
+  run.set_id(Int(row["id"]));
   v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
-  v1::RunState_Parse(Text(row[1]), &state);
+  v1::RunState_Parse(Text(row["state"]), &state);
   run.set_state(state);
-  run.mutable_spec()->ParseFromString(Blob(row[2]));
-  run.mutable_task()->ParseFromString(Blob(row[3]));
-  run.set_message(Text(row[4]));
-  run.set_iterations(Int(row[5]));
-  run.set_steps(Int(row[6]));
-  run.set_labels(Int(row[7]));
-  run.set_questions(Int(row[8]));
-  run.set_best_version(Int(row[9]));
-  run.set_revision(Int(row[10]));
-  run.set_created_ms(Millis(row[11]));
-  run.set_started_ms(Millis(row[12]));
-  run.set_finished_ms(Millis(row[13]));
+  run.mutable_spec()->ParseFromString(Blob(row["spec"]));
+  run.mutable_task()->ParseFromString(Blob(row["task"]));
+  run.set_message(Text(row["message"]));
+  run.set_iterations(Int(row["iterations"]));
+  run.set_steps(Int(row["steps"]));
+  run.set_labels(Int(row["labels"]));
+  run.set_questions(Int(row["questions"]));
+  run.set_best_version(Int(row["best_version"]));
+  run.set_revision(Int(row["revision"]));
+  run.set_created_ms(Millis(row["created"]));
+  run.set_started_ms(Millis(row["started"]));
+  run.set_finished_ms(Millis(row["finished"]));
   run.set_leases(Int(row["leases"]));
   run.set_asking_stopped(Bool(row["asking_stopped"]));
   run.set_forked_from_run(Int(row["forked_run"]));
@@ -87,18 +88,17 @@ v1::Run RunOf(const pqxx::row& row) {
   return run;
 }
 
-// One index probe for each series, however long they are.
+// One index probe for each series, however long it is.
 void AddNewestMetrics(Transaction& t, v1::Run* run) {
-  const pqxx::result rows = t.Exec(
-      "WITH RECURSIVE names AS ( "
-      "  SELECT min(name) AS name FROM metric_points WHERE run_id = $1 "
-      "  UNION ALL SELECT (SELECT min(m.name) FROM metric_points m WHERE m.run_id = $1 AND m.name "
-      "> names.name) "
-      "    FROM names WHERE names.name IS NOT NULL) "
-      "SELECT name, (SELECT m.value FROM metric_points m WHERE m.run_id = $1 AND m.name = "
-      "names.name "
-      "  ORDER BY m.iteration DESC LIMIT 1) FROM names WHERE name IS NOT NULL",
-      run->id());
+  const pqxx::result rows = t.Exec(R"sql(
+      WITH RECURSIVE names AS (
+        SELECT min(name) AS name FROM metric_points WHERE run_id = $1
+        UNION ALL SELECT
+          (SELECT min(m.name) FROM metric_points m WHERE m.run_id = $1 AND m.name > names.name)
+          FROM names WHERE names.name IS NOT NULL)
+      SELECT name, (SELECT m.value FROM metric_points m WHERE m.run_id = $1 AND m.name = names.name
+        ORDER BY m.iteration DESC LIMIT 1) FROM names WHERE name IS NOT NULL)sql",
+                                   run->id());
   for (const auto& row : rows) (*run->mutable_metrics())[Text(row[0])] = Double(row[1]);
 }
 
@@ -149,15 +149,14 @@ absl::StatusOr<v1::Run> ForkRun(Connection& connection, const Caller& caller,
     const pqxx::result runs =
         t.Exec("SELECT has_true_reward, reward FROM runs WHERE id = $1", from_run);
     if (runs.empty()) return UnknownRun(from_run);
-    // kept from now on: the new run's learner will ask for it
+    // keep it: the new run's learner will ask for it
     if (t.Exec("UPDATE snapshots SET kept = true WHERE run_id = $1 AND kind = 'POLICY' AND version "
                "= $2 RETURNING version",
                from_run, request.version())
             .empty()) {
       const std::string versions =
           Text(t.Exec("SELECT coalesce(string_agg(version::text, ', ' ORDER BY version), 'none') "
-                      "FROM snapshots "
-                      "WHERE run_id = $1 AND kind = 'POLICY'",
+                      "FROM snapshots WHERE run_id = $1 AND kind = 'POLICY'",
                       from_run)[0][0]);
       return absl::NotFoundError(absl::StrCat("run ", from_run,
                                               " has no policy snapshot of version ",
@@ -227,15 +226,14 @@ absl::StatusOr<v1::Run> ContinueRun(Connection& connection, const Caller& caller
     spec.ParseFromString(Blob(rows[0][1]));
     spec.set_labels(spec.labels() + request.add_labels());
     spec.set_steps(spec.steps() + request.add_steps());
-    // its labels have earned all that labels earn: with a warm-up it would wait for many
-    // more before its next step
+    // the run has trained all steps that its labels allow; with a warm-up it would wait for many
+    // more labels before its next step
     if (rows[0][2].as<bool>()) spec.set_warm_up_labels(0);
     RETURN_IF_ERROR(options::ValidateRunSpec(spec));
     const std::string bytes = spec.SerializeAsString();
     t.Exec(
         "UPDATE runs SET state = 'QUEUED', spec = $2, message = '', finished_at = NULL, "
-        "asking_stopped = false "
-        "WHERE id = $1",
+        "asking_stopped = false WHERE id = $1",
         request.run_id(), Bytes{bytes});
     t.Exec("INSERT INTO run_requests (request_id, run_id, body_sha256) VALUES ($1, $2, $3)",
            request.request_id(), request.run_id(), Bytes{body});
@@ -258,9 +256,8 @@ absl::StatusOr<v1::Run> CancelRun(Connection& connection, const Caller& caller,
     const bool active = state == "QUEUED" || state == "RUNNING";
     if (active || (state == "PAUSED" && !request.pause())) {
       t.Exec(
-          "UPDATE runs SET state = $2, finished_at = CASE WHEN $3::boolean THEN NULL ELSE now() "
-          "END "
-          "WHERE id = $1",
+          "UPDATE runs SET state = $2, "
+          "finished_at = CASE WHEN $3::boolean THEN NULL ELSE now() END WHERE id = $1",
           request.run_id(), request.pause() ? "PAUSED" : "CANCELLED", request.pause());
       Audit(t, caller.id, request.run_id(), request.pause() ? "pause run" : "cancel run", "");
       TouchRun(t, request.run_id());

@@ -10,8 +10,8 @@
 namespace backflip::preference_broker {
 namespace {
 
-// Besides the kept ones: enough for a learner that repeats what it did since
-// its last checkpoint.
+// How many stay besides those that are kept: enough for a learner that repeats what it did
+// since its last checkpoint.
 constexpr int64_t kNewestSnapshots = 64;
 
 // Columns of a SnapshotInfo, less run and kind, which every query names.
@@ -41,8 +41,8 @@ absl::StatusOr<v1::SnapshotInfo> PublishSnapshot(Connection& connection, const C
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::SnapshotInfo> {
     RETURN_IF_ERROR(CheckEpoch(t, info.run_id(), caller.role, epoch));
     const pqxx::result same = t.Exec(
-        "UPDATE snapshots SET kept = kept OR $5 WHERE run_id = $1 AND kind = $2 AND iteration = $3 "
-        "AND sha256 = $4 "
+        "UPDATE snapshots SET kept = kept OR $5 "
+        "WHERE run_id = $1 AND kind = $2 AND iteration = $3 AND sha256 = $4 "
         "RETURNING version, kept",
         info.run_id(), kind, info.iteration(), Bytes{hash}, info.kept());
     if (!same.empty()) {
@@ -51,17 +51,17 @@ absl::StatusOr<v1::SnapshotInfo> PublishSnapshot(Connection& connection, const C
       return info;
     }
     // the newest is never dropped, so no version is given twice
-    info.set_version(
-        Int(t.Exec("INSERT INTO snapshots (run_id, kind, version, iteration, steps, labels, "
-                   "sha256, kept, data) "
-                   "SELECT $1, $2, 1 + coalesce((SELECT max(version) FROM snapshots WHERE run_id = "
-                   "$1 AND kind = $2), 0), "
-                   "  $3, $4, $5, $6, $7, $8 RETURNING version",
-                   info.run_id(), kind, info.iteration(), info.steps(), info.labels(), Bytes{hash},
-                   info.kept(), Bytes{data})[0][0]));
+    info.set_version(Int(t.Exec(R"sql(
+            INSERT INTO snapshots (run_id, kind, version, iteration, steps, labels, sha256, kept,
+              data)
+            SELECT $1, $2, 1 + coalesce((SELECT max(version) FROM snapshots
+              WHERE run_id = $1 AND kind = $2), 0), $3, $4, $5, $6, $7, $8
+            RETURNING version)sql",
+                                info.run_id(), kind, info.iteration(), info.steps(), info.labels(),
+                                Bytes{hash}, info.kept(), Bytes{data})[0][0]));
     t.Exec(
-        "DELETE FROM snapshots s USING runs r WHERE s.run_id = $1 AND s.kind = $2 AND s.version <= "
-        "$3 "
+        "DELETE FROM snapshots s USING runs r "
+        "WHERE s.run_id = $1 AND s.kind = $2 AND s.version <= $3 "
         "AND NOT s.kept AND r.id = s.run_id AND s.version IS DISTINCT FROM r.best_version",
         info.run_id(), kind, info.version() - kNewestSnapshots);
     t.Signal(SnapshotTopic(info.run_id(), info.kind()));
@@ -130,9 +130,8 @@ absl::Status SetBest(Connection& connection, const Caller& caller,
                      const v1::SetBestRequest& request) {
   return connection.Transact([&](Transaction& t) -> absl::Status {
     RETURN_IF_ERROR(CheckEpoch(t, request.run_id(), caller.role, request.epoch()));
-    if (t.Exec("UPDATE snapshots SET kept = true WHERE run_id = $1 AND kind = 'POLICY' AND version "
-               "= $2 "
-               "RETURNING version",
+    if (t.Exec("UPDATE snapshots SET kept = true "
+               "WHERE run_id = $1 AND kind = 'POLICY' AND version = $2 RETURNING version",
                request.run_id(), request.version())
             .empty()) {
       return absl::NotFoundError(absl::StrCat(
@@ -151,16 +150,14 @@ absl::Status SaveCheckpoint(Connection& connection, const Caller& caller, int64_
     RETURN_IF_ERROR(CheckEpoch(t, info.run_id(), caller.role, epoch));
     t.Exec(
         "INSERT INTO checkpoints (run_id, role, iteration, info, data) VALUES ($1, $2, $3, $4, $5) "
-        "ON CONFLICT (run_id, role, iteration) DO UPDATE SET info = excluded.info, data = "
-        "excluded.data, "
-        "  saved_at = now()",
+        "ON CONFLICT (run_id, role, iteration) DO UPDATE "
+        "SET info = excluded.info, data = excluded.data, saved_at = now()",
         info.run_id(), RoleName(caller.role), info.iteration(), Bytes{bytes}, Bytes{data});
-    t.Exec(
-        "DELETE FROM checkpoints WHERE run_id = $1 AND role = $2 AND iteration < "
-        "  (SELECT min(iteration) FROM (SELECT iteration FROM checkpoints WHERE run_id = $1 AND "
-        "role = $2 "
-        "   ORDER BY iteration DESC LIMIT 2) newest)",
-        info.run_id(), RoleName(caller.role));
+    t.Exec(R"sql(
+        DELETE FROM checkpoints WHERE run_id = $1 AND role = $2 AND iteration <
+          (SELECT min(iteration) FROM (SELECT iteration FROM checkpoints
+             WHERE run_id = $1 AND role = $2 ORDER BY iteration DESC LIMIT 2) newest))sql",
+           info.run_id(), RoleName(caller.role));
     return absl::OkStatus();
   });
 }

@@ -13,8 +13,8 @@
 
 namespace backflip::preference_broker {
 
-// `info.version` is ignored; size and hash were checked against `data`. Drops
-// the oldest snapshots that are neither kept nor the best nor among the newest.
+// `info.version` is ignored; size and hash were checked against `data`. Drops snapshots that
+// are neither kept, nor the best, nor among the newest.
 absl::StatusOr<v1::SnapshotInfo> PublishSnapshot(Connection& connection, const Caller& caller,
                                                  int64_t epoch, v1::SnapshotInfo info,
                                                  const std::string& data);
