@@ -34,7 +34,7 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
             b->options_.database, b->origin_,
             [b](const std::string& topic) { b->hub_.Signal(topic); });
       });
-  const Core core{broker->pool_.get(), &broker->hub_, &broker->authenticator_};
+  const CallContext core{broker->pool_.get(), &broker->hub_, &broker->authenticator_};
   broker->numberer_ = std::make_unique<FeedNumberer>(core);
   broker->services_.push_back(MakeRunService(core));
   broker->services_.push_back(MakeClipService(core));
@@ -52,7 +52,7 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
         b->options_.database, b->origin_, [b] { return b->stop_.load(); },
         [b](const std::string& topic) { b->hub_.Signal(topic); });
   });
-  broker->housekeeper_ = std::thread([b = broker.get()] { b->KeepHouse(); });
+  broker->housekeeper_ = std::thread([b = broker.get()] { b->RunHousekeeping(); });
   rpc::ServerOptions server;
   server.listen = broker->options_.listen;
   for (const auto& service : broker->services_) server.services.push_back(service.get());
@@ -85,7 +85,7 @@ void Broker::Drain(absl::Duration grace) {
   if (listener_.joinable()) listener_.join();
 }
 
-void Broker::KeepHouse() {
+void Broker::RunHousekeeping() {
   while (true) {
     {
       base::MutexLock lock(&mutex_);
@@ -93,7 +93,7 @@ void Broker::KeepHouse() {
       wake_.WaitFor(&mutex_, kHousekeeping);
       if (stop_) return;
     }
-    // full or away: next time
+    // a full pool, or no database: next time
     (void)pool_->Submit([this](Connection& connection) {
       const absl::StatusOr<int64_t> expired = ExpireLeases(connection);
       if (expired.ok() && *expired > 0) base::LogInfo("leases expired", {{"leases", *expired}});

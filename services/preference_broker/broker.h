@@ -23,38 +23,38 @@ struct BrokerOptions {
   std::string database;
   // host:port or unix:path.
   std::string listen;
-  // Beside gRPC, unless its `listen` is empty.
+  // HTTP beside gRPC; none if its `listen` is empty.
   HttpOptions http;
-  // Threads that work on the database, each with a connection.
+  // Threads for work on the database, each with a connection.
   int connections = 4;
-  // Calls that may wait for one of them; more are told to come back.
+  // Calls that may wait for one of them; further ones are refused as RESOURCE_EXHAUSTED.
   int queued_calls = 512;
-  Leases leases;
+  LeaseTimes leases;
 };
 
 class Broker {
  public:
-  // Serves from now on. FAILED_PRECONDITION: the database's schema is not this
-  // program's. UNAVAILABLE: no database, or the address is taken.
-  // Or as HttpServer::Start says.
+  // Serves until Drain. FAILED_PRECONDITION: the database's schema is not this program's.
+  // UNAVAILABLE: no database, or the address is taken. Other errors: those of
+  // HttpServer::Start.
   static absl::StatusOr<std::unique_ptr<Broker>> Start(BrokerOptions options);
   // Drains without grace.
   ~Broker();
 
   const std::string& address() const { return server_->address(); }
-  // Where HTTP is served; empty: nowhere.
+  // URL of the HTTP server; empty: there is none.
   std::string http_url() const { return http_ == nullptr ? "" : http_->url(); }
 
-  // Answers long polls, ends streams, refuses new calls, and gives those in
-  // progress `grace` to end. Blocks until all have ended. Idempotent.
+  // Answers long polls, ends streams, refuses new calls, and gives calls in progress `grace` to
+  // end. Blocks until all have ended. Idempotent.
   void Drain(absl::Duration grace);
 
  private:
   explicit Broker(BrokerOptions options);
-  void KeepHouse();
+  void RunHousekeeping();
 
   const BrokerOptions options_;
-  // Tells this process's notifications from those of other brokers.
+  // Marks this process's notifications among those of other brokers.
   const std::string origin_;
   Hub hub_;
   Authenticator authenticator_;

@@ -40,8 +40,8 @@ void Authenticator::Forget() {
   known_.clear();
 }
 
-absl::Status Gathered::Begin(absl::string_view what, int64_t size, const std::string& sha256,
-                             int64_t max_size) {
+absl::Status ChunkedBytes::Begin(absl::string_view what, int64_t size, const std::string& sha256,
+                                 int64_t max_size) {
   begun_ = true;
   what_ = std::string(what);
   if (size <= 0 || size > max_size) {
@@ -59,7 +59,7 @@ absl::Status Gathered::Begin(absl::string_view what, int64_t size, const std::st
   return absl::OkStatus();
 }
 
-absl::Status Gathered::Add(absl::string_view chunk) {
+absl::Status ChunkedBytes::Add(absl::string_view chunk) {
   if (static_cast<int64_t>(bytes_.size() + chunk.size()) > size_) {
     return absl::DataLossError(
         absl::StrCat("the ", what_, " is longer than the ", size_, " bytes that were told"));
@@ -68,7 +68,7 @@ absl::Status Gathered::Add(absl::string_view chunk) {
   return absl::OkStatus();
 }
 
-absl::Status Gathered::Check() const {
+absl::Status ChunkedBytes::Check() const {
   if (static_cast<int64_t>(bytes_.size()) != size_) {
     return absl::DataLossError(absl::StrCat("the ", what_, " has ", bytes_.size(),
                                             " bytes instead of the ", size_, " that were told"));

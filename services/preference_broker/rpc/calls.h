@@ -52,7 +52,7 @@ class Authenticator {
 };
 
 // What every service needs; owned by the broker, outlives all calls.
-struct Core {
+struct CallContext {
   Pool* pool;
   Hub* hub;
   Authenticator* authenticator;
@@ -77,7 +77,7 @@ inline absl::Status Draining() {
 // `work`: absl::Status(Connection&, const Caller&); fills in the response that
 // it has captured.
 template <typename Work>
-grpc::ServerUnaryReactor* Unary(const Core& core, absl::string_view method,
+grpc::ServerUnaryReactor* Unary(const CallContext& core, absl::string_view method,
                                 grpc::CallbackServerContext* context, Work work) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   const bool taken = core.pool->Submit([core, method, reactor, token = rpc::BearerToken(*context),
@@ -99,7 +99,7 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
  public:
   using Attempt = std::function<absl::StatusOr<bool>(Connection&, const Caller&)>;
 
-  static grpc::ServerUnaryReactor* Start(const Core& core, absl::string_view method,
+  static grpc::ServerUnaryReactor* Start(const CallContext& core, absl::string_view method,
                                          grpc::CallbackServerContext* context, int32_t wait_ms,
                                          std::string topic, Attempt attempt,
                                          std::chrono::milliseconds look_again = kLookAgain) {
@@ -116,7 +116,7 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
   }
 
  private:
-  LongPoll(const Core& core, absl::string_view method, grpc::CallbackServerContext* context,
+  LongPoll(const CallContext& core, absl::string_view method, grpc::CallbackServerContext* context,
            grpc::ServerUnaryReactor* reactor, int32_t wait_ms, std::string topic, Attempt attempt,
            std::chrono::milliseconds look_again)
       : core_(core),
@@ -161,7 +161,7 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
 
   void Finish(const absl::Status& status) { reactor_->Finish(rpc::ToGrpc(status)); }
 
-  const Core core_;
+  const CallContext core_;
   const absl::string_view method_;
   grpc::CallbackServerContext* const context_;
   grpc::ServerUnaryReactor* const reactor_;
@@ -186,7 +186,8 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
   using Fetch =
       std::function<absl::StatusOr<Next>(Connection&, const Caller&, std::deque<Response>*)>;
 
-  static grpc::ServerWriteReactor<Response>* Start(const Core& core, absl::string_view method,
+  static grpc::ServerWriteReactor<Response>* Start(const CallContext& core,
+                                                   absl::string_view method,
                                                    grpc::CallbackServerContext* context,
                                                    std::string topic, Fetch fetch) {
     auto* const stream = new PagedStream(core, method, context, std::move(topic), std::move(fetch));
@@ -202,8 +203,8 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
   void OnDone() override { delete this; }
 
  private:
-  PagedStream(const Core& core, absl::string_view method, grpc::CallbackServerContext* context,
-              std::string topic, Fetch fetch)
+  PagedStream(const CallContext& core, absl::string_view method,
+              grpc::CallbackServerContext* context, std::string topic, Fetch fetch)
       : core_(core),
         method_(method),
         context_(context),
@@ -243,7 +244,7 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
     core_.hub->Wait("", 0, Hub::Clock::now() + std::chrono::milliseconds(50), [this] { Wake(); });
   }
 
-  const Core core_;
+  const CallContext core_;
   const absl::string_view method_;
   grpc::CallbackServerContext* const context_;
   const std::string token_;
@@ -257,27 +258,27 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
 // A stream from the caller that is gathered whole and then stored. Deletes
 // itself.
 template <typename Request>
-class Intake : public grpc::ServerReadReactor<Request> {
+class UploadStream : public grpc::ServerReadReactor<Request> {
  public:
   // Takes one message. An error ends the call.
   using Take = std::function<absl::Status(Request&)>;
   // absl::Status(Connection&, const Caller&); fills in the captured response.
   using Store = std::function<absl::Status(Connection&, const Caller&)>;
 
-  static grpc::ServerReadReactor<Request>* Start(const Core& core, absl::string_view method,
+  static grpc::ServerReadReactor<Request>* Start(const CallContext& core, absl::string_view method,
                                                  grpc::CallbackServerContext* context, Take take,
                                                  Store store) {
-    auto* const intake = new Intake(core, method, context, std::move(take), std::move(store));
+    auto* const upload = new UploadStream(core, method, context, std::move(take), std::move(store));
     // who may not call is told before anything is gathered
-    const bool taken = core.pool->Submit([intake](Connection& connection) {
+    const bool taken = core.pool->Submit([upload](Connection& connection) {
       absl::StatusOr<Caller> caller =
-          intake->core_.Authorize(connection, intake->token_, intake->method_);
-      if (!caller.ok()) return intake->Finish(rpc::ToGrpc(caller.status()));
-      intake->caller_ = *caller;
-      intake->StartRead(&intake->request_);
+          upload->core_.Authorize(connection, upload->token_, upload->method_);
+      if (!caller.ok()) return upload->Finish(rpc::ToGrpc(caller.status()));
+      upload->caller_ = *caller;
+      upload->StartRead(&upload->request_);
     });
-    if (!taken) intake->Finish(rpc::ToGrpc(PoolFull()));
-    return intake;
+    if (!taken) upload->Finish(rpc::ToGrpc(PoolFull()));
+    return upload;
   }
 
   void OnReadDone(bool ok) override {
@@ -295,8 +296,8 @@ class Intake : public grpc::ServerReadReactor<Request> {
   void OnDone() override { delete this; }
 
  private:
-  Intake(const Core& core, absl::string_view method, grpc::CallbackServerContext* context,
-         Take take, Store store)
+  UploadStream(const CallContext& core, absl::string_view method,
+               grpc::CallbackServerContext* context, Take take, Store store)
       : core_(core),
         method_(method),
         context_(context),
@@ -304,7 +305,7 @@ class Intake : public grpc::ServerReadReactor<Request> {
         take_(std::move(take)),
         store_(std::move(store)) {}
 
-  const Core core_;
+  const CallContext core_;
   const absl::string_view method_;
   grpc::CallbackServerContext* const context_;
   const std::string token_;
@@ -315,7 +316,7 @@ class Intake : public grpc::ServerReadReactor<Request> {
 };
 
 // Gathers chunks up to a size that was told with the first.
-class Gathered {
+class ChunkedBytes {
  public:
   // INVALID_ARGUMENT: sizes or hash no one could mean.
   absl::Status Begin(absl::string_view what, int64_t size, const std::string& sha256,

@@ -16,7 +16,7 @@ constexpr size_t kCandidatesPerPage = 64;
 
 class ClipServiceImpl final : public v1::ClipService::CallbackService {
  public:
-  explicit ClipServiceImpl(Core core) : core_(core) {}
+  explicit ClipServiceImpl(CallContext core) : core_(core) {}
 
   grpc::ServerUnaryReactor* Upload(grpc::CallbackServerContext* context,
                                    const v1::UploadClipsRequest* request,
@@ -78,12 +78,12 @@ class ClipServiceImpl final : public v1::ClipService::CallbackService {
   }
 
  private:
-  const Core core_;
+  const CallContext core_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeClipService(Core core) {
+std::unique_ptr<grpc::Service> MakeClipService(CallContext core) {
   return std::make_unique<ClipServiceImpl>(core);
 }
 

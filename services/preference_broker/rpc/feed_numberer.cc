@@ -38,8 +38,8 @@ void FeedNumberer::Run(Connection& connection, int64_t run_id) {
       return;
     }
   }
-  // labels are coming fast: many get their numbers in one transaction
-  core_.hub->Wait("", 0, Hub::Clock::now() + kGather, [this, run_id] { Start(run_id); });
+  // labels are coming fast: number many of them in one transaction
+  core_.hub->Wait("", 0, Hub::Clock::now() + kInterval, [this, run_id] { Start(run_id); });
 }
 
 }  // namespace backflip::preference_broker

@@ -11,24 +11,24 @@
 
 namespace backflip::preference_broker {
 
-// Gives committed labels their places, one job per run at a time. Thread-safe.
+// Gives committed labels their places in the feeds, one job per run at a time. Thread-safe.
 class FeedNumberer {
  public:
-  explicit FeedNumberer(Core core) : core_(core) {}
-  // Soon, on the pool. What cannot be done now is found by the broker's next
-  // look for unnumbered labels.
+  explicit FeedNumberer(CallContext core) : core_(core) {}
+  // Numbers the run's labels soon, on the pool. If the pool is full, the broker's housekeeping
+  // finds the labels later.
   void Number(int64_t run_id);
 
  private:
-  // From one numbering of a run to the next.
-  static constexpr std::chrono::milliseconds kGather{20};
+  // Least time between two numberings of a run.
+  static constexpr std::chrono::milliseconds kInterval{20};
 
   void Start(int64_t run_id);
   void Run(Connection& connection, int64_t run_id);
 
-  const Core core_;
+  const CallContext core_;
   base::Mutex mutex_;
-  // Runs with a job, and those that got labels since it began.
+  // Runs with a job, and those of them that got labels since it began.
   std::set<int64_t> busy_ ABSL_GUARDED_BY(mutex_);
   std::set<int64_t> again_ ABSL_GUARDED_BY(mutex_);
 };

@@ -1,5 +1,5 @@
-// Where long polls and streams wait without a thread: for a topic to be
-// signalled, or for time to pass.
+// Where long polls and streams wait, without holding a thread, for a topic to be signalled or
+// for time to pass.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_HUB_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_HUB_H_
 
@@ -16,17 +16,16 @@
 
 namespace backflip::preference_broker {
 
-// Thread-safe. Wakes are called once, from any thread, under no lock; they must
-// not block.
+// Thread-safe. Each `wake` is called once, from any thread, with no lock held; it must not block.
 class Hub {
  public:
   using Clock = std::chrono::steady_clock;
 
   Hub();
-  // Nobody may be waiting any more.
+  // Requires that nothing waits any more.
   ~Hub();
 
-  // A moment to give to Wait: what is signalled after it wakes.
+  // A timestamp for Wait: signals after it wake the waiter.
   uint64_t Now();
   void Signal(const std::string& topic);
   bool SignalledSince(const std::string& topic, uint64_t since);
@@ -36,7 +35,7 @@ class Hub {
   void Wait(const std::string& topic, uint64_t since, Clock::time_point until,
             std::function<void()> wake);
 
-  // Wakes everybody, and from now on whoever comes to wait.
+  // Wakes all waiters; from then on Wait calls `wake` at once.
   void Drain();
   bool draining();
 

@@ -23,9 +23,9 @@ namespace {
 
 constexpr int32_t kLabelsPerPage = 1000;
 
-// That nobody has anything to answer in some runs, from when that was seen until
-// questions are signalled, or for a second. Many who wait are woken at once, and most of
-// them need not look themselves. Thread-safe.
+// Remembers that nobody has anything to answer in some runs, until questions are signalled or a
+// second has passed. Many waiting calls are woken at once, and most of them then need not ask
+// the database. Thread-safe.
 class NothingOpen {
  public:
   explicit NothingOpen(Hub* hub) : hub_(hub) {}
@@ -51,14 +51,14 @@ class NothingOpen {
   std::unordered_map<std::string, Seen> seen_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Whether an answer may break a rule, by what this broker has seen of the labeler: the
-// database, which knows, is asked only then. A streak need not be whole here, since other
-// brokers may have seen parts of it. Thread-safe.
-class Streaks {
+// Whether an answer may break a rule, by what this broker has seen of the labeler: only then is
+// the database asked, which knows. Other brokers may have seen parts of a streak, so part of
+// one is enough here. Thread-safe.
+class RuleTriggers {
  public:
   bool MayMatter(int64_t caller_id, const v1::SubmitRequest& request, const SubmittedLabel& label) {
     const v1::Quality& quality = label.run->quality;
-    // what is known of a gold pair is not known here
+    // a gold pair's answer is known to the database only
     if (label.purpose == v1::GOLD) return quality.min_gold_score() > 0;
     base::MutexLock lock(&mutex_);
     if (streaks_.size() > 20'000) streaks_.clear();
@@ -66,7 +66,7 @@ class Streaks {
     const v1::Choice choice = request.answer().choice();
     streak.same = choice == streak.choice ? streak.same + 1 : 1;
     streak.choice = choice;
-    // whatever the client says of it
+    // bounded by the broker's own clock
     const int64_t took_ms = std::min<int64_t>(request.timing().decision_ms(), label.age_ms);
     streak.fast = took_ms < ClipMillis(label.run->task) ? streak.fast + 1 : 0;
     return MayReach(quality.max_one_sided(), streak.same) ||
@@ -76,9 +76,9 @@ class Streaks {
 
  private:
   static constexpr int kSuspicious = 4;
-  // `most` of a rule, 0: there is none.
-  static bool MayReach(int32_t most, int length) {
-    return most > 0 && length >= std::min(most, kSuspicious);
+  // `forbidden`: length of a streak that breaks the rule; 0: no rule.
+  static bool MayReach(int32_t forbidden, int length) {
+    return forbidden > 0 && length >= std::min(forbidden, kSuspicious);
   }
   struct Streak {
     v1::Choice choice = v1::CHOICE_UNSPECIFIED;
@@ -89,22 +89,21 @@ class Streaks {
   std::unordered_map<int64_t, Streak> streaks_ ABSL_GUARDED_BY(mutex_);
 };
 
-// How long a labeler who waits for a question goes without a look, unless one is
-// signalled.
+// How often a call that waits for a question looks for one, besides when one is signalled.
 constexpr std::chrono::milliseconds kLookForQuestions(5000);
-// Shorter waits are no waiting.
+// Shorter waits are not credited.
 constexpr int64_t kLeastWaitMs = 200;
 
-// One call of Lease, from look to look.
+// State of one Lease call across its polls.
 struct LeasePoll {
   LeasedQuestions leased;
-  int looks = 0;
+  int polls = 0;
   Hub::Clock::time_point waiting_since = Hub::Clock::now();
 };
 
 class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
  public:
-  LabelingServiceImpl(Core core, Leases leases, FeedNumberer* numberer)
+  LabelingServiceImpl(CallContext core, LeaseTimes leases, FeedNumberer* numberer)
       : core_(core), leases_(leases), numberer_(numberer) {}
 
   grpc::ServerUnaryReactor* Lease(grpc::CallbackServerContext* context,
@@ -126,7 +125,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
           const std::string asked = absl::StrCat(terms.run_id, "/", static_cast<int>(caller.role),
                                                  "/", absl::StrJoin(caller.run_ids, ","));
           const uint64_t since = core_.hub->Now();
-          if (poll->looks++ == 0 || !nothing_open_.Holds(asked)) {
+          if (poll->polls++ == 0 || !nothing_open_.Holds(asked)) {
             ASSIGN_OR_RETURN(poll->leased, LeaseQuestions(connection, runs_, caller, terms));
             *response = poll->leased.response;
             if (poll->leased.nothing_open) nothing_open_.Remember(asked, since);
@@ -164,7 +163,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
                    if (label.feedback.has_value())
                      *response->mutable_feedback() = *std::move(label.feedback);
                    numberer_->Number(label.run_id);
-                   // a signal to other brokers would hold up every commit: they look by themselves
+                   // not to other brokers, since such a signal delays every commit: they poll
                    if (label.reopened) core_.hub->Signal(kQuestionsTopic);
                    if (label.fresh && caller.role == Role::kLabeler)
                      CheckRulesLater(caller, *request, label);
@@ -236,8 +235,8 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
   }
 
  private:
-  // Waiting is paid: while a caller has nothing to answer, from the start of
-  // the call (or from their last answer) to its end.
+  // Waiting is paid while a caller has nothing to answer: from the start of the call, or from
+  // their last answer, to the call's end.
   void CreditWait(Connection& connection, const Caller& caller, const v1::LeaseRequest& request,
                   bool ends, LeasePoll* poll) {
     const Hub::Clock::time_point now = Hub::Clock::now();
@@ -249,11 +248,11 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
     if (!status.ok()) base::LogWarning("waiting is not credited", {{"error", status.message()}});
   }
 
-  // After the answer is acknowledged, and only when it may matter.
+  // Checks the rules after the answer is acknowledged, and only where one may be broken.
   void CheckRulesLater(const Caller& caller, const v1::SubmitRequest& request,
                        const SubmittedLabel& label) {
-    if (!streaks_.MayMatter(caller.id, request, label)) return;
-    // a full pool: the next answer is looked at too
+    if (!rule_triggers_.MayMatter(caller.id, request, label)) return;
+    // a full pool: the next answer is checked too
     (void)core_.pool->Submit(
         [this, caller_id = caller.id, run_id = label.run_id](Connection& connection) {
           const absl::Status status = EnforceRules(connection, runs_, caller_id, run_id);
@@ -262,17 +261,17 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
         });
   }
 
-  const Core core_;
-  const Leases leases_;
+  const CallContext core_;
+  const LeaseTimes leases_;
   FeedNumberer* const numberer_;
   RunCache runs_;
   NothingOpen nothing_open_{core_.hub};
-  Streaks streaks_;
+  RuleTriggers rule_triggers_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeLabelingService(Core core, Leases leases,
+std::unique_ptr<grpc::Service> MakeLabelingService(CallContext core, LeaseTimes leases,
                                                    FeedNumberer* numberer) {
   return std::make_unique<LabelingServiceImpl>(core, leases, numberer);
 }

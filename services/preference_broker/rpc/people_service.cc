@@ -16,7 +16,7 @@ absl::Status CheckSecret(const std::string& secret) {
 
 class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
  public:
-  PeopleServiceImpl(Core core, FeedNumberer* numberer) : core_(core), numberer_(numberer) {}
+  PeopleServiceImpl(CallContext core, FeedNumberer* numberer) : core_(core), numberer_(numberer) {}
 
   grpc::ServerUnaryReactor* Invite(grpc::CallbackServerContext* context,
                                    const v1::InviteRequest* request,
@@ -148,13 +148,13 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   }
 
  private:
-  const Core core_;
+  const CallContext core_;
   FeedNumberer* const numberer_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakePeopleService(Core core, FeedNumberer* numberer) {
+std::unique_ptr<grpc::Service> MakePeopleService(CallContext core, FeedNumberer* numberer) {
   return std::make_unique<PeopleServiceImpl>(core, numberer);
 }
 

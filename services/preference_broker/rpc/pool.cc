@@ -5,7 +5,7 @@
 namespace backflip::preference_broker {
 namespace {
 
-// Jobs that are done before one that can wait.
+// Other jobs that run before one that can wait.
 constexpr int kPassed = 3;
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The one place where calls meet the database: a bounded queue and a few
-// threads, each with a connection of its own. gRPC's own threads never block.
+// The only way from calls to the database: a bounded queue and a few threads, each with a
+// connection of its own, so that gRPC's threads never block.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_POOL_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_POOL_H_
 
@@ -21,13 +21,13 @@ class Pool {
 
   // `queued`: jobs that may wait for a thread.
   Pool(int threads, int queued, const std::function<std::unique_ptr<Connection>()>& connect);
-  // Runs what is queued, then ends.
+  // Runs all queued jobs first.
   ~Pool();
 
-  // False when the queue is full: nothing was taken.
+  // False: the queue is full, and the job was not taken.
   bool Submit(Job job);
-  // The same for what can wait: a queue of its own, kPatient times as long, of which
-  // one job is done for every few of the others.
+  // The same for jobs that can wait: a queue of its own, kPatient times as long, of which one
+  // job runs for every few others.
   bool SubmitPatient(Job job);
 
  private:
@@ -40,7 +40,7 @@ class Pool {
   base::CondVar wake_;
   std::deque<Job> jobs_ ABSL_GUARDED_BY(mutex_);
   std::deque<Job> patient_ ABSL_GUARDED_BY(mutex_);
-  // Others done since a patient one.
+  // Other jobs started since the last patient one.
   int passed_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;

@@ -26,18 +26,18 @@ constexpr int64_t kMostExportedIds = 1000;
 constexpr size_t kClipsPerPage = 16;
 constexpr size_t kMostImportedBytes = size_t{512} << 20;
 constexpr size_t kMostImportedLabels = 100'000;
-// A busy run changes with every answer. Its dashboard is read again once it is
-// this old, whoever asks; and one of a run that has not changed once it is that old.
+// Age at which a dashboard is read again: of a run that has changed (a busy one changes with
+// every answer), and of one that has not.
 constexpr std::chrono::seconds kBusyAge{1};
 constexpr std::chrono::seconds kQuietAge{5};
-// Nor is it read again before so many times as long as reading it took: with a
-// hundred thousand labels that is a second.
+// Least time between two reads, as a multiple of the last read's duration: with a hundred
+// thousand labels that is a second.
 constexpr int kRest = 10;
 
-// Dashboards that were read a moment ago. Thread-safe.
+// Dashboards that were read recently. Thread-safe.
 class Dashboards {
  public:
-  // nullptr: none, or it is older than `age` and has rested.
+  // nullptr: there is none, or it is older than `age` and may be read again.
   std::shared_ptr<const v1::Dashboard> Find(int64_t run_id, Hub::Clock::duration age) {
     base::MutexLock lock(&mutex_);
     const auto kept = kept_.find(run_id);
@@ -47,12 +47,12 @@ class Dashboards {
     return old ? nullptr : kept->second.dashboard;
   }
 
-  // `took`: to read it.
+  // `took`: the time that reading it took.
   void Keep(int64_t run_id, std::shared_ptr<const v1::Dashboard> dashboard,
             Hub::Clock::duration took) {
     base::MutexLock lock(&mutex_);
     const Hub::Clock::time_point now = Hub::Clock::now();
-    // of runs that nobody watches any more
+    // drop those of runs that nobody watches any more
     for (auto kept = kept_.begin(); kept != kept_.end();) {
       const bool old = now - kept->second.read > kQuietAge && now > kept->second.rests_until;
       kept = old ? kept_.erase(kept) : std::next(kept);
@@ -70,7 +70,7 @@ class Dashboards {
   std::unordered_map<int64_t, Kept> kept_ ABSL_GUARDED_BY(mutex_);
 };
 
-// One call's labels and clips, gathered before any is stored.
+// One call's labels and clips, collected before any is stored.
 struct Import {
   int64_t run_id = 0;
   size_t bytes = 0;
@@ -166,7 +166,7 @@ absl::Status AddPrediction(const std::string& snapshot_bytes, const v1::Clip& re
 
 class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
  public:
-  ReviewServiceImpl(Core core, FeedNumberer* numberer) : core_(core), numberer_(numberer) {}
+  ReviewServiceImpl(CallContext core, FeedNumberer* numberer) : core_(core), numberer_(numberer) {}
 
   grpc::ServerUnaryReactor* Watch(grpc::CallbackServerContext* context,
                                   const v1::WatchDashboardRequest* request,
@@ -370,7 +370,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
   grpc::ServerReadReactor<v1::ImportLabelsRequest>* ImportLabels(
       grpc::CallbackServerContext* context, v1::ImportLabelsResponse* response) override {
     auto import = std::make_shared<Import>();
-    return Intake<v1::ImportLabelsRequest>::Start(
+    return UploadStream<v1::ImportLabelsRequest>::Start(
         core_, "ReviewService/ImportLabels", context,
         [import](v1::ImportLabelsRequest& request) { return import->Take(request); },
         [this, import, response](Connection& connection, const Caller& caller) -> absl::Status {
@@ -387,14 +387,14 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
   }
 
  private:
-  const Core core_;
+  const CallContext core_;
   FeedNumberer* const numberer_;
   Dashboards dashboards_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeReviewService(Core core, FeedNumberer* numberer) {
+std::unique_ptr<grpc::Service> MakeReviewService(CallContext core, FeedNumberer* numberer) {
   return std::make_unique<ReviewServiceImpl>(core, numberer);
 }
 

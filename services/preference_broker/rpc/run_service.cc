@@ -18,7 +18,7 @@ bool MaySeeMetrics(const Caller& caller) {
 
 class RunServiceImpl final : public v1::RunService::CallbackService {
  public:
-  explicit RunServiceImpl(Core core) : core_(core) {}
+  explicit RunServiceImpl(CallContext core) : core_(core) {}
 
   grpc::ServerUnaryReactor* Create(grpc::CallbackServerContext* context,
                                    const v1::CreateRunRequest* request,
@@ -183,12 +183,12 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   }
 
  private:
-  const Core core_;
+  const CallContext core_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeRunService(Core core) {
+std::unique_ptr<grpc::Service> MakeRunService(CallContext core) {
   return std::make_unique<RunServiceImpl>(core);
 }
 

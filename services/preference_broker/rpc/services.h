@@ -1,5 +1,5 @@
-// The RPC edge: each method checks its request, and hands it to store/. Who may
-// call is in roles.cc, what a call promises in proto/backflip/v1.
+// The RPC edge: each method checks its request and hands it to store/. Who may call a method is
+// in roles.cc, what it promises in proto/backflip/v1.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_SERVICES_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_SERVICES_H_
 
@@ -20,24 +20,24 @@
 namespace backflip::preference_broker {
 
 // How long claims and leases last without renewal, milliseconds.
-struct Leases {
+struct LeaseTimes {
   int32_t claim_ms = 10'000;
   int32_t labeler_ms = 60'000;
-  // A teacher answers at once, and one that died should not hold up a round.
+  // Teachers answer at once, and one that died should not delay a round.
   int32_t teacher_ms = 15'000;
 };
 
-std::unique_ptr<grpc::Service> MakeRunService(Core core);
-std::unique_ptr<grpc::Service> MakeClipService(Core core);
-std::unique_ptr<grpc::Service> MakeLabelingService(Core core, Leases leases,
+std::unique_ptr<grpc::Service> MakeRunService(CallContext core);
+std::unique_ptr<grpc::Service> MakeClipService(CallContext core);
+std::unique_ptr<grpc::Service> MakeLabelingService(CallContext core, LeaseTimes leases,
                                                    FeedNumberer* numberer);
-std::unique_ptr<grpc::Service> MakePeopleService(Core core, FeedNumberer* numberer);
-std::unique_ptr<grpc::Service> MakeTrainingService(Core core);
-std::unique_ptr<grpc::Service> MakeSnapshotService(Core core);
-std::unique_ptr<grpc::Service> MakeBundleService(Core core);
-std::unique_ptr<grpc::Service> MakeClaimService(Core core, Leases leases);
-std::unique_ptr<grpc::Service> MakeWorkService(Core core);
-std::unique_ptr<grpc::Service> MakeReviewService(Core core, FeedNumberer* numberer);
+std::unique_ptr<grpc::Service> MakePeopleService(CallContext core, FeedNumberer* numberer);
+std::unique_ptr<grpc::Service> MakeTrainingService(CallContext core);
+std::unique_ptr<grpc::Service> MakeSnapshotService(CallContext core);
+std::unique_ptr<grpc::Service> MakeBundleService(CallContext core);
+std::unique_ptr<grpc::Service> MakeClaimService(CallContext core, LeaseTimes leases);
+std::unique_ptr<grpc::Service> MakeWorkService(CallContext core);
+std::unique_ptr<grpc::Service> MakeReviewService(CallContext core, FeedNumberer* numberer);
 
 }  // namespace backflip::preference_broker
 

@@ -36,17 +36,17 @@ absl::Status CheckKind(v1::SnapshotKind kind) {
 
 class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
  public:
-  explicit SnapshotServiceImpl(Core core) : core_(core) {}
+  explicit SnapshotServiceImpl(CallContext core) : core_(core) {}
 
   grpc::ServerReadReactor<v1::PublishSnapshotRequest>* Publish(
       grpc::CallbackServerContext* context, v1::SnapshotInfo* response) override {
     struct State {
       int64_t epoch = 0;
       v1::SnapshotInfo info;
-      Gathered data;
+      ChunkedBytes data;
     };
     auto state = std::make_shared<State>();
-    return Intake<v1::PublishSnapshotRequest>::Start(
+    return UploadStream<v1::PublishSnapshotRequest>::Start(
         core_, "SnapshotService/Publish", context,
         [state](v1::PublishSnapshotRequest& request) -> absl::Status {
           if (!state->data.begun()) {
@@ -138,10 +138,10 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
     struct State {
       int64_t epoch = 0;
       v1::CheckpointInfo info;
-      Gathered data;
+      ChunkedBytes data;
     };
     auto state = std::make_shared<State>();
-    return Intake<v1::SaveCheckpointRequest>::Start(
+    return UploadStream<v1::SaveCheckpointRequest>::Start(
         core_, "SnapshotService/SaveCheckpoint", context,
         [state](v1::SaveCheckpointRequest& request) -> absl::Status {
           if (!state->data.begun()) {
@@ -179,12 +179,12 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
   }
 
  private:
-  const Core core_;
+  const CallContext core_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeSnapshotService(Core core) {
+std::unique_ptr<grpc::Service> MakeSnapshotService(CallContext core) {
   return std::make_unique<SnapshotServiceImpl>(core);
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int32_t kEntriesPerPage = 32;
 
-// Where one follower is in the feed.
+// Position of one call in the feed, and the clips that it was sent.
 class Follower {
  public:
   using Stream = PagedStream<v1::LabelFeedMessage>;
@@ -36,7 +36,7 @@ class Follower {
       }
     }
     if (!fresh.empty()) {
-      // a clip that a question names is never pruned: all of them come
+      // clips that questions name are never pruned, so all of them are there
       ASSIGN_OR_RETURN(auto clips, ReadCandidates(connection, fresh));
       for (v1::Candidate& clip : clips) *page->emplace_back().mutable_clip() = std::move(clip);
       sent_clips_.insert(fresh.begin(), fresh.end());
@@ -46,12 +46,12 @@ class Follower {
       *page->emplace_back().mutable_entry() = std::move(entry.entry);
     }
     if (!entries.empty()) {
-      told_ = false;
+      caught_up_sent_ = false;
       return Stream::Next::kMore;
     }
-    if (!told_) {
+    if (!caught_up_sent_) {
       page->emplace_back().mutable_caught_up()->set_position(position_ - 1);
-      told_ = true;
+      caught_up_sent_ = true;
     }
     return Stream::Next::kWait;
   }
@@ -60,12 +60,12 @@ class Follower {
   const v1::FollowLabelsRequest* const request_;
   int64_t position_;
   std::unordered_set<int64_t> sent_clips_;
-  bool told_ = false;
+  bool caught_up_sent_ = false;
 };
 
 class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
  public:
-  explicit TrainingServiceImpl(Core core) : core_(core) {}
+  explicit TrainingServiceImpl(CallContext core) : core_(core) {}
 
   grpc::ServerUnaryReactor* OpenQuestions(grpc::CallbackServerContext* context,
                                           const v1::OpenQuestionsRequest* request,
@@ -100,12 +100,12 @@ class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
   }
 
  private:
-  const Core core_;
+  const CallContext core_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeTrainingService(Core core) {
+std::unique_ptr<grpc::Service> MakeTrainingService(CallContext core) {
   return std::make_unique<TrainingServiceImpl>(core);
 }
 

@@ -17,21 +17,21 @@ namespace {
 constexpr int64_t kMaxBundleBytes = 256 << 20;
 constexpr int64_t kMaxIteration = int64_t{1} << 40;
 constexpr int64_t kMaxSteps = 1'000'000'000'000;
-// Candidates are pruned once in so many batches.
+// Batches from one pruning of candidates to the next.
 constexpr int64_t kPruneEvery = 8;
 
 class BundleServiceImpl final : public v1::BundleService::CallbackService {
  public:
-  explicit BundleServiceImpl(Core core) : core_(core) {}
+  explicit BundleServiceImpl(CallContext core) : core_(core) {}
 
   grpc::ServerReadReactor<v1::PutBundleRequest>* Put(grpc::CallbackServerContext* context,
                                                      v1::PutBundleResponse*) override {
     struct State {
       std::string sha256;
-      Gathered data;
+      ChunkedBytes data;
     };
     auto state = std::make_shared<State>();
-    return Intake<v1::PutBundleRequest>::Start(
+    return UploadStream<v1::PutBundleRequest>::Start(
         core_, "BundleService/Put", context,
         [state](v1::PutBundleRequest& request) -> absl::Status {
           if (!state->data.begun()) {
@@ -77,12 +77,12 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
   }
 
  private:
-  const Core core_;
+  const CallContext core_;
 };
 
 class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
  public:
-  ClaimServiceImpl(Core core, Leases leases) : core_(core), leases_(leases) {}
+  ClaimServiceImpl(CallContext core, LeaseTimes leases) : core_(core), leases_(leases) {}
 
   grpc::ServerUnaryReactor* Claim(grpc::CallbackServerContext* context,
                                   const v1::ClaimRequest* request,
@@ -141,8 +141,7 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
                    RETURN_IF_ERROR(CheckRange("steps", request->steps(), 0, kMaxSteps));
                    RETURN_IF_ERROR(preference_broker::CompleteBatch(connection, caller, *request));
                    if (request->iteration() % kPruneEvery == kPruneEvery - 1) {
-                     // after the answer, which the learner waits for; when the pool is full, next
-                     // time
+                     // not before the answer, which the learner waits for; a full pool: next time
                      (void)core_.pool->Submit([run_id = request->run_id()](Connection& connection) {
                        (void)PruneClips(connection, run_id);
                      });
@@ -152,13 +151,13 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
   }
 
  private:
-  const Core core_;
-  const Leases leases_;
+  const CallContext core_;
+  const LeaseTimes leases_;
 };
 
 class WorkServiceImpl final : public v1::WorkService::CallbackService {
  public:
-  explicit WorkServiceImpl(Core core) : core_(core) {}
+  explicit WorkServiceImpl(CallContext core) : core_(core) {}
 
   grpc::ServerUnaryReactor* AssignWork(grpc::CallbackServerContext* context,
                                        const v1::AssignWorkRequest* request,
@@ -176,18 +175,18 @@ class WorkServiceImpl final : public v1::WorkService::CallbackService {
   }
 
  private:
-  const Core core_;
+  const CallContext core_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeBundleService(Core core) {
+std::unique_ptr<grpc::Service> MakeBundleService(CallContext core) {
   return std::make_unique<BundleServiceImpl>(core);
 }
-std::unique_ptr<grpc::Service> MakeClaimService(Core core, Leases leases) {
+std::unique_ptr<grpc::Service> MakeClaimService(CallContext core, LeaseTimes leases) {
   return std::make_unique<ClaimServiceImpl>(core, leases);
 }
-std::unique_ptr<grpc::Service> MakeWorkService(Core core) {
+std::unique_ptr<grpc::Service> MakeWorkService(CallContext core) {
   return std::make_unique<WorkServiceImpl>(core);
 }
 
