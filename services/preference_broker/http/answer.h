@@ -1,4 +1,4 @@
-// What an HTTP request gets: a status, headers and a body, before it is written.
+// An HTTP answer before it is written: status, headers and body.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_ANSWER_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_ANSWER_H_
 
@@ -17,12 +17,12 @@ struct Answer {
   std::string content_type;
   // Never null; shared where many answers are the same.
   std::shared_ptr<const std::string> body = std::make_shared<std::string>();
-  // The body is in this coding already: "gzip" or none.
+  // The coding that the body is in: "gzip", or empty.
   std::string encoding;
-  // Compressed on the way out when that is worth it and `encoding` is empty.
+  // To be compressed when that is worth it and `encoding` is empty.
   bool compressible = false;
   std::string cache_control = "no-store";
-  // Further headers. Those that are on every answer are the server's business.
+  // Further headers, without those that the server adds to every answer.
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
@@ -31,8 +31,8 @@ absl::string_view ConnectCode(absl::StatusCode code);
 // Its HTTP status, by Connect's table.
 int ConnectHttpStatus(absl::StatusCode code);
 
-// An error as Connect says it: {"code", "message"} in JSON. The first form takes the HTTP
-// status from the table. Messages may hold any bytes.
+// An error in Connect's form: {"code", "message"} in JSON. The first function takes the HTTP
+// status from the table above. Messages may hold any bytes.
 Answer ErrorAnswer(const absl::Status& status);
 Answer ErrorAnswer(int http_status, const absl::Status& status);
 

@@ -29,16 +29,16 @@ namespace {
 
 namespace pb = google::protobuf;
 
-// What people's clients need; learners, trainers and workers speak gRPC.
+// Services for people's clients; learners, trainers and workers use gRPC.
 constexpr const char* kServices[] = {"LabelingService", "PeopleService", "ReviewService",
                                      "RunService"};
 constexpr char kMethodPrefix[] = "/backflip.v1.";
 constexpr char kTypePrefix[] = "type.googleapis.com";
 constexpr char kScenePrefix[] = "/scenes/";
 constexpr char kGetScene[] = "/backflip.v1.LabelingService/GetScene";
-// A call that says nothing of its deadline: a long poll, and some.
+// Of calls that set none: longer than a long poll.
 constexpr std::chrono::seconds kDefaultTimeout(60);
-// What is shorter is not worth compressing.
+// Shorter bodies are not worth compressing.
 constexpr size_t kMinCompressedBytes = 1024;
 constexpr int kQuickCompression = 1;
 constexpr int kThoroughCompression = 6;
@@ -91,6 +91,72 @@ absl::StatusOr<std::chrono::milliseconds> Timeout(const std::string& header) {
   return std::chrono::milliseconds(ms);
 }
 
+// The format of a call's messages, or what is wrong with its headers.
+std::variant<Answer, Format> CheckHeaders(const HttpRequest& request) {
+  const std::string media_type = MediaType(request.content_type);
+  if (media_type != "application/json" && media_type != "application/proto") {
+    Answer answer =
+        ErrorAnswer(415, absl::InvalidArgumentError(
+                             "the Content-Type must be application/json or application/proto"));
+    answer.headers.emplace_back("Accept-Post", "application/json, application/proto");
+    return answer;
+  }
+  if (!request.connect_protocol_version.empty() && request.connect_protocol_version != "1") {
+    return ErrorAnswer(absl::InvalidArgumentError(
+        "the header Connect-Protocol-Version must be 1, or be left out"));
+  }
+  if (const auto timeout = Timeout(request.connect_timeout_ms); !timeout.ok())
+    return ErrorAnswer(timeout.status());
+  return media_type == "application/json" ? Format::kJson : Format::kProto;
+}
+
+// The body without its Content-Encoding, or what is wrong with it.
+std::variant<Answer, std::string> DecodedBody(const HttpRequest& request) {
+  if (absl::EqualsIgnoreCase(request.content_encoding, "gzip")) {
+    absl::StatusOr<std::string> body = Gunzip(request.body, kMaxBodyBytes);
+    if (body.ok()) return *std::move(body);
+    return absl::IsResourceExhausted(body.status()) ? ErrorAnswer(413, body.status())
+                                                    : ErrorAnswer(body.status());
+  }
+  if (!request.content_encoding.empty() &&
+      !absl::EqualsIgnoreCase(request.content_encoding, "identity")) {
+    Answer answer = ErrorAnswer(absl::UnimplementedError(
+        "the Content-Encoding must be gzip or identity; no other is understood"));
+    answer.headers.emplace_back("Accept-Encoding", "gzip");
+    return answer;
+  }
+  return request.body;
+}
+
+// The message of a body, in binary form. INVALID_ARGUMENT: it is none of this type.
+absl::StatusOr<std::string> BinaryMessage(pb::util::TypeResolver* types, const pb::Descriptor* type,
+                                          Format format, std::string body) {
+  std::string message;
+  if (format == Format::kProto) {
+    message = std::move(body);
+  } else {
+    if (absl::StripAsciiWhitespace(body).empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("the body is empty: send the JSON of a ",
+                                                     type->full_name(), ", {} at least"));
+    }
+    const pb::util::Status parsed = pb::util::JsonToBinaryString(
+        types, absl::StrCat(kTypePrefix, "/", type->full_name()), body, &message);
+    if (!parsed.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the body is not the JSON of a ", type->full_name(), ": ",
+          OneLine(absl::string_view(parsed.message().data(), parsed.message().size()))));
+    }
+  }
+  // gRPC would report a message that it cannot read as a failure of its own
+  if (!NewMessage(type)->ParseFromString(message)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the body is not a ", type->full_name(),
+                     format == Format::kProto ? ": it is cut off, something else, or" : ":",
+                     " has text that is not UTF-8"));
+  }
+  return message;
+}
+
 }  // namespace
 
 GatewayCall::GatewayCall(grpc::GenericStub* stub, const std::string* path,
@@ -99,7 +165,7 @@ GatewayCall::GatewayCall(grpc::GenericStub* stub, const std::string* path,
   if (!request.authorization.empty()) context_.AddMetadata("authorization", request.authorization);
   const grpc::Slice slice(message);
   request_ = grpc::ByteBuffer(&slice, 1);
-  // Handle has refused what is no number
+  // Handle has refused a header that is no number
   context_.set_deadline(std::chrono::system_clock::now() + *Timeout(request.connect_timeout_ms));
 }
 
@@ -188,7 +254,7 @@ Gateway::Gateway(const std::shared_ptr<grpc::Channel>& channel, Pages pages)
       pages_(std::move(pages)),
       types_(pb::util::NewTypeResolverForDescriptorPool(kTypePrefix,
                                                         pb::DescriptorPool::generated_pool())) {
-  // names a message of each file, so that the linker keeps its descriptors
+  // a message of each file, so that the linker keeps the file's descriptors
   for (const pb::FileDescriptor* file :
        {v1::LeaseRequest::descriptor()->file(), v1::InviteRequest::descriptor()->file(),
         v1::WatchDashboardRequest::descriptor()->file(), v1::Run::descriptor()->file()}) {
@@ -210,7 +276,7 @@ Gateway::Gateway(const std::shared_ptr<grpc::Channel>& channel, Pages pages)
 Handled Gateway::Handle(const HttpRequest& request) {
   const absl::string_view path =
       absl::string_view(request.target).substr(0, request.target.find('?'));
-  // gRPC ends the whole process over metadata with other characters
+  // gRPC aborts the process on metadata with other characters
   if (!std::all_of(request.authorization.begin(), request.authorization.end(),
                    absl::ascii_isprint)) {
     return ErrorAnswer(
@@ -247,64 +313,15 @@ Handled Gateway::HandleConnect(const HttpRequest& request, absl::string_view pat
   }
   const Method& method = found->second;
   if (request.method != "POST") return NotAllowed("POST");
-  const std::string media_type = MediaType(request.content_type);
-  if (media_type != "application/json" && media_type != "application/proto") {
-    Answer answer =
-        ErrorAnswer(415, absl::InvalidArgumentError(
-                             "the Content-Type must be application/json or application/proto"));
-    answer.headers.emplace_back("Accept-Post", "application/json, application/proto");
-    return answer;
-  }
-  const Format format = media_type == "application/json" ? Format::kJson : Format::kProto;
-  if (!request.connect_protocol_version.empty() && request.connect_protocol_version != "1") {
-    return ErrorAnswer(absl::InvalidArgumentError(
-        "the header Connect-Protocol-Version must be 1, or be left out"));
-  }
-  if (const auto timeout = Timeout(request.connect_timeout_ms); !timeout.ok())
-    return ErrorAnswer(timeout.status());
-
-  std::string inflated;
-  const std::string* body = &request.body;
-  if (absl::EqualsIgnoreCase(request.content_encoding, "gzip")) {
-    absl::StatusOr<std::string> result = Gunzip(request.body, kMaxBodyBytes);
-    if (!result.ok()) {
-      return absl::IsResourceExhausted(result.status()) ? ErrorAnswer(413, result.status())
-                                                        : ErrorAnswer(result.status());
-    }
-    inflated = *std::move(result);
-    body = &inflated;
-  } else if (!request.content_encoding.empty() &&
-             !absl::EqualsIgnoreCase(request.content_encoding, "identity")) {
-    Answer answer = ErrorAnswer(absl::UnimplementedError(
-        "the Content-Encoding must be gzip or identity; no other is understood"));
-    answer.headers.emplace_back("Accept-Encoding", "gzip");
-    return answer;
-  }
-
-  std::string message;
-  if (format == Format::kProto) {
-    message = *body;
-  } else {
-    if (absl::StripAsciiWhitespace(*body).empty()) {
-      return ErrorAnswer(absl::InvalidArgumentError(absl::StrCat(
-          "the body is empty: send the JSON of a ", method.input->full_name(), ", {} at least")));
-    }
-    const pb::util::Status parsed = pb::util::JsonToBinaryString(
-        types_.get(), absl::StrCat(kTypePrefix, "/", method.input->full_name()), *body, &message);
-    if (!parsed.ok()) {
-      return ErrorAnswer(absl::InvalidArgumentError(absl::StrCat(
-          "the body is not the JSON of a ", method.input->full_name(), ": ",
-          OneLine(absl::string_view(parsed.message().data(), parsed.message().size())))));
-    }
-  }
-  // what gRPC could not read it would report as a failure of its own
-  if (!NewMessage(method.input)->ParseFromString(message)) {
-    return ErrorAnswer(absl::InvalidArgumentError(
-        absl::StrCat("the body is not a ", method.input->full_name(),
-                     format == Format::kProto ? ": it is cut off, something else, or" : ":",
-                     " has text that is not UTF-8")));
-  }
-  return std::make_unique<ConnectCall>(&stub_, &method, request, message, format);
+  auto format = CheckHeaders(request);
+  if (auto* const refused = std::get_if<Answer>(&format)) return std::move(*refused);
+  auto body = DecodedBody(request);
+  if (auto* const refused = std::get_if<Answer>(&body)) return std::move(*refused);
+  absl::StatusOr<std::string> message = BinaryMessage(
+      types_.get(), method.input, std::get<Format>(format), std::get<std::string>(std::move(body)));
+  if (!message.ok()) return ErrorAnswer(message.status());
+  return std::make_unique<ConnectCall>(&stub_, &method, request, *message,
+                                       std::get<Format>(format));
 }
 
 Handled Gateway::HandleScene(const HttpRequest& request, absl::string_view file) {

@@ -1,5 +1,5 @@
-// What the HTTP side answers to a request: a page, an error, or what a service
-// says. Knows no sockets.
+// What an HTTP request is answered with: a page, an error, or a service's response. Knows no
+// sockets.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_GATEWAY_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_GATEWAY_H_
 
@@ -26,7 +26,7 @@ namespace backflip::preference_broker {
 // Longest body of a request, also when it is decompressed.
 inline constexpr size_t kMaxBodyBytes = 4 << 20;
 
-// A request whose body has come whole. Headers are empty when they were not sent.
+// A request with its whole body. Headers that were not sent are empty.
 struct HttpRequest {
   std::string method;
   std::string target;
@@ -40,23 +40,23 @@ struct HttpRequest {
   std::string connect_timeout_ms;
 };
 
-// A call to a service, under way. Its methods are not thread-safe.
+// A call to a service. Not thread-safe.
 class GatewayCall {
  public:
   virtual ~GatewayCall() = default;
-  // Calls `done` once, from a thread of gRPC; may be called once. The object
-  // must live until then.
+  // To be called once. Calls `done` once, from a thread of gRPC; the object must live until
+  // then.
   void Start(std::function<void()> done);
-  // Ends the call soon, from Start on until `done`.
+  // Ends the call soon. To be called between Start and `done`.
   void Cancel() { context_.TryCancel(); }
-  // Once it is done: what the request gets.
+  // The answer to the request, once the call is done.
   virtual Answer Finish() = 0;
 
  protected:
   GatewayCall(grpc::GenericStub* stub, const std::string* path, const HttpRequest& request,
               const std::string& message);
   const grpc::Status& status() const { return status_; }
-  // The message that came back.
+  // The service's message, in binary form.
   std::string Response();
 
  private:
@@ -71,14 +71,14 @@ class GatewayCall {
 // Thread-safe.
 class Gateway {
  public:
-  // `channel`: to the services, in this process; they alone check tokens, roles and requests.
+  // `channel`: to the services, in this process; only they check tokens, roles and requests.
   Gateway(const std::shared_ptr<grpc::Channel>& channel, Pages pages);
 
   // The answer, or a call that will give it. Does not block. The gateway must
   // outlive the call.
   std::variant<Answer, std::unique_ptr<GatewayCall>> Handle(const HttpRequest& request);
 
-  // Compresses an answer to `request` where the client allows it and it is worth it.
+  // Compresses an answer to `request` where the client accepts that and it is worth it.
   static void Encode(const HttpRequest& request, Answer* answer);
 
  private:
@@ -91,7 +91,7 @@ class Gateway {
     const google::protobuf::Descriptor* input;
     const google::protobuf::Descriptor* output;
   };
-  // Scenes never change under their hash: the newest ones are kept compressed.
+  // A compressed scene. The newest are kept, since a scene never changes under its hash.
   struct PackedScene {
     std::string hash;
     std::shared_ptr<const std::string> gzipped;

@@ -13,8 +13,8 @@ namespace backflip::preference_broker {
 // `level`: 1 (fast) to 9 (small).
 std::string Gzip(absl::string_view bytes, int level);
 
-// One gzip member and nothing after it. INVALID_ARGUMENT: it is no gzip, or damaged.
-// RESOURCE_EXHAUSTED: more than `limit` bytes; no more than those are ever held.
+// Decompresses one gzip member with nothing after it. INVALID_ARGUMENT: it is no gzip, or
+// damaged. RESOURCE_EXHAUSTED: it has more than `limit` bytes; no more are ever held.
 absl::StatusOr<std::string> Gunzip(absl::string_view bytes, size_t limit);
 
 // Whether an Accept-Encoding header allows gzip (RFC 9110, section 12.5.3).

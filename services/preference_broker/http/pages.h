@@ -11,8 +11,8 @@
 
 namespace backflip::preference_broker {
 
-// Paths are looked up in a table: no path of a request ever reaches the file
-// system. Thread-safe once made.
+// Paths are looked up in a table: no path of a request ever reaches the file system. Thread-safe
+// once it is made.
 class Pages {
  public:
   Pages() = default;
@@ -23,7 +23,7 @@ class Pages {
 
   // Whether there is a page at `path`, which begins with a slash and has no query.
   bool Has(absl::string_view path) const { return pages_.count(std::string(path)) > 0; }
-  // Requires Has(path). The headers of the request as they came; empty: none.
+  // Requires Has(path). Takes the request's headers as they came; empty: none.
   Answer Get(absl::string_view path, absl::string_view accept_encoding,
              absl::string_view if_none_match) const;
 
@@ -32,7 +32,7 @@ class Pages {
     std::string content_type;
     std::shared_ptr<const std::string> bytes;
     std::shared_ptr<const std::string> gzipped;  // may be null
-    // Of pages whose name stays while they change; empty for assets.
+    // For pages whose name stays the same while they change; empty for assets.
     std::string etag;
   };
   static absl::StatusOr<Page> ReadPage(const std::string& file, bool immutable);

@@ -28,10 +28,10 @@ using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kThreads = 2;
-// Files that connections must leave to the rest of the process.
+// Open files that are reserved for the rest of the process.
 constexpr int64_t kSparedFiles = 256;
 constexpr int64_t kMaxConnections = 50'000;
-// Deadlines of connections are looked at this often.
+// How often the deadlines of connections are checked.
 constexpr std::chrono::milliseconds kSweep(100);
 
 class HttpServerImpl final : public HttpServer {
@@ -86,7 +86,7 @@ class HttpServerImpl final : public HttpServer {
         acceptor_->close(ignored);
         closed.set_value();
       });
-      closed.get_future().wait();  // whatever was accepted is counted now
+      closed.get_future().wait();  // all accepted connections are counted now
     }
     ForAll([](Session* session) { session->CloseIdle(); });
     if (!AwaitEnd(Clock::now() + absl::ToChronoMilliseconds(grace))) {
@@ -110,7 +110,7 @@ class HttpServerImpl final : public HttpServer {
     }
   }
 
-  // False: not by then.
+  // Waits until all connections have ended; false: not by `until`.
   bool AwaitEnd(Clock::time_point until) {
     base::MutexLock lock(&shared_.mutex);
     while (shared_.connections > 0) {
@@ -149,7 +149,7 @@ class HttpServerImpl final : public HttpServer {
           base::LogWarning("connections are turned away",
                            {{"reason", full ? std::string("too many are open") : error.message()}});
         }
-        if (error) {  // out of files, most likely
+        if (error) {  // most likely out of files
           pause.expires_after(std::chrono::milliseconds(100));
           co_await pause.async_wait(Into(error));
         }
@@ -175,7 +175,7 @@ class HttpServerImpl final : public HttpServer {
   bool drained_ = false;
 };
 
-// How many connections there may be, once the soft limit is the hard limit.
+// Raises the soft limit of open files to the hard limit; returns how many connections fit.
 int64_t RaiseFileLimit() {
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMaxConnections;

@@ -1,5 +1,5 @@
-// The broker's HTTP side: pages, scenes, and the services as JSON in the shape of
-// the Connect protocol (docs/protocol.md). HTTP/1.1, with TLS or behind a proxy.
+// The broker's HTTP server: pages, scenes, and the services as JSON by the Connect protocol
+// (docs/protocol.md). HTTP/1.1, with TLS or behind a proxy.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_SERVER_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_SERVER_H_
 
@@ -24,38 +24,37 @@ struct HttpOptions {
   // PEM files, both or neither.
   std::string tls_certificate;
   std::string tls_key;
-  // What people's browsers reach this server by, when a proxy that speaks TLS is in front.
+  // URL by which browsers reach this server when a proxy with TLS is in front.
   std::string public_url;
 
-  // A connection without a request is closed after `idle`; a request must have come whole,
-  // and each 64 KB of an answer be taken, within `patience`.
+  // A connection without a request is closed after `idle`. A whole request must arrive, and each
+  // 64 KB of an answer be received, within `patience`.
   std::chrono::milliseconds idle{75'000};
   std::chrono::milliseconds patience{30'000};
-  // How often the files of the certificate are looked at again.
+  // How often the certificate's files are checked for changes.
   std::chrono::milliseconds renewal{60'000};
 };
 
-// A few threads carry all connections, of which there may be ten thousand and more.
+// A few threads carry all connections, ten thousand and more.
 class HttpServer {
  public:
-  // Serves from now on; calls go to the services by `channel`. `on_drain` ends the services'
-  // long polls; Drain calls it once, in its thread, as soon as every answer from then on
-  // tells its client that the connection closes. Raises this process's
-  // soft limit of open files to its hard limit. INVALID_ARGUMENT: options that
-  // cannot be meant, or plain HTTP that others could reach and nothing said to
-  // be in front of it. FAILED_PRECONDITION: pages that cannot be read. UNAVAILABLE: the
-  // address is taken or not of this machine.
+  // Serves until Drain; calls go to the services by `channel`. `on_drain` ends the services'
+  // long polls; Drain calls it once, in its own thread, from when on every answer closes its
+  // connection. Raises this process's soft limit of open files to its hard limit.
+  // INVALID_ARGUMENT: invalid options, or plain HTTP that other machines can reach without a
+  // proxy in front. FAILED_PRECONDITION: pages that cannot be read. UNAVAILABLE: the address is
+  // taken or not of this machine.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(
       const HttpOptions& options, const std::shared_ptr<grpc::Channel>& channel,
       std::function<void()> on_drain);
   virtual ~HttpServer() = default;
 
-  // Where it listens, with the port that was taken: http://host:port or https://host:port.
+  // Where it listens, with the actual port: http://host:port or https://host:port.
   virtual const std::string& url() const = 0;
 
-  // Accepts no more, closes idle connections, gives requests in progress
-  // `grace` to end, and then cancels them. Blocks until all have ended. Idempotent. The
-  // services must still be there.
+  // Accepts no more connections, closes idle ones, gives requests in progress `grace` to end,
+  // and then cancels them. Blocks until all have ended. Idempotent. The services must still be
+  // running.
   virtual void Drain(absl::Duration grace) = 0;
 };
 

@@ -26,17 +26,17 @@ using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 
 constexpr uint32_t kMaxHeaderBytes = 16 << 10;
-// Of bodies that have come in part, over all connections.
+// Most bytes of bodies that have come in part, over all connections.
 constexpr int64_t kMaxPendingBytes = 256 << 20;
 constexpr size_t kReadBytes = 4 << 10;
 constexpr size_t kReadBodyBytes = 64 << 10;
 constexpr size_t kWriteBytes = 64 << 10;
-// A client that is told to go may read what was written for so long; closing
-// at once could take it back.
+// How long a client may read the last answer before its connection is closed, and how much it
+// may send meanwhile. Closing at once could discard what was written.
 constexpr std::chrono::seconds kLinger(2);
 constexpr size_t kLingerBytes = 16 << 20;
 
-// Browsers run nothing that did not come from here as a file, and show these pages in no frame.
+// Browsers run only scripts that are files from here, and do not show these pages in frames.
 constexpr char kContentSecurityPolicy[] =
     "default-src 'self'; img-src 'self' data: blob:; connect-src 'self'; object-src 'none'; "
     "base-uri 'none'; "
@@ -121,11 +121,11 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
  private:
   using Parser = http::request_parser<http::string_body>;
 
-  // Bytes of a body that count as pending while it comes.
+  // The bytes of a body that has come in part, counted over all connections.
   struct Pending {
     explicit Pending(Shared* s) : shared(s) {}
     ~Pending() { shared->pending_bytes -= bytes; }
-    // False: there are too many.
+    // False: there are too many in all.
     bool Set(int64_t now) {
       const int64_t total = shared->pending_bytes += now - bytes;
       bytes = now;
@@ -142,7 +142,7 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
       base::LogError("a connection is given up", {{"error", error.what()}});
     }
     self->Close();
-    // what was started must be over before the last reference goes
+    // a read that was started must end before the last reference goes
     while (self->reading_) co_await self->Pause();
     self->shard_->sessions.erase(self.get());
     self->shared_->Count(-1);
@@ -157,7 +157,7 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
     }
     bool keep = true;
     while (keep) {
-      // nothing of the next request is here: only then may the connection be closed without a word
+      // the connection may be closed silently only here, where nothing of a request has come
       Within(shared_->options.idle);
       idle_ = buffer_.size() == 0;
       if (idle_ && shared_->draining) co_return;
@@ -170,24 +170,43 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
     co_await Linger();
   }
 
-  // False: this was the last.
+  // Reads a request and answers it. False: it was the connection's last.
   asio::awaitable<bool> ServeOne() {
-    Within(shared_->options.patience);
-    std::optional<Parser> parser(std::in_place);
-    parser->header_limit(kMaxHeaderBytes);
-    parser->body_limit(kMaxBodyBytes);
-    parser->eager(true);
     std::optional<Pending> pending(shared_);
+    HttpRequest request;
+    bool keep = false;
+    if (!co_await ReadRequest(&*pending, &request, &keep)) co_return false;
+    std::variant<Answer, std::unique_ptr<GatewayCall>> handled = shared_->gateway.Handle(request);
+    if (auto* const call = std::get_if<std::unique_ptr<GatewayCall>>(&handled)) {
+      if (!co_await RunCall(call->get())) co_return false;
+      handled = (*call)->Finish();
+    }
+    Answer answer = std::move(std::get<Answer>(handled));
+    pending.reset();
+    Gateway::Encode(request, &answer);
+    const bool more = keep && !shared_->draining;
+    const bool written = co_await Write(request, std::move(answer), more);
+    co_return written&& more;
+  }
+
+  // Reads a whole request; `keep`: whether the client would send another. False: the client is
+  // gone, or was told what is wrong with its request.
+  asio::awaitable<bool> ReadRequest(Pending* pending, HttpRequest* request, bool* keep) {
+    Within(shared_->options.patience);
+    Parser parser;
+    parser.header_limit(kMaxHeaderBytes);
+    parser.body_limit(kMaxBodyBytes);
+    parser.eager(true);
     bool continued = false;
-    while (!parser->is_done()) {
+    while (!parser.is_done()) {
       error_code error;
-      buffer_.consume(parser->put(buffer_.data(), error));
+      buffer_.consume(parser.put(buffer_.data(), error));
       if (error && error != http::error::need_more) {
         co_await Write(HttpRequest(), BadRequest(error), false);
         co_return false;
       }
-      if (parser->is_done()) break;
-      if (!pending->Set(parser->get().body().size())) {
+      if (parser.is_done()) break;
+      if (!pending->Set(parser.get().body().size())) {
         co_await Write(
             HttpRequest(),
             ErrorAnswer(absl::UnavailableError("the broker is busy: try again in a moment")),
@@ -195,53 +214,43 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
         co_return false;
       }
       if (error != http::error::need_more && buffer_.size() > 0) continue;
-      if (parser->is_header_done() && !continued) {
+      if (parser.is_header_done() && !continued) {
         continued = true;
-        if (boost::beast::iequals(parser->get()[http::field::expect], "100-continue"))
+        if (boost::beast::iequals(parser.get()[http::field::expect], "100-continue"))
           co_await WriteContinue();
       }
-      co_await Read(parser->is_header_done() ? kReadBodyBytes : kReadBytes);
+      co_await Read(parser.is_header_done() ? kReadBodyBytes : kReadBytes);
       if (read_error_) co_return false;
     }
-    const bool keep = parser->keep_alive();
-    const HttpRequest request = Take(parser->release());
-    parser.reset();
+    *keep = parser.keep_alive();
+    *request = Take(parser.release());
+    co_return true;
+  }
 
-    std::variant<Answer, std::unique_ptr<GatewayCall>> handled = shared_->gateway.Handle(request);
-    Answer answer;
-    if (auto* const call = std::get_if<std::unique_ptr<GatewayCall>>(&handled)) {
-      deadline_ = Clock::time_point::max();  // the call has its own
-      call_ = call->get();
-      call_done_ = false;
-      // its thread may still be in this function when this session has ended
-      call_->Start([shard = shard_, this] {
-        asio::post(shard->context, [this] {
-          call_done_ = true;
-          wake_.cancel();
-        });
+  // Runs a call until it is done. False: the client has gone away, which cancels the call.
+  asio::awaitable<bool> RunCall(GatewayCall* call) {
+    deadline_ = Clock::time_point::max();  // the call has its own
+    call_ = call;
+    call_done_ = false;
+    // its thread may still be in this function when this session has ended
+    call_->Start([shard = shard_, this] {
+      asio::post(shard->context, [this] {
+        call_done_ = true;
+        wake_.cancel();
       });
-      // a client that goes away ends its call; one that has sent more already is not looked after
-      bool cancelled = false;
-      while (!call_done_) {
-        if (read_error_ && !cancelled) {
-          cancelled = true;
-          call_->Cancel();
-        }
-        if (buffer_.size() == 0) StartReading(kReadBytes);
-        co_await Pause();
+    });
+    bool cancelled = false;
+    while (!call_done_) {
+      if (read_error_ && !cancelled) {
+        cancelled = true;
+        call_->Cancel();
       }
-      if (!read_error_) answer = call_->Finish();
-      call_ = nullptr;
-      call->reset();
-      if (read_error_) co_return false;
-    } else {
-      answer = std::move(std::get<Answer>(handled));
+      // a client that has already sent more is not monitored
+      if (buffer_.size() == 0) StartReading(kReadBytes);
+      co_await Pause();
     }
-    pending.reset();
-    Gateway::Encode(request, &answer);
-    const bool more = keep && !shared_->draining;
-    const bool written = co_await Write(request, std::move(answer), more);
-    co_return written&& more;
+    call_ = nullptr;
+    co_return !read_error_;
   }
 
   // False: the client is gone.
@@ -286,13 +295,13 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
     }
   }
 
-  // Reads something into the buffer, or sets read_error_.
+  // Reads at least a byte into the buffer, or sets read_error_.
   asio::awaitable<void> Read(size_t bytes) {
     StartReading(bytes);
     while (reading_) co_await Pause();
   }
 
-  // The buffer is not to be touched until reading_ is false again.
+  // The buffer must not be touched until reading_ is false again.
   void StartReading(size_t bytes) {
     if (reading_ || read_error_) return;
     reading_ = true;
@@ -304,7 +313,7 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
     });
   }
 
-  // Until something has happened; look again at what.
+  // Waits until something has happened; the caller checks what.
   asio::awaitable<void> Pause() {
     error_code ignored;
     co_await wake_.async_wait(Into(ignored));
@@ -321,7 +330,7 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
   const std::shared_ptr<Shard> shard_;
   Shared* const shared_;
   Stream stream_;
-  // Cancelled whenever something has happened; never runs out.
+  // Cancelled whenever something has happened; never expires.
   asio::steady_timer wake_;
   Clock::time_point deadline_ = Clock::time_point::max();
   boost::beast::flat_buffer buffer_;

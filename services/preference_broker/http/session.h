@@ -30,7 +30,7 @@ namespace backflip::preference_broker {
 
 class Session;
 
-// What all threads share.
+// What all connections share.
 struct Shared {
   Shared(const HttpOptions& o, const std::shared_ptr<grpc::Channel>& channel, Pages pages)
       : options(o), gateway(channel, std::move(pages)) {}
@@ -55,8 +55,8 @@ struct Shared {
   }
 };
 
-// A thread and its connections, each of which stays on it: nothing here needs a
-// lock. Lives as long as somebody may still post to it.
+// A thread and its connections. A connection stays on its thread, so that nothing here needs a
+// lock. Lives as long as something may still be posted to it.
 struct Shard {
   explicit Shard(Shared* s) : shared(s), work(context.get_executor()), sweep(context) {}
 
@@ -68,7 +68,7 @@ struct Shard {
   std::thread thread;
 };
 
-// One connection, from its shard's thread alone.
+// One connection. To be used from its shard's thread only.
 class Session {
  public:
   virtual ~Session() = default;
@@ -76,7 +76,7 @@ class Session {
   virtual void CheckDeadline(std::chrono::steady_clock::time_point now) = 0;
   // Closes the connection if no request is being read or answered.
   virtual void CloseIdle() = 0;
-  // Ends it soon, whatever it does.
+  // Ends the connection soon, also during a request.
   virtual void Abort() = 0;
 };
 

@@ -34,7 +34,7 @@ Tls::Context Tls::Current() {
     stamp_ = stamp;
     base::LogInfo("certificate renewed", {{"file", certificate_}});
   } else {
-    // perhaps half written: the stamp stays, so that the next look tries again
+    // perhaps half written: the stamp stays as it was, so that the next check tries again
     base::LogWarning("the certificate has changed and cannot be used: the one before stays in use",
                      {{"error", renewed.status().message()}});
   }
@@ -46,7 +46,7 @@ absl::StatusOr<Tls::Context> Tls::LoadContext() const {
   SSL_CTX* const native = context->native_handle();
   SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
   SSL_CTX_set_options(native, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
-  // idle connections, of which there are many, then hold no buffers
+  // so that idle connections, of which there are many, hold no buffers
   SSL_CTX_set_mode(native, SSL_MODE_RELEASE_BUFFERS);
   boost::system::error_code error;
   context->use_certificate_chain_file(certificate_, error);

@@ -1,4 +1,4 @@
-// The certificate that connections are made with.
+// The certificate that the server shows.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_TLS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_HTTP_TLS_H_
 
@@ -12,25 +12,25 @@
 
 namespace backflip::preference_broker {
 
-// TLS 1.2 or newer from two PEM files. They are looked at again once a minute,
-// when somebody connects: a renewed certificate needs no restart. Not thread-safe.
+// TLS 1.2 or newer with a certificate from two PEM files. A renewed certificate needs no
+// restart: when a client connects, the files are checked for changes. Not thread-safe.
 class Tls {
  public:
   using Context = std::shared_ptr<boost::asio::ssl::context>;
 
-  // `look_again`: how often. INVALID_ARGUMENT: a file cannot be read, is no PEM, or the
-  // key is not the certificate's.
+  // `look_again`: least time between two checks. INVALID_ARGUMENT: a file cannot be read, is no
+  // PEM, or the key is not the certificate's.
   static absl::StatusOr<std::unique_ptr<Tls>> Load(std::string certificate, std::string key,
                                                    std::chrono::milliseconds look_again);
 
-  // For the next connection. Files that have become unusable leave the old
-  // certificate in use, with a warning in the log.
+  // The context for the next connection. If the files have become unusable, the old certificate
+  // stays in use, with a warning in the log.
   Context Current();
 
  private:
   Tls(std::string certificate, std::string key, std::chrono::milliseconds look_again);
   absl::StatusOr<Context> LoadContext() const;
-  // Differs whenever the files do.
+  // Changes whenever the files change.
   std::string Stamp() const;
 
   const std::string certificate_;
