@@ -9,11 +9,11 @@
 
 namespace backflip::trust {
 
-// How far two different values are apart.
+// How the distance between two different values is measured.
 enum class Level {
-  // All the same: 1.
+  // It is always 1.
   kNominal,
-  // By the answers between them: (sum of n_g for g = c..k - (n_c + n_k) / 2)^2,
+  // By how often the values between them were given: (sum of n_g for g = c..k - (n_c + n_k) / 2)^2,
   // where n_g is how often value g was given.
   kOrdinal,
 };
@@ -21,12 +21,12 @@ enum class Level {
 // Krippendorff's alpha, 1 - observed / expected disagreement, from the
 // coincidence matrix over items with two or more votes (Krippendorff 2011,
 // "Computing Krippendorff's Alpha-Reliability", section C and D). 1: agreement;
-// 0: chance; at least -1. Values are below `values`. nullopt: no item has two
-// votes, or every vote is the same, so that there is nothing to tell from chance.
+// 0: chance; at least -1. Votes' values are below `values`. nullopt: no item has two votes, or all
+// votes are the same, so that agreement cannot be told from chance.
 std::optional<double> KrippendorffAlpha(const std::vector<Vote>& votes, int values, Level level);
 
-// Shannon entropy of counts in units of the logarithm of how many there are: 0
-// when all is in one, 1 when all are equal. 0 when there is nothing to count.
+// Shannon entropy of counts, divided by the logarithm of their number: 0 when all but one are
+// zero, 1 when all are equal. 0 when the counts are all zero.
 double NormalizedEntropy(const std::vector<int>& counts);
 
 }  // namespace backflip::trust

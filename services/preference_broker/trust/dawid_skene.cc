@@ -6,7 +6,7 @@
 namespace backflip::trust {
 namespace {
 
-// Under a probability that no vote speaks for, so that its logarithm is finite.
+// Least probability, also of what no vote supports, so that logarithms are finite.
 constexpr double kNever = 1e-10;
 
 using Matrix = std::vector<std::vector<double>>;

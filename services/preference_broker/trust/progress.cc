@@ -11,7 +11,7 @@ constexpr int64_t kAnswersPerPoint = 10;
 constexpr int64_t kMostPoints = 20;
 constexpr size_t kPointsToJudge = 3;
 constexpr double kConfidence = 0.9;
-// Of the range that the predicted return has had: less is noise.
+// Least rise of the predicted return that is no noise, as a share of the range that it has had.
 constexpr double kRise = 0.1;
 
 }  // namespace

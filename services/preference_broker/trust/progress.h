@@ -1,5 +1,5 @@
-// Progress in people's eyes: how often the newest policy is preferred to
-// earlier ones, and whether that goes with what the reward predicts.
+// Progress as people see it: how often they prefer the newest policy to earlier ones, and whether
+// that agrees with the predicted return.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_TRUST_PROGRESS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_TRUST_PROGRESS_H_
 
@@ -25,9 +25,8 @@ struct ProgressPoint {
   Interval interval;  // 90 %, Wilson's
 };
 
-// Points of about equally many answers: at least ten each, and at most twenty
-// points; one point where there are fewer than twenty answers. Oldest first, as
-// the answers are to be.
+// At most twenty points of about equally many answers, at least ten each; one point for fewer than
+// twenty answers. Answers and points are oldest first.
 std::vector<ProgressPoint> ProgressPoints(const std::vector<ProgressAnswer>& answers);
 
 struct SeriesPoint {
@@ -35,10 +34,10 @@ struct SeriesPoint {
   double value = 0;
 };
 
-// The sign of a gamed reward, as a sentence: over the last three progress
-// points (or two, where there are no more) the predicted return rose by more
-// than a tenth of the range it has had, while the win rate did not rise and
-// may be no better than one half. `predicted_return` oldest first.
+// A warning, as a sentence, that the reward may be gamed: over the last three progress points (or
+// two, if there are no more) the predicted return rose by more than a tenth of the range that it
+// has had, while the win rate did not rise, and may be no better than one half.
+// `predicted_return` is oldest first. nullopt: no such sign.
 std::optional<std::string> GamedReward(const std::vector<ProgressPoint>& progress,
                                        const std::vector<SeriesPoint>& predicted_return);
 

@@ -1,11 +1,11 @@
-// What the measures of this folder are computed from.
+// Votes, the input of all measures in this folder.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_TRUST_VOTE_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_TRUST_VOTE_H_
 
 namespace backflip::trust {
 
-// One answer: a labeler gave an item a value. All three count from 0. A labeler
-// answers an item at most once; who did not answer it is simply not there.
+// One answer: a labeler gave an item a value. All three count from 0. A labeler answers an item at
+// most once; answers that are missing have no vote.
 struct Vote {
   int item = 0;
   int labeler = 0;

@@ -18,13 +18,13 @@ namespace backflip::preference_broker {
 namespace {
 
 constexpr char kChannel[] = "backflip";
-// A database that is away is tried again this often, so that calls fail at once
-// in between instead of queueing up.
+// How often a database that cannot be reached is tried again. Calls in between fail at once
+// instead of queueing up.
 constexpr absl::Duration kReconnectAfter = absl::Milliseconds(200);
 constexpr int kAttempts = 5;
 
-// Waits are short by construction; these bounds keep a stuck one from holding
-// a connection for ever.
+// Waits are short by design; these limits keep one that is stuck from blocking a connection for
+// ever.
 constexpr char kSession[] =
     "SET statement_timeout = '20s'; SET lock_timeout = '8s'; "
     "SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = warning";
@@ -85,7 +85,7 @@ pqxx::result ExecPrepared(pqxx::work& work, const std::string& name,
 bool WorthAnotherTry(absl::string_view sqlstate) {
   return sqlstate == "40001"      // serialization failure
          || sqlstate == "40P01"   // deadlock
-         || sqlstate == "23505";  // somebody else inserted the same key first
+         || sqlstate == "23505";  // another transaction inserted the same key first
 }
 
 absl::Status FromSqlError(absl::string_view sqlstate, const std::string& what) {
@@ -204,7 +204,7 @@ absl::Status Connection::Run(const std::function<absl::Status(Transaction&)>& bo
       again = WorthAnotherTry(error.sqlstate());
       if (absl::StartsWith(error.sqlstate(), "57P") || !connection_->is_open()) Drop();
     } catch (const std::exception& error) {
-      // libpqxx tells some losses of the connection as a plain failure
+      // libpqxx reports some losses of the connection as a plain failure
       if (connection_ == nullptr || !connection_->is_open()) {
         status = absl::UnavailableError(absl::StrCat("the database is away: ", error.what()));
         Drop();

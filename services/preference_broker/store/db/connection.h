@@ -1,6 +1,5 @@
-// One connection to PostgreSQL: transactions whose errors are absl::Status. This
-// folder alone knows libpqxx, and connection.cc alone knows its versions;
-// exceptions live inside Transact.
+// One connection to PostgreSQL, with transactions whose errors are absl::Status. Only the store
+// uses libpqxx, and only connection.cc knows its versions; no exception leaves Transact.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_CONNECTION_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_CONNECTION_H_
 
@@ -38,7 +37,7 @@ class Param {
   Param(absl::string_view value) : text_(std::string(value)) {}  // NOLINT
   Param(const std::string& value) : text_(value) {}              // NOLINT
   Param(Bytes value);                                            // NOLINT
-  // Arrays. Strings are to hold no byte that is not UTF-8.
+  // Arrays. Strings must be UTF-8.
   Param(const std::vector<int32_t>& values);      // NOLINT
   Param(const std::vector<int64_t>& values);      // NOLINT
   Param(const std::vector<double>& values);       // NOLINT
@@ -69,22 +68,22 @@ int64_t Millis(const pqxx::field& field);
 
 class Connection;
 
-// Exists only inside Transact; its calls throw what libpqxx throws.
+// Exists only inside Transact. Its functions throw libpqxx's exceptions.
 class Transaction {
  public:
-  // Runs one statement, prepared at its first use on this connection: `sql` is
-  // a literal.
+  // Runs one statement, prepared at its first use on this connection. Statements are known by
+  // the address of `sql`, which must be constant: a literal.
   template <typename... Args>
   pqxx::result Exec(const char* sql, const Args&... args) {
     return ExecParams(sql, {Param(args)...});
   }
 
-  // Runs statements without parameters, several at once.
+  // Runs one or more statements without parameters.
   void ExecScript(const std::string& sql) { work_->exec(sql); }
 
-  // Wakes whoever waits for `topic` once this transaction has committed: in
-  // this process directly, in others by NOTIFY. Transactions that do this
-  // commit one after another, so keep it out of those that labelers wait for.
+  // Wakes those who wait for `topic`, once this transaction has committed: in this process
+  // directly, in others by NOTIFY. Transactions that signal commit one after another, so those
+  // that labelers wait for should not.
   void Signal(const std::string& topic);
 
  private:
@@ -97,8 +96,7 @@ class Transaction {
   std::vector<std::string> topics_;
 };
 
-// Not thread-safe: a thread has its own. Connects at the first use, and again
-// after a loss.
+// Not thread-safe: each thread has its own. Connects at the first use, and again after a loss.
 class Connection {
  public:
   // `url` as libpq understands it. `origin` marks the notifications of this
@@ -110,10 +108,10 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
 
   // Runs `body(Transaction&)`, which returns absl::Status or absl::StatusOr;
-  // commits if that is OK and rolls back otherwise. READ COMMITTED. Runs it
-  // again, a few times, after a deadlock or when another transaction was first
-  // with the same key. UNAVAILABLE: the database is away, or the outcome of the
-  // commit is unknown; nothing acknowledged is lost, call again.
+  // commits if that is OK and rolls back otherwise. READ COMMITTED. Runs `body` again, a few
+  // times, after a deadlock or when another transaction inserted the same key first.
+  // UNAVAILABLE: the database cannot be reached, or the commit's outcome is unknown; nothing
+  // acknowledged is lost, call again. Blocks.
   template <typename Body>
   auto Transact(Body body) -> std::invoke_result_t<Body, Transaction&> {
     std::optional<std::invoke_result_t<Body, Transaction&>> result;
@@ -147,9 +145,8 @@ class Connection {
   absl::Status last_failure_;
 };
 
-// Waits for NOTIFY. Blocks in the calling thread until `stop` answers true,
-// which it asks about twice a second; reconnects after a loss. `on_topic` gets
-// the topics of other processes than `origin`.
+// Waits for NOTIFY, and reconnects after a loss. Blocks until `stop` returns true, which it is
+// asked twice a second. `on_topic` gets the topics that processes other than `origin` signal.
 void ListenForTopics(const std::string& url, const std::string& origin,
                      const std::function<bool()>& stop,
                      const std::function<void(const std::string& topic)>& on_topic);

@@ -1,5 +1,5 @@
-// Calls of operators and reviewers that change many things: a repeated one does
-// it once, and answers what the first did.
+// Idempotent calls of operators and reviewers: a repeated call changes nothing, and gets the
+// first one's response.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_REQUESTS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_REQUESTS_H_
 
@@ -14,12 +14,12 @@
 
 namespace backflip::preference_broker {
 
-// 32 bytes that tell a message from others: what a repeated call is known by.
+// SHA-256 of a message, 32 bytes, by which a repeated call is recognised.
 inline std::string BodyHash(const google::protobuf::MessageLite& message) {
   return base::Sha256(message.SerializeAsString());
 }
 
-// True: the call was made before, and `response` is what it answered.
+// True: the call was made before, and `response` is its response.
 // ALREADY_EXISTS: a call with this id asked for something else.
 template <typename Request, typename Response>
 absl::StatusOr<bool> AnsweredBefore(Transaction& t, const Request& request, Response* response) {

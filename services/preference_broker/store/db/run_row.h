@@ -1,4 +1,5 @@
-// What every part of the store does with a run's row.
+// What every part of the store does with runs: checks that they exist, tells their watchers, and
+// writes the audit.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_RUN_ROW_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_RUN_ROW_H_
 
@@ -10,12 +11,12 @@
 
 namespace backflip::preference_broker {
 
-// NOT_FOUND, as a sentence.
+// NOT_FOUND.
 absl::Status UnknownRun(int64_t run_id);
 absl::Status CheckRunExists(Transaction& t, int64_t run_id);
-// The run's revision grows, and whoever watches it wakes.
+// Increments the run's revision and wakes those who watch it.
 void TouchRun(Transaction& t, int64_t run_id);
-// `run_id` 0: of no run.
+// Adds an entry to the audit. `run_id` 0: it belongs to no run.
 void Audit(Transaction& t, int64_t caller_id, int64_t run_id, absl::string_view action,
            absl::string_view detail);
 

@@ -1,5 +1,5 @@
-// What can be waited for. A signal says that something may have changed; who
-// wakes looks for itself.
+// Topics that can be waited for. A signal means that something may have changed; those it wakes
+// must check for themselves.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_TOPICS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_TOPICS_H_
 
@@ -11,7 +11,7 @@
 
 namespace backflip::preference_broker {
 
-// The revision of a run has grown.
+// The run's revision has grown.
 inline std::string RunTopic(int64_t run_id) { return absl::StrCat("run/", run_id); }
 // Entries were added to the label feed of a run.
 inline std::string FeedTopic(int64_t run_id) { return absl::StrCat("feed/", run_id); }

@@ -1,5 +1,5 @@
-// Answers as rows hold them, and turned from the sides that were shown to the
-// question's own order and back.
+// Answers as rows hold them, and turned between the order in which clips were shown and the
+// question's own.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_ANSWERS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_ANSWERS_H_
 

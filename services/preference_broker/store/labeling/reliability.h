@@ -1,4 +1,4 @@
-// What the reward loss believes of labelers.
+// How reliable the reward loss estimates labelers to be.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_RELIABILITY_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_RELIABILITY_H_
 
@@ -9,8 +9,8 @@
 
 namespace backflip::preference_broker {
 
-// Replaces what was reported of the run before. NOT_FOUND names a number that
-// stands for no labeler of the run. Expects a request that was checked.
+// Replaces what was reported of the run before. Expects a checked request. NOT_FOUND names a
+// number that is none of the run's labelers.
 absl::Status ReportReliability(Connection& connection, const Caller& caller,
                                const v1::ReportReliabilityRequest& request);
 

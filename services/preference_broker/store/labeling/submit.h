@@ -17,21 +17,23 @@ struct SubmittedLabel {
   int64_t run_id = 0;
   int64_t label_id = 0;
   bool surplus = false;
-  // Made by this call, rather than by an earlier one; `run` is null otherwise.
+  // Made by this call, not by an earlier one; otherwise `run` is null.
   bool fresh = false;
   std::shared_ptr<const LabelingConfig> run;
   v1::Purpose purpose = v1::PURPOSE_UNSPECIFIED;
   // From lease to answer, by the database's clock.
   int64_t age_ms = 0;
-  // Of a question for practice.
+  // For a question for practice.
   std::optional<v1::Feedback> feedback;
-  // The question wants another answer, since these disagree.
+  // The question wants one more answer, since those it has disagree.
   bool reopened = false;
 };
-// `request` checked before, but for what depends on the question.
+// Expects a request that was checked, except for what depends on the question. NOT_FOUND: no such
+// lease. PERMISSION_DENIED: it is another caller's. ALREADY_EXISTS: the idempotency key was used
+// for another answer. FAILED_PRECONDITION: another answer stands.
 absl::StatusOr<SubmittedLabel> SubmitLabel(Connection& connection, RunCache& runs,
                                            const Caller& caller, const v1::SubmitRequest& request);
-// Returns the run.
+// Takes back the answer under a lease, which is live again. Idempotent. Returns the run.
 absl::StatusOr<int64_t> UndoLabel(Connection& connection, const Caller& caller,
                                   const v1::UndoRequest& request);
 

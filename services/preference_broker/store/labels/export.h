@@ -1,4 +1,4 @@
-// Labels as reviewers and operators see them and take them out.
+// Labels as reviewers and operators list and export them.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELS_EXPORT_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELS_EXPORT_H_
 

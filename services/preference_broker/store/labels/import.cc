@@ -18,7 +18,7 @@
 namespace backflip::preference_broker {
 namespace {
 
-// Of a lease that nobody ever held.
+// Duration of an imported answer's lease, which nobody ever held.
 constexpr int32_t kLeaseMs = 1;
 // Most answers to one question.
 constexpr size_t kMostAnswers = 100;

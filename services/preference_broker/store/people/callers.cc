@@ -54,7 +54,7 @@ absl::StatusOr<std::string> ReadOrMakeToken(const std::string& directory, const 
   }
   ok = fsync(fd) == 0 && ok;
   ok = close(fd) == 0 && ok;
-  // link refuses to replace a token that somebody made at the same time
+  // link does not replace a token that another process made at the same time
   ok = ok && (link(draft.c_str(), path.c_str()) == 0 || errno == EEXIST);
   const absl::Status failure = ok ? absl::OkStatus() : FileError("write", path);
   unlink(draft.c_str());

@@ -1,4 +1,4 @@
-// Who may call: roles, and tokens known by their hashes.
+// Callers: their roles, and their tokens, of which only hashes are stored.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_PEOPLE_CALLERS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_PEOPLE_CALLERS_H_
 
@@ -24,34 +24,33 @@ absl::string_view RoleName(Role role);
 struct Caller {
   int64_t id = 0;
   Role role = Role::kLabeler;
-  // Runs that the caller has to do with; empty: all.
+  // Runs that the caller's invite is for; empty: all.
   std::vector<int64_t> run_ids;
 };
 
 // The numbers of a bigint[].
 std::vector<int64_t> Ids(const pqxx::field& field);
 
-// PERMISSION_DENIED: the caller's invite is for other runs. 0 stands for all runs.
+// PERMISSION_DENIED: the caller's invite is for other runs. `run_id` 0: all runs.
 absl::Status CheckRunAllowed(const Caller& caller, int64_t run_id);
 
 // 43 characters of base64url, 256 random bits: a token or the secret of an invite.
 std::string RandomSecret();
-// 32 bytes: what is kept of it.
+// SHA-256, 32 bytes: what is stored of a secret.
 std::string SecretHash(absl::string_view secret);
 
-// UNAUTHENTICATED: unknown or revoked, the token or who it stands for.
+// UNAUTHENTICATED: the token is unknown or revoked, or its caller is revoked.
 absl::StatusOr<Caller> CallerOfToken(Connection& connection, absl::string_view token);
 // Sign out. Idempotent.
 absl::Status RevokeToken(Connection& connection, absl::string_view token);
 
-// Lets `token` stand for the caller `name`, who is made with `role` when new.
-// Idempotent. FAILED_PRECONDITION: the token was revoked, or stands for
-// somebody else.
+// Gives `token` to the caller `name`, who is made with `role` if new. Idempotent.
+// FAILED_PRECONDITION: the token was revoked, or is another caller's.
 absl::Status RegisterToken(Connection& connection, absl::string_view name, Role role,
                            absl::string_view token);
 
-// For each role a caller of its name and a token file DIR/<role>.token (mode
-// 0600, of the folder's owner), random where there is none yet.
+// Makes for each role a caller of the role's name and a file DIR/<role>.token with a random token
+// (mode 0600, owned by the folder's owner); files that exist are kept.
 absl::Status MakeTokenFiles(Connection& connection, const std::string& directory);
 
 }  // namespace backflip::preference_broker

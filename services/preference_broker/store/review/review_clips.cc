@@ -15,7 +15,7 @@
 namespace backflip::preference_broker {
 namespace {
 
-// What a response may take: less than a message.
+// Most bytes of poses in a response: less than a message may have.
 constexpr size_t kMostDrawnBytes = 3'500'000;
 
 absl::Status UnknownClip(int64_t run_id, const std::string& key) {
@@ -37,7 +37,7 @@ absl::StatusOr<std::vector<int64_t>> FindClips(Transaction& t, int64_t run_id,
   return ids;
 }
 
-// A gold pair by its id, with what became of it.
+// A run's gold pairs, or the one with this id, with how often it was asked and answered right.
 absl::StatusOr<std::vector<v1::GoldPair>> GoldPairs(Transaction& t, int64_t run_id,
                                                     int64_t gold_id) {
   std::vector<v1::GoldPair> pairs;

@@ -1,4 +1,4 @@
-// Clips for reviewers: drawn, taken out whole, and asked about.
+// Clips for reviewers: to watch, to export whole, to ask about, and as gold pairs.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_REVIEW_REVIEW_CLIPS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_REVIEW_REVIEW_CLIPS_H_
 
@@ -12,22 +12,21 @@
 
 namespace backflip::preference_broker {
 
-// What is drawn of clips by id, in the order of the ids, or of the newest
+// What a viewer draws of the clips with these ids, in their order, or of clips of the newest
 // batch. NOT_FOUND names a clip that the run does not have.
 absl::StatusOr<v1::GetClipsResponse> DrawnClips(Connection& connection,
                                                 const v1::GetClipsRequest& request);
 
-// Ids in the database of the run's clips with these keys, in their order, or of
-// the clips of all its standing labels where `keys` is empty. NOT_FOUND names
-// the clip that the run does not have.
+// Row ids of the run's clips with these keys, in their order, or of the clips of all its standing
+// labels where `keys` is empty. NOT_FOUND names a clip that the run does not have.
 absl::StatusOr<std::vector<int64_t>> ClipRows(Connection& connection, int64_t run_id,
                                               const std::vector<std::string>& keys);
-// Clips whole, less their true rewards.
+// Whole clips, without their true rewards.
 absl::StatusOr<std::vector<v1::Candidate>> ReadWholeClips(Connection& connection,
                                                           const std::vector<int64_t>& ids);
 
-// A recording, the newest reward snapshot's bytes (empty: none yet), and what
-// else there is to tell of the run.
+// A recording, the newest reward snapshot's bytes (empty: there is none yet), the policy versions
+// that have recordings, and how to draw it.
 struct RecordedEpisode {
   v1::Clip recording;
   std::string reward;
@@ -38,8 +37,8 @@ struct RecordedEpisode {
 absl::StatusOr<RecordedEpisode> ReadEpisode(Connection& connection,
                                             const v1::GetEpisodeRequest& request);
 
-// Idempotent by request_id. The question belongs to none of the trainer's
-// rounds. FAILED_PRECONDITION: the run takes no question now, says why.
+// Opens a question about a moment of a recording, which belongs to none of the trainer's rounds.
+// Idempotent by request_id. FAILED_PRECONDITION: why the run takes no question now.
 absl::StatusOr<v1::AskAboutResponse> AskAbout(Connection& connection, const Caller& caller,
                                               const v1::AskAboutRequest& request);
 

@@ -26,8 +26,8 @@ struct SharedAnswer {
 // labels. `run_id` 0: of all runs.
 std::vector<SharedAnswer> SharedAnswers(Transaction& t, int64_t run_id);
 
-// What an answer says of the pairs of its question's clips, in the order of
-// (i, j), i < j. Empty: nothing (cannot tell, broken).
+// What an answer says about the pairs (i, j), i < j, of its question's clips, in their order.
+// Empty: nothing (cannot tell, broken).
 std::vector<PairValue> PairValues(const SharedAnswer& answer);
 
 // Votes on pairs that have two or more. Their labelers are places in `callers`, their items

@@ -10,8 +10,8 @@
 
 namespace backflip::preference_broker {
 
-// ABORTED unless `epoch` is that of the newest claim on the run for `role` and
-// was not released. Holds off the next claim until the transaction ends.
+// ABORTED unless `epoch` is that of the run's newest claim for `role`, and that was not released.
+// No other claim is made until the transaction ends.
 absl::Status CheckEpoch(Transaction& t, int64_t run_id, Role role, int64_t epoch);
 
 // The claimant's live claim, or a new one on the oldest run that wants the

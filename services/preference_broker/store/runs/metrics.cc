@@ -28,7 +28,7 @@ void PutMetric(Transaction& t, int64_t run_id, const std::string& name, int64_t 
 
 absl::Status ReportMetrics(Connection& connection, const Caller& caller,
                            const v1::ReportMetricsRequest& request) {
-  // in one order, so that two callers cannot lock each other out
+  // in one order, so that two calls cannot deadlock
   const std::map<std::string, double> values(request.values().begin(), request.values().end());
   return connection.Transact([&](Transaction& t) -> absl::Status {
     RETURN_IF_ERROR(CheckEpoch(t, request.run_id(), caller.role, request.epoch()));
@@ -66,7 +66,7 @@ absl::StatusOr<std::vector<v1::MetricPoint>> ListMetrics(Connection& connection,
 
 absl::Status ReportEvaluation(Connection& connection, const v1::ReportEvaluationRequest& request) {
   return connection.Transact([&](Transaction& t) -> absl::Status {
-    // one report of a run at a time, so that a mean sees all episodes before it
+    // one report of a run at a time, so that a mean includes all episodes before it
     if (t.Exec("SELECT FROM runs WHERE id = $1 FOR NO KEY UPDATE", request.run_id()).empty()) {
       return UnknownRun(request.run_id());
     }

@@ -15,8 +15,8 @@ absl::Status ReportMetrics(Connection& connection, const Caller& caller,
                            const v1::ReportMetricsRequest& request);
 absl::StatusOr<std::vector<v1::MetricPoint>> ListMetrics(Connection& connection,
                                                          const v1::ListMetricsRequest& request);
-// Stores the episodes and draws the points `true_return` and each task metric
-// again: the mean over the version's episodes that are not final.
+// Stores the episodes, and updates the metric points `true_return` and one for each task metric:
+// means over all of the policy version's episodes that are not final.
 absl::Status ReportEvaluation(Connection& connection, const v1::ReportEvaluationRequest& request);
 absl::StatusOr<std::vector<v1::Evaluation>> ListEvaluations(Connection& connection, int64_t run_id);
 

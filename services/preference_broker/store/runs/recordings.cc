@@ -76,7 +76,7 @@ v1::Clip CutClip(const v1::Clip& recording, int32_t middle, int32_t steps) {
   clip.set_policy_version(recording.policy_version());
   clip.set_iteration(recording.iteration());
   clip.set_ticket(recording.ticket());
-  clip.set_index(first);  // tells cuts of a still moment apart
+  clip.set_index(first);  // so that cuts of a part without motion differ
   return clip;
 }
 

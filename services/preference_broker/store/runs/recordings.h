@@ -10,19 +10,19 @@
 
 namespace backflip::preference_broker {
 
-// Keyed by (run, policy version): the first one stays.
+// Stores a recording, unless the run has one of the same policy version.
 void StoreRecording(Transaction& t, int64_t run_id, const v1::Clip& recording);
 
-// Observations, actions, poses; the states too `with_states`. policy_version 0:
-// the newest. NOT_FOUND: there is none, and which there are.
+// Observations, actions and poses; the states only `with_states`. policy_version 0: the newest.
+// NOT_FOUND: there is none, and which there are.
 absl::StatusOr<v1::Clip> ReadRecording(Transaction& t, int64_t run_id, int64_t policy_version,
                                        bool with_states);
 
 // Oldest first.
 std::vector<int64_t> RecordedVersions(Transaction& t, int64_t run_id);
 
-// `steps` steps of a recording, with `middle` as near to their middle as its
-// ends allow. The recording has at least so many.
+// `steps` steps of a recording, around `middle` as far as its ends allow. Requires a recording
+// of at least `steps` steps.
 v1::Clip CutClip(const v1::Clip& recording, int32_t middle, int32_t steps);
 
 }  // namespace backflip::preference_broker

@@ -14,13 +14,13 @@ namespace backflip::preference_broker {
 // `request.spec` merged and checked before. Idempotent by request_id.
 absl::StatusOr<v1::Run> CreateRun(Connection& connection, const Caller& caller,
                                   const v1::CreateRunRequest& request);
-// With the labels of the run it is a fork of. Idempotent by request_id.
+// The new run begins with the labels of the old one. Idempotent by request_id.
 absl::StatusOr<v1::Run> ForkRun(Connection& connection, const Caller& caller,
                                 const v1::ForkRunRequest& request);
-// Metrics tell true returns: only for callers that may know them.
+// Metrics include true returns: `with_metrics` only for callers that may know them.
 absl::StatusOr<v1::Run> GetRun(Connection& connection, int64_t run_id, bool with_metrics);
 absl::StatusOr<v1::Run> GetRun(Transaction& t, int64_t run_id, bool with_metrics);
-// Those that the caller has to do with, newest first.
+// The runs that the caller may see, newest first.
 absl::StatusOr<std::vector<v1::Run>> ListRuns(Connection& connection, const Caller& caller,
                                               int32_t limit);
 absl::StatusOr<v1::Run> ContinueRun(Connection& connection, const Caller& caller,
@@ -28,10 +28,10 @@ absl::StatusOr<v1::Run> ContinueRun(Connection& connection, const Caller& caller
 absl::StatusOr<v1::Run> CancelRun(Connection& connection, const Caller& caller,
                                   const v1::CancelRunRequest& request);
 
-// No question of the run is leased or opened any more. Idempotent.
+// From then on, no question of the run is leased or opened. Idempotent.
 absl::StatusOr<v1::Run> StopAsking(Connection& connection, const Caller& caller, int64_t run_id);
 
-// Spec and task of a run: what checking its input needs.
+// A run's spec and task, by which its input is checked.
 struct RunDefinition {
   v1::RunSpec spec;
   v1::TaskInfo task;
