@@ -132,6 +132,13 @@ int64_t Millis(const pqxx::field& field) {
   return field.is_null() ? 0 : std::llround(Double(field) * 1000);
 }
 
+std::vector<int64_t> Ints(const pqxx::result& rows) {
+  std::vector<int64_t> values;
+  values.reserve(rows.size());
+  for (const auto& row : rows) values.push_back(Int(row[0]));
+  return values;
+}
+
 pqxx::result Transaction::ExecParams(const char* sql, const std::vector<Param>& params) {
   std::string& name = connection_->prepared_[sql];
   if (name.empty()) {

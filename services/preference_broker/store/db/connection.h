@@ -3,6 +3,9 @@
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_CONNECTION_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_CONNECTION_H_
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/generated_enum_reflection.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -65,6 +68,15 @@ std::string Blob(const pqxx::field& field);
 std::string Hex(const pqxx::field& field);
 // Milliseconds since the epoch of a `extract(epoch from …)`; 0 for NULL.
 int64_t Millis(const pqxx::field& field);
+// The value of a protobuf enum that the field names; the first one (unspecified) for NULL.
+template <typename Value>
+Value Enum(const pqxx::field& field) {
+  const google::protobuf::EnumValueDescriptor* const value =
+      google::protobuf::GetEnumDescriptor<Value>()->FindValueByName(field.c_str());
+  return static_cast<Value>(value == nullptr ? 0 : value->number());
+}
+// First columns of the rows.
+std::vector<int64_t> Ints(const pqxx::result& rows);
 
 class Connection;
 

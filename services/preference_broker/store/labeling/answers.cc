@@ -8,22 +8,10 @@
 
 namespace backflip::preference_broker {
 
-v1::Choice ChoiceFromField(const pqxx::field& field) {
-  v1::Choice choice = v1::CHOICE_UNSPECIFIED;
-  if (!field.is_null()) v1::Choice_Parse(Text(field), &choice);
-  return choice;
-}
-
-v1::Purpose PurposeFromField(const pqxx::field& field) {
-  v1::Purpose purpose = v1::PURPOSE_UNSPECIFIED;
-  v1::Purpose_Parse(Text(field), &purpose);
-  return purpose;
-}
-
 v1::Answer AnswerFromFields(const pqxx::field& choice, const pqxx::field& ranking) {
   v1::Answer answer;
   if (!choice.is_null()) {
-    answer.set_choice(ChoiceFromField(choice));
+    answer.set_choice(Enum<v1::Choice>(choice));
   } else if (!ranking.is_null()) {
     answer.mutable_ranking()->ParseFromString(Blob(ranking));
   }

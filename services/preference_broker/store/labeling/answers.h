@@ -8,9 +8,6 @@
 
 namespace backflip::preference_broker {
 
-// UNSPECIFIED for NULL.
-v1::Choice ChoiceFromField(const pqxx::field& field);
-v1::Purpose PurposeFromField(const pqxx::field& field);
 // From labels.choice and labels.ranking (a Ranking's bytes); not set when both are NULL.
 v1::Answer AnswerFromFields(const pqxx::field& choice, const pqxx::field& ranking);
 // What labels.choice and labels.ranking hold of an answer: one of the two is NULL.

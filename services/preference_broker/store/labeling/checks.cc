@@ -85,12 +85,8 @@ std::optional<MadeQuestion> MakeRepeat(Transaction& t, int64_t caller_id, int64_
       caller_id, run_id, max_clips, kRepeatAfter, kRepeatAmong);
   if (old.empty()) return std::nullopt;
   const pqxx::row row = old[draw % old.size()];
-  std::vector<int64_t> clips;
-  for (const auto& clip :
-       t.Exec("SELECT clip_id FROM question_clips WHERE question_id = $1 ORDER BY position",
-              Int(row[0]))) {
-    clips.push_back(Int(clip[0]));
-  }
+  const std::vector<int64_t> clips = Ints(t.Exec(
+      "SELECT clip_id FROM question_clips WHERE question_id = $1 ORDER BY position", Int(row[0])));
   MadeQuestion made = Make(t, caller_id, run_id, "REPEAT", std::nullopt, Int(row[0]), clips);
   made.turned = !Bool(row[1]);
   return made;
@@ -99,7 +95,7 @@ std::optional<MadeQuestion> MakeRepeat(Transaction& t, int64_t caller_id, int64_
 v1::Feedback FeedbackOn(Transaction& t, int64_t gold_id, bool turned, const v1::Answer& answer) {
   const pqxx::row row =
       t.Exec("SELECT answer, explanation FROM gold_pairs WHERE id = $1", gold_id)[0];
-  const v1::Choice right = ChoiceFromField(row[0]);
+  const v1::Choice right = Enum<v1::Choice>(row[0]);
   v1::Feedback feedback;
   feedback.mutable_expected()->set_choice(turned ? Turned(right) : right);
   feedback.set_correct(answer.choice() == feedback.expected().choice());

@@ -24,7 +24,7 @@ FeedEntry EntryOf(const pqxx::row& row) {
   entry.set_question_id(Int(row["question"]));
   entry.set_ordinal(Int(row["ordinal"]));
   entry.set_round(Int(row["round"]));
-  entry.set_purpose(PurposeFromField(row["purpose"]));
+  entry.set_purpose(Enum<v1::Purpose>(row["purpose"]));
   entry.set_labeler(Int(row["labeler"]));
   entry.set_surplus(Bool(row["surplus"]));
   if (!row["supersedes"].is_null()) entry.set_supersedes(Int(row["supersedes"]));
@@ -36,7 +36,7 @@ FeedEntry EntryOf(const pqxx::row& row) {
   entry.set_overlap(Int(row["overlap"]));
   // a gold pair is put in a question in its own order
   if (!row["expected"].is_null()) {
-    entry.mutable_expected()->set_choice(ChoiceFromField(row["expected"]));
+    entry.mutable_expected()->set_choice(Enum<v1::Choice>(row["expected"]));
   }
   for (const absl::string_view clip : absl::StrSplit(Text(row["clip_list"]), ',')) {
     const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(clip, ' ');
@@ -89,11 +89,7 @@ absl::Status NumberLabels(Connection& connection, int64_t run_id) {
 
 absl::StatusOr<std::vector<int64_t>> RunsWithUnnumberedLabels(Connection& connection) {
   return connection.Transact([](Transaction& t) -> absl::StatusOr<std::vector<int64_t>> {
-    std::vector<int64_t> runs;
-    for (const auto& row : t.Exec("SELECT DISTINCT run_id FROM labels WHERE position IS NULL")) {
-      runs.push_back(Int(row[0]));
-    }
-    return runs;
+    return Ints(t.Exec("SELECT DISTINCT run_id FROM labels WHERE position IS NULL"));
   });
 }
 

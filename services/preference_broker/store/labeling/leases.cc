@@ -1,6 +1,7 @@
 #include "services/preference_broker/store/labeling/leases.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <optional>
 #include <vector>
 
@@ -21,7 +22,10 @@ constexpr int64_t kMaxLeasesOfCaller = 64;
 constexpr uint64_t kSideDraw = 0x73696465;   // "side"
 constexpr uint64_t kCheckDraw = 0x63686563;  // "chec", of "check"
 
-// A run that was asked for by name and has nothing to give.
+// Whether the sides are swapped.
+bool DrawTurned(std::initializer_list<uint64_t> keys) { return base::SeedOf(keys) % 2 == 1; }
+
+// Why a run that was asked for has nothing to lease.
 absl::Status CheckAskedRun(Transaction& t, const Caller& caller, int64_t run_id) {
   const pqxx::result run = t.Exec("SELECT has_true_reward FROM runs WHERE id = $1", run_id);
   if (run.empty()) return UnknownRun(run_id);
@@ -144,7 +148,7 @@ std::optional<PickedQuestion> DrawCheck(Transaction& t, const Caller& caller,
   const uint64_t id = static_cast<uint64_t>(caller.id);
   const double draw = base::UnitInterval(base::SeedOf({run.seed, kCheckDraw, id, nth}));
   const uint64_t which = base::SeedOf({run.seed, kCheckDraw, id, nth, 1});
-  const bool turned = base::SeedOf({run.seed, kCheckDraw, id, nth, 2}) % 2 == 1;
+  const bool turned = DrawTurned({run.seed, kCheckDraw, id, nth, 2});
   std::optional<MadeQuestion> made;
   if (draw < run.quality.gold_share()) {
     made = MakeGold(t, caller.id, run.id, which);
@@ -162,11 +166,8 @@ absl::StatusOr<bool> LeaseQualification(Transaction& t, const Caller& caller,
   const int32_t left = QualificationLeft(t, caller.id, run.id, run.quality.qualification());
   if (left == 0) return false;
   for (const MadeQuestion& made : MakeQualification(t, caller.id, run.id, std::min(left, count))) {
-    const bool turned =
-        base::SeedOf({run.seed, kSideDraw, kCheckDraw, static_cast<uint64_t>(made.id),
-                      static_cast<uint64_t>(caller.id)}) %
-            2 ==
-        1;
+    const bool turned = DrawTurned({run.seed, kSideDraw, kCheckDraw, static_cast<uint64_t>(made.id),
+                                    static_cast<uint64_t>(caller.id)});
     RETURN_IF_ERROR(LeasePicked(t, caller, run, {made.id, turned, /*practice=*/true},
                                 terms.lease_ms, response));
   }
@@ -194,10 +195,8 @@ absl::StatusOr<bool> LeaseOfRun(Transaction& t, RunCache& runs, const Caller& ca
     picked.id = Int(open[0][0]);
     // Drawn from the run's seed, so that a run can be repeated whole, and by labeler, so
     // that with overlap somebody's preference for one side shows.
-    picked.turned = base::SeedOf({run->seed, kSideDraw, static_cast<uint64_t>(Int(open[0][1])),
-                                  static_cast<uint64_t>(caller.id)}) %
-                        2 ==
-                    1;
+    picked.turned = DrawTurned({run->seed, kSideDraw, static_cast<uint64_t>(Int(open[0][1])),
+                                static_cast<uint64_t>(caller.id)});
     if (mixed) {
       if (!nth.has_value()) {
         nth = static_cast<uint64_t>(
@@ -323,13 +322,11 @@ absl::StatusOr<int32_t> RenewLeases(Connection& connection, const Caller& caller
 absl::StatusOr<int64_t> ExpireLeases(Connection& connection) {
   return connection.Transact([](Transaction& t) -> absl::StatusOr<int64_t> {
     // questions whose locks are held by others are left to the next call
-    const pqxx::result locked = t.Exec(R"sql(
+    const std::vector<int64_t> ids = Ints(t.Exec(R"sql(
         SELECT id FROM questions WHERE id IN
           (SELECT question_id FROM leases WHERE state = 'LIVE' AND expires_at <= now())
-        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)sql");
-    if (locked.empty()) return 0;
-    std::vector<int64_t> ids;
-    for (const auto& row : locked) ids.push_back(Int(row[0]));
+        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)sql"));
+    if (ids.empty()) return 0;
     const pqxx::result freed = t.Exec(R"sql(
         WITH dead AS (SELECT id, holds_slot FROM leases WHERE question_id = ANY ($1::bigint[])
             AND state = 'LIVE' AND expires_at <= now() ORDER BY id FOR NO KEY UPDATE),

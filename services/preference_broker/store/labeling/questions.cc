@@ -8,7 +8,6 @@
 #include "common/base/status_macros.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
-#include "services/preference_broker/store/labeling/answers.h"
 #include "services/preference_broker/store/runs/claims.h"
 
 namespace backflip::preference_broker {
@@ -26,7 +25,7 @@ v1::OpenQuestionsResponse OpenedRound(Transaction& t, int64_t run_id, int64_t ro
     v1::OpenedQuestion* question = response.add_questions();
     question->set_question_id(Int(row[0]));
     question->set_ordinal(Int(row[1]));
-    question->set_purpose(PurposeFromField(row[2]));
+    question->set_purpose(Enum<v1::Purpose>(row[2]));
     question->set_overlap(Int(row[3]));
     const std::string ids = Text(row[4]);
     for (size_t at = 0; at < ids.size(); at += 65) question->add_clip_ids(ids.substr(at, 64));

@@ -7,7 +7,6 @@
 #include "common/base/status_macros.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
-#include "services/preference_broker/store/labeling/answers.h"
 
 namespace backflip::preference_broker {
 namespace {
@@ -50,13 +49,13 @@ std::string BrokenStreakRule(Transaction& t, const LabelingConfig& run, int64_t 
                         " answers in a row came faster than a clip takes");
   }
   if (broken(quality.max_cannot_tells(), [](const pqxx::row& row) {
-        return ChoiceFromField(row["choice"]) == v1::CANNOT_TELL;
+        return Enum<v1::Choice>(row["choice"]) == v1::CANNOT_TELL;
       })) {
     return absl::StrCat(quality.max_cannot_tells(), " answers in a row were cannot tell");
   }
   for (const v1::Choice side : {v1::LEFT, v1::RIGHT}) {
     if (broken(quality.max_one_sided(),
-               [&](const pqxx::row& row) { return ChoiceFromField(row["choice"]) == side; })) {
+               [&](const pqxx::row& row) { return Enum<v1::Choice>(row["choice"]) == side; })) {
       return absl::StrCat(quality.max_one_sided(), " answers in a row chose the ",
                           side == v1::LEFT ? "left" : "right", " side");
     }

@@ -5,7 +5,6 @@
 
 #include "common/base/status_macros.h"
 #include "services/preference_broker/store/db/run_row.h"
-#include "services/preference_broker/store/labeling/answers.h"
 #include "services/preference_broker/store/labeling/checks.h"
 #include "services/preference_broker/store/labeling/leases.h"
 #include "services/preference_broker/store/runs/clips.h"
@@ -48,9 +47,7 @@ void AddRun(Transaction& t, const LabelingConfig& run, v1::Session* session) {
   session->set_question(run.task.question());
   session->set_clips_per_question(std::max(2, run.queries.clips_per_question()));
   const pqxx::row row = t.Exec("SELECT state, labels, spec FROM runs WHERE id = $1", run.id)[0];
-  v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
-  v1::RunState_Parse(Text(row[0]), &state);
-  session->set_run_state(state);
+  session->set_run_state(Enum<v1::RunState>(row[0]));
   v1::RunSpec spec;
   spec.ParseFromString(Blob(row[2]));
   session->set_run_label_budget(spec.labels());
@@ -141,7 +138,7 @@ absl::StatusOr<v1::Guide> GetGuide(Connection& connection, RunCache& runs, const
       v1::Example* example = guide.add_examples();
       example->set_scene_hash(run->task.scene_hash());
       example->set_playback_fps(run->task.playback_fps());
-      example->mutable_answer()->set_choice(ChoiceFromField(row[0]));
+      example->mutable_answer()->set_choice(Enum<v1::Choice>(row[0]));
       example->set_explanation(Text(row[1]));
       for (const int column : {2, 3})
         RETURN_IF_ERROR(ShowClip(row[column], row[4], example->add_clips()));

@@ -61,7 +61,7 @@ absl::StatusOr<HeldLease> LockLease(Transaction& t, const Caller& caller,
   lease.run_id = Int(question["run_id"]);
   lease.open_slots = Int(question["open_slots"]);
   lease.overlap = Int(question["overlap"]);
-  lease.purpose = PurposeFromField(question["purpose"]);
+  lease.purpose = Enum<v1::Purpose>(question["purpose"]);
   lease.clips = Int(question["clips"]);
   lease.gold_id = Int(question["gold_id"]);
   const pqxx::row row = t.Exec(R"sql(

@@ -39,7 +39,7 @@ v1::ExportedLabel ExportedLabelOf(const pqxx::row& row) {
   label.set_position(Int(row["position"]));
   label.set_label_id(Int(row["label"]));
   label.set_question_id(Int(row["question"]));
-  label.set_purpose(PurposeFromField(row["purpose"]));
+  label.set_purpose(Enum<v1::Purpose>(row["purpose"]));
   label.set_turned(Bool(row["turned"]));
   for (const absl::string_view id : absl::StrSplit(Text(row["clip_ids"]), ' '))
     label.add_clip_ids(std::string(id));
@@ -60,7 +60,7 @@ v1::ExportedLabel ExportedLabelOf(const pqxx::row& row) {
   label.set_undo_count(Int(row["undo_count"]));
   label.set_note(Text(row["note"]));
   if (!row["expected"].is_null()) {
-    const v1::Choice right = ChoiceFromField(row["expected"]);
+    const v1::Choice right = Enum<v1::Choice>(row["expected"]);
     label.mutable_expected()->set_choice(Bool(row["as_given"]) ? right : Turned(right));
   }
   label.set_schema(kExportSchema);

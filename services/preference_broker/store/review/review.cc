@@ -35,7 +35,7 @@ void AddProgress(Transaction& t, v1::Dashboard* dashboard) {
            WHERE q.run_id = $1 AND q.purpose = 'PROGRESS' AND l.choice IN ('LEFT', 'TIE', 'RIGHT')
            ORDER BY k.iteration, l.id)sql",
                                 run.id())) {
-    const v1::Choice choice = ChoiceFromField(row[1]);
+    const v1::Choice choice = Enum<v1::Choice>(row[1]);
     answers.push_back({Int(row[0]), choice == v1::LEFT ? 1.0 : choice == v1::TIE ? 0.5 : 0.0});
   }
   const std::vector<trust::ProgressPoint> points = trust::ProgressPoints(answers);

@@ -8,7 +8,6 @@
 #include "services/preference_broker/store/db/requests.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
-#include "services/preference_broker/store/labeling/answers.h"
 #include "services/preference_broker/store/runs/clips.h"
 #include "services/preference_broker/store/runs/recordings.h"
 
@@ -59,11 +58,9 @@ absl::StatusOr<std::vector<v1::GoldPair>> GoldPairs(Transaction& t, int64_t run_
     pair.set_gold_id(Int(row[0]));
     pair.add_clip_ids(Hex(row[1]));
     pair.add_clip_ids(Hex(row[2]));
-    pair.set_answer(ChoiceFromField(row[3]));
+    pair.set_answer(Enum<v1::Choice>(row[3]));
     pair.set_explanation(Text(row[4]));
-    v1::GoldUse use = v1::GOLD_USE_UNSPECIFIED;
-    v1::GoldUse_Parse(Text(row[5]), &use);
-    pair.set_use(use);
+    pair.set_use(Enum<v1::GoldUse>(row[5]));
     pair.set_asked(Int(row[6]));
     pair.set_answered_right(Int(row[7]));
   }
@@ -120,13 +117,11 @@ absl::StatusOr<v1::GetClipsResponse> DrawnClips(Connection& connection,
       ASSIGN_OR_RETURN(
           ids, FindClips(t, run_id, {request.clip_ids().begin(), request.clip_ids().end()}));
     } else {
-      for (const auto& row :
-           t.Exec("SELECT id FROM clips WHERE run_id = $1 AND candidate AND iteration = "
-                  "  (SELECT max(iteration) FROM clips WHERE run_id = $1 AND candidate) "
-                  "ORDER BY ticket, index LIMIT $2",
-                  run_id, request.newest())) {
-        ids.push_back(Int(row[0]));
-      }
+      ids = Ints(t.Exec(R"sql(
+          SELECT id FROM clips WHERE run_id = $1 AND candidate AND iteration =
+            (SELECT max(iteration) FROM clips WHERE run_id = $1 AND candidate)
+          ORDER BY ticket, index LIMIT $2)sql",
+                        run_id, request.newest()));
     }
     v1::GetClipsResponse response;
     size_t bytes = 0;
@@ -160,15 +155,11 @@ absl::StatusOr<std::vector<int64_t>> ClipRows(Connection& connection, int64_t ru
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<int64_t>> {
     RETURN_IF_ERROR(CheckRunExists(t, run_id));
     if (!keys.empty()) return FindClips(t, run_id, keys);
-    std::vector<int64_t> ids;
-    for (const auto& row : t.Exec(R"sql(
-             SELECT DISTINCT p.clip_id
-             FROM standing_labels l JOIN question_clips p ON p.question_id = l.question_id
-             WHERE l.run_id = $1 ORDER BY 1)sql",
-                                  run_id)) {
-      ids.push_back(Int(row[0]));
-    }
-    return ids;
+    return Ints(t.Exec(R"sql(
+        SELECT DISTINCT p.clip_id
+        FROM standing_labels l JOIN question_clips p ON p.question_id = l.question_id
+        WHERE l.run_id = $1 ORDER BY 1)sql",
+                       run_id));
   });
 }
 

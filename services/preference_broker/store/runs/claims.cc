@@ -97,9 +97,7 @@ absl::StatusOr<v1::RunState> RenewClaim(Connection& connection, const Caller& ca
         "WHERE run_id = $1 AND role = $2",
         request.run_id(), RoleName(caller.role), lease_ms, request.wanted_steps());
     if (Int(before[0][0]) == 0 && request.wanted_steps() > 0) t.Signal(kWorkTopic);
-    v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
-    v1::RunState_Parse(Text(before[0][1]), &state);
-    return state;
+    return Enum<v1::RunState>(before[0][1]);
   });
 }
 
@@ -193,9 +191,7 @@ absl::StatusOr<std::optional<v1::Assignment>> AssignWork(Connection& connection,
     v1::Assignment assignment;
     assignment.set_run_id(Int(rows[0][0]));
     assignment.mutable_task()->ParseFromString(Blob(rows[0][1]));
-    v1::RewardSource reward = v1::REWARD_SOURCE_UNSPECIFIED;
-    v1::RewardSource_Parse(Text(rows[0][2]), &reward);
-    assignment.set_reward(reward);
+    assignment.set_reward(Enum<v1::RewardSource>(rows[0][2]));
     assignment.set_learner_address(Text(rows[0][3]));
     assignment.set_collect_token(Text(rows[0][4]));
     return assignment;

@@ -161,14 +161,11 @@ absl::StatusOr<std::vector<int64_t>> ListCandidates(Connection& connection, int6
                                                     int32_t limit) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<int64_t>> {
     RETURN_IF_ERROR(CheckRunExists(t, run_id));
-    const pqxx::result rows = t.Exec(
-        "SELECT id FROM clips "
-        "WHERE run_id = $1 AND iteration > $2 AND iteration <= $3 AND candidate "
-        "ORDER BY iteration DESC, ticket DESC, index DESC, sha256 DESC LIMIT $4",
-        run_id, after_iteration, max_iteration, limit);
-    std::vector<int64_t> ids;
-    ids.reserve(rows.size());
-    for (const auto& row : rows) ids.push_back(Int(row[0]));
+    std::vector<int64_t> ids =
+        Ints(t.Exec("SELECT id FROM clips "
+                    "WHERE run_id = $1 AND iteration > $2 AND iteration <= $3 AND candidate "
+                    "ORDER BY iteration DESC, ticket DESC, index DESC, sha256 DESC LIMIT $4",
+                    run_id, after_iteration, max_iteration, limit));
     std::reverse(ids.begin(), ids.end());
     return ids;
   });

@@ -53,13 +53,8 @@ absl::StatusOr<v1::Clip> ReadRecording(Transaction& t, int64_t run_id, int64_t p
 }
 
 std::vector<int64_t> RecordedVersions(Transaction& t, int64_t run_id) {
-  std::vector<int64_t> versions;
-  for (const auto& row :
-       t.Exec("SELECT policy_version FROM recordings WHERE run_id = $1 ORDER BY policy_version",
-              run_id)) {
-    versions.push_back(Int(row[0]));
-  }
-  return versions;
+  return Ints(t.Exec(
+      "SELECT policy_version FROM recordings WHERE run_id = $1 ORDER BY policy_version", run_id));
 }
 
 v1::Clip CutClip(const v1::Clip& recording, int32_t middle, int32_t steps) {

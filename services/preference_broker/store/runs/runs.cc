@@ -65,9 +65,7 @@ v1::Limit LimitOf(const v1::Run& run, const pqxx::row& row) {
 v1::Run RunOf(const pqxx::row& row) {
   v1::Run run;
   run.set_id(Int(row["id"]));
-  v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
-  v1::RunState_Parse(Text(row["state"]), &state);
-  run.set_state(state);
+  run.set_state(Enum<v1::RunState>(row["state"]));
   run.mutable_spec()->ParseFromString(Blob(row["spec"]));
   run.mutable_task()->ParseFromString(Blob(row["task"]));
   run.set_message(Text(row["message"]));
