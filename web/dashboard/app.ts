@@ -1,6 +1,6 @@
 // The dashboard: one long poll says when the run has moved, then what depends
 // on it is asked for again.
-import { Clips } from "./clips";
+import { NewestClips } from "./panels/newest_clips";
 import { ask } from "./dialog";
 import { Disputed } from "./panels/disputed";
 import { sentence } from "../common/api";
@@ -79,7 +79,7 @@ export class App {
   private readonly overview = new Overview();
   private readonly learning = new Learning();
   private readonly progress = new Progress();
-  private readonly clips = new Clips(() => this.refreshSoon());
+  private readonly clips = new NewestClips(() => this.refreshSoon());
   private readonly episode = new Episode();
   private readonly labelers: Labelers;
   private readonly disputed = new Disputed(() => this.refreshSoon());

@@ -3,7 +3,7 @@
 // not see the picture.
 import uPlot from "uplot";
 import { h, setText } from "../common/dom";
-import { number, plural, short } from "./dom";
+import { number, plural, short } from "./formats";
 
 export interface ChartOptions {
   title: string;

@@ -2,7 +2,7 @@
 // right answer and why.
 import { type Answer, Choice, type Guide } from "backflip/v1/label_pb";
 import { h, paragraphs, setText } from "../common/dom";
-import type { Clips } from "./clips";
+import type { QuestionClips } from "./question_clips";
 
 // As the sides are shown; places count from 1.
 export function describe(answer: Answer | undefined): string {
@@ -25,7 +25,11 @@ export function describe(answer: Answer | undefined): string {
 }
 
 // Resolves when it has been gone through.
-export async function showGuide(root: HTMLElement, clips: Clips, guide: Guide): Promise<void> {
+export async function showGuide(
+  root: HTMLElement,
+  clips: QuestionClips,
+  guide: Guide,
+): Promise<void> {
   const pages = guide.examples.length + (guide.instructions ? 1 : 0);
   if (pages === 0) return;
   const first = guide.instructions ? 1 : 0;

@@ -14,7 +14,7 @@ import {
 import { RunState } from "backflip/v1/run_pb";
 import { isSignedOut, labeling, sentence, within } from "../common/api";
 import { h, setText, sleep } from "../common/dom";
-import type { Clips } from "./clips";
+import type { QuestionClips } from "./question_clips";
 import { describe } from "./guide";
 import { helpDialog } from "./help";
 import { newSubmit, Outbox } from "./outbox";
@@ -113,7 +113,7 @@ export class Labeling {
 
   constructor(
     root: HTMLElement,
-    private readonly clips: Clips,
+    private readonly clips: QuestionClips,
     run: bigint,
     private session: Session,
     private readonly tab: Tab,

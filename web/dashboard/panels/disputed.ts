@@ -1,6 +1,7 @@
 // The pairs that people disagree on most, with every answer beside them.
 import { h, setText } from "../../common/dom";
-import { ago, KeyedList, percent } from "../dom";
+import { ago, percent } from "../formats";
+import { KeyedList } from "../keyed_list";
 import { makeGold, type Stage } from "./gold";
 import type { Choice, DisputedQuestion } from "../model";
 import { PairView } from "../pair";

@@ -1,7 +1,8 @@
 // Pairs with a known answer: made of pairs that are shown, listed, removed.
 import { ask, say } from "../dialog";
 import { h, setText } from "../../common/dom";
-import { KeyedList, percent, plural, whole } from "../dom";
+import { percent, plural, whole } from "../formats";
+import { KeyedList } from "../keyed_list";
 import type { Answer, Client, GoldAnswer, GoldPair, GoldUse } from "../model";
 import { PairView, type Scene } from "../pair";
 import type { Theatre } from "../player";

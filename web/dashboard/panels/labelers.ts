@@ -1,7 +1,8 @@
 // Who labels, how well, and a way to pause them.
 import { ask } from "../dialog";
 import { h, setText } from "../../common/dom";
-import { ago, KeyedList, percent, plural, seconds, svg, whole } from "../dom";
+import { ago, percent, plural, seconds, svg, whole } from "../formats";
+import { KeyedList } from "../keyed_list";
 import type { Agreement, Client, Labeler } from "../model";
 import { agreementWords, labelerStateWords } from "../words";
 

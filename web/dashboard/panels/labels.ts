@@ -2,7 +2,7 @@
 import { show } from "../dialog";
 import { sentence } from "../../common/api";
 import { h, setText } from "../../common/dom";
-import { ago, plural, seconds, time } from "../dom";
+import { ago, plural, seconds, time } from "../formats";
 import { makeGold, type Stage } from "./gold";
 import type { Choice, Label, LabelFilter, Purpose } from "../model";
 import { PairView } from "../pair";

@@ -2,7 +2,7 @@
 // policy's progress.
 import { h } from "../../common/dom";
 import { Chart, type ChartData } from "../chart";
-import { percent } from "../dom";
+import { percent } from "../formats";
 import type { Evaluation, MetricPoint, ProgressPoint, Run } from "../model";
 
 type Axis = "labels" | "steps";

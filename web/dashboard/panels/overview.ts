@@ -1,6 +1,7 @@
 // What is going on, in numbers: the row under the head, and alerts.
 import { h, setText } from "../../common/dom";
-import { KeyedList, number, percent, plural, short, whole } from "../dom";
+import { number, percent, plural, short, whole } from "../formats";
+import { KeyedList } from "../keyed_list";
 import type { Dashboard } from "../model";
 import { queueWords, runStateWords, standing } from "../words";
 

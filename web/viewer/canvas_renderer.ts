@@ -2,22 +2,19 @@
 // a browser gives a page only a few. The pictures of a frame are drawn beside
 // each other in one buffer and copied out of it; a copy from a buffer that has
 // been drawn into again would wait for the graphics processor.
-import { Scenes, type Scene } from "../viewer/scene";
-import {
-  drawnBySoftware,
-  OutlinePainter,
-  type Painter as Drawer,
-  restoreMs,
-  WebGlPainter,
-} from "../viewer/stage";
-import type { Painter, Picture } from "./player";
+import { Scenes, type Scene } from "./scene";
+import { OutlinePainter } from "./outline_painter";
+import type { Painter as Drawer } from "./painter";
+import { drawnBySoftware, restoreMs } from "./stage";
+import { WebGlPainter } from "./webgl_painter";
+import type { Painter, Picture } from "../dashboard/player";
 
 // Of the buffer, pixels.
 const bufferWidth = 2048;
 // Until a scene that could not be fetched is asked for again.
 const retryMs = 5000;
 
-export class SharedPainter implements Painter {
+export class CanvasRenderer implements Painter {
   onChange = () => {};
   private readonly scenes: Scenes;
   private readonly ready = new Map<string, Scene | "fetching">();

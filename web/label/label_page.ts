@@ -14,7 +14,7 @@ import { h, setText } from "../common/dom";
 import { enter, notice } from "../common/gate";
 import { Scenes } from "../viewer/scene";
 import { forget, readLink, token } from "../common/session";
-import { Clips } from "./clips";
+import { QuestionClips } from "./question_clips";
 import { showGuide } from "./guide";
 import { Labeling } from "./labeling";
 import { Tab } from "./tab";
@@ -39,7 +39,7 @@ async function begin(): Promise<void> {
     return;
   }
   const opening = Tab.open();
-  const clips = new Clips(new Scenes(fetchScene));
+  const clips = new QuestionClips(new Scenes(fetchScene));
   const backoff = new Backoff();
   const status = h("p", { role: "status" }, "Fetching the first clips …");
   root.replaceChildren(h("div", { class: "centred" }, h("main", { class: "gate still" }, status)));

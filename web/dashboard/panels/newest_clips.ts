@@ -1,10 +1,10 @@
 // The newest clips of the policy, playing; two of them may become a gold pair.
-import { h, setText } from "../common/dom";
-import { makeGold, type Stage } from "./panels/gold";
-import type { DrawnClip } from "./model";
-import { playButton, Player } from "./player";
+import { h, setText } from "../../common/dom";
+import { makeGold, type Stage } from "./gold";
+import type { DrawnClip } from "../model";
+import { playButton, Player } from "../player";
 
-export class Clips {
+export class NewestClips {
   readonly element: HTMLElement;
   private readonly grid = h("div", { class: "clips grid" });
   private readonly buttons = h("div", { class: "section-buttons" });

@@ -6,7 +6,7 @@ import { forget, readLink, token, visitor } from "../common/session";
 import { h } from "../common/dom";
 import { App } from "./app";
 import { makeClient } from "./client";
-import { SharedPainter } from "./painter";
+import { CanvasRenderer } from "../viewer/canvas_renderer";
 import { Theatre } from "./player";
 
 const root = document.getElementById("app")!;
@@ -45,7 +45,7 @@ async function main(): Promise<void> {
     return;
   }
   const client = makeClient();
-  const theatre = new Theatre(new SharedPainter(fetchScene));
+  const theatre = new Theatre(new CanvasRenderer(fetchScene));
   app = new App(root, {
     client,
     theatre,

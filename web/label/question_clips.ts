@@ -16,7 +16,7 @@ export interface Shown {
   clips: ShownClip[];
 }
 
-export class Clips {
+export class QuestionClips {
   readonly element: HTMLElement;
   readonly controls: HTMLElement;
   readonly player: Player;
