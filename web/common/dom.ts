@@ -3,10 +3,10 @@ export type Child = Node | string | number | null | undefined | false;
 
 type Listeners = { [K in keyof HTMLElementEventMap]?: (event: HTMLElementEventMap[K]) => void };
 
-// Attributes by their names, and listeners by those of their events. False and
+// Attributes by their names, and listeners by the names of their events. False and
 // undefined: none.
 export interface Attributes extends Listeners {
-  [name: string]: string | number | boolean | undefined | ((event: any) => void);
+  [name: string]: string | number | boolean | undefined | ((event: never) => void);
 }
 
 export function h<K extends keyof HTMLElementTagNameMap>(
@@ -16,7 +16,8 @@ export function h<K extends keyof HTMLElementTagNameMap>(
 ): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") element.addEventListener(name, value);
+    if (typeof value === "function")
+      element.addEventListener(name, value as (event: Event) => void);
     else if (value !== undefined && value !== false)
       element.setAttribute(name, value === true ? "" : String(value));
   }

@@ -1,7 +1,8 @@
 // Before a page: from an invite to a token, or what to do without one.
-import { InviteRole, type InviteDescription } from "backflip/v1/people_pb";
-import { isFinal, people, sentence, within } from "./api";
+import { type InviteDescription, InviteRole } from "backflip/v1/people_pb";
+import { people } from "./api";
 import { h, randomId, setText } from "./dom";
+import { isFinal, sentence, within } from "./failures";
 import { hideInvite, signIn, token } from "./session";
 
 type Content = string | Node;

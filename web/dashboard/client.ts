@@ -1,15 +1,12 @@
 // From the messages of backflip.v1 to what the page shows, and back.
-import {
-  type Answer as GivenAnswer,
-  Choice,
-  type ExportedLabel,
-  Purpose,
-} from "backflip/v1/label_pb";
+
+import type { Poses as PosesMessage } from "backflip/v1/clip_pb";
+import { Choice, type ExportedLabel, Purpose } from "backflip/v1/label_pb";
 import { type Labeler as LabelerMessage, LabelerState } from "backflip/v1/people_pb";
 import {
+  type Dashboard as DashboardMessage,
   type DisputedQuestion as DisputedMessage,
   type DrawnClip as DrawnMessage,
-  type Dashboard as DashboardMessage,
   type Episode as EpisodeMessage,
   type GoldPair as GoldMessage,
   GoldUse,
@@ -22,17 +19,19 @@ import {
   RunService,
   RunState,
 } from "backflip/v1/run_pb";
-import type { Poses as PosesMessage } from "backflip/v1/clip_pb";
-import { jsonClient, people, within } from "../common/api";
+import { fromMessage } from "../common/answers";
+import { jsonClient, people } from "../common/api";
 import { randomId } from "../common/dom";
+import { within } from "../common/failures";
+import type { Poses } from "../viewer/scene";
 import type * as model from "./model";
 
 const watchMs = 25_000;
-// As many clips as a call may name.
+// A call may name this many clips.
 const clipsPerCall = 16;
-// Clips kept at hand; the oldest leave.
+// Clips that are kept; the oldest are dropped.
 const keptClips = 400;
-// More than the newest runs nobody looks for here.
+// The newest runs, of which one can be chosen.
 const listedRuns = 100;
 
 // 64-bit numbers as numbers: all that the page shows are small enough.
@@ -55,15 +54,8 @@ function plain<T>(value: T): Plain<T> {
   ) as Plain<T>;
 }
 
-function poses(message: PosesMessage | undefined): model.Poses {
+function poses(message: PosesMessage | undefined): Poses {
   return { bodies: message?.bodies ?? 0, poses: Float32Array.from(message?.poses ?? []) };
-}
-
-function answer(message: GivenAnswer | undefined): model.Answer {
-  const given = message?.answer;
-  if (given?.case === "ranking")
-    return { ranking: given.value.groups.map(({ positions }) => positions) };
-  return { choice: Choice[given?.value ?? Choice.CANNOT_TELL] as model.Choice };
 }
 
 function run(message: RunMessage): model.Run {
@@ -112,8 +104,8 @@ function label(message: ExportedLabel): model.Label {
   return {
     ...plain(message),
     purpose: Purpose[message.purpose] as model.Purpose,
-    answer: answer(message.answer),
-    expected: message.expected && answer(message.expected),
+    answer: fromMessage(message.answer),
+    expected: message.expected && fromMessage(message.expected),
     decisionMs: timing?.decisionMs ?? 0,
     activeMs: timing?.activeMs ?? 0,
     loops: timing?.loops ?? 0,
@@ -123,7 +115,10 @@ function label(message: ExportedLabel): model.Label {
 function disputed(message: DisputedMessage): model.DisputedQuestion {
   return {
     ...plain(message),
-    answers: message.answers.map((given) => ({ ...plain(given), answer: answer(given.answer) })),
+    answers: message.answers.map((given) => ({
+      ...plain(given),
+      answer: fromMessage(given.answer),
+    })),
   };
 }
 

@@ -1,7 +1,7 @@
 // Questions to the reader: a modal dialog that keeps the focus, closes with
 // Escape, and shows what went wrong in place.
-import { sentence } from "../common/api";
 import { h, setText } from "../common/dom";
+import { sentence } from "../common/failures";
 
 export interface Ask {
   title: string;
@@ -9,7 +9,7 @@ export interface Ask {
   // What the button does: "Pause run".
   action: string;
   danger?: boolean;
-  // Throws a sentence: the dialog stays and shows it.
+  // May throw a sentence: then the dialog stays and shows it.
   run: () => Promise<void>;
   onClose?: () => void;
   wide?: boolean;

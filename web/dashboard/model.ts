@@ -1,7 +1,8 @@
 // What the page shows, with numbers as numbers and unset fields as undefined.
 // client.ts makes it from the messages of backflip.v1.
+import type { Answer, Choice } from "../common/answers";
+import type { Poses } from "../viewer/scene";
 
-export type Choice = "LEFT" | "RIGHT" | "TIE" | "CANNOT_TELL" | "BROKEN";
 export type Purpose = "TRAIN" | "GOLD" | "REPEAT" | "QUALIFICATION" | "PROGRESS";
 export type GoldUse = "CHECK" | "QUALIFY" | "SHOW";
 export type GoldAnswer = "LEFT" | "TIE" | "RIGHT";
@@ -97,15 +98,6 @@ export interface Labeler {
   reliabilityHigh?: number;
   dawidSkene?: number;
   lastAnswerMs: number;
-}
-
-// Positions of clips, best first; equal ranks share a group.
-export type Answer = { choice: Choice } | { ranking: number[][] };
-
-export interface Poses {
-  bodies: number;
-  // Moments x bodies x 7.
-  poses: Float32Array;
 }
 
 export interface DrawnClip {

@@ -1,22 +1,20 @@
 // The labeling page.
+import "../common/base.css";
 import "./label.css";
+import "./start.css";
+import "./labeling.css";
+import "./ranking.css";
+import "./small_screens.css";
 import { Code, ConnectError } from "@connectrpc/connect";
-import {
-  fetchScene,
-  isSignedOut,
-  labeling,
-  people,
-  sentence,
-  within,
-  Backoff,
-} from "../common/api";
+import { fetchScene, labeling, people } from "../common/api";
 import { h, setText } from "../common/dom";
+import { Backoff, isSignedOut, sentence, within } from "../common/failures";
 import { enter, notice } from "../common/gate";
-import { Scenes } from "../viewer/scene";
 import { forget, readLink, token } from "../common/session";
-import { QuestionClips } from "./question_clips";
+import { SceneCache } from "../viewer/scene";
 import { showGuide } from "./guide";
 import { Labeling } from "./labeling";
+import { QuestionClips } from "./question_clips";
 import { Tab } from "./tab";
 import { welcome } from "./welcome";
 
@@ -39,7 +37,7 @@ async function begin(): Promise<void> {
     return;
   }
   const opening = Tab.open();
-  const clips = new QuestionClips(new Scenes(fetchScene));
+  const clips = new QuestionClips(new SceneCache(fetchScene));
   const backoff = new Backoff();
   const status = h("p", { role: "status" }, "Fetching the first clips …");
   root.replaceChildren(h("div", { class: "centred" }, h("main", { class: "gate still" }, status)));

@@ -1,14 +1,18 @@
-// The clips of a question in panels over one stage, with the controls of the
-// player below.
+// The clips of a question in panels over one stage, with the controls of the player
+// below.
 import type { Question, ShownClip } from "backflip/v1/label_pb";
 import { h, setText } from "../common/dom";
-import { Player, turnByDragging } from "../viewer/player";
-import type { Clip, Scene, Scenes } from "../viewer/scene";
+import { keys } from "../common/storage";
+import { turnByDragging } from "../viewer/dragging";
+import { Player } from "../viewer/player";
+import type { Poses, SceneCache } from "../viewer/scene";
 import { Stage } from "../viewer/stage";
+import { keyButton } from "./key_button";
+import { type Command, keySign, keysOf } from "./keymap";
 
-function toClip(shown: ShownClip): Clip {
-  return { steps: shown.steps, bodies: shown.poses?.bodies ?? 0, poses: shown.poses?.poses ?? [] };
-}
+const speeds = [0.25, 0.5, 0.75, 1, 1.5, 2];
+
+const nothing: Poses = { bodies: 0, poses: [] };
 
 export interface Shown {
   sceneHash: string;
@@ -19,35 +23,34 @@ export interface Shown {
 export class QuestionClips {
   readonly element: HTMLElement;
   readonly controls: HTMLElement;
-  readonly player: Player;
-  readonly panels: HTMLElement[] = [];
-  readonly overlay = h("div", { class: "overlay", hidden: true });
+  readonly player = new Player();
   private readonly stage: Stage;
+  private panels: HTMLElement[] = [];
   private readonly frame = h("div", { class: "panels" });
+  private readonly overlay = h("div", { class: "overlay", hidden: true });
+  private readonly playSign = h("span", { "aria-hidden": "true" });
   private readonly playButton: HTMLButtonElement;
   private readonly speed = h("span", { class: "speed", "aria-live": "off" });
   private readonly reset: HTMLButtonElement;
 
-  constructor(private readonly scenes: Scenes) {
-    this.element = h("div", { class: "stage" }, this.frame, this.overlay);
-    this.stage = new Stage(this.element);
-    this.player = new Player(this.stage);
+  constructor(private readonly scenes: SceneCache) {
     const { player } = this;
-    const control = (label: string, key: string, sign: string, act: () => void) =>
-      h(
-        "button",
+    this.element = h("div", { class: "stage" }, this.frame, this.overlay);
+    this.stage = new Stage(this.element, player);
+    const control = (label: string, sign: Node | string, command: Command, click: () => void) =>
+      keyButton(
+        command,
         {
-          type: "button",
           class: "control",
           "aria-label": label,
-          "aria-keyshortcuts": key,
-          title: `${label} (${key})`,
-          click: act,
+          title: `${label} (${keysOf(command).map(keySign).join()})`,
+          click,
         },
-        h("span", { "aria-hidden": "true" }, sign),
-        h("kbd", { "aria-hidden": "true" }, key === "Space" ? "space" : key),
+        typeof sign === "string" ? h("span", { "aria-hidden": "true" }, sign) : sign,
       );
-    this.playButton = control("Pause", "Space", "❚❚", () => player.toggle());
+    this.playButton = control("Pause", this.playSign, { kind: "play" }, () => {
+      player.playing = !player.playing;
+    });
     this.reset = h(
       "button",
       { type: "button", class: "control quiet", hidden: true, click: () => player.resetView() },
@@ -56,65 +59,87 @@ export class QuestionClips {
     this.controls = h(
       "div",
       { class: "controls", role: "group", "aria-label": "Playing" },
-      control("One step back", ",", "◂", () => player.move(-1)),
+      control("One step back", "◂", { kind: "step", by: -1 }, () => player.move(-1)),
       this.playButton,
-      control("One step on", ".", "▸", () => player.move(1)),
+      control("One step forward", "▸", { kind: "step", by: 1 }, () => player.move(1)),
       h("span", { class: "gap" }),
-      control("Slower", "[", "−", () => player.faster(-1)),
+      control("Slower", "−", { kind: "speed", by: -1 }, () => this.changeSpeed(-1)),
       this.speed,
-      control("Faster", "]", "+", () => player.faster(1)),
+      control("Faster", "+", { kind: "speed", by: 1 }, () => this.changeSpeed(1)),
       this.reset,
     );
-    player.onChange = () => this.update();
+    const kept = Number(localStorage.getItem(keys.speed));
+    if (speeds.includes(kept)) player.speed = kept;
+    player.addEventListener("change", () => this.update());
     turnByDragging(this.frame, player);
     this.update();
   }
 
-  get pictures(): number {
-    return this.stage.pictures;
+  // Called when the clips that were shown last have been drawn for the first time.
+  set onFirstPicture(act: () => void) {
+    this.stage.onFirstPicture = act;
+  }
+
+  get covered(): boolean {
+    return !this.overlay.hidden;
+  }
+
+  // Goes so many speeds up or down; this browser keeps the speed.
+  changeSpeed(by: number): void {
+    const at = speeds.indexOf(this.player.speed) + by;
+    this.player.speed = speeds[Math.min(speeds.length - 1, Math.max(0, at))]!;
+    localStorage.setItem(keys.speed, String(this.player.speed));
+    this.update();
   }
 
   private update(): void {
-    const { player } = this;
-    const play = this.playButton;
-    play.setAttribute("aria-label", player.playing ? "Pause" : "Play");
-    play.title = `${player.playing ? "Pause" : "Play"} (space)`;
-    setText(play.firstElementChild!, player.playing ? "❚❚" : "▶");
-    setText(this.speed, `${player.speed}×`);
-    this.reset.hidden = !player.turned;
+    const { playing, speed, turned } = this.player;
+    this.playButton.setAttribute("aria-label", playing ? "Pause" : "Play");
+    this.playButton.title = `${playing ? "Pause" : "Play"} (space)`;
+    setText(this.playSign, playing ? "❚❚" : "▶");
+    setText(this.speed, `${speed}×`);
+    this.reset.hidden = !turned;
   }
 
-  // Fetches and reads the scene, so that showing it later takes no time.
-  prepare(question: Question): Promise<unknown> {
-    return this.scenes.get(question.sceneHash);
+  // Fetches and reads the scene, so that showing it later takes no time. False: that
+  // has failed, and may be tried again.
+  async prepare(question: Question): Promise<boolean> {
+    return this.scenes.get(question.sceneHash).then(
+      () => true,
+      () => false,
+    );
   }
 
   async show(shown: Shown): Promise<void> {
     const scene = await this.scenes.get(shown.sceneHash);
-    this.display(scene, shown);
+    this.makePanels(shown.clips.length);
+    this.uncover();
+    this.stage.show(
+      scene,
+      shown.clips.map(({ poses }) => poses ?? nothing),
+      shown.playbackFps,
+    );
   }
 
-  private display(scene: Scene, shown: Shown): void {
-    const count = shown.clips.length;
-    if (this.panels.length !== count) {
-      this.panels.length = 0;
-      for (let i = 0; i < count; ++i) {
-        const name = count > 2 ? `Clip ${i + 1}` : i === 0 ? "Left clip" : "Right clip";
-        this.panels.push(
-          h(
-            "div",
-            { class: "panel", role: "img", "aria-label": `${name}, a moving picture` },
-            h("span", { class: "badge", "aria-hidden": "true" }, String(i + 1)),
-            h("span", { class: "mark", "aria-hidden": "true" }),
-          ),
-        );
-      }
-      this.frame.replaceChildren(...this.panels);
-      this.element.dataset["clips"] = String(count);
-      this.stage.setPanels(this.panels);
-    }
-    this.overlay.hidden = true;
-    this.player.load(scene, shown.clips.map(toClip), shown.playbackFps);
+  // Shows no clips until others are shown; what covers them stays.
+  clear(): void {
+    this.stage.clear();
+  }
+
+  private makePanels(count: number): void {
+    if (this.panels.length === count) return;
+    this.panels = Array.from({ length: count }, (_, i) => {
+      const name = count > 2 ? `Clip ${i + 1}` : i === 0 ? "Left clip" : "Right clip";
+      return h(
+        "div",
+        { class: "panel", role: "img", "aria-label": `${name}, a moving picture` },
+        h("span", { class: "badge", "aria-hidden": "true" }, String(i + 1)),
+        h("span", { class: "mark", "aria-hidden": "true" }),
+      );
+    });
+    this.frame.replaceChildren(...this.panels);
+    this.element.dataset.clips = String(count);
+    this.stage.setPanels(this.panels);
   }
 
   // Covers the clips with a message.
@@ -123,12 +148,16 @@ export class QuestionClips {
     this.overlay.hidden = false;
   }
 
+  uncover(): void {
+    this.overlay.hidden = true;
+  }
+
   // Which clips carry the person's mark, and what it says.
-  mark(marks: (string | undefined)[]): void {
-    this.panels.forEach((panel, i) => {
+  mark(marks: readonly (string | undefined)[]): void {
+    for (const [i, panel] of this.panels.entries()) {
       const text = marks[i];
       panel.classList.toggle("chosen", text !== undefined);
       setText(panel.querySelector(".mark")!, text ?? "");
-    });
+    }
   }
 }

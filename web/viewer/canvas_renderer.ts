@@ -1,40 +1,56 @@
-// Draws moments of clips into canvases of the page, all with one WebGL context:
-// a browser gives a page only a few. The pictures of a frame are drawn beside
-// each other in one buffer and copied out of it; a copy from a buffer that has
-// been drawn into again would wait for the graphics processor.
-import { Scenes, type Scene } from "./scene";
-import { OutlinePainter } from "./outline_painter";
-import type { Painter as Drawer } from "./painter";
-import { drawnBySoftware, restoreMs } from "./stage";
-import { WebGlPainter } from "./webgl_painter";
-import type { Painter, Picture } from "../dashboard/player";
+// Draws clips into many canvases of the page, all with one WebGL context: a browser
+// gives a page only a few. The pictures of a frame are drawn beside each other in one
+// buffer and copied out of it; a copy from a buffer that has been drawn into again
+// would wait for the graphics processor. Only canvases in sight move.
+import { CanvasGroup, type Picture } from "./canvas_group";
+import { eachFrame } from "./frames";
+import { PainterHost } from "./painter_host";
+import { Player } from "./player";
+import { type Scene, SceneCache } from "./scene";
 
 // Of the buffer, pixels.
 const bufferWidth = 2048;
 // Until a scene that could not be fetched is asked for again.
 const retryMs = 5000;
 
-export class CanvasRenderer implements Painter {
-  onChange = () => {};
-  private readonly scenes: Scenes;
+export class CanvasRenderer {
+  // Whether new clips play: not at first for people who asked their system for less
+  // motion.
+  motion = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+  private readonly groups = new Set<CanvasGroup>();
+  private readonly scenes: SceneCache;
   private readonly ready = new Map<string, Scene | "fetching">();
-  private readonly software = drawnBySoftware();
-  private drawer: Drawer;
-  private staged?: Scene;
+  private readonly host = new PainterHost(() => {
+    this.width = this.height = 0;
+    this.redraw();
+  });
+  // Of the buffer now.
   private width = 0;
   private height = 0;
 
   constructor(fetchScene: (hash: string) => Promise<ArrayBuffer>) {
-    this.scenes = new Scenes(fetchScene);
-    this.drawer = this.makeDrawer();
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-      const old = this.drawer;
-      this.replace(this.makeDrawer());
-      old.dispose();
-    });
+    this.scenes = new SceneCache(fetchScene);
+    eachFrame((elapsed) => this.paint([...this.groups].flatMap((group) => group.frame(elapsed))));
+    addEventListener("resize", () => this.redraw());
   }
 
-  paint(pictures: readonly Picture[]): void {
+  // Clips that are played together. Close it when they leave the page.
+  group(fps: number, playing = this.motion): CanvasGroup {
+    const group = new CanvasGroup(new Player(fps, playing), (closed) => this.groups.delete(closed));
+    this.groups.add(group);
+    return group;
+  }
+
+  setMotion(motion: boolean): void {
+    this.motion = motion;
+    for (const { player } of this.groups) player.playing = motion;
+  }
+
+  private redraw(): void {
+    for (const group of this.groups) group.redraw();
+  }
+
+  private paint(pictures: readonly Picture[]): void {
     const byScene = new Map<Scene, Picture[]>();
     for (const picture of pictures) {
       const scene = this.scene(picture.scene);
@@ -47,45 +63,41 @@ export class CanvasRenderer implements Painter {
   }
 
   private paintScene(scene: Scene, pictures: readonly Picture[]): void {
-    if (scene !== this.staged) this.drawer.setScene(scene);
-    this.staged = scene;
     // rows of pictures
     let x = 0;
     let y = 0;
     let row = 0;
     let widest = 0;
-    const panels = pictures.map(({ canvas }) => {
-      const { width, height } = this.fit(canvas);
+    const places = pictures.map((picture) => {
+      const { width, height } = this.fit(picture.canvas);
       if (x > 0 && x + width > bufferWidth) {
         y += row;
         x = row = 0;
       }
-      const panel = { x, y, width, height };
+      const viewport = { x, y, width, height };
       x += width;
       row = Math.max(row, height);
       widest = Math.max(widest, x);
-      return panel;
+      return { picture, viewport };
     });
     if (this.width < widest || this.height < y + row) {
       this.width = Math.max(this.width, widest);
       this.height = Math.max(this.height, y + row);
-      this.drawer.resize(this.width, this.height, 1);
+      this.host.resize(this.width, this.height, 1);
     }
-    pictures.forEach(({ poses, moment, orbit }, i) => {
-      const steps = poses.poses.length / (7 * poses.bodies) - 1;
-      this.drawer.paint(scene, [{ steps, ...poses }], [panels[i]!], moment, orbit);
-    });
-    pictures.forEach(({ canvas }, i) => {
-      const { x, y, width, height } = panels[i]!;
-      canvas
-        .getContext("2d")!
-        .drawImage(this.drawer.canvas, x, y, width, height, 0, 0, width, height);
-    });
+    for (const { picture, viewport } of places) {
+      this.host.paint(scene, [picture.poses], [viewport], picture.moment, picture.orbit);
+    }
+    for (const { picture, viewport } of places) {
+      const { x, y, width, height } = viewport;
+      const context = picture.canvas.getContext("2d")!;
+      context.drawImage(this.host.canvas, x, y, width, height, 0, 0, width, height);
+    }
   }
 
   // Gives the canvas as many pixels as it shows.
   private fit(canvas: HTMLCanvasElement): { width: number; height: number } {
-    const ratio = this.software === false ? Math.min(2, devicePixelRatio) : 1;
+    const ratio = this.host.pixelRatio;
     const width = Math.max(1, Math.round(canvas.clientWidth * ratio));
     const height = Math.max(1, Math.round(canvas.clientHeight * ratio));
     if (canvas.width !== width) canvas.width = width;
@@ -93,6 +105,7 @@ export class CanvasRenderer implements Painter {
     return { width, height };
   }
 
+  // Undefined: not here yet.
   private scene(hash: string): Scene | undefined {
     const known = this.ready.get(hash);
     if (known) return known === "fetching" ? undefined : known;
@@ -100,43 +113,14 @@ export class CanvasRenderer implements Painter {
     this.scenes.get(hash).then(
       (scene) => {
         this.ready.set(hash, scene);
-        this.onChange();
+        this.redraw();
       },
       () =>
         setTimeout(() => {
           this.ready.delete(hash);
-          this.onChange();
+          this.redraw();
         }, retryMs),
     );
     return undefined;
-  }
-
-  private makeDrawer(): Drawer {
-    let drawer: Drawer;
-    try {
-      if (this.software === undefined) throw new Error("no WebGL");
-      drawer = new WebGlPainter(this.software);
-    } catch {
-      return new OutlinePainter();
-    }
-    let timer = 0;
-    drawer.canvas.addEventListener("webglcontextlost", (event) => {
-      event.preventDefault();
-      timer = window.setTimeout(() => {
-        if (this.drawer === drawer) this.replace(new OutlinePainter());
-      }, restoreMs);
-    });
-    drawer.canvas.addEventListener("webglcontextrestored", () => {
-      clearTimeout(timer);
-      this.onChange();
-    });
-    return drawer;
-  }
-
-  private replace(drawer: Drawer): void {
-    this.drawer = drawer;
-    this.staged = undefined;
-    this.width = this.height = 0;
-    this.onChange();
   }
 }

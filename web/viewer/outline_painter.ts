@@ -1,17 +1,9 @@
-// Draws clips on a plain canvas, where there is no WebGL.
-import { Matrix4, PerspectiveCamera, Vector3 } from "three";
-import { near, type Painter, type Panel, rootMatrix, theme } from "./painter";
-import {
-  bodyMatrix,
-  type Clip,
-  type Orbit,
-  outlinePoints,
-  type Part,
-  type Scene,
-  viewOf,
-} from "./scene";
+// Draws clips on a plain canvas, where there is no WebGL: each geom as the outline
+// of its convex hull, which is also its shape in collisions.
+import { type BufferAttribute, Matrix4, PerspectiveCamera, Vector3 } from "three";
+import { aim, near, type Painter, theme, type Viewport } from "./painter";
+import { bodyMatrix, type Orbit, type Part, type Poses, type Scene, zUpToYUp } from "./scene";
 
-// Each geom as the outline of its convex hull, as collisions see it.
 export class OutlinePainter implements Painter {
   readonly canvas = document.createElement("canvas");
   private readonly context = this.canvas.getContext("2d")!;
@@ -40,76 +32,76 @@ export class OutlinePainter implements Painter {
 
   paint(
     scene: Scene,
-    clips: readonly Clip[],
-    panels: readonly Panel[],
+    clips: readonly Poses[],
+    viewports: readonly Viewport[],
     moment: number,
     orbit: Orbit,
   ): void {
     const { context } = this;
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
-    panels.forEach((panel, i) => {
+    viewports.forEach((viewport, i) => {
       const clip = clips[i];
-      if (!clip || panel.width < 2) return;
-      const aspect = panel.width / panel.height;
-      const { eye, target, fov } = viewOf(scene, clip, moment, orbit, aspect);
-      this.camera.aspect = aspect;
-      this.camera.fov = fov;
-      this.camera.position.copy(eye);
-      this.camera.lookAt(target);
-      this.camera.updateProjectionMatrix();
-      this.camera.updateMatrixWorld();
+      if (!clip || viewport.width < 2) return;
+      const { eye, target } = aim(this.camera, viewport, scene, clip, moment, orbit);
       context.save();
-      context.translate(panel.x, panel.y);
+      context.translate(viewport.x, viewport.y);
       context.beginPath();
-      context.rect(0, 0, panel.width, panel.height);
+      context.rect(0, 0, viewport.width, viewport.height);
       context.clip();
       context.fillStyle = this.theme.sky;
-      context.fillRect(0, 0, panel.width, panel.height);
-      if (scene.look.floor) this.drawFloor(panel, target, eye);
-      const matrix = new Matrix4();
-      const drawn = this.parts.map(({ part, points, fill, line }) => {
-        if (part.body < 0) matrix.copy(rootMatrix);
-        else bodyMatrix(clip, part.body, moment, matrix);
-        const corners: [number, number][] = [];
-        let depth = 0;
-        let shown = true;
-        for (const point of points) {
-          const seen = point
-            .clone()
-            .applyMatrix4(matrix)
-            .applyMatrix4(this.camera.matrixWorldInverse);
-          depth += -seen.z / points.length;
-          if (seen.z > -near) shown = false;
-          seen.applyMatrix4(this.camera.projectionMatrix);
-          corners.push([((seen.x + 1) / 2) * panel.width, ((1 - seen.y) / 2) * panel.height]);
-        }
-        return { corners: shown ? hull(corners) : [], depth, fill, line };
-      });
-      drawn.sort((a, b) => b.depth - a.depth);
-      context.lineJoin = "round";
-      context.lineWidth = 1.5;
-      for (const { corners, fill, line } of drawn) {
-        context.beginPath();
-        for (const [x, y] of corners) context.lineTo(x, y);
-        context.closePath();
-        context.fillStyle = fill;
-        context.fill();
-        context.strokeStyle = line;
-        context.stroke();
-      }
+      context.fillRect(0, 0, viewport.width, viewport.height);
+      if (scene.look.floor) this.drawFloor(viewport, target, eye);
+      this.drawParts(viewport, clip, moment);
       context.restore();
     });
   }
 
-  // Up to the horizon, with lines a metre apart.
-  private drawFloor(panel: Panel, target: Vector3, eye: Vector3): void {
+  // The farthest first.
+  private drawParts(viewport: Viewport, clip: Poses, moment: number): void {
     const { context } = this;
-    const away = new Vector3(target.x - eye.x, 0, target.z - eye.z).setLength(60).add(eye);
-    const horizon = this.project(new Vector3(away.x, 0, away.z), panel);
+    const matrix = new Matrix4();
+    const drawn = this.parts.map(({ part, points, fill, line }) => {
+      if (part.body < 0) matrix.copy(zUpToYUp);
+      else bodyMatrix(clip, part.body, moment, matrix);
+      const seen = points.map((point) => this.toCamera(point.clone().applyMatrix4(matrix)));
+      const depth = -seen.reduce((sum, { z }) => sum + z, 0) / points.length;
+      const shown = seen.every(({ z }) => z <= -near);
+      const corners = shown ? seen.map((point) => this.toPixels(point, viewport)) : [];
+      return { corners: hull(corners), depth, fill, line };
+    });
+    drawn.sort((a, b) => b.depth - a.depth);
+    context.lineJoin = "round";
+    context.lineWidth = 1.5;
+    for (const { corners, fill, line } of drawn) {
+      context.beginPath();
+      for (const [x, y] of corners) context.lineTo(x, y);
+      context.closePath();
+      context.fillStyle = fill;
+      context.fill();
+      context.strokeStyle = line;
+      context.stroke();
+    }
+  }
+
+  private toCamera(point: Vector3): Vector3 {
+    return point.applyMatrix4(this.camera.matrixWorldInverse);
+  }
+
+  // A point before the camera, in its frame; it is changed.
+  private toPixels(point: Vector3, { width, height }: Viewport): [number, number] {
+    point.applyMatrix4(this.camera.projectionMatrix);
+    return [((point.x + 1) / 2) * width, ((1 - point.y) / 2) * height];
+  }
+
+  // Up to the horizon, with lines a metre apart.
+  private drawFloor(viewport: Viewport, target: Vector3, eye: Vector3): void {
+    const { context } = this;
+    const away = new Vector3(target.x - eye.x, 0, target.z - eye.z).setLength(60).add(eye).setY(0);
+    const far = this.toCamera(away);
+    const top = far.z > -near ? 0 : Math.max(0, this.toPixels(far, viewport)[1]);
     context.fillStyle = this.theme.light;
-    const top = horizon ? Math.max(0, horizon[1]) : 0;
-    context.fillRect(0, top, panel.width, panel.height - top);
+    context.fillRect(0, top, viewport.width, viewport.height - top);
     context.strokeStyle = this.theme.dark;
     context.lineWidth = 1.5;
     context.beginPath();
@@ -117,31 +109,21 @@ export class OutlinePainter implements Painter {
     const x0 = Math.round(target.x);
     const z0 = Math.round(target.z);
     for (let k = -reach; k <= reach; ++k) {
-      this.line(new Vector3(x0 + k, 0, z0 - reach), new Vector3(x0 + k, 0, z0 + reach), panel);
-      this.line(new Vector3(x0 - reach, 0, z0 + k), new Vector3(x0 + reach, 0, z0 + k), panel);
+      this.line(new Vector3(x0 + k, 0, z0 - reach), new Vector3(x0 + k, 0, z0 + reach), viewport);
+      this.line(new Vector3(x0 - reach, 0, z0 + k), new Vector3(x0 + reach, 0, z0 + k), viewport);
     }
     context.stroke();
   }
 
-  private line(a: Vector3, b: Vector3, panel: Panel): void {
-    a.applyMatrix4(this.camera.matrixWorldInverse);
-    b.applyMatrix4(this.camera.matrixWorldInverse);
+  // What of a line is before the camera.
+  private line(from: Vector3, to: Vector3, viewport: Viewport): void {
+    const a = this.toCamera(from);
+    const b = this.toCamera(to);
     if (a.z > -near && b.z > -near) return;
     if (a.z > -near) a.lerp(b, (a.z + near) / (a.z - b.z));
     if (b.z > -near) b.lerp(a, (b.z + near) / (b.z - a.z));
-    const [from, to] = [a, b].map((point) => {
-      point.applyMatrix4(this.camera.projectionMatrix);
-      return [((point.x + 1) / 2) * panel.width, ((1 - point.y) / 2) * panel.height] as const;
-    });
-    this.context.moveTo(...from!);
-    this.context.lineTo(...to!);
-  }
-
-  private project(point: Vector3, panel: Panel): [number, number] | undefined {
-    point.applyMatrix4(this.camera.matrixWorldInverse);
-    if (point.z > -near) return undefined;
-    point.applyMatrix4(this.camera.projectionMatrix);
-    return [((point.x + 1) / 2) * panel.width, ((1 - point.y) / 2) * panel.height];
+    this.context.moveTo(...this.toPixels(a, viewport));
+    this.context.lineTo(...this.toPixels(b, viewport));
   }
 
   dispose(): void {}
@@ -163,4 +145,30 @@ function hull(points: [number, number][]): [number, number][] {
     return kept.slice(0, -1);
   };
   return [...chain(sorted), ...chain(sorted.slice().reverse())];
+}
+
+// Points of a part that can be on its outline, in its body's frame.
+function outlinePoints(part: Part, most = 120): Vector3[] {
+  const position = part.geometry.getAttribute("position") as BufferAttribute;
+  const points = new Map<string, Vector3>();
+  for (let i = 0; i < position.count; ++i) {
+    const point = new Vector3().fromBufferAttribute(position, i);
+    points.set(`${point.x.toFixed(4)},${point.y.toFixed(4)},${point.z.toFixed(4)}`, point);
+  }
+  let all = [...points.values()];
+  if (all.length > most) {
+    // the outermost in each of `most` directions
+    const kept = new Set<Vector3>();
+    for (let i = 0; i < most; ++i) {
+      const y = 1 - (2 * (i + 0.5)) / most;
+      const turn = i * Math.PI * (3 - Math.sqrt(5));
+      const r = Math.sqrt(1 - y * y);
+      const direction = new Vector3(r * Math.cos(turn), y, r * Math.sin(turn));
+      kept.add(
+        all.reduce((best, point) => (point.dot(direction) > best.dot(direction) ? point : best)),
+      );
+    }
+    all = [...kept];
+  }
+  return all.map((point) => point.applyMatrix4(part.local));
 }

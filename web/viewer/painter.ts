@@ -1,8 +1,9 @@
-// How clips are drawn: what every painter does, and what they share.
-import { Matrix4 } from "three";
-import type { Clip, Orbit, Scene } from "./scene";
+// What every painter of clips does, and what painters share.
+import type { PerspectiveCamera } from "three";
+import { type Orbit, type Poses, type Scene, type View, viewOf } from "./scene";
 
-export interface Panel {
+// Where a clip is drawn: CSS pixels from the canvas's upper left corner.
+export interface Viewport {
   x: number;
   y: number;
   width: number;
@@ -13,11 +14,11 @@ export interface Painter {
   readonly canvas: HTMLCanvasElement;
   resize(width: number, height: number, ratio: number): void;
   setScene(scene: Scene): void;
-  // Panels in CSS pixels from the canvas's upper left corner.
+  // One moment of each clip, seen from the same place.
   paint(
     scene: Scene,
-    clips: readonly Clip[],
-    panels: readonly Panel[],
+    clips: readonly Poses[],
+    viewports: readonly Viewport[],
     moment: number,
     orbit: Orbit,
   ): void;
@@ -43,6 +44,21 @@ export function theme(): Theme {
   };
 }
 
+// Metres before the eye where drawing begins.
 export const near = 0.05;
 
-export const rootMatrix = new Matrix4().makeRotationX(-Math.PI / 2);
+// Points a painter's camera at a clip.
+export function aim(
+  camera: PerspectiveCamera,
+  viewport: Viewport,
+  ...[scene, clip, moment, orbit]: [Scene, Poses, number, Orbit]
+): View {
+  camera.aspect = viewport.width / viewport.height;
+  const view = viewOf(scene, clip, moment, orbit, camera.aspect);
+  camera.fov = view.fov;
+  camera.position.copy(view.eye);
+  camera.lookAt(view.target);
+  camera.updateProjectionMatrix();
+  camera.updateMatrixWorld();
+  return view;
+}

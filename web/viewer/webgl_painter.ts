@@ -1,4 +1,4 @@
-// Draws clips with WebGL.
+// Draws clips with WebGL, with shadows on a chequered floor.
 import {
   CanvasTexture,
   Color,
@@ -19,8 +19,8 @@ import {
   Vector3,
   WebGLRenderer,
 } from "three";
-import { near, type Painter, type Panel, rootMatrix, theme } from "./painter";
-import { bodyMatrix, type Clip, type Orbit, type Part, type Scene, viewOf } from "./scene";
+import { aim, near, type Painter, theme, type Viewport } from "./painter";
+import { bodyMatrix, type Orbit, type Part, type Poses, type Scene, zUpToYUp } from "./scene";
 
 const floorSize = 120;
 // Where the light comes from, for the shadows.
@@ -31,26 +31,14 @@ export class WebGlPainter implements Painter {
   private readonly renderer: WebGLRenderer;
   private readonly graph = new Graph();
   private readonly camera = new PerspectiveCamera(45, 1, near, 200);
+  private readonly fog: Fog;
   private readonly floor: Mesh;
   private meshes: { part: Part; mesh: Mesh; shadow?: Mesh }[] = [];
-  private readonly flat = new Matrix4().set(
-    1,
-    -sun.x,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0.004,
-    0,
-    -sun.z,
-    1,
-    0,
-    0,
-    0,
-    0,
-    1,
-  );
+  // Throws a shadow onto the floor, and a little above it.
+  private readonly flat = new Matrix4()
+    .makeShear(0, 0, -sun.x, -sun.z, 0, 0)
+    .premultiply(new Matrix4().makeScale(1, 0, 1))
+    .setPosition(0, 0.004, 0);
   private readonly poses: Matrix4[] = [];
   private readonly shadow: number;
 
@@ -66,7 +54,7 @@ export class WebGlPainter implements Painter {
     const { sky, light, dark, shadow } = theme();
     this.shadow = shadow;
     this.graph.background = new Color(sky);
-    this.graph.fog = new Fog(sky, 7, 26);
+    this.graph.fog = this.fog = new Fog(sky);
     this.graph.add(new HemisphereLight(0xffffff, 0xaab4c0, 2.1));
     const lamp = new DirectionalLight(0xffffff, 1.7);
     lamp.position.set(-1.5, 4, 3);
@@ -144,39 +132,32 @@ export class WebGlPainter implements Painter {
 
   paint(
     scene: Scene,
-    clips: readonly Clip[],
-    panels: readonly Panel[],
+    clips: readonly Poses[],
+    viewports: readonly Viewport[],
     moment: number,
     orbit: Orbit,
   ): void {
     if (this.renderer.getContext().isContextLost()) return;
     const height = this.canvas.height / this.renderer.getPixelRatio();
     this.renderer.setScissorTest(true);
-    panels.forEach((panel, i) => {
+    viewports.forEach((viewport, i) => {
       const clip = clips[i];
-      if (!clip || panel.width < 2 || panel.height < 2) return;
-      const y = height - panel.y - panel.height; // WebGL counts from below
-      this.renderer.setViewport(panel.x, y, panel.width, panel.height);
-      this.renderer.setScissor(panel.x, y, panel.width, panel.height);
+      if (!clip || viewport.width < 2 || viewport.height < 2) return;
+      const y = height - viewport.y - viewport.height; // WebGL counts from below
+      this.renderer.setViewport(viewport.x, y, viewport.width, viewport.height);
+      this.renderer.setScissor(viewport.x, y, viewport.width, viewport.height);
       for (let body = 0; body < scene.bodies; ++body) {
         this.poses[body] = bodyMatrix(clip, body, moment, this.poses[body] ?? new Matrix4());
       }
       for (const { part, mesh, shadow } of this.meshes) {
-        if (part.body < 0) mesh.matrixWorld.copy(part.local).premultiply(rootMatrix);
-        else mesh.matrixWorld.multiplyMatrices(this.poses[part.body]!, part.local);
+        const pose = part.body < 0 ? zUpToYUp : this.poses[part.body]!;
+        mesh.matrixWorld.multiplyMatrices(pose, part.local);
         shadow?.matrixWorld.multiplyMatrices(this.flat, mesh.matrixWorld);
       }
-      const aspect = panel.width / panel.height;
-      const { eye, target, fov } = viewOf(scene, clip, moment, orbit, aspect);
-      this.camera.aspect = aspect;
-      this.camera.fov = fov;
-      this.camera.position.copy(eye);
-      this.camera.lookAt(target);
-      this.camera.updateProjectionMatrix();
-      const fog = this.graph.fog as Fog;
+      const { eye, target } = aim(this.camera, viewport, scene, clip, moment, orbit);
       const distance = eye.distanceTo(target);
-      fog.near = distance * 1.6;
-      fog.far = distance * 6;
+      this.fog.near = distance * 1.6;
+      this.fog.far = distance * 6;
       this.renderer.clear();
       this.renderer.render(this.graph, this.camera);
     });

@@ -1,9 +1,10 @@
 // Who labels, how well, and a way to pause them.
-import { ask } from "../dialog";
 import { h, setText } from "../../common/dom";
+import { ask } from "../dialog";
 import { ago, percent, plural, seconds, svg, whole } from "../formats";
-import { KeyedList } from "../keyed_list";
-import type { Agreement, Client, Labeler } from "../model";
+import type { Row } from "../keyed_list";
+import type { Dashboard, Labeler } from "../model";
+import { type Panel, panelSection, RunList, type RunView } from "../panel";
 import { agreementWords, labelerStateWords } from "../words";
 
 interface Column {
@@ -136,28 +137,24 @@ const columns: Column[] = [
   },
 ];
 
-export class Labelers {
+export class Labelers implements Panel {
+  readonly link = "Labelers";
+  readonly aboutPeople = true;
+  readonly loads = "labelers";
   readonly element: HTMLElement;
+  private view?: RunView;
   private labelers: Labeler[] = [];
   private sortBy = "Labels";
   private falling = true;
   private readonly heads: { name: string; cell: HTMLElement }[] = [];
-  private readonly rows: KeyedList<Labeler>;
+  private readonly list: RunList<Labeler>;
   private readonly table: HTMLElement;
-  private readonly empty = h(
-    "p",
-    { class: "empty" },
-    "Nobody has answered yet. Invite people with “backflip labeler invite”.",
-  );
   private readonly nominal = h("dd", { class: "tile-value" });
   private readonly ordinal = h("dd", { class: "tile-value" });
   private readonly basis = h("dd", { class: "tile-note" });
   private readonly meaning = h("p", { class: "meaning" });
 
-  constructor(
-    private readonly client: Client,
-    private readonly changed: () => void,
-  ) {
+  constructor() {
     const sorts = [
       { name: "Labeler", title: "Pseudonym" },
       { name: "State", title: "Whether they get questions" },
@@ -174,24 +171,21 @@ export class Labelers {
       head.append(cell);
     }
     const body = h("tbody");
-    this.rows = new KeyedList(
+    this.list = new RunList(
       body,
-      (labeler) => String(labeler.id),
-      (labeler) => this.row(labeler),
+      "Nobody has answered yet. Invite people with “backflip labeler invite”.",
+      (labeler) => labeler.id,
+      (view, labeler) => this.row(view, labeler),
     );
     this.table = h(
       "div",
       { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of labelers" },
       h("table", { class: "labelers" }, h("thead", {}, head), body),
     );
-    this.element = h(
-      "section",
-      { id: "labelers", "aria-labelledby": "labelers-title" },
-      h(
-        "div",
-        { class: "section-head" },
-        h("h2", { id: "labelers-title" }, "Labelers and agreement"),
-      ),
+    this.element = panelSection(
+      "labelers",
+      "Labelers and agreement",
+      null,
       h(
         "div",
         { class: "agreement" },
@@ -218,19 +212,22 @@ export class Labelers {
           ),
         ),
       ),
-      this.empty,
+      this.list.empty,
       this.table,
     );
   }
 
-  update(labelers: Labeler[]): void {
-    this.labelers = labelers;
-    this.empty.hidden = labelers.length > 0;
-    this.table.hidden = labelers.length === 0;
-    this.draw();
+  async load(view: RunView) {
+    const labelers = await view.labelers();
+    return () => {
+      this.view = view;
+      this.labelers = labelers;
+      this.table.hidden = labelers.length === 0;
+      this.draw();
+    };
   }
 
-  updateAgreement(agreement: Agreement): void {
+  show({ agreement }: Dashboard): void {
     setText(this.nominal, agreement.nominal === undefined ? "–" : agreement.nominal.toFixed(2));
     setText(this.ordinal, agreement.ordinal === undefined ? "–" : agreement.ordinal.toFixed(2));
     setText(
@@ -249,6 +246,7 @@ export class Labelers {
   }
 
   private draw(): void {
+    if (!this.view) return;
     for (const { name, cell } of this.heads) {
       const sorted = name === this.sortBy;
       if (sorted) cell.setAttribute("aria-sort", this.falling ? "descending" : "ascending");
@@ -268,10 +266,10 @@ export class Labelers {
         return x === y ? a.id - b.id : x === undefined ? 1 : -1;
       return (x < y ? -1 : x > y ? 1 : 0) * direction || a.id - b.id;
     });
-    this.rows.set(sorted);
+    this.list.set(this.view, sorted);
   }
 
-  private row(first: Labeler) {
+  private row(view: RunView, first: Labeler): Row<Labeler> {
     let labeler = first;
     const state = h("span", { class: "chip" });
     const reason = h("small", { class: "words" });
@@ -279,7 +277,7 @@ export class Labelers {
     const button = h("button", {
       type: "button",
       class: "small",
-      click: () => this.change(labeler),
+      click: () => this.change(view, labeler),
     });
     const cells = columns.map(() => h("td"));
     let drawn = "";
@@ -301,7 +299,7 @@ export class Labelers {
         labeler = now;
         setText(name, now.name);
         setText(state, labelerStateWords[now.state]);
-        state.dataset["state"] = now.state;
+        state.dataset.state = now.state;
         setText(reason, now.reason);
         const verb = now.state === "ACTIVE" ? "Pause" : "Resume";
         setText(button, verb);
@@ -310,12 +308,12 @@ export class Labelers {
         const key = JSON.stringify({ ...now, lastAnswerMs: ago(now.lastAnswerMs) });
         if (key === drawn) return;
         drawn = key;
-        columns.forEach((column, i) => column.draw(cells[i]!, now));
+        for (const [i, column] of columns.entries()) column.draw(cells[i]!, now);
       },
     };
   }
 
-  private change(labeler: Labeler): void {
+  private change(view: RunView, labeler: Labeler): void {
     const pausing = labeler.state === "ACTIVE";
     const reason = h("input", { type: "text", maxlength: 500 });
     ask({
@@ -332,12 +330,12 @@ export class Labelers {
         : [h("p", {}, "They get questions again at once.")],
       action: pausing ? "Pause" : "Resume",
       run: async () => {
-        await this.client.setLabelerState(
+        await view.client.setLabelerState(
           labeler.id,
           pausing ? "LABELER_PAUSED" : "ACTIVE",
           reason.value.trim(),
         );
-        this.changed();
+        view.changed();
       },
     });
   }

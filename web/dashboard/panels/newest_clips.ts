@@ -1,10 +1,16 @@
 // The newest clips of the policy, playing; two of them may become a gold pair.
 import { h, setText } from "../../common/dom";
-import { makeGold, type Stage } from "./gold";
+import type { CanvasGroup } from "../../viewer/canvas_group";
+import { makeGold } from "../gold_dialog";
 import type { DrawnClip } from "../model";
-import { playButton, Player } from "../player";
+import { type Panel, panelSection, type RunView } from "../panel";
+import { playButton } from "../play_button";
 
-export class NewestClips {
+const newestClips = 8;
+
+export class NewestClips implements Panel {
+  readonly link = "Clips";
+  readonly loads = "newest clips";
   readonly element: HTMLElement;
   private readonly grid = h("div", { class: "clips grid" });
   private readonly buttons = h("div", { class: "section-buttons" });
@@ -19,44 +25,50 @@ export class NewestClips {
     { type: "button", class: "small", disabled: true, click: () => this.gold() },
     "Make gold of two …",
   );
-  private stage?: Stage;
-  private player?: Player;
+  private view?: RunView;
+  private group?: CanvasGroup;
+  // The run and iteration whose clips are here, and the clips.
+  private loaded = "";
   private drawn = "";
 
-  constructor(private readonly goldAdded: () => void) {
-    this.element = h(
-      "section",
-      { id: "clips", "aria-labelledby": "clips-title" },
-      h(
-        "div",
-        { class: "section-head" },
-        h("h2", { id: "clips-title" }, "Newest clips of the policy"),
-        this.buttons,
-      ),
+  constructor() {
+    this.element = panelSection(
+      "clips",
+      "Newest clips of the policy",
+      this.buttons,
       this.empty,
       this.grid,
     );
   }
 
-  update(stage: Stage, clips: readonly DrawnClip[]): void {
-    const key = JSON.stringify([stage.runId, clips.map((clip) => clip.clipId)]);
-    if (key === this.drawn || this.picked.length > 0) return; // not under who is choosing
-    this.drawn = key;
-    this.stage = stage;
-    const moved = this.player ? this.player.playing : stage.theatre.motion;
-    this.player?.close();
-    this.player = new Player(stage.theatre, stage.scene.fps);
-    this.player.playing = moved;
-    this.empty.hidden = clips.length > 0;
-    this.buttons.replaceChildren(
-      ...(clips.length > 0 ? [playButton(this.player, "the newest clips"), this.make] : []),
-    );
-    this.grid.replaceChildren(...clips.map((clip, i) => this.cell(stage, clip, i + 1)));
+  async load(view: RunView) {
+    const moment = `${view.run.id} ${view.run.iterations}`;
+    if (moment === this.loaded) return undefined;
+    const clips = await view.client.newestClips(view.run.id, newestClips);
+    return () => {
+      if (clips.length > 0) this.loaded = moment;
+      this.draw(view, clips);
+    };
   }
 
-  private cell(stage: Stage, clip: DrawnClip, place: number): HTMLElement {
-    const view = this.player!.view(`Clip ${place} of iteration ${clip.iteration}, moving picture`);
-    view.set(stage.scene.hash, clip.poses);
+  private draw(view: RunView, clips: readonly DrawnClip[]): void {
+    const key = JSON.stringify([view.run.id, clips.map((clip) => clip.clipId)]);
+    if (key === this.drawn || this.picked.length > 0) return; // not while clips are chosen
+    this.drawn = key;
+    this.view = view;
+    const group = view.renderer.group(view.fps, this.group?.player.playing);
+    this.group?.close();
+    this.group = group;
+    this.empty.hidden = clips.length > 0;
+    this.buttons.replaceChildren(
+      ...(clips.length > 0 ? [playButton(group.player, "the newest clips"), this.make] : []),
+    );
+    this.grid.replaceChildren(...clips.map((clip, i) => this.cell(view, clip, i + 1)));
+  }
+
+  private cell(view: RunView, clip: DrawnClip, place: number): HTMLElement {
+    const label = `Clip ${place} of iteration ${clip.iteration}, moving picture`;
+    const canvas = this.group!.add(label, view.run.sceneHash, clip.poses);
     const pick = h(
       "button",
       {
@@ -78,21 +90,19 @@ export class NewestClips {
     return h(
       "figure",
       {},
-      view.element,
+      canvas,
       h("figcaption", {}, h("span", {}, `iteration ${clip.iteration}`), pick),
     );
   }
 
   private gold(): void {
-    const stage = this.stage!;
-    makeGold(stage, [...this.picked], undefined, () => {
+    makeGold(this.view!, [...this.picked], undefined, () => {
       this.picked.length = 0;
       this.make.disabled = true;
       for (const pick of this.grid.querySelectorAll(".pick")) {
         pick.setAttribute("aria-pressed", "false");
         setText(pick, "Choose");
       }
-      this.goldAdded();
     });
   }
 }

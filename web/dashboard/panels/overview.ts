@@ -3,7 +3,8 @@ import { h, setText } from "../../common/dom";
 import { number, percent, plural, short, whole } from "../formats";
 import { KeyedList } from "../keyed_list";
 import type { Dashboard } from "../model";
-import { queueWords, runStateWords, standing } from "../words";
+import type { Panel } from "../panel";
+import { queueWords, runStateWords, stateSentence } from "../words";
 
 class Tile {
   readonly element: HTMLElement;
@@ -30,7 +31,7 @@ class Tile {
   }
 }
 
-export class Overview {
+export class Overview implements Panel {
   readonly element: HTMLElement;
   private readonly state = h("span", { class: "chip" });
   private readonly sentence = h("span", { role: "status" });
@@ -65,12 +66,12 @@ export class Overview {
     );
   }
 
-  update(dashboard: Dashboard): void {
+  show(dashboard: Dashboard): void {
     const { run } = dashboard;
     setText(this.state, runStateWords[run.state]);
-    this.state.dataset["state"] = run.state;
-    this.state.dataset["limit"] = run.limit;
-    setText(this.sentence, standing(run));
+    this.state.dataset.state = run.state;
+    this.state.dataset.limit = run.limit;
+    setText(this.sentence, stateSentence(run));
     const origin = run.forkedFromRun
       ? ` Forked from run ${run.forkedFromRun}, version ${run.forkedFromVersion}.`
       : "";
