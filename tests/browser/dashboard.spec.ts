@@ -1,6 +1,6 @@
 // The dashboard page against a made-up broker: every view, every button, and
 // what a person without a mouse, without eyes or without colours gets of it.
-import { expect, test, type Page } from "@playwright/test";
+import { expect, type Page, test } from "@playwright/test";
 import { FakeReview } from "./dashboard_data";
 import { address, expectNoViolations, openDashboard, serveFake } from "./dashboard_support";
 
@@ -325,7 +325,8 @@ test.describe("a run in the middle of its life", () => {
 
   test("draws all clips with one WebGL context, and goes on when it was lost", async ({ page }) => {
     await page.addInitScript(() => {
-      const contexts: WebGL2RenderingContext[] = ((window as any).contexts = []);
+      const contexts: WebGL2RenderingContext[] = [];
+      (window as any).contexts = contexts;
       const getContext = HTMLCanvasElement.prototype.getContext as any;
       (HTMLCanvasElement.prototype as any).getContext = function (
         kind: string,

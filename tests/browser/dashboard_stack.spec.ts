@@ -1,5 +1,5 @@
 // The dashboard on the real broker and database.
-import { expect, test, type Page } from "@playwright/test";
+import { expect, type Page, test } from "@playwright/test";
 import { expectNoViolations } from "./dashboard_support";
 import { Stack } from "./stack.mjs";
 
