@@ -168,7 +168,7 @@ export class FakeReview {
   labels: LabelRow[] = [];
   // Names and requests of the calls, in order.
   calls: { method: string; request: any }[] = [];
-  // Of the invite, until it is used up.
+  // The secret of the invite, until it is used up.
   secret = "s".repeat(43);
   role = "INVITE_OPERATOR";
   // The token is.
@@ -216,7 +216,7 @@ export class FakeReview {
     );
   }
 
-  // Something happened: whoever waits is answered.
+  // Something happened: every call that waits is answered.
   move(change: () => void = () => {}): void {
     change();
     ++this.revision;

@@ -31,7 +31,7 @@ async function call(token: string, method: string, request: object): Promise<any
 
 const id = () => crypto.randomUUID().replaceAll("-", "");
 
-// Somebody who labels, as a program.
+// A program that labels.
 async function labeler(
   run: number,
   name: string,

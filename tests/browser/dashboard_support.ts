@@ -66,7 +66,7 @@ function asNumber(key: string, value: unknown): unknown {
     : value;
 }
 
-// The page of somebody who has accepted an invite before.
+// The page in a browser that has accepted an invite before.
 export async function openDashboard(page: Page, fake: FakeReview): Promise<Opened> {
   const opened = await serveFake(page, fake);
   await page.addInitScript(() => localStorage.setItem("backflip.token", "t".repeat(43)));

@@ -496,7 +496,7 @@ test.describe("what may happen meanwhile", () => {
       state: "REVOKED",
       reason: "the study is over",
     });
-    // the page asks how it stands every 15 s
+    // the page asks for its session every 15 s
     await expect(page.getByRole("heading", { name: "Your access has ended" })).toBeVisible({
       timeout: 40_000,
     });

@@ -29,6 +29,24 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+// A button that submits nothing.
+export function button(
+  text: Child,
+  click: () => void,
+  attributes: Attributes = {},
+): HTMLButtonElement {
+  return h("button", { type: "button", click, ...attributes }, text);
+}
+
+// Names and what they stand for.
+export function factList(facts: readonly (readonly [string, string])[]): HTMLElement {
+  return h(
+    "dl",
+    { class: "facts" },
+    ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", { class: "words" }, value)]),
+  );
+}
+
 // Writes only what differs, so that a screen reader says nothing twice and a
 // selection stays.
 export function setText(element: Element, text: string | number): void {

@@ -1,4 +1,4 @@
-// Who this browser is to the broker: one token for both pages.
+// The token by which the broker knows this browser, one for both pages.
 import { keys } from "./storage";
 
 export function token(): string | undefined {

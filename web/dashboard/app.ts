@@ -1,6 +1,6 @@
 // The dashboard: one long poll says when the run has moved; then the panels ask again
 // for what depends on it.
-import { h, setText } from "../common/dom";
+import { button, h, setText } from "../common/dom";
 import { sentence } from "../common/failures";
 import type { CanvasRenderer } from "../viewer/canvas_renderer";
 import { ask } from "./dialog";
@@ -45,7 +45,7 @@ export interface AppOptions {
 
 export class App {
   private stopped = false;
-  // While nobody looks the poll rests.
+  // The poll rests while the page cannot be seen.
   private readonly onVisibility = () => {
     if (document.hidden) this.watching?.abort();
     else if (this.choice.value) this.watch();
@@ -62,17 +62,9 @@ export class App {
     change: () => this.select(Number(this.choice.value)),
     focus: () => void this.listRuns(),
   });
-  private readonly stopAsking = h(
-    "button",
-    { type: "button", click: () => this.confirmStop() },
-    "Stop asking …",
-  );
-  private readonly pause = h(
-    "button",
-    { type: "button", click: () => this.confirmPause() },
-    "Pause run …",
-  );
-  private readonly motion = h("button", { type: "button", click: () => this.toggleMotion() });
+  private readonly stopAsking = button("Stop asking …", () => this.confirmStop());
+  private readonly pause = button("Pause run …", () => this.confirmPause());
+  private readonly motion = button("", () => this.toggleMotion());
   private readonly trouble = h("p", { class: "trouble", hidden: true, role: "status" });
   private readonly none = h(
     "p",
@@ -116,11 +108,7 @@ export class App {
           this.stopAsking,
           this.pause,
           this.motion,
-          h(
-            "button",
-            { type: "button", title: `Signed in as ${options.name}`, click: options.signOut },
-            "Sign out",
-          ),
+          button("Sign out", options.signOut, { title: `Signed in as ${options.name}` }),
         ),
       ),
       h("main", {}, this.trouble, this.none, this.content),

@@ -1,5 +1,5 @@
 // The clips of a question side by side, from their ids.
-import { h, setText } from "../common/dom";
+import { button, h, setText } from "../common/dom";
 import { sentence } from "../common/failures";
 import type { CanvasGroup } from "../viewer/canvas_group";
 import type { DrawnClip } from "./model";
@@ -43,11 +43,7 @@ export class PairView {
       this.place(await this.view.client.clips(this.view.run.id, [...this.clipIds]));
     } catch (failure) {
       this.asked = false;
-      const retry = h(
-        "button",
-        { type: "button", class: "small", click: () => void this.load() },
-        "Try again",
-      );
+      const retry = button("Try again", () => void this.load(), { class: "small" });
       setText(this.note, `The clips could not be loaded: ${sentence(failure)} `);
       this.note.append(retry);
     }

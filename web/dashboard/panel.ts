@@ -52,7 +52,7 @@ export class RunView {
   }
 }
 
-// The section of a panel, with its title and what stands beside that.
+// The section of a panel: its title, what is beside the title, and the content.
 export function panelSection(
   id: string,
   title: string,

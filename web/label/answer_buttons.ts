@@ -61,6 +61,7 @@ export class AnswerButtons {
 
   private makeDialog(events: AnswerButtonsEvents): HTMLDialogElement {
     const dialog = h("dialog", { "aria-labelledby": "note-title" });
+    const close = () => dialog.close();
     dialog.append(
       h(
         "form",
@@ -71,18 +72,8 @@ export class AnswerButtons {
         h(
           "div",
           { class: "dialog-buttons" },
-          h(
-            "button",
-            { type: "button", click: () => dialog.close() },
-            "Cancel ",
-            h("kbd", {}, "esc"),
-          ),
-          h(
-            "button",
-            { type: "submit", class: "primary" },
-            "Report as broken ",
-            h("kbd", {}, "enter"),
-          ),
+          h("button", { type: "button", click: close }, "Cancel ", h("kbd", {}, "esc")),
+          h("button", { class: "primary" }, "Report as broken ", h("kbd", {}, "enter")),
         ),
       ),
     );

@@ -1,11 +1,11 @@
 // A message over the clips that stays until it is closed.
-import { h } from "../common/dom";
+import { button, h } from "../common/dom";
 
 export class Banner {
   readonly element = h("div", { class: "banner", hidden: true });
   private dismissed = "";
 
-  // Says nothing twice: not what stands there, and not what was closed last.
+  // Shows no message twice: not the one that is there, nor the one closed last.
   show(text: string, ...buttons: HTMLButtonElement[]): void {
     if (text === this.dismissed || this.shows(text)) return;
     const close = () => {
@@ -15,7 +15,7 @@ export class Banner {
     this.element.replaceChildren(
       h("p", { class: "words", role: "alert" }, text),
       ...buttons,
-      h("button", { type: "button", class: "control", click: close }, "Close"),
+      button("Close", close, { class: "control" }),
     );
     this.element.hidden = false;
   }

@@ -54,12 +54,7 @@ export async function showGuide(
       );
       body.replaceChildren(clips.element, clips.controls, verdict);
       await clips.show(example);
-      const choice = "choice" in answer ? answer.choice : undefined;
-      clips.mark(
-        (["LEFT", "RIGHT"] as const).map((side) =>
-          choice === side ? "better" : choice === "TIE" ? "same" : undefined,
-        ),
-      );
+      clips.markSides(answer, "better", "same");
     }
     title.focus();
   };
@@ -77,7 +72,7 @@ export async function showGuide(
       const onButton = (event.target as Element).closest("button") !== null;
       if (event.key === "ArrowRight" || (event.key === "Enter" && !onButton)) turn(1);
       else if (event.key === "ArrowLeft") turn(-1);
-      else if (event.key === " " && !onButton) clips.player.playing = !clips.player.playing;
+      else if (event.key === " " && !onButton) clips.player.toggle();
       else if (event.key === ",") clips.player.move(-1);
       else if (event.key === ".") clips.player.move(1);
       else return;

@@ -1,14 +1,14 @@
 // The list of keys.
 import { h } from "../common/dom";
-import { type Binding, bindings, keySign } from "./keymap";
+import { type Binding, bindings, keySigns } from "./keymap";
 
 // Bindings whose words are those of the one before share its row.
 function rows(wanted: (binding: Binding) => boolean): HTMLElement {
   const rows: { keys: string[]; help: string }[] = [];
-  for (const { keys, shown, help } of bindings.filter(wanted)) {
-    const signs = shown ?? keys.map(keySign);
-    if (help) rows.push({ keys: signs, help });
-    else rows.at(-1)?.keys.push(...signs);
+  for (const binding of bindings.filter(wanted)) {
+    const keys = keySigns(binding);
+    if (binding.help) rows.push({ keys: [...keys], help: binding.help });
+    else rows.at(-1)?.keys.push(...keys);
   }
   return h(
     "dl",

@@ -1,21 +1,18 @@
-// A button that a key presses as well; it shows which.
+// A button that keys press as well; it shows which.
 import { type Attributes, type Child, h } from "../common/dom";
-import { ariaKey, type Command, keySign, keysOf } from "./keymap";
+import { ariaKeys, bindingFor, type Command, keySigns } from "./keymap";
 
 export function keyButton(
   command: Command,
   attributes: Attributes,
   ...content: Child[]
 ): HTMLButtonElement {
-  const keys = keysOf(command);
+  const binding = bindingFor(command);
+  const keys = keySigns(binding).map((key) => h("kbd", {}, key));
   return h(
     "button",
-    { type: "button", "aria-keyshortcuts": keys.map(ariaKey).join(" "), ...attributes },
+    { type: "button", "aria-keyshortcuts": ariaKeys(binding), ...attributes },
     ...content,
-    h(
-      "span",
-      { class: "keys", "aria-hidden": "true" },
-      ...keys.map((key) => h("kbd", {}, keySign(key))),
-    ),
+    h("span", { class: "keys", "aria-hidden": "true" }, ...keys),
   );
 }

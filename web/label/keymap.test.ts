@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bindingOf, bindings, type Command, keysOf } from "./keymap";
+import { ariaKeys, bindingFor, bindingOf, bindings, keySigns } from "./keymap";
 
 const command = (key: string, page: "pair" | "ranking" = "pair", shiftKey = false) =>
   bindingOf({ key, shiftKey }, page)?.command;
@@ -53,7 +53,10 @@ test("no key has two meanings on one page", () => {
   }
 });
 
-test("a button finds the keys of its command", () => {
-  assert.deepEqual(keysOf({ kind: "choose", choice: "TIE" }), ["ArrowUp", "0"]);
-  assert.deepEqual(keysOf({ kind: "step", by: -1 } satisfies Command), [","]);
+test("a button finds the keys of its command, and how they are shown", () => {
+  const tie = bindingFor({ kind: "choose", choice: "TIE" });
+  assert.deepEqual(keySigns(tie), ["↑", "0"]);
+  assert.equal(ariaKeys(tie), "ArrowUp 0");
+  assert.equal(ariaKeys(bindingFor({ kind: "play" })), "Space");
+  assert.deepEqual(keySigns(bindingFor({ kind: "step", by: -1 })), [","]);
 });

@@ -22,74 +22,41 @@ export interface Binding {
   help?: string;
 }
 
+function choose(choice: Choice, keys: string[], help: string, only?: "pair"): Binding {
+  return { keys, command: { kind: "choose", choice }, only, help };
+}
+
+function turn(key: string, azimuth: number, elevation: number): Binding {
+  return { keys: [`Shift+${key}`], command: { kind: "turn", azimuth, elevation }, shown: [] };
+}
+
+function place(clip: number): Binding {
+  return { keys: [`${clip + 1}`], command: { kind: "place", clip }, only: "ranking", shown: [] };
+}
+
 export const bindings: readonly Binding[] = [
-  {
-    keys: ["ArrowLeft", "1"],
-    command: { kind: "choose", choice: "LEFT" },
-    only: "pair",
-    help: "the left clip is better (on a phone: the upper)",
-  },
-  {
-    keys: ["ArrowRight", "2"],
-    command: { kind: "choose", choice: "RIGHT" },
-    only: "pair",
-    help: "the right clip is better (on a phone: the lower)",
-  },
-  {
-    keys: ["ArrowUp", "0"],
-    command: { kind: "choose", choice: "TIE" },
-    only: "pair",
-    help: "both are equally good",
-  },
-  {
-    keys: ["ArrowDown", "s"],
-    command: { kind: "choose", choice: "CANNOT_TELL" },
-    help: "you cannot tell",
-  },
-  {
-    keys: ["b"],
-    command: { kind: "choose", choice: "BROKEN" },
-    help: "broken: the clips do not show what they should",
-  },
-  {
-    keys: ["z"],
-    command: { kind: "undo" },
-    help: "undo: take the last answer back",
-  },
+  choose("LEFT", ["ArrowLeft", "1"], "the left clip is better (on a phone: the upper)", "pair"),
+  choose("RIGHT", ["ArrowRight", "2"], "the right clip is better (on a phone: the lower)", "pair"),
+  choose("TIE", ["ArrowUp", "0"], "both are equally good", "pair"),
+  choose("CANNOT_TELL", ["ArrowDown", "s"], "you cannot tell"),
+  choose("BROKEN", ["b"], "broken: the clips do not show what they should"),
+  { keys: ["z"], command: { kind: "undo" }, help: "undo: take the last answer back" },
   { keys: [" "], command: { kind: "play" }, help: "pause and play" },
-  {
-    keys: [","],
-    command: { kind: "step", by: -1 },
-    repeats: true,
-    help: "one step back, one step forward",
-  },
+  { keys: [","], command: { kind: "step", by: -1 }, repeats: true, help: "one step back, forward" },
   { keys: ["."], command: { kind: "step", by: 1 }, repeats: true },
   { keys: ["["], command: { kind: "speed", by: -1 }, help: "slower, faster" },
   { keys: ["]"], command: { kind: "speed", by: 1 } },
   {
-    keys: ["Shift+ArrowLeft"],
-    command: { kind: "turn", azimuth: -10, elevation: 0 },
+    ...turn("ArrowLeft", -10, 0),
     shown: ["shift + arrows"],
     help: "turn both cameras (or drag; a double click turns them back)",
   },
-  { keys: ["Shift+ArrowRight"], command: { kind: "turn", azimuth: 10, elevation: 0 }, shown: [] },
-  { keys: ["Shift+ArrowUp"], command: { kind: "turn", azimuth: 0, elevation: -5 }, shown: [] },
-  { keys: ["Shift+ArrowDown"], command: { kind: "turn", azimuth: 0, elevation: 5 }, shown: [] },
+  turn("ArrowRight", 10, 0),
+  turn("ArrowUp", 0, -5),
+  turn("ArrowDown", 0, 5),
   { keys: ["?"], command: { kind: "help" }, help: "this list" },
-  ...Array.from(
-    { length: 9 },
-    (_, clip): Binding => ({
-      keys: [String(clip + 1)],
-      command: { kind: "place", clip },
-      only: "ranking",
-      ...(clip === 0
-        ? {
-            shown: ["1 – 8"],
-            help: "give the clip the next place, or take it away",
-          }
-        : { shown: [] }),
-    }),
-  ),
+  { ...place(0), shown: ["1 – 8"], help: "give the clip the next place, or take it away" },
+  ...[1, 2, 3, 4, 5, 6, 7].map(place),
   {
     keys: ["t", "="],
     command: { kind: "tie" },
@@ -110,10 +77,10 @@ export function bindingOf(
   return bindings.find(({ keys, only }) => keys.includes(name) && (!only || only === page));
 }
 
-// The keys of a command.
-export function keysOf(command: Command): string[] {
+// Where a command has its keys.
+export function bindingFor(command: Command): Binding {
   const wanted = JSON.stringify(command);
-  return bindings.find((binding) => JSON.stringify(binding.command) === wanted)?.keys ?? [];
+  return bindings.find((binding) => JSON.stringify(binding.command) === wanted)!;
 }
 
 const signs: Record<string, string> = {
@@ -125,12 +92,12 @@ const signs: Record<string, string> = {
   " ": "space",
 };
 
-// A key as people read it.
-export function keySign(key: string): string {
-  return signs[key] ?? key;
+// The keys as people read them.
+export function keySigns({ keys, shown }: Binding): string[] {
+  return shown ?? keys.map((key) => signs[key] ?? key);
 }
 
-// A key as aria-keyshortcuts has it.
-export function ariaKey(key: string): string {
-  return key === " " ? "Space" : key;
+// The keys as aria-keyshortcuts has them.
+export function ariaKeys({ keys }: Binding): string {
+  return keys.map((key) => (key === " " ? "Space" : key)).join(" ");
 }

@@ -32,7 +32,7 @@ async function begin(): Promise<void> {
     notice(
       root,
       "Backflip",
-      "Open the link that you were sent: it begins with this address, and ends with what lets you in.",
+      "Open the link that you were sent. It begins with this address, and ends with a key that lets you in.",
     );
     return;
   }

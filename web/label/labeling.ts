@@ -2,7 +2,7 @@
 // happens in one to the others.
 import type { LeaseResponse, Session } from "backflip/v1/label_pb";
 import { labeling } from "../common/api";
-import { h, setText, sleep } from "../common/dom";
+import { button, h, setText, sleep } from "../common/dom";
 import { isSignedOut, sentence, within } from "../common/failures";
 import { AnswerButtons } from "./answer_buttons";
 import { Answering } from "./answering";
@@ -137,8 +137,7 @@ export class Labeling {
     addEventListener("online", () => this.bar.setConnection(true));
     // after a click with the mouse the keys are for the clips again
     root.addEventListener("click", (event) => {
-      const button = (event.target as Element).closest("button");
-      if (button && event.detail > 0) button.blur();
+      if (event.detail > 0) (event.target as Element).closest("button")?.blur();
     });
   }
 
@@ -294,7 +293,7 @@ export class Labeling {
         minutes > 1
           ? `You have worked for a while (${minutes} minutes in all). Rest your eyes a little: nothing is lost.`
           : "Time to rest your eyes a little: nothing is lost.",
-        h("button", { type: "button", class: "primary", click: () => this.rest() }, "Take a break"),
+        button("Take a break", () => this.rest(), { class: "primary" }),
       );
     } else if (message && !(paused && this.answering.state.kind === "waiting")) {
       this.banner.show(message);
@@ -312,7 +311,7 @@ export class Labeling {
       this.update();
       player.playing = true;
     };
-    const go = h("button", { type: "button", class: "primary", click: goOn }, "Go on");
+    const go = button("Go on", goOn, { class: "primary" });
     this.clips.cover(
       h("h2", {}, "Have a break"),
       h("p", {}, "Look at something far away. Go on whenever you like."),
@@ -367,13 +366,8 @@ export class Labeling {
     const ranks = ranking !== undefined && (state.kind === "asking" || state.kind === "marked");
     this.rankingRow.hidden = !ranks;
     ranking?.update(state.kind === "asking", state.kind === "marked");
-    const chosen = marked && "choice" in marked ? marked.choice : undefined;
-    this.clips.mark(
-      ranking?.marks ??
-        (["LEFT", "RIGHT"] as const).map((side) =>
-          chosen === side || chosen === "TIE" ? "✓" : undefined,
-        ),
-    );
+    if (ranking) this.clips.mark(ranking.marks);
+    else this.clips.markSides(marked, "✓", "✓");
     this.feedback.update(state.kind === "feedback" ? state.feedback : undefined);
     this.updateHint();
   }
@@ -417,7 +411,7 @@ export class Labeling {
         ranking?.tie();
         break;
       case "play":
-        clips.player.playing = !clips.player.playing;
+        clips.player.toggle();
         break;
       case "step":
         clips.player.move(command.by);

@@ -1,5 +1,5 @@
-// Whether somebody is at the page. For a person who has left nothing is asked: their
-// leases end, and their waiting is not paid.
+// Whether somebody is at the page. Once they have left, nothing is asked for them:
+// their leases end, and their waiting is not paid.
 
 // After this long without a key, a touch or a move of the pointer they have left.
 const awayMs = 5 * 60_000;

@@ -1,14 +1,15 @@
 // The clips of a question in panels over one stage, with the controls of the player
 // below.
 import type { Question, ShownClip } from "backflip/v1/label_pb";
-import { h, setText } from "../common/dom";
+import type { Answer } from "../common/answers";
+import { button, h, setText } from "../common/dom";
 import { keys } from "../common/storage";
 import { turnByDragging } from "../viewer/dragging";
 import { Player } from "../viewer/player";
 import type { Poses, SceneCache } from "../viewer/scene";
 import { Stage } from "../viewer/stage";
 import { keyButton } from "./key_button";
-import { type Command, keySign, keysOf } from "./keymap";
+import { bindingFor, type Command, keySigns } from "./keymap";
 
 const speeds = [0.25, 0.5, 0.75, 1, 1.5, 2];
 
@@ -43,19 +44,16 @@ export class QuestionClips {
         {
           class: "control",
           "aria-label": label,
-          title: `${label} (${keysOf(command).map(keySign).join()})`,
+          title: `${label} (${keySigns(bindingFor(command))})`,
           click,
         },
         typeof sign === "string" ? h("span", { "aria-hidden": "true" }, sign) : sign,
       );
-    this.playButton = control("Pause", this.playSign, { kind: "play" }, () => {
-      player.playing = !player.playing;
+    this.playButton = control("Pause", this.playSign, { kind: "play" }, () => player.toggle());
+    this.reset = button("Reset view", () => player.resetView(), {
+      class: "control quiet",
+      hidden: true,
     });
-    this.reset = h(
-      "button",
-      { type: "button", class: "control quiet", hidden: true, click: () => player.resetView() },
-      "Reset view",
-    );
     this.controls = h(
       "div",
       { class: "controls", role: "group", "aria-label": "Playing" },
@@ -84,7 +82,7 @@ export class QuestionClips {
     return !this.overlay.hidden;
   }
 
-  // Goes so many speeds up or down; this browser keeps the speed.
+  // Goes `by` speeds up or down; this browser keeps the speed.
   changeSpeed(by: number): void {
     const at = speeds.indexOf(this.player.speed) + by;
     this.player.speed = speeds[Math.min(speeds.length - 1, Math.max(0, at))]!;
@@ -150,6 +148,13 @@ export class QuestionClips {
 
   uncover(): void {
     this.overlay.hidden = true;
+  }
+
+  // Marks the side that an answer prefers, or both where they are the same.
+  markSides(answer: Answer | undefined, better: string, same: string): void {
+    const choice = answer && "choice" in answer ? answer.choice : undefined;
+    const tie = choice === "TIE" ? same : undefined;
+    this.mark((["LEFT", "RIGHT"] as const).map((side) => (choice === side ? better : tie)));
   }
 
   // Which clips carry the person's mark, and what it says.

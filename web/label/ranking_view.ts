@@ -40,12 +40,7 @@ export class RankingView {
       { class: "primary", click: () => events.send() },
       "Send this order ",
     );
-    const tie = h(
-      "button",
-      { type: "button", "aria-keyshortcuts": "t", click: () => this.tie() },
-      "Last two equal ",
-      h("kbd", { "aria-hidden": "true" }, "t"),
-    );
+    const tie = keyButton({ kind: "tie" }, { click: () => this.tie() }, "Last two equal ");
     this.elements = [this.box, h("div", { class: "ranking-buttons" }, tie, this.send)];
     this.render();
   }

@@ -1,8 +1,8 @@
-// The head of the page: who is labeling, how far they and the run are, and whether
-// there is a connection.
+// The bar at the top: the name of the labeler, how far they and the run are, and
+// whether there is a connection.
 import type { Session } from "backflip/v1/label_pb";
 import { RunState } from "backflip/v1/run_pb";
-import { h, setText } from "../common/dom";
+import { button, h, setText } from "../common/dom";
 import { keyButton } from "./key_button";
 
 export interface SessionBarEvents {
@@ -38,11 +38,7 @@ export class SessionBar {
         "span",
         { class: "who" },
         h("span", { class: "words name" }, session.name),
-        h(
-          "button",
-          { type: "button", class: "control quiet", click: () => events.leave() },
-          "Sign out",
-        ),
+        button("Sign out", () => events.leave(), { class: "control quiet" }),
       ),
       h("span", { class: "mine" }, this.count, this.pace),
       this.connection,

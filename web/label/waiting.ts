@@ -1,11 +1,11 @@
-// What stands in place of the clips while there is nothing to answer.
+// What the page shows instead of clips while there is nothing to answer.
 import { type LeaseResponse, NothingToLabel } from "backflip/v1/label_pb";
-import { h, setText } from "../common/dom";
+import { button, h, setText } from "../common/dom";
 
 export interface WaitingWords {
   title: string;
   lines: string[];
-  // For whoever pays: proves that the session is complete.
+  // Proves to the people who pay that the session is complete.
   code?: string;
   // Something moves, since it will soon go on.
   soon?: boolean;
@@ -64,14 +64,9 @@ export function waitingContent({ title, lines, code, soon }: WaitingWords): Node
   ];
   if (soon) content.push(h("div", { class: "pulse", "aria-hidden": "true" }));
   if (code) {
-    const copy = h(
-      "button",
-      {
-        type: "button",
-        click: () => void navigator.clipboard?.writeText(code).then(() => setText(copy, "Copied")),
-      },
-      "Copy",
-    );
+    const copy = button("Copy", () => {
+      void navigator.clipboard?.writeText(code).then(() => setText(copy, "Copied"));
+    });
     content.push(
       h("p", { class: "words" }, "Your completion code:"),
       h("p", { class: "code" }, h("output", { class: "words" }, code), copy),

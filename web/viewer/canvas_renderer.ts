@@ -8,9 +8,9 @@ import { PainterHost } from "./painter_host";
 import { Player } from "./player";
 import { type Scene, SceneCache } from "./scene";
 
-// Of the buffer, pixels.
+// The greatest width of the buffer, pixels.
 const bufferWidth = 2048;
-// Until a scene that could not be fetched is asked for again.
+// After this long a scene that could not be fetched is asked for again.
 const retryMs = 5000;
 
 export class CanvasRenderer {
@@ -24,7 +24,7 @@ export class CanvasRenderer {
     this.width = this.height = 0;
     this.redraw();
   });
-  // Of the buffer now.
+  // The size of the buffer, pixels.
   private width = 0;
   private height = 0;
 
@@ -86,7 +86,8 @@ export class CanvasRenderer {
       this.host.resize(this.width, this.height, 1);
     }
     for (const { picture, viewport } of places) {
-      this.host.paint(scene, [picture.poses], [viewport], picture.moment, picture.orbit);
+      const { poses, moment, orbit } = picture;
+      this.host.paint({ scene, clips: [poses], viewports: [viewport], moment, orbit });
     }
     for (const { picture, viewport } of places) {
       const { x, y, width, height } = viewport;

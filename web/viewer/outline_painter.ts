@@ -1,8 +1,8 @@
 // Draws clips on a plain canvas, where there is no WebGL: each geom as the outline
 // of its convex hull, which is also its shape in collisions.
 import { type BufferAttribute, Matrix4, PerspectiveCamera, Vector3 } from "three";
-import { aim, near, type Painter, theme, type Viewport } from "./painter";
-import { bodyMatrix, type Orbit, type Part, type Poses, type Scene, zUpToYUp } from "./scene";
+import { aim, type Drawing, near, type Painter, theme, type Viewport } from "./painter";
+import { bodyMatrix, type Part, type Poses, type Scene, zUpToYUp } from "./scene";
 
 export class OutlinePainter implements Painter {
   readonly canvas = document.createElement("canvas");
@@ -30,20 +30,15 @@ export class OutlinePainter implements Painter {
     });
   }
 
-  paint(
-    scene: Scene,
-    clips: readonly Poses[],
-    viewports: readonly Viewport[],
-    moment: number,
-    orbit: Orbit,
-  ): void {
+  paint(drawing: Drawing): void {
+    const { scene, clips, viewports, moment } = drawing;
     const { context } = this;
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
     viewports.forEach((viewport, i) => {
       const clip = clips[i];
       if (!clip || viewport.width < 2) return;
-      const { eye, target } = aim(this.camera, viewport, scene, clip, moment, orbit);
+      const { eye, target } = aim(this.camera, drawing, clip, viewport);
       context.save();
       context.translate(viewport.x, viewport.y);
       context.beginPath();

@@ -10,18 +10,21 @@ export interface Viewport {
   height: number;
 }
 
+// One moment of some clips, all seen from the same place.
+export interface Drawing {
+  scene: Scene;
+  clips: readonly Poses[];
+  // One for each clip.
+  viewports: readonly Viewport[];
+  moment: number;
+  orbit: Orbit;
+}
+
 export interface Painter {
   readonly canvas: HTMLCanvasElement;
   resize(width: number, height: number, ratio: number): void;
   setScene(scene: Scene): void;
-  // One moment of each clip, seen from the same place.
-  paint(
-    scene: Scene,
-    clips: readonly Poses[],
-    viewports: readonly Viewport[],
-    moment: number,
-    orbit: Orbit,
-  ): void;
+  paint(drawing: Drawing): void;
   dispose(): void;
 }
 
@@ -47,14 +50,10 @@ export function theme(): Theme {
 // Metres before the eye where drawing begins.
 export const near = 0.05;
 
-// Points a painter's camera at a clip.
-export function aim(
-  camera: PerspectiveCamera,
-  viewport: Viewport,
-  ...[scene, clip, moment, orbit]: [Scene, Poses, number, Orbit]
-): View {
-  camera.aspect = viewport.width / viewport.height;
-  const view = viewOf(scene, clip, moment, orbit, camera.aspect);
+// Points a painter's camera at the clip in a viewport.
+export function aim(camera: PerspectiveCamera, drawing: Drawing, clip: Poses, at: Viewport): View {
+  camera.aspect = at.width / at.height;
+  const view = viewOf(drawing.scene, clip, drawing.moment, drawing.orbit, camera.aspect);
   camera.fov = view.fov;
   camera.position.copy(view.eye);
   camera.lookAt(view.target);

@@ -1,8 +1,8 @@
 // Chooses how clips are drawn: with WebGL, or as outlines where there is none or
 // where its context was lost for good. Chooses again when the page's colours change.
 import { OutlinePainter } from "./outline_painter";
-import type { Painter, Viewport } from "./painter";
-import type { Orbit, Poses, Scene } from "./scene";
+import type { Drawing, Painter } from "./painter";
+import type { Scene } from "./scene";
 import { WebGlPainter } from "./webgl_painter";
 
 // How long a lost context may take to come back before outlines are drawn.
@@ -49,16 +49,10 @@ export class PainterHost {
     this.painter.resize(width, height, ratio);
   }
 
-  paint(
-    scene: Scene,
-    clips: readonly Poses[],
-    viewports: readonly Viewport[],
-    moment: number,
-    orbit: Orbit,
-  ): void {
-    if (scene !== this.scene) this.painter.setScene(scene);
-    this.scene = scene;
-    this.painter.paint(scene, clips, viewports, moment, orbit);
+  paint(drawing: Drawing): void {
+    if (drawing.scene !== this.scene) this.painter.setScene(drawing.scene);
+    this.scene = drawing.scene;
+    this.painter.paint(drawing);
   }
 
   private choose(): Painter {

@@ -16,7 +16,7 @@ export class Player extends EventTarget {
   playedOnce = false;
   // Replaced when the view is turned, never changed.
   orbit = straight;
-  // Of the longest clip.
+  // The steps of the longest clip.
   steps = 0;
   private seconds = 0;
 
@@ -44,6 +44,10 @@ export class Player extends EventTarget {
   set playing(playing: boolean) {
     this.running = playing;
     this.emit("change");
+  }
+
+  toggle(): void {
+    this.playing = !this.running;
   }
 
   // Between the first pose (0) and the last (steps), also between two poses.

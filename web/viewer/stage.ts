@@ -97,7 +97,7 @@ export class Stage {
       const { left, top, width, height } = panel.getBoundingClientRect();
       return { x: left - outer.left, y: top - outer.top, width, height };
     });
-    this.host.paint(scene, this.clips, viewports, moment, orbit);
+    this.host.paint({ scene, clips: this.clips, viewports, moment, orbit });
     this.drawn = { moment, orbit };
   }
 

@@ -19,8 +19,8 @@ import {
   Vector3,
   WebGLRenderer,
 } from "three";
-import { aim, near, type Painter, theme, type Viewport } from "./painter";
-import { bodyMatrix, type Orbit, type Part, type Poses, type Scene, zUpToYUp } from "./scene";
+import { aim, type Drawing, near, type Painter, theme } from "./painter";
+import { bodyMatrix, type Part, type Scene, zUpToYUp } from "./scene";
 
 const floorSize = 120;
 // Where the light comes from, for the shadows.
@@ -130,13 +130,8 @@ export class WebGlPainter implements Painter {
     });
   }
 
-  paint(
-    scene: Scene,
-    clips: readonly Poses[],
-    viewports: readonly Viewport[],
-    moment: number,
-    orbit: Orbit,
-  ): void {
+  paint(drawing: Drawing): void {
+    const { scene, clips, viewports, moment } = drawing;
     if (this.renderer.getContext().isContextLost()) return;
     const height = this.canvas.height / this.renderer.getPixelRatio();
     this.renderer.setScissorTest(true);
@@ -154,7 +149,7 @@ export class WebGlPainter implements Painter {
         mesh.matrixWorld.multiplyMatrices(pose, part.local);
         shadow?.matrixWorld.multiplyMatrices(this.flat, mesh.matrixWorld);
       }
-      const { eye, target } = aim(this.camera, viewport, scene, clip, moment, orbit);
+      const { eye, target } = aim(this.camera, drawing, clip, viewport);
       const distance = eye.distanceTo(target);
       this.fog.near = distance * 1.6;
       this.fog.far = distance * 6;

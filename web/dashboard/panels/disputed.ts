@@ -1,6 +1,6 @@
 // The pairs that people disagree on most, with every answer beside them.
 import { answerWords, type Choice } from "../../common/answers";
-import { h, setText } from "../../common/dom";
+import { button, h, setText } from "../../common/dom";
 import { ago, percent } from "../formats";
 import { makeGold } from "../gold_dialog";
 import type { Row } from "../keyed_list";
@@ -57,18 +57,11 @@ export class Disputed implements Panel {
         "div",
         { class: "card-foot" },
         amount,
-        pair
-          ? h(
-              "button",
-              {
-                type: "button",
-                class: "small",
-                "aria-label": `Make question ${question.questionId} a gold pair`,
-                click: () => makeGold(view, question.clipIds),
-              },
-              "Make gold …",
-            )
-          : null,
+        pair &&
+          button("Make gold …", () => makeGold(view, question.clipIds), {
+            class: "small",
+            "aria-label": `Make question ${question.questionId} a gold pair`,
+          }),
       ),
     );
     let drawn = "";

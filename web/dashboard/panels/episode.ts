@@ -1,5 +1,5 @@
 // A recorded episode over the curve of its predicted reward.
-import { h, setText } from "../../common/dom";
+import { button, h, setText } from "../../common/dom";
 import { sentence } from "../../common/failures";
 import type { CanvasGroup } from "../../viewer/canvas_group";
 import { Chart } from "../chart";
@@ -47,11 +47,9 @@ export class Episode implements Panel {
     },
     ...["0.25", "0.5", "1", "2", "4"].map((value) => h("option", { value }, `${value}×`)),
   );
-  private readonly askButton = h(
-    "button",
-    { type: "button", class: "primary", click: () => void this.askAbout() },
-    "Ask about this moment",
-  );
+  private readonly askButton = button("Ask about this moment", () => void this.askAbout(), {
+    class: "primary",
+  });
   private readonly chart = new Chart({
     title: "Predicted reward, step by step",
     note: "Mean of the ensemble’s members, their standard deviation shaded: where the band is wide, they do not know. Click to go to a step.",

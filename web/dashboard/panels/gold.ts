@@ -1,6 +1,6 @@
 // Pairs with a known answer.
 import { choiceWords } from "../../common/answers";
-import { h, setText } from "../../common/dom";
+import { button, h, setText } from "../../common/dom";
 import { ask } from "../dialog";
 import { percent, plural, whole } from "../formats";
 import type { Row } from "../keyed_list";
@@ -35,32 +35,10 @@ export class Gold implements Panel {
   private card(view: RunView, pair: GoldPair): Row<GoldPair> {
     const clips = new PairView(view, pair.clipIds).loadInSight();
     const score = h("p", { class: "quiet" });
-    const remove = h(
-      "button",
-      {
-        type: "button",
-        class: "small danger-text",
-        "aria-label": `Remove gold pair ${pair.goldId}`,
-        click: () =>
-          ask({
-            title: "Remove this gold pair?",
-            body: [
-              h(
-                "p",
-                {},
-                "It is no longer asked. Answers to it stay, and still count in gold scores.",
-              ),
-            ],
-            action: "Remove",
-            danger: true,
-            run: async () => {
-              await view.client.removeGold(pair.goldId);
-              view.changed();
-            },
-          }),
-      },
-      "Remove",
-    );
+    const remove = button("Remove", () => this.confirmRemoval(view, pair), {
+      class: "small danger-text",
+      "aria-label": `Remove gold pair ${pair.goldId}`,
+    });
     const element = h(
       "li",
       { class: "card" },
@@ -86,5 +64,20 @@ export class Gold implements Panel {
         ),
       remove: () => clips.close(),
     };
+  }
+
+  private confirmRemoval(view: RunView, pair: GoldPair): void {
+    ask({
+      title: "Remove this gold pair?",
+      body: [
+        h("p", {}, "It is no longer asked. Answers to it stay, and still count in gold scores."),
+      ],
+      action: "Remove",
+      danger: true,
+      run: async () => {
+        await view.client.removeGold(pair.goldId);
+        view.changed();
+      },
+    });
   }
 }

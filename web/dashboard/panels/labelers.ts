@@ -1,10 +1,11 @@
-// Who labels, how well, and a way to pause them.
-import { h, setText } from "../../common/dom";
+// The labelers, how well they answer, and a way to pause them.
+import { button, h, setText } from "../../common/dom";
 import { ask } from "../dialog";
 import { ago, percent, plural, seconds, svg, whole } from "../formats";
 import type { Row } from "../keyed_list";
 import type { Dashboard, Labeler } from "../model";
 import { type Panel, panelSection, RunList, type RunView } from "../panel";
+import { Tile } from "../tile";
 import { agreementWords, labelerStateWords } from "../words";
 
 interface Column {
@@ -149,9 +150,8 @@ export class Labelers implements Panel {
   private readonly heads: { name: string; cell: HTMLElement }[] = [];
   private readonly list: RunList<Labeler>;
   private readonly table: HTMLElement;
-  private readonly nominal = h("dd", { class: "tile-value" });
-  private readonly ordinal = h("dd", { class: "tile-value" });
-  private readonly basis = h("dd", { class: "tile-note" });
+  private readonly nominal = new Tile("Agreement (alpha)");
+  private readonly ordinal = new Tile("Ordinal alpha");
   private readonly meaning = h("p", { class: "meaning" });
 
   constructor() {
@@ -165,7 +165,7 @@ export class Labelers implements Panel {
       const cell = h(
         "th",
         { scope: "col" },
-        h("button", { type: "button", class: "sort", title, click: () => this.sort(name) }, name),
+        button(name, () => this.sort(name), { class: "sort", title }),
       );
       this.heads.push({ name, cell });
       head.append(cell);
@@ -189,18 +189,7 @@ export class Labelers implements Panel {
       h(
         "div",
         { class: "agreement" },
-        h(
-          "dl",
-          { class: "tiles" },
-          h("div", { class: "tile" }, h("dt", {}, "Agreement (alpha)"), this.nominal, this.basis),
-          h(
-            "div",
-            { class: "tile" },
-            h("dt", {}, "Ordinal alpha"),
-            this.ordinal,
-            h("dd", { class: "tile-note" }, "“same” lies between left and right"),
-          ),
-        ),
+        h("dl", { class: "tiles" }, this.nominal.element, this.ordinal.element),
         h(
           "div",
           {},
@@ -228,14 +217,14 @@ export class Labelers implements Panel {
   }
 
   show({ agreement }: Dashboard): void {
-    setText(this.nominal, agreement.nominal === undefined ? "–" : agreement.nominal.toFixed(2));
-    setText(this.ordinal, agreement.ordinal === undefined ? "–" : agreement.ordinal.toFixed(2));
-    setText(
-      this.basis,
-      agreement.questions === 0
+    const { nominal, ordinal, questions, answers } = agreement;
+    this.nominal.set(
+      nominal?.toFixed(2) ?? "–",
+      questions === 0
         ? "no overlap yet"
-        : `${plural(agreement.answers, "answer")} to ${plural(agreement.questions, "pair")}`,
+        : `${plural(answers, "answer")} to ${plural(questions, "pair")}`,
     );
+    this.ordinal.set(ordinal?.toFixed(2) ?? "–", "“same” lies between left and right");
     setText(this.meaning, agreementWords(agreement));
   }
 
@@ -274,11 +263,7 @@ export class Labelers implements Panel {
     const state = h("span", { class: "chip" });
     const reason = h("small", { class: "words" });
     const name = h("span", { class: "name" });
-    const button = h("button", {
-      type: "button",
-      class: "small",
-      click: () => this.change(view, labeler),
-    });
+    const change = button("", () => this.change(view, labeler), { class: "small" });
     const cells = columns.map(() => h("td"));
     let drawn = "";
     const element = h(
@@ -290,7 +275,7 @@ export class Labelers implements Panel {
         name,
         first.teacher ? h("span", { class: "chip plain" }, "teacher") : null,
       ),
-      h("td", {}, h("div", { class: "state" }, state, button), reason),
+      h("td", {}, h("div", { class: "state" }, state, change), reason),
       ...cells,
     );
     return {
@@ -302,9 +287,9 @@ export class Labelers implements Panel {
         state.dataset.state = now.state;
         setText(reason, now.reason);
         const verb = now.state === "ACTIVE" ? "Pause" : "Resume";
-        setText(button, verb);
-        button.setAttribute("aria-label", `${verb} ${now.name}`);
-        button.hidden = now.state === "REVOKED";
+        setText(change, verb);
+        change.setAttribute("aria-label", `${verb} ${now.name}`);
+        change.hidden = now.state === "REVOKED";
         const key = JSON.stringify({ ...now, lastAnswerMs: ago(now.lastAnswerMs) });
         if (key === drawn) return;
         drawn = key;

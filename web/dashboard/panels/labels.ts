@@ -1,6 +1,6 @@
 // Every label, with filters and pages.
 import { answerWords, type Choice, choiceWords, sameAnswer } from "../../common/answers";
-import { h, setText } from "../../common/dom";
+import { button, factList, h, setText } from "../../common/dom";
 import { sentence } from "../../common/failures";
 import { show } from "../dialog";
 import { ago, plural, seconds, time } from "../formats";
@@ -38,8 +38,8 @@ export class Labels implements Panel {
   private readonly body = h("tbody");
   private readonly table: HTMLElement;
   private readonly empty = h("p", { class: "empty" });
-  private readonly newer = h("button", { type: "button", click: () => this.turn(-1) }, "Newer");
-  private readonly older = h("button", { type: "button", click: () => this.turn(1) }, "Older");
+  private readonly newer = button("Newer", () => this.turn(-1));
+  private readonly older = button("Older", () => this.turn(1));
   private readonly place = h("span", { class: "quiet", role: "status" });
   private shown: Label[] = [];
 
@@ -65,7 +65,7 @@ export class Labels implements Panel {
       field("Answer", this.choice),
       field("Question", this.question),
       check("with a note", this.note),
-      check("replaced ones too", this.superseded),
+      check("also replaced ones", this.superseded),
       h(
         "button",
         { type: "reset", class: "small", click: () => setTimeout(() => this.filter()) },
@@ -216,17 +216,11 @@ export class Labels implements Panel {
       h(
         "td",
         {},
-        h(
-          "button",
-          {
-            type: "button",
-            class: "small",
-            "aria-label": `Show the clips of label ${label.labelId}`,
-            "data-label": label.labelId,
-            click: () => this.open(view, label),
-          },
-          "Show",
-        ),
+        button("Show", () => this.open(view, label), {
+          class: "small",
+          "aria-label": `Show the clips of label ${label.labelId}`,
+          "data-label": label.labelId,
+        }),
       ),
     );
   }
@@ -251,31 +245,13 @@ export class Labels implements Panel {
       ["Client", label.client || "–"],
       ...(label.note ? ([["Note", label.note]] as [string, string][]) : []),
     ];
-    const gold = h(
-      "button",
-      {
-        type: "button",
-        click: () => {
-          dialog.close();
-          makeGold(view, label.clipIds, label.answer);
-        },
-      },
-      "Make gold …",
-    );
+    const gold = button("Make gold …", () => {
+      dialog.close();
+      makeGold(view, label.clipIds, label.answer);
+    });
     const dialog = show(
       `Label ${label.labelId}, question ${label.questionId}`,
-      [
-        clips.element,
-        h(
-          "dl",
-          { class: "facts" },
-          ...facts.flatMap(([name, value]) => [
-            h("dt", {}, name),
-            h("dd", { class: "words" }, value),
-          ]),
-        ),
-        ...(label.clipIds.length === 2 ? [gold] : []),
-      ],
+      [clips.element, factList(facts), ...(label.clipIds.length === 2 ? [gold] : [])],
       () => clips.close(),
     );
   }

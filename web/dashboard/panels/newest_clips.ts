@@ -1,5 +1,5 @@
 // The newest clips of the policy, playing; two of them may become a gold pair.
-import { h, setText } from "../../common/dom";
+import { button, h, setText } from "../../common/dom";
 import type { CanvasGroup } from "../../viewer/canvas_group";
 import { makeGold } from "../gold_dialog";
 import type { DrawnClip } from "../model";
@@ -20,11 +20,10 @@ export class NewestClips implements Panel {
     "No clips yet: they come with the first batch.",
   );
   private readonly picked: string[] = [];
-  private readonly make = h(
-    "button",
-    { type: "button", class: "small", disabled: true, click: () => this.gold() },
-    "Make gold of two …",
-  );
+  private readonly make = button("Make gold of two …", () => this.gold(), {
+    class: "small",
+    disabled: true,
+  });
   private view?: RunView;
   private group?: CanvasGroup;
   // The run and iteration whose clips are here, and the clips.
@@ -69,24 +68,19 @@ export class NewestClips implements Panel {
   private cell(view: RunView, clip: DrawnClip, place: number): HTMLElement {
     const label = `Clip ${place} of iteration ${clip.iteration}, moving picture`;
     const canvas = this.group!.add(label, view.run.sceneHash, clip.poses);
-    const pick = h(
-      "button",
-      {
-        type: "button",
-        class: "small pick",
-        "aria-pressed": "false",
-        "aria-label": `Choose clip ${place} for a gold pair`,
-        click: () => {
-          const at = this.picked.indexOf(clip.clipId);
-          if (at >= 0) this.picked.splice(at, 1);
-          else this.picked.push(clip.clipId);
-          pick.setAttribute("aria-pressed", at >= 0 ? "false" : "true");
-          setText(pick, at >= 0 ? "Choose" : "Chosen");
-          this.make.disabled = this.picked.length !== 2;
-        },
-      },
-      "Choose",
-    );
+    const choose = () => {
+      const at = this.picked.indexOf(clip.clipId);
+      if (at >= 0) this.picked.splice(at, 1);
+      else this.picked.push(clip.clipId);
+      pick.setAttribute("aria-pressed", at >= 0 ? "false" : "true");
+      setText(pick, at >= 0 ? "Choose" : "Chosen");
+      this.make.disabled = this.picked.length !== 2;
+    };
+    const pick = button("Choose", choose, {
+      class: "small pick",
+      "aria-pressed": "false",
+      "aria-label": `Choose clip ${place} for a gold pair`,
+    });
     return h(
       "figure",
       {},

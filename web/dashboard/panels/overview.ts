@@ -4,32 +4,8 @@ import { number, percent, plural, short, whole } from "../formats";
 import { KeyedList } from "../keyed_list";
 import type { Dashboard } from "../model";
 import type { Panel } from "../panel";
+import { Tile } from "../tile";
 import { queueWords, runStateWords, stateSentence } from "../words";
-
-class Tile {
-  readonly element: HTMLElement;
-  private readonly value = h("dd", { class: "tile-value" });
-  private readonly note = h("dd", { class: "tile-note" });
-  private readonly bar?: HTMLProgressElement;
-
-  constructor(label: string, bar = false) {
-    if (bar) this.bar = h("progress", { max: 1, "aria-label": label });
-    this.element = h(
-      "div",
-      { class: "tile" },
-      h("dt", {}, label),
-      this.value,
-      bar ? h("dd", {}, this.bar) : null,
-      this.note,
-    );
-  }
-
-  set(value: string, note: string, share?: number): void {
-    setText(this.value, value);
-    setText(this.note, note);
-    if (this.bar) this.bar.value = Math.min(1, Math.max(0, share ?? 0));
-  }
-}
 
 export class Overview implements Panel {
   readonly element: HTMLElement;
