@@ -73,6 +73,22 @@ test.describe("a run in the middle of its life", () => {
     ]);
   });
 
+  test("unfolds what the algorithm and the reward model report of themselves", async ({ page }) => {
+    const fake = new FakeReview("rich");
+    await openDashboard(page, fake);
+    const statistics = section(page, "Inside the training");
+    await expect(section(page, "All labels").locator("tbody tr")).toHaveCount(25);
+    const asked = fake.count("ListMetrics");
+    await statistics.getByText("Show the curves").click();
+    for (const name of ["policy: kl", "reward: accuracy"]) {
+      await expect(
+        statistics.getByRole("img", { name: new RegExp(`^${name}: \\d+ points over steps`) }),
+      ).toBeVisible();
+    }
+    expect(fake.count("ListMetrics")).toBeGreaterThan(asked);
+    await expectNoViolations(page);
+  });
+
   test("says what the agreement means", async ({ page }) => {
     await openDashboard(page, new FakeReview("rich"));
     const labelers = section(page, "Labelers and agreement");

@@ -365,6 +365,7 @@ export class FakeReview {
             true_return: 6214,
             predicted_return: 812.4,
             "reward/accuracy": 0.774,
+            "policy/kl": 0.012,
             turns: 11.5,
             landed_backflips: 6.6,
           }

@@ -15,6 +15,7 @@ import { Learning } from "./panels/learning";
 import { NewestClips } from "./panels/newest_clips";
 import { Overview } from "./panels/overview";
 import { Progress } from "./panels/progress";
+import { Statistics } from "./panels/statistics";
 import { runStateWords } from "./words";
 
 // Least time between two rounds of questions for details, however fast labels come.
@@ -26,6 +27,7 @@ function makePanels(): Panel[] {
     new Overview(),
     new Learning(),
     new Progress(),
+    new Statistics(),
     new NewestClips(),
     new Episode(),
     new Labelers(),
