@@ -3,8 +3,9 @@
 import { button, h, setText } from "../common/dom";
 import { sentence } from "../common/failures";
 import type { CanvasRenderer } from "../viewer/canvas_renderer";
+import type { BrokerClient } from "./client";
 import { ask } from "./dialog";
-import type { Client, Dashboard, Run } from "./model";
+import type { Dashboard, Run } from "./model";
 import { type Panel, RunView } from "./panel";
 import { Disputed } from "./panels/disputed";
 import { Episode } from "./panels/episode";
@@ -38,7 +39,7 @@ function makePanels(): Panel[] {
 }
 
 export interface AppOptions {
-  client: Client;
+  client: BrokerClient;
   renderer: CanvasRenderer;
   operator: boolean;
   name: string;

@@ -1,7 +1,7 @@
 import "../test_browser";
 import assert from "node:assert/strict";
 import { afterEach, mock, test } from "node:test";
-import { makeClient } from "./client";
+import { BrokerClient } from "./client";
 
 // Answers calls by their method, in the JSON of backflip.v1.
 function serve(answers: Record<string, object>): { method: string; request: unknown }[] {
@@ -36,7 +36,7 @@ test("a run is shown with numbers as numbers and names as the page has them", as
       ],
     },
   });
-  const [run] = await makeClient().listRuns();
+  const [run] = await new BrokerClient().listRuns();
   assert.ok(run);
   assert.deepEqual(
     [run.id, run.state, run.limit, run.steps, run.labelBudget, run.playbackFps],
@@ -48,7 +48,7 @@ test("a run is shown with numbers as numbers and names as the page has them", as
 
 test("fields that are not set are undefined, not zero", async () => {
   serve({ ListLabelers: { labelers: [{ id: "3", name: "ann", state: "LABELER_PAUSED" }] } });
-  const [ann] = await makeClient().listLabelers(1);
+  const [ann] = await new BrokerClient().listLabelers(1);
   assert.equal(ann?.state, "LABELER_PAUSED");
   assert.equal(ann?.goldScore, undefined);
 });
@@ -63,7 +63,7 @@ test("answers of every kind come with their words", async () => {
       more: true,
     },
   });
-  const { labels, more } = await makeClient().listLabels(1, {
+  const { labels, more } = await new BrokerClient().listLabels(1, {
     labeler: "",
     questionId: 0,
     withNote: false,
@@ -79,7 +79,7 @@ test("answers of every kind come with their words", async () => {
 
 test("a clip is fetched once", async () => {
   const calls = serve({ GetClips: { clips: [{ clipId: "a", poses: { bodies: 1, poses: [1] } }] } });
-  const client = makeClient();
+  const client = new BrokerClient();
   await client.clips(1, ["a"]);
   const [clip] = await client.clips(1, ["a"]);
   assert.deepEqual(clip?.poses.poses, Float32Array.of(1));

@@ -12,7 +12,7 @@ import { enter, notice } from "../common/gate";
 import { forget, onTokenRefused, readLink, token, visitor } from "../common/session";
 import { CanvasRenderer } from "../viewer/canvas_renderer";
 import { App } from "./app";
-import { makeClient } from "./client";
+import { BrokerClient } from "./client";
 
 const root = document.getElementById("app")!;
 let app: App | undefined;
@@ -50,7 +50,7 @@ async function main(): Promise<void> {
     return;
   }
   app = new App(root, {
-    client: makeClient(),
+    client: new BrokerClient(),
     renderer: new CanvasRenderer(fetchScene),
     // where the role is not known the broker decides
     operator: role !== "INVITE_REVIEWER",

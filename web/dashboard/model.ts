@@ -164,31 +164,3 @@ export interface GoldPair {
   asked: number;
   answeredRight: number;
 }
-
-// Everything that the page asks of a broker.
-export interface Client {
-  listRuns(): Promise<Run[]>;
-  watch(runId: number, sinceRevision: number, signal: AbortSignal): Promise<Dashboard>;
-  listMetrics(runId: number, names: string[]): Promise<MetricPoint[]>;
-  listEvaluations(runId: number): Promise<Evaluation[]>;
-  listLabelers(runId: number): Promise<Labeler[]>;
-  setLabelerState(labelerId: number, state: LabelerState, reason: string): Promise<void>;
-  listDisagreements(runId: number): Promise<DisputedQuestion[]>;
-  listLabels(runId: number, filter: LabelFilter): Promise<{ labels: Label[]; more: boolean }>;
-  newestClips(runId: number, count: number): Promise<DrawnClip[]>;
-  // Keeps what it has fetched: a clip never changes.
-  clips(runId: number, ids: string[]): Promise<DrawnClip[]>;
-  episode(runId: number, policyVersion: number): Promise<Episode>;
-  askAbout(runId: number, policyVersion: number, step: number): Promise<number>;
-  addGold(
-    runId: number,
-    clipIds: string[],
-    answer: GoldAnswer,
-    explanation: string,
-    use: GoldUse,
-  ): Promise<void>;
-  listGold(runId: number): Promise<GoldPair[]>;
-  removeGold(goldId: number): Promise<void>;
-  stopAsking(runId: number): Promise<void>;
-  pauseRun(runId: number): Promise<void>;
-}

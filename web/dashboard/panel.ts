@@ -2,8 +2,9 @@
 // app.ts; and where it shows what nothing else does, that in model.ts and client.ts.
 import { type Child, h } from "../common/dom";
 import type { CanvasRenderer } from "../viewer/canvas_renderer";
+import type { BrokerClient } from "./client";
 import { KeyedList, type Row } from "./keyed_list";
-import type { Client, Dashboard, Evaluation, Labeler, Run } from "./model";
+import type { Dashboard, Evaluation, Labeler, Run } from "./model";
 
 export interface Panel {
   // A section, whose id the navigation goes to.
@@ -26,7 +27,7 @@ export class RunView {
   private readonly asked = new Map<string, Promise<unknown>>();
 
   constructor(
-    readonly client: Client,
+    readonly client: BrokerClient,
     readonly renderer: CanvasRenderer,
     readonly run: Run,
     // A person has changed something of the run here: looks at it again soon.
