@@ -50,7 +50,7 @@ fs.symlinkSync(path.join(here, "node_modules"), path.join(generated, "node_modul
 const staging = `${out}.new`;
 fs.rmSync(staging, { recursive: true, force: true });
 const pages = ["index.html", "dashboard.html"];
-const entries = { label: "label/main.ts", dashboard: "dashboard/main.ts" };
+const entries = { label: "label/label_page.ts", dashboard: "dashboard/dashboard_page.ts" };
 const { metafile } = await esbuild.build({
   absWorkingDir: here,
   entryPoints: entries,
@@ -70,8 +70,8 @@ const { metafile } = await esbuild.build({
   logLevel: "warning",
 });
 
-// A page names its script by the source (label/main.ts) and the styles that
-// the script imports beside it (label/main.css).
+// A page names its script by the source (label/label_page.ts) and the styles that
+// the script imports beside it (label/label_page.css).
 const names = new Map();
 const preloads = new Map();
 for (const [file, { entryPoint, cssBundle, imports }] of Object.entries(metafile.outputs)) {

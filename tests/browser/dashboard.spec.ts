@@ -1,6 +1,6 @@
 // The dashboard page against a made-up broker: every view, every button, and
 // what a person without a mouse, without eyes or without colours gets of it.
-import { expect, test, type Page } from "@playwright/test";
+import { expect, type Page, test } from "@playwright/test";
 import { FakeReview } from "./dashboard_data";
 import { address, expectNoViolations, openDashboard, serveFake } from "./dashboard_support";
 
@@ -71,6 +71,22 @@ test.describe("a run in the middle of its life", () => {
       "low",
       "high",
     ]);
+  });
+
+  test("unfolds what the algorithm and the reward model report of themselves", async ({ page }) => {
+    const fake = new FakeReview("rich");
+    await openDashboard(page, fake);
+    const statistics = section(page, "Inside the training");
+    await expect(section(page, "All labels").locator("tbody tr")).toHaveCount(25);
+    const asked = fake.count("ListMetrics");
+    await statistics.getByText("Show the curves").click();
+    for (const name of ["policy: kl", "reward: accuracy"]) {
+      await expect(
+        statistics.getByRole("img", { name: new RegExp(`^${name}: \\d+ points over steps`) }),
+      ).toBeVisible();
+    }
+    expect(fake.count("ListMetrics")).toBeGreaterThan(asked);
+    await expectNoViolations(page);
   });
 
   test("says what the agreement means", async ({ page }) => {
@@ -325,7 +341,8 @@ test.describe("a run in the middle of its life", () => {
 
   test("draws all clips with one WebGL context, and goes on when it was lost", async ({ page }) => {
     await page.addInitScript(() => {
-      const contexts: WebGL2RenderingContext[] = ((window as any).contexts = []);
+      const contexts: WebGL2RenderingContext[] = [];
+      (window as any).contexts = contexts;
       const getContext = HTMLCanvasElement.prototype.getContext as any;
       (HTMLCanvasElement.prototype as any).getContext = function (
         kind: string,

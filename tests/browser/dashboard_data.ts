@@ -168,7 +168,7 @@ export class FakeReview {
   labels: LabelRow[] = [];
   // Names and requests of the calls, in order.
   calls: { method: string; request: any }[] = [];
-  // Of the invite, until it is used up.
+  // The secret of the invite, until it is used up.
   secret = "s".repeat(43);
   role = "INVITE_OPERATOR";
   // The token is.
@@ -216,7 +216,7 @@ export class FakeReview {
     );
   }
 
-  // Something happened: whoever waits is answered.
+  // Something happened: every call that waits is answered.
   move(change: () => void = () => {}): void {
     change();
     ++this.revision;
@@ -365,6 +365,7 @@ export class FakeReview {
             true_return: 6214,
             predicted_return: 812.4,
             "reward/accuracy": 0.774,
+            "policy/kl": 0.012,
             turns: 11.5,
             landed_backflips: 6.6,
           }

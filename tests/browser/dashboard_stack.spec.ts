@@ -1,5 +1,5 @@
 // The dashboard on the real broker and database.
-import { expect, test, type Page } from "@playwright/test";
+import { expect, type Page, test } from "@playwright/test";
 import { expectNoViolations } from "./dashboard_support";
 import { Stack } from "./stack.mjs";
 
@@ -31,7 +31,7 @@ async function call(token: string, method: string, request: object): Promise<any
 
 const id = () => crypto.randomUUID().replaceAll("-", "");
 
-// Somebody who labels, as a program.
+// A program that labels.
 async function labeler(
   run: number,
   name: string,

@@ -1,11 +1,12 @@
 // Serves the built pages and a FakeReview: every request is answered in the
 // test's own process, so that a test sees each call and can move the run.
-import { AxeBuilder } from "@axe-core/playwright";
-import { expect, type Page } from "@playwright/test";
+
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { FakeReview, Refusal, hopperScene } from "./dashboard_data";
+import { AxeBuilder } from "@axe-core/playwright";
+import { expect, type Page } from "@playwright/test";
+import { type FakeReview, hopperScene, Refusal } from "./dashboard_data";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const web = join(root, process.env.BACKFLIP_BUILD ?? "build/release", "web");
@@ -65,7 +66,7 @@ function asNumber(key: string, value: unknown): unknown {
     : value;
 }
 
-// The page of somebody who has accepted an invite before.
+// The page in a browser that has accepted an invite before.
 export async function openDashboard(page: Page, fake: FakeReview): Promise<Opened> {
   const opened = await serveFake(page, fake);
   await page.addInitScript(() => localStorage.setItem("backflip.token", "t".repeat(43)));

@@ -324,11 +324,9 @@ test.describe("what may happen meanwhile", () => {
     await expect(page.getByRole("heading", { name: "You are signed out" })).toBeVisible();
     expect(await page.evaluate(() => Object.keys(sessionStorage))).toEqual(["backflip.tab"]);
     // even where it was not cleared away
-    await page.evaluate(
-      (items) =>
-        Object.entries(items).forEach(([key, value]) => sessionStorage.setItem(key, value)),
-      kept,
-    );
+    await page.evaluate((items) => {
+      for (const [key, value] of Object.entries(items)) sessionStorage.setItem(key, value);
+    }, kept);
     const { secret } = await stack.invite({ name: `bob-${person.run}`, runIds: [person.run] });
     await page.goto(`/#invite=${secret}`);
     await page.getByRole("button", { name: "Start" }).click();
@@ -498,7 +496,7 @@ test.describe("what may happen meanwhile", () => {
       state: "REVOKED",
       reason: "the study is over",
     });
-    // the page asks how it stands every 15 s
+    // the page asks for its session every 15 s
     await expect(page.getByRole("heading", { name: "Your access has ended" })).toBeVisible({
       timeout: 40_000,
     });
@@ -882,7 +880,8 @@ test.describe("everybody", () => {
     const label = new LabelingPage(page);
     await label.open(person);
     await label.press("ArrowLeft");
-    const text = await page.evaluate(() => document.body.innerText);
+    // biome-ignore lint/performance/useDomNodeTextContent: what can be seen, not what is hidden
+    const text = await page.locator("body").innerText();
     expect(text).not.toMatch(/reward|iteration|policy|agree|others|gold/i);
   });
 });

@@ -13,6 +13,7 @@ export interface Person {
 
 export const test = base.extend<{ errors: string[] }, { stack: Stack }>({
   stack: [
+    // biome-ignore lint/correctness/noEmptyPattern: Playwright demands a pattern here
     async ({}, use) => {
       const stack = await Stack.start();
       await use(stack);

@@ -3,8 +3,8 @@
 //   node measure.mjs [--pairs 100] [--decision 3000] [--seconds 10]
 //   first_load_bytes    what crossed the wire, headers too, until the first pair moved
 //   pictures_per_second of both clips at 1280x800
-//   seconds_per_pair    of one scripted person who decides for so many milliseconds
-//                       after a pair first moved, and presses one key
+//   seconds_per_pair    for one scripted person, who takes --decision milliseconds
+//                       from when a pair first moved, and then presses one key
 import { parseArgs } from "node:util";
 import { chromium } from "@playwright/test";
 import { launchOptions } from "./browser.mjs";

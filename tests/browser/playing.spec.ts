@@ -4,8 +4,8 @@ import type { Page } from "@playwright/test";
 import { expect, LabelingPage, type Person, test } from "./labeling_support";
 import type { Stack } from "./stack.mjs";
 
-// Of one picture: for each panel, from left to right, where each of its meshes
-// stands before the camera (modelViewMatrix, then the two scales of the
+// One picture: for each panel, from left to right, where each of its meshes is
+// before the camera (modelViewMatrix, then the two scales of the
 // projection), in the order in which they were drawn.
 interface Picture {
   at: number;

@@ -69,7 +69,7 @@ export class Stack {
     });
   }
 
-  // What stands in the run, oldest first.
+  // The standing labels of the run, oldest first.
   async labels(run) {
     const { labels = [] } = await this.call("ReviewService/ListLabels", { runId: run, limit: 200 });
     return labels.sort((a, b) => Number(a.labelId) - Number(b.labelId));

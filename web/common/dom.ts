@@ -3,10 +3,10 @@ export type Child = Node | string | number | null | undefined | false;
 
 type Listeners = { [K in keyof HTMLElementEventMap]?: (event: HTMLElementEventMap[K]) => void };
 
-// Attributes by their names, and listeners by those of their events. False and
+// Attributes by their names, and listeners by the names of their events. False and
 // undefined: none.
 export interface Attributes extends Listeners {
-  [name: string]: string | number | boolean | undefined | ((event: any) => void);
+  [name: string]: string | number | boolean | undefined | ((event: never) => void);
 }
 
 export function h<K extends keyof HTMLElementTagNameMap>(
@@ -16,7 +16,8 @@ export function h<K extends keyof HTMLElementTagNameMap>(
 ): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") element.addEventListener(name, value);
+    if (typeof value === "function")
+      element.addEventListener(name, value as (event: Event) => void);
     else if (value !== undefined && value !== false)
       element.setAttribute(name, value === true ? "" : String(value));
   }
@@ -26,6 +27,24 @@ export function h<K extends keyof HTMLElementTagNameMap>(
       element.append(String(child));
   }
   return element;
+}
+
+// A button that submits nothing.
+export function button(
+  text: Child,
+  click: () => void,
+  attributes: Attributes = {},
+): HTMLButtonElement {
+  return h("button", { type: "button", click, ...attributes }, text);
+}
+
+// Names and what they stand for.
+export function factList(facts: readonly (readonly [string, string])[]): HTMLElement {
+  return h(
+    "dl",
+    { class: "facts" },
+    ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", { class: "words" }, value)]),
+  );
 }
 
 // Writes only what differs, so that a screen reader says nothing twice and a

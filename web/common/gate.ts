@@ -1,7 +1,8 @@
-// Before a page: from an invite to a token, or what to do without one.
-import { InviteRole, type InviteDescription } from "backflip/v1/people_pb";
-import { isFinal, people, sentence, within } from "./api";
-import { h, randomId, setText } from "./dom";
+// What comes before a page: an invite becomes a token, or a notice says what to do.
+import { type InviteDescription, InviteRole } from "backflip/v1/people_pb";
+import { people } from "./api";
+import { button, h, randomId, setText } from "./dom";
+import { isFinal, sentence, within } from "./failures";
 import { hideInvite, signIn, token } from "./session";
 
 type Content = string | Node;
@@ -15,7 +16,7 @@ export function notice(root: HTMLElement, title: string, ...content: Content[]):
   return card;
 }
 
-// What a page says to whom it invites.
+// What a page says to the people it invites.
 export interface Welcome {
   title: string;
   // Above the Start button, and below.
@@ -47,11 +48,9 @@ export async function enter(root: HTMLElement, secret: string, welcome: Welcome)
           root,
           isFinal(failure) ? "This link does not work" : "No connection",
           sentence(failure),
-          ...(isFinal(failure) ? ["Ask whoever sent it for a new one."] : []),
+          ...(isFinal(failure) ? ["Ask the person who sent it for a new one."] : []),
         );
-        card.append(
-          h("button", { type: "button", class: "primary", click: () => resolve() }, "Try again"),
-        );
+        card.append(button("Try again", () => resolve(), { class: "primary" }));
       });
     }
   }
@@ -68,7 +67,7 @@ function start(
   const query = new URLSearchParams(location.search);
   return new Promise((resolve) => {
     const error = h("p", { class: "error", role: "alert" });
-    const button = h("button", { type: "submit", class: "primary large" }, "Start");
+    const go = h("button", { type: "submit", class: "primary large" }, "Start");
     const outside = h("input", {
       type: "text",
       id: "outside",
@@ -82,7 +81,7 @@ function start(
       {
         submit: async (event) => {
           event.preventDefault();
-          button.disabled = true;
+          go.disabled = true;
           setText(error, "");
           try {
             const accepted = await people.acceptInvite(
@@ -94,14 +93,14 @@ function start(
             resolve();
           } catch (failure) {
             setText(error, sentence(failure));
-            button.disabled = false;
+            go.disabled = false;
           }
         },
       },
       invite.needsOutsideId && h("label", { for: "outside" }, "Your participant id"),
       invite.needsOutsideId && outside,
       error,
-      button,
+      go,
     );
     notice(
       root,
@@ -110,6 +109,6 @@ function start(
       form,
       h("p", { class: "quiet" }, welcome.after),
     );
-    (invite.needsOutsideId && !outside.value ? outside : button).focus();
+    (invite.needsOutsideId && !outside.value ? outside : go).focus();
   });
 }

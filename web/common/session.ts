@@ -1,20 +1,30 @@
-// Who this browser is to the broker: one token for both pages.
-const tokenKey = "backflip.token";
-const visitorKey = "backflip.visitor";
+// The token by which the broker knows this browser, one for both pages.
+import { keys } from "./storage";
 
 export function token(): string | undefined {
-  return localStorage.getItem(tokenKey) ?? undefined;
+  return localStorage.getItem(keys.token) ?? undefined;
+}
+
+let onRefusal = () => {};
+
+// `act` is called for each call whose token the broker no longer accepts.
+export function onTokenRefused(act: () => void): void {
+  onRefusal = act;
+}
+
+export function tokenRefused(): void {
+  onRefusal();
 }
 
 export function signIn(secret: string, role: string, name: string): void {
-  localStorage.setItem(tokenKey, secret);
-  localStorage.setItem(visitorKey, JSON.stringify({ role, name }));
+  localStorage.setItem(keys.token, secret);
+  localStorage.setItem(keys.visitor, JSON.stringify({ role, name }));
 }
 
-// What was told when this browser signed in; empty where nothing is known.
+// Role and name that the broker gave when this browser signed in; empty: not known.
 export function visitor(): { role: string; name: string } {
   try {
-    const { role = "", name = "" } = JSON.parse(localStorage.getItem(visitorKey) ?? "{}");
+    const { role = "", name = "" } = JSON.parse(localStorage.getItem(keys.visitor) ?? "{}");
     return { role: String(role), name: String(name) };
   } catch {
     return { role: "", name: "" }; // written by something else
@@ -22,8 +32,8 @@ export function visitor(): { role: string; name: string } {
 }
 
 export function forget(): void {
-  localStorage.removeItem(tokenKey);
-  localStorage.removeItem(visitorKey);
+  localStorage.removeItem(keys.token);
+  localStorage.removeItem(keys.visitor);
 }
 
 export interface Link {
@@ -32,7 +42,7 @@ export interface Link {
   run: bigint;
 }
 
-// Of `#invite=…&run=…`.
+// What the address says after its #: `#invite=…&run=…`.
 export function readLink(): Link {
   const parts = new URLSearchParams(location.hash.slice(1));
   const run = parts.get("run") ?? "";

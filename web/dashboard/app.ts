@@ -1,38 +1,46 @@
-// The dashboard: one long poll says when the run has moved, then what depends
-// on it is asked for again.
-import { Clips } from "./clips";
+// The dashboard: one long poll says when the run has moved; then the panels ask again
+// for what depends on it.
+import { button, h, setText } from "../common/dom";
+import { sentence } from "../common/failures";
+import type { CanvasRenderer } from "../viewer/canvas_renderer";
+import type { BrokerClient } from "./client";
 import { ask } from "./dialog";
+import type { Dashboard, Run } from "./model";
+import { type Panel, RunView } from "./panel";
 import { Disputed } from "./panels/disputed";
-import { sentence } from "../common/api";
-import { h, setText } from "../common/dom";
 import { Episode } from "./panels/episode";
-import { Gold, type Stage } from "./panels/gold";
+import { Gold } from "./panels/gold";
 import { Labelers } from "./panels/labelers";
 import { Labels } from "./panels/labels";
-import { Learning, Progress, wantedMetrics } from "./panels/learning";
-import type { Client, Dashboard, Run } from "./model";
+import { Learning } from "./panels/learning";
+import { NewestClips } from "./panels/newest_clips";
 import { Overview } from "./panels/overview";
-import type { Theatre } from "./player";
+import { Progress } from "./panels/progress";
+import { Statistics } from "./panels/statistics";
 import { runStateWords } from "./words";
 
-// Between two rounds of questions for details, however fast labels come.
+// Least time between two rounds of questions for details, however fast labels come.
 const refreshMs = 2000;
-const newestClips = 8;
 
-const sections: [string, string][] = [
-  ["learning", "Learning"],
-  ["progress", "Progress"],
-  ["clips", "Clips"],
-  ["episode", "Episode"],
-  ["labelers", "Labelers"],
-  ["disputed", "Disputed"],
-  ["gold", "Gold"],
-  ["labels", "Labels"],
-];
+// In the order of the page.
+function makePanels(): Panel[] {
+  return [
+    new Overview(),
+    new Learning(),
+    new Progress(),
+    new Statistics(),
+    new NewestClips(),
+    new Episode(),
+    new Labelers(),
+    new Disputed(),
+    new Gold(),
+    new Labels(),
+  ];
+}
 
 export interface AppOptions {
-  client: Client;
-  theatre: Theatre;
+  client: BrokerClient;
+  renderer: CanvasRenderer;
   operator: boolean;
   name: string;
   signOut: () => void;
@@ -40,7 +48,7 @@ export interface AppOptions {
 
 export class App {
   private stopped = false;
-  // Nobody looks: the poll rests.
+  // The poll rests while the page cannot be seen.
   private readonly onVisibility = () => {
     if (document.hidden) this.watching?.abort();
     else if (this.choice.value) this.watch();
@@ -51,88 +59,43 @@ export class App {
   private refreshed = 0;
   private refreshing = false;
   private refreshTimer = 0;
-  private seenIterations = -1;
-  private seenVersion = -1;
 
   private readonly choice = h("select", {
     "aria-label": "Run",
     change: () => this.select(Number(this.choice.value)),
     focus: () => void this.listRuns(),
   });
-  private readonly stopAsking = h(
-    "button",
-    { type: "button", click: () => this.confirmStop() },
-    "Stop asking …",
-  );
-  private readonly pause = h(
-    "button",
-    { type: "button", click: () => this.confirmPause() },
-    "Pause run …",
-  );
-  private readonly motion = h("button", { type: "button", click: () => this.toggleMotion() });
+  private readonly stopAsking = button("Stop asking …", () => this.confirmStop());
+  private readonly pause = button("Pause run …", () => this.confirmPause());
+  private readonly motion = button("", () => this.toggleMotion());
   private readonly trouble = h("p", { class: "trouble", hidden: true, role: "status" });
   private readonly none = h(
     "p",
     { class: "empty big", hidden: true },
     "There is no run yet. Start one with “backflip train --human”; it appears here by itself.",
   );
-  private readonly overview = new Overview();
-  private readonly learning = new Learning();
-  private readonly progress = new Progress();
-  private readonly clips = new Clips(() => this.refreshSoon());
-  private readonly episode = new Episode();
-  private readonly labelers: Labelers;
-  private readonly disputed = new Disputed(() => this.refreshSoon());
-  private readonly gold = new Gold(() => this.refreshSoon());
-  private readonly labels = new Labels(() => this.refreshSoon());
+  private readonly panels = makePanels();
   private readonly content: HTMLElement;
-  // Sections about people, which a run on the true reward has not.
-  private readonly aboutPeople: HTMLElement[];
 
   constructor(
     root: HTMLElement,
     private readonly options: AppOptions,
   ) {
-    const { client } = options;
-    this.labelers = new Labelers(client, () => this.refreshSoon());
-    this.aboutPeople = [this.progress, this.labelers, this.disputed, this.gold, this.labels].map(
-      (section) => section.element,
-    );
     const nav = h(
       "nav",
       { "aria-label": "Sections" },
-      ...sections.map(([id, text]) =>
-        h(
-          "a",
-          {
-            href: `#${id}`,
-            click: (event) => {
-              event.preventDefault();
-              const section = document.getElementById(id);
-              section?.scrollIntoView({ block: "start" });
-              const head = section?.querySelector("h2");
-              head?.setAttribute("tabindex", "-1");
-              head?.focus({ preventScroll: true });
-            },
-          },
-          text,
-        ),
-      ),
+      ...this.panels.map(({ link, element }) => {
+        const goThere = (event: Event) => {
+          event.preventDefault();
+          element.scrollIntoView({ block: "start" });
+          const head = element.querySelector("h2");
+          head?.setAttribute("tabindex", "-1");
+          head?.focus({ preventScroll: true });
+        };
+        return link && h("a", { href: `#${element.id}`, click: goThere }, link);
+      }),
     );
-    this.content = h(
-      "div",
-      {},
-      nav,
-      this.overview.element,
-      this.learning.element,
-      this.progress.element,
-      this.clips.element,
-      this.episode.element,
-      this.labelers.element,
-      this.disputed.element,
-      this.gold.element,
-      this.labels.element,
-    );
+    this.content = h("div", {}, nav, ...this.panels.map(({ element }) => element));
     this.content.hidden = true;
     this.stopAsking.hidden = this.pause.hidden = !options.operator;
     this.drawMotion();
@@ -148,11 +111,7 @@ export class App {
           this.stopAsking,
           this.pause,
           this.motion,
-          h(
-            "button",
-            { type: "button", title: `Signed in as ${options.name}`, click: options.signOut },
-            "Sign out",
-          ),
+          button("Sign out", options.signOut, { title: `Signed in as ${options.name}` }),
         ),
       ),
       h("main", {}, this.trouble, this.none, this.content),
@@ -160,7 +119,7 @@ export class App {
     document.addEventListener("visibilitychange", this.onVisibility);
   }
 
-  // Asks nothing any more.
+  // Asks for nothing from now on.
   stop(): void {
     this.stopped = true;
     this.watching?.abort();
@@ -198,7 +157,7 @@ export class App {
     );
     const options = [...this.choice.options];
     if (options.map((option) => option.value).join() === texts.map(([id]) => id).join()) {
-      texts.forEach(([, text], i) => setText(options[i]!, text));
+      for (const [i, [, text]] of texts.entries()) setText(options[i]!, text);
       return;
     }
     const chosen = this.choice.value;
@@ -210,7 +169,6 @@ export class App {
     this.choice.value = String(runId);
     history.replaceState(null, "", `#run=${runId}`);
     this.dashboard = undefined;
-    this.seenIterations = this.seenVersion = -1;
     this.watch();
   }
 
@@ -249,10 +207,10 @@ export class App {
     this.dashboard = dashboard;
     const { run } = dashboard;
     this.content.hidden = false;
-    this.overview.update(dashboard);
-    this.progress.update(dashboard.progress);
-    this.labelers.updateAgreement(dashboard.agreement);
-    for (const element of this.aboutPeople) element.hidden = !run.learned;
+    for (const panel of this.panels) {
+      panel.show?.(dashboard);
+      if (panel.aboutPeople) panel.element.hidden = !run.learned;
+    }
     const live = run.state === "RUNNING" || run.state === "QUEUED";
     this.stopAsking.disabled = !live || run.askingStopped || !run.learned;
     setText(this.stopAsking, run.askingStopped ? "Asking stopped" : "Stop asking …");
@@ -266,72 +224,31 @@ export class App {
     this.refreshTimer = window.setTimeout(() => void this.refresh(), wait);
   }
 
-  // Every part is asked for on its own, so that one failure leaves the others.
+  // Every panel asks on its own, so that one failure leaves the others.
   private async refresh(): Promise<void> {
-    const dashboard = this.dashboard;
+    const { dashboard } = this;
     if (!dashboard) return;
-    if (this.refreshing) return this.refreshSoon();
+    if (this.refreshing) {
+      this.refreshSoon();
+      return;
+    }
     this.refreshing = true;
     this.refreshed = Date.now();
-    const { client, theatre } = this.options;
+    const { client, renderer } = this.options;
     const { run } = dashboard;
-    const stage: Stage = {
-      theatre,
-      client,
-      runId: run.id,
-      scene: { hash: run.sceneHash, fps: run.playbackFps || 30 },
-    };
-    const still = () => this.dashboard?.run.id === run.id;
-    const part = async (what: string, work: () => Promise<void>) => {
-      try {
-        await work();
-      } catch (failure) {
-        if (still()) this.say(`The ${what} could not be loaded: ${sentence(failure)}`);
-      }
-    };
-    const parts = [
-      part("curves", async () => {
-        const [points, evaluations] = await Promise.all([
-          client.listMetrics(run.id, wantedMetrics(run)),
-          client.listEvaluations(run.id),
-        ]);
-        if (!still()) return;
-        this.learning.update(run, points, evaluations);
-        const newest = evaluations.reduce((most, e) => Math.max(most, e.policyVersion), 0);
-        if (newest !== this.seenVersion && (await this.episode.update(stage, newest > 0))) {
-          this.seenVersion = newest;
+    const view = new RunView(client, renderer, run, () => this.refreshSoon());
+    const current = () => this.dashboard?.run.id === run.id;
+    await Promise.all(
+      this.panels.map(async (panel) => {
+        if (panel.aboutPeople && !run.learned) return;
+        try {
+          const draw = await panel.load?.(view);
+          if (current()) draw?.();
+        } catch (failure) {
+          if (current()) this.say(`The ${panel.loads} could not be loaded: ${sentence(failure)}`);
         }
       }),
-    ];
-    if (run.iterations !== this.seenIterations) {
-      parts.push(
-        part("newest clips", async () => {
-          const clips = await client.newestClips(run.id, newestClips);
-          if (!still()) return;
-          if (clips.length > 0) this.seenIterations = run.iterations;
-          this.clips.update(stage, clips);
-        }),
-      );
-    }
-    if (run.learned) {
-      parts.push(
-        part("labelers", async () => {
-          const labelers = await client.listLabelers(run.id);
-          if (!still()) return;
-          this.labelers.update(labelers);
-          this.labels.update(stage, labelers.map((labeler) => labeler.name).sort());
-        }),
-        part("disputed pairs", async () => {
-          const questions = await client.listDisagreements(run.id);
-          if (still()) this.disputed.update(stage, questions);
-        }),
-        part("gold pairs", async () => {
-          const pairs = await client.listGold(run.id);
-          if (still()) this.gold.update(stage, pairs);
-        }),
-      );
-    }
-    await Promise.all(parts);
+    );
     this.refreshing = false;
   }
 
@@ -341,12 +258,12 @@ export class App {
   }
 
   private toggleMotion(): void {
-    this.options.theatre.setMotion(!this.options.theatre.motion);
+    this.options.renderer.setMotion(!this.options.renderer.motion);
     this.drawMotion();
   }
 
   private drawMotion(): void {
-    setText(this.motion, this.options.theatre.motion ? "Pause all clips" : "Play all clips");
+    setText(this.motion, this.options.renderer.motion ? "Pause all clips" : "Play all clips");
   }
 
   private confirmStop(): void {

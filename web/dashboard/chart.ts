@@ -1,9 +1,9 @@
 // One line over steps or labels, with a band around it, drawn with uPlot. Its
-// numbers are also in the page as a sentence and as a table, for whoever does
-// not see the picture.
+// numbers are also in the page as a sentence and as a table, for people
+// who do not see the picture.
 import uPlot from "uplot";
 import { h, setText } from "../common/dom";
-import { number, plural, short } from "./dom";
+import { number, plural, short } from "./formats";
 
 export interface ChartOptions {
   title: string;
@@ -13,7 +13,7 @@ export interface ChartOptions {
   empty: string;
   // CSS variable of the line's colour.
   color: string;
-  // Of the band, as the table's heads call them.
+  // What the heads of the table call the two edges of the band.
   bandNames?: [string, string];
   format?: (value: number) => string;
   // Fixed range of y; else it fits.
@@ -35,7 +35,7 @@ export interface ChartData {
   y: (number | null)[];
   low?: (number | null)[];
   high?: (number | null)[];
-  // "labels", "steps", "iteration": stands under the axis and in the texts.
+  // "labels", "steps", "iteration": written under the axis and in the texts.
   xName: string;
 }
 

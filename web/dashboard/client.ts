@@ -1,15 +1,12 @@
 // From the messages of backflip.v1 to what the page shows, and back.
-import {
-  type Answer as GivenAnswer,
-  Choice,
-  type ExportedLabel,
-  Purpose,
-} from "backflip/v1/label_pb";
+
+import type { Poses as PosesMessage } from "backflip/v1/clip_pb";
+import { Choice, type ExportedLabel, Purpose } from "backflip/v1/label_pb";
 import { type Labeler as LabelerMessage, LabelerState } from "backflip/v1/people_pb";
 import {
+  type Dashboard as DashboardMessage,
   type DisputedQuestion as DisputedMessage,
   type DrawnClip as DrawnMessage,
-  type Dashboard as DashboardMessage,
   type Episode as EpisodeMessage,
   type GoldPair as GoldMessage,
   GoldUse,
@@ -22,17 +19,19 @@ import {
   RunService,
   RunState,
 } from "backflip/v1/run_pb";
-import type { Poses as PosesMessage } from "backflip/v1/clip_pb";
-import { jsonClient, people, within } from "../common/api";
+import { fromMessage } from "../common/answers";
+import { jsonClient, people } from "../common/api";
 import { randomId } from "../common/dom";
+import { within } from "../common/failures";
+import type { Poses } from "../viewer/scene";
 import type * as model from "./model";
 
 const watchMs = 25_000;
-// As many clips as a call may name.
+// A call may name this many clips.
 const clipsPerCall = 16;
-// Clips kept at hand; the oldest leave.
+// Clips that are kept; the oldest are dropped.
 const keptClips = 400;
-// More than the newest runs nobody looks for here.
+// The newest runs, of which one can be chosen.
 const listedRuns = 100;
 
 // 64-bit numbers as numbers: all that the page shows are small enough.
@@ -55,15 +54,8 @@ function plain<T>(value: T): Plain<T> {
   ) as Plain<T>;
 }
 
-function poses(message: PosesMessage | undefined): model.Poses {
+function poses(message: PosesMessage | undefined): Poses {
   return { bodies: message?.bodies ?? 0, poses: Float32Array.from(message?.poses ?? []) };
-}
-
-function answer(message: GivenAnswer | undefined): model.Answer {
-  const given = message?.answer;
-  if (given?.case === "ranking")
-    return { ranking: given.value.groups.map(({ positions }) => positions) };
-  return { choice: Choice[given?.value ?? Choice.CANNOT_TELL] as model.Choice };
 }
 
 function run(message: RunMessage): model.Run {
@@ -112,8 +104,8 @@ function label(message: ExportedLabel): model.Label {
   return {
     ...plain(message),
     purpose: Purpose[message.purpose] as model.Purpose,
-    answer: answer(message.answer),
-    expected: message.expected && answer(message.expected),
+    answer: fromMessage(message.answer),
+    expected: message.expected && fromMessage(message.expected),
     decisionMs: timing?.decisionMs ?? 0,
     activeMs: timing?.activeMs ?? 0,
     loops: timing?.loops ?? 0,
@@ -123,7 +115,10 @@ function label(message: ExportedLabel): model.Label {
 function disputed(message: DisputedMessage): model.DisputedQuestion {
   return {
     ...plain(message),
-    answers: message.answers.map((given) => ({ ...plain(given), answer: answer(given.answer) })),
+    answers: message.answers.map((given) => ({
+      ...plain(given),
+      answer: fromMessage(given.answer),
+    })),
   };
 }
 
@@ -148,111 +143,133 @@ function gold(message: GoldMessage): model.GoldPair {
   };
 }
 
-export function makeClient(): model.Client {
-  const review = jsonClient(ReviewService);
-  const runs = jsonClient(RunService);
-  const kept = new Map<string, model.DrawnClip>();
-  const keep = (clips: model.DrawnClip[]) => {
-    for (const clip of clips) kept.set(clip.clipId, clip);
-    for (const id of kept.keys()) {
-      if (kept.size <= keptClips) break;
-      kept.delete(id);
+// Everything that the page asks of the broker. Calls fail with a ConnectError.
+export class BrokerClient {
+  private readonly review = jsonClient(ReviewService);
+  private readonly runs = jsonClient(RunService);
+  private readonly kept = new Map<string, model.DrawnClip>();
+
+  async listRuns(): Promise<model.Run[]> {
+    return (await this.runs.list({ limit: listedRuns }, within())).runs.map(run);
+  }
+
+  // Resolves when the run has moved on from revision `since`, or after some time.
+  async watch(id: number, since: number, signal: AbortSignal): Promise<model.Dashboard> {
+    const request = { runId: BigInt(id), sinceRevision: BigInt(since), waitMs: watchMs };
+    return dashboard(await this.review.watch(request, { signal }));
+  }
+
+  async listMetrics(runId: number, names: string[]): Promise<model.MetricPoint[]> {
+    return plain((await this.runs.listMetrics({ runId: BigInt(runId), names }, within())).points);
+  }
+
+  async listEvaluations(runId: number): Promise<model.Evaluation[]> {
+    const { episodes } = await this.runs.listEvaluations({ runId: BigInt(runId) }, within());
+    return episodes.map((message) => ({
+      ...plain(message),
+      metrics: new Map(Object.entries(message.metrics)),
+    }));
+  }
+
+  async listLabelers(runId: number): Promise<model.Labeler[]> {
+    return (await people.listLabelers({ runId: BigInt(runId) }, within())).labelers.map(labeler);
+  }
+
+  async setLabelerState(id: number, state: model.LabelerState, reason: string): Promise<void> {
+    const request = { labelerId: BigInt(id), state: LabelerState[state], reason };
+    await people.setLabelerState(request, within());
+  }
+
+  async listDisagreements(runId: number): Promise<model.DisputedQuestion[]> {
+    const request = { runId: BigInt(runId), limit: 12 };
+    return (await this.review.listDisagreements(request, within())).questions.map(disputed);
+  }
+
+  async listLabels(
+    runId: number,
+    { purpose, choice, questionId, beforeLabelId, ...filter }: model.LabelFilter,
+  ): Promise<{ labels: model.Label[]; more: boolean }> {
+    const { labels, more } = await this.review.listLabels(
+      {
+        ...filter,
+        runId: BigInt(runId),
+        limit: 25,
+        questionId: BigInt(questionId),
+        beforeLabelId: BigInt(beforeLabelId),
+        purpose: purpose && Purpose[purpose],
+        choice: choice && Choice[choice],
+      },
+      within(),
+    );
+    return { labels: labels.map(label), more };
+  }
+
+  async newestClips(runId: number, newest: number): Promise<model.DrawnClip[]> {
+    return this.getClips({ runId: BigInt(runId), newest });
+  }
+
+  // Clips that were fetched are kept: a clip never changes.
+  async clips(runId: number, ids: string[]): Promise<model.DrawnClip[]> {
+    const missing = ids.filter((id) => !this.kept.has(id));
+    for (let i = 0; i < missing.length; i += clipsPerCall) {
+      const clipIds = missing.slice(i, i + clipsPerCall);
+      await this.getClips({ runId: BigInt(runId), clipIds });
     }
-  };
-  return {
-    listRuns: async () => (await runs.list({ limit: listedRuns }, within())).runs.map(run),
-    watch: async (runId, sinceRevision, signal) =>
-      dashboard(
-        await review.watch(
-          { runId: BigInt(runId), sinceRevision: BigInt(sinceRevision), waitMs: watchMs },
-          { signal },
-        ),
-      ),
-    listMetrics: async (runId, names) =>
-      plain((await runs.listMetrics({ runId: BigInt(runId), names }, within())).points),
-    listEvaluations: async (runId) =>
-      (await runs.listEvaluations({ runId: BigInt(runId) }, within())).episodes.map((message) => ({
-        ...plain(message),
-        metrics: new Map(Object.entries(message.metrics)),
-      })),
-    listLabelers: async (runId) =>
-      (await people.listLabelers({ runId: BigInt(runId) }, within())).labelers.map(labeler),
-    setLabelerState: async (labelerId, state, reason) => {
-      await people.setLabelerState(
-        { labelerId: BigInt(labelerId), state: LabelerState[state], reason },
-        within(),
-      );
-    },
-    listDisagreements: async (runId) =>
-      (await review.listDisagreements({ runId: BigInt(runId), limit: 12 }, within())).questions.map(
-        disputed,
-      ),
-    listLabels: async (runId, { purpose, choice, questionId, beforeLabelId, ...filter }) => {
-      const { labels, more } = await review.listLabels(
-        {
-          ...filter,
-          runId: BigInt(runId),
-          limit: 25,
-          questionId: BigInt(questionId),
-          beforeLabelId: BigInt(beforeLabelId),
-          purpose: purpose && Purpose[purpose],
-          choice: choice && Choice[choice],
-        },
-        within(),
-      );
-      return { labels: labels.map(label), more };
-    },
-    newestClips: async (runId, newest) => {
-      const clips = (await review.getClips({ runId: BigInt(runId), newest }, within())).clips.map(
-        clip,
-      );
-      keep(clips);
-      return clips;
-    },
-    clips: async (runId, ids) => {
-      const missing = ids.filter((id) => !kept.has(id));
-      for (let i = 0; i < missing.length; i += clipsPerCall) {
-        const clipIds = missing.slice(i, i + clipsPerCall);
-        keep((await review.getClips({ runId: BigInt(runId), clipIds }, within())).clips.map(clip));
-      }
-      return ids.flatMap((id) => kept.get(id) ?? []);
-    },
-    episode: async (runId, policyVersion) =>
-      episode(
-        await review.getEpisode(
-          { runId: BigInt(runId), policyVersion: BigInt(policyVersion) },
-          within(),
-        ),
-      ),
-    askAbout: async (runId, policyVersion, step) => {
-      const request = {
-        requestId: randomId(),
-        runId: BigInt(runId),
-        policyVersion: BigInt(policyVersion),
-        step,
-      };
-      return Number((await review.askAbout(request, within())).questionId);
-    },
-    addGold: async (runId, clipIds, answer, explanation, use) => {
-      const request = {
-        runId: BigInt(runId),
-        clipIds,
-        answer: Choice[answer],
-        explanation,
-        use: GoldUse[use],
-      };
-      await review.addGold(request, within());
-    },
-    listGold: async (runId) =>
-      (await review.listGold({ runId: BigInt(runId) }, within())).pairs.map(gold),
-    removeGold: async (goldId) => {
-      await review.removeGold({ goldId: BigInt(goldId) }, within());
-    },
-    stopAsking: async (runId) => {
-      await runs.stopAsking({ runId: BigInt(runId) }, within());
-    },
-    pauseRun: async (runId) => {
-      await runs.cancel({ runId: BigInt(runId), pause: true }, within());
-    },
-  };
+    return ids.flatMap((id) => this.kept.get(id) ?? []);
+  }
+
+  private async getClips(
+    request: Parameters<typeof this.review.getClips>[0],
+  ): Promise<model.DrawnClip[]> {
+    const clips = (await this.review.getClips(request, within())).clips.map(clip);
+    for (const clip of clips) this.kept.set(clip.clipId, clip);
+    for (const id of this.kept.keys()) {
+      if (this.kept.size <= keptClips) break;
+      this.kept.delete(id);
+    }
+    return clips;
+  }
+
+  async episode(runId: number, policyVersion: number): Promise<model.Episode> {
+    const request = { runId: BigInt(runId), policyVersion: BigInt(policyVersion) };
+    return episode(await this.review.getEpisode(request, within()));
+  }
+
+  // Makes a moment of a recorded episode a question; its id.
+  async askAbout(id: number, version: number, step: number): Promise<number> {
+    const request = {
+      requestId: randomId(),
+      runId: BigInt(id),
+      policyVersion: BigInt(version),
+      step,
+    };
+    return Number((await this.review.askAbout(request, within())).questionId);
+  }
+
+  async addGold(
+    id: number,
+    clipIds: string[],
+    answer: model.GoldAnswer,
+    explanation: string,
+    use: model.GoldUse,
+  ): Promise<void> {
+    const codes = { answer: Choice[answer], use: GoldUse[use] };
+    await this.review.addGold({ runId: BigInt(id), clipIds, explanation, ...codes }, within());
+  }
+
+  async listGold(runId: number): Promise<model.GoldPair[]> {
+    return (await this.review.listGold({ runId: BigInt(runId) }, within())).pairs.map(gold);
+  }
+
+  async removeGold(goldId: number): Promise<void> {
+    await this.review.removeGold({ goldId: BigInt(goldId) }, within());
+  }
+
+  async stopAsking(runId: number): Promise<void> {
+    await this.runs.stopAsking({ runId: BigInt(runId) }, within());
+  }
+
+  async pauseRun(runId: number): Promise<void> {
+    await this.runs.cancel({ runId: BigInt(runId), pause: true }, within());
+  }
 }

@@ -1,7 +1,7 @@
 // Questions to the reader: a modal dialog that keeps the focus, closes with
 // Escape, and shows what went wrong in place.
-import { sentence } from "../common/api";
-import { h, setText } from "../common/dom";
+import { button, h, setText } from "../common/dom";
+import { sentence } from "../common/failures";
 
 export interface Ask {
   title: string;
@@ -9,7 +9,7 @@ export interface Ask {
   // What the button does: "Pause run".
   action: string;
   danger?: boolean;
-  // Throws a sentence: the dialog stays and shows it.
+  // May throw a sentence: then the dialog stays and shows it.
   run: () => Promise<void>;
   onClose?: () => void;
   wide?: boolean;
@@ -17,7 +17,7 @@ export interface Ask {
 
 export function ask(options: Ask): void {
   const error = h("p", { class: "error", role: "alert" });
-  const cancel = h("button", { type: "button", click: () => dialog.close() }, "Cancel");
+  const cancel = button("Cancel", () => dialog.close());
   const go = h(
     "button",
     { type: "submit", class: options.danger ? "danger" : "primary" },
@@ -48,7 +48,7 @@ export function ask(options: Ask): void {
 }
 
 export function show(title: string, body: Node[], onClose?: () => void): HTMLDialogElement {
-  const close = h("button", { type: "button", click: () => dialog.close() }, "Close");
+  const close = button("Close", () => dialog.close());
   const dialog = open(
     title,
     h("div", {}, ...body, h("div", { class: "dialog-buttons" }, close)),

@@ -1,7 +1,8 @@
 // What the page shows, with numbers as numbers and unset fields as undefined.
 // client.ts makes it from the messages of backflip.v1.
+import type { Answer, Choice } from "../common/answers";
+import type { Poses } from "../viewer/scene";
 
-export type Choice = "LEFT" | "RIGHT" | "TIE" | "CANNOT_TELL" | "BROKEN";
 export type Purpose = "TRAIN" | "GOLD" | "REPEAT" | "QUALIFICATION" | "PROGRESS";
 export type GoldUse = "CHECK" | "QUALIFY" | "SHOW";
 export type GoldAnswer = "LEFT" | "TIE" | "RIGHT";
@@ -99,15 +100,6 @@ export interface Labeler {
   lastAnswerMs: number;
 }
 
-// Positions of clips, best first; equal ranks share a group.
-export type Answer = { choice: Choice } | { ranking: number[][] };
-
-export interface Poses {
-  bodies: number;
-  // Moments x bodies x 7.
-  poses: Float32Array;
-}
-
 export interface DrawnClip {
   clipId: string;
   iteration: number;
@@ -171,32 +163,4 @@ export interface GoldPair {
   use: GoldUse;
   asked: number;
   answeredRight: number;
-}
-
-// Everything that the page asks of a broker.
-export interface Client {
-  listRuns(): Promise<Run[]>;
-  watch(runId: number, sinceRevision: number, signal: AbortSignal): Promise<Dashboard>;
-  listMetrics(runId: number, names: string[]): Promise<MetricPoint[]>;
-  listEvaluations(runId: number): Promise<Evaluation[]>;
-  listLabelers(runId: number): Promise<Labeler[]>;
-  setLabelerState(labelerId: number, state: LabelerState, reason: string): Promise<void>;
-  listDisagreements(runId: number): Promise<DisputedQuestion[]>;
-  listLabels(runId: number, filter: LabelFilter): Promise<{ labels: Label[]; more: boolean }>;
-  newestClips(runId: number, count: number): Promise<DrawnClip[]>;
-  // Keeps what it has fetched: a clip never changes.
-  clips(runId: number, ids: string[]): Promise<DrawnClip[]>;
-  episode(runId: number, policyVersion: number): Promise<Episode>;
-  askAbout(runId: number, policyVersion: number, step: number): Promise<number>;
-  addGold(
-    runId: number,
-    clipIds: string[],
-    answer: GoldAnswer,
-    explanation: string,
-    use: GoldUse,
-  ): Promise<void>;
-  listGold(runId: number): Promise<GoldPair[]>;
-  removeGold(goldId: number): Promise<void>;
-  stopAsking(runId: number): Promise<void>;
-  pauseRun(runId: number): Promise<void>;
 }

@@ -1,34 +1,28 @@
-// Two or more clips side by side on one clock, from their ids.
-import { sentence } from "../common/api";
-import { h, setText } from "../common/dom";
-import type { Client, DrawnClip } from "./model";
-import { playButton, Player, type Theatre } from "./player";
-
-export interface Scene {
-  hash: string;
-  fps: number;
-}
+// The clips of a question side by side, from their ids.
+import { button, h, setText } from "../common/dom";
+import { sentence } from "../common/failures";
+import type { CanvasGroup } from "../viewer/canvas_group";
+import type { DrawnClip } from "./model";
+import type { RunView } from "./panel";
+import { playButton } from "./play_button";
 
 const sides = ["Left", "Right"];
 
 export class PairView {
   readonly element: HTMLElement;
-  readonly player: Player;
+  private readonly group: CanvasGroup;
   private asked = false;
   private readonly note = h("p", { class: "empty", role: "status" }, "Loading the clips …");
 
   constructor(
-    theatre: Theatre,
-    private readonly client: Client,
-    private readonly runId: number,
-    private readonly scene: Scene,
+    private readonly view: RunView,
     private readonly clipIds: readonly string[],
   ) {
-    this.player = new Player(theatre, scene.fps);
+    this.group = view.renderer.group(view.fps);
     this.element = h("div", { class: "pair" }, this.note);
   }
 
-  // Fetches and shows the clips once the view comes near the window.
+  // Fetches and shows the clips once they come near the window.
   loadInSight(): this {
     const observer = new IntersectionObserver(
       (entries) => {
@@ -46,21 +40,17 @@ export class PairView {
     if (this.asked) return;
     this.asked = true;
     try {
-      this.place(await this.client.clips(this.runId, [...this.clipIds]));
+      this.place(await this.view.client.clips(this.view.run.id, [...this.clipIds]));
     } catch (failure) {
       this.asked = false;
-      const retry = h(
-        "button",
-        { type: "button", class: "small", click: () => void this.load() },
-        "Try again",
-      );
+      const retry = button("Try again", () => void this.load(), { class: "small" });
       setText(this.note, `The clips could not be loaded: ${sentence(failure)} `);
       this.note.append(retry);
     }
   }
 
   close(): void {
-    this.player.close();
+    this.group.close();
   }
 
   private place(clips: DrawnClip[]): void {
@@ -81,13 +71,13 @@ export class PairView {
           h("p", { class: "empty" }, "This clip is no longer stored."),
           caption,
         );
-      const view = this.player.view(`${name} clip, moving picture`);
-      view.set(this.scene.hash, clip.poses);
-      return h("figure", {}, view.element, caption);
+      const { sceneHash } = this.view.run;
+      const canvas = this.group.add(`${name} clip, moving picture`, sceneHash, clip.poses);
+      return h("figure", {}, canvas, caption);
     });
     this.element.replaceChildren(
       h("div", { class: pair ? "clips two" : "clips many" }, ...figures),
-      h("div", { class: "pair-buttons" }, playButton(this.player, "these clips")),
+      h("div", { class: "pair-buttons" }, playButton(this.group.player, "these clips")),
     );
   }
 }

@@ -1,8 +1,6 @@
-// What the broker's names mean, in words for people.
+// What the names of the protocol mean, in words for people.
 import type {
   Agreement,
-  Answer,
-  Choice,
   Dashboard,
   GoldUse,
   LabelerState,
@@ -11,14 +9,6 @@ import type {
   Run,
   RunState,
 } from "./model";
-
-export const choiceWords: Record<Choice, string> = {
-  LEFT: "left is better",
-  RIGHT: "right is better",
-  TIE: "same",
-  CANNOT_TELL: "cannot tell",
-  BROKEN: "broken",
-};
 
 export const purposeWords: Record<Purpose, string> = {
   TRAIN: "training",
@@ -35,8 +25,8 @@ export const useWords: Record<GoldUse, string> = {
 };
 
 export const useNotes: Record<GoldUse, string> = {
-  CHECK: "asked among the others, unmarked",
-  QUALIFY: "asked of new labelers, who are told the answer and why",
+  CHECK: "asked among the others; nothing tells it apart",
+  QUALIFY: "asked of new labelers, who are then told the answer and why",
   SHOW: "shown in the guide with its answer",
 };
 
@@ -56,7 +46,7 @@ export const runStateWords: Record<RunState, string> = {
 };
 
 const limitWords: Record<Limit, string> = {
-  NONE: "Training; it waits for nothing.",
+  NONE: "Training; nothing holds it up.",
   LEARNER: "Waiting for a policy learner: none serves this run.",
   TRAINER: "Waiting for a reward trainer: none serves this run.",
   WORKERS: "Waiting for rollout workers: none serves this run.",
@@ -64,7 +54,7 @@ const limitWords: Record<Limit, string> = {
 };
 
 // What the run does now, in one sentence.
-export function standing(run: Run): string {
+export function stateSentence(run: Run): string {
   switch (run.state) {
     case "QUEUED":
       return "Queued: it starts when a learner and a trainer are free.";
@@ -82,19 +72,6 @@ export function standing(run: Run): string {
     case "CANCELLED":
       return "Cancelled.";
   }
-}
-
-// 2 > 1 = 3: positions from 1, best first.
-export function answerWords(answer: Answer | undefined): string {
-  if (!answer) return "–";
-  if ("choice" in answer) return choiceWords[answer.choice] ?? answer.choice;
-  return answer.ranking
-    .map((group) => group.map((position) => position + 1).join(" = "))
-    .join(" > ");
-}
-
-export function sameAnswer(a: Answer, b: Answer): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 // The customary bounds of Krippendorff (Content Analysis, 2004): 0.8 and 0.667.

@@ -1,31 +1,16 @@
-// What a new labeler reads first: instructions, then worked examples with the
-// right answer and why.
-import { type Answer, Choice, type Guide } from "backflip/v1/label_pb";
+// What a new labeler reads first: instructions, then examples with the right answer
+// and why.
+import type { Guide } from "backflip/v1/label_pb";
+import { answerSentence, fromMessage } from "../common/answers";
 import { h, paragraphs, setText } from "../common/dom";
-import type { Clips } from "./clips";
+import type { QuestionClips } from "./question_clips";
 
-// As the sides are shown; places count from 1.
-export function describe(answer: Answer | undefined): string {
-  const given = answer?.answer;
-  if (given?.case === "ranking") {
-    return given.value.groups
-      .map((group) => group.positions.map((p) => p + 1).join(" = "))
-      .join(", then ");
-  }
-  switch (given?.case === "choice" ? given.value : undefined) {
-    case Choice.LEFT:
-      return "Left is better";
-    case Choice.RIGHT:
-      return "Right is better";
-    case Choice.TIE:
-      return "Both are the same";
-    default:
-      return "Nobody can tell";
-  }
-}
-
-// Resolves when it has been gone through.
-export async function showGuide(root: HTMLElement, clips: Clips, guide: Guide): Promise<void> {
+// Resolves when the person has read to the end.
+export async function showGuide(
+  root: HTMLElement,
+  clips: QuestionClips,
+  guide: Guide,
+): Promise<void> {
   const pages = guide.examples.length + (guide.instructions ? 1 : 0);
   if (pages === 0) return;
   const first = guide.instructions ? 1 : 0;
@@ -54,26 +39,22 @@ export async function showGuide(root: HTMLElement, clips: Clips, guide: Guide): 
     setText(count, `${page + 1} of ${pages}`);
     card.classList.toggle("reading", page < first);
     if (page < first) {
-      clips.player.clear();
+      clips.clear();
       setText(title, "What to look for");
       body.replaceChildren(...paragraphs(guide.instructions));
     } else {
       const example = guide.examples[page - first]!;
       setText(title, guide.examples.length > 1 ? `Example ${page - first + 1}` : "An example");
+      const answer = fromMessage(example.answer);
       const verdict = h(
         "div",
         { class: "verdict" },
-        h("b", {}, `${describe(example.answer)}.`),
+        h("b", {}, answerSentence(answer)),
         ...paragraphs(example.explanation),
       );
       body.replaceChildren(clips.element, clips.controls, verdict);
       await clips.show(example);
-      const choice =
-        example.answer?.answer.case === "choice" ? example.answer.answer.value : undefined;
-      clips.mark([
-        choice === Choice.LEFT ? "better" : choice === Choice.TIE ? "same" : undefined,
-        choice === Choice.RIGHT ? "better" : choice === Choice.TIE ? "same" : undefined,
-      ]);
+      clips.markSides(answer, "better", "same");
     }
     title.focus();
   };
@@ -88,14 +69,10 @@ export async function showGuide(root: HTMLElement, clips: Clips, guide: Guide): 
     };
     const keys = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
-      if (
-        event.key === "ArrowRight" ||
-        (event.key === "Enter" && !(event.target as Element).closest("button"))
-      )
-        turn(1);
+      const onButton = (event.target as Element).closest("button") !== null;
+      if (event.key === "ArrowRight" || (event.key === "Enter" && !onButton)) turn(1);
       else if (event.key === "ArrowLeft") turn(-1);
-      else if (event.key === " " && !(event.target as Element).closest("button"))
-        clips.player.toggle();
+      else if (event.key === " " && !onButton) clips.player.toggle();
       else if (event.key === ",") clips.player.move(-1);
       else if (event.key === ".") clips.player.move(1);
       else return;

@@ -1,45 +1,37 @@
-// What the keys do.
+// The list of keys.
 import { h } from "../common/dom";
+import { type Binding, bindings, keySigns } from "./keymap";
 
-const rows: [string[], string][] = [
-  [["←", "1"], "the left clip is better (upright on a phone: the upper)"],
-  [["→", "2"], "the right clip is better (the lower)"],
-  [["↑", "0"], "both are equally good"],
-  [["↓", "s"], "cannot tell"],
-  [["b"], "broken: the clips do not show what they should"],
-  [["z"], "undo: take the last answer back and give it again"],
-  [["space"], "pause and play"],
-  [[",", "."], "one step back, one step on"],
-  [["[", "]"], "slower, faster"],
-  [["shift + arrows"], "turn both cameras (or drag; a double click turns back)"],
-  [["?"], "this list"],
-];
-const rankingRows: [string[], string][] = [
-  [["1 – 8"], "the next place for this clip, best first; again: takes it out"],
-  [["t"], "the last two places are equal"],
-  [["enter"], "send the order"],
-];
+// Bindings whose words are those of the one before share its row.
+function rows(wanted: (binding: Binding) => boolean): HTMLElement {
+  const rows: { keys: string[]; help: string }[] = [];
+  for (const binding of bindings.filter(wanted)) {
+    const keys = keySigns(binding);
+    if (binding.help) rows.push({ keys: [...keys], help: binding.help });
+    else rows.at(-1)?.keys.push(...keys);
+  }
+  return h(
+    "dl",
+    { class: "keys-list" },
+    ...rows.flatMap(({ keys, help }) => [
+      h("dt", {}, ...keys.map((key) => h("kbd", {}, key))),
+      h("dd", {}, help),
+    ]),
+  );
+}
 
 export function helpDialog(): HTMLDialogElement {
-  const list = (keys: [string[], string][]) =>
-    h(
-      "dl",
-      { class: "keys-list" },
-      ...keys.flatMap(([names, what]) => [
-        h("dt", {}, ...names.map((name) => h("kbd", {}, name))),
-        h("dd", {}, what),
-      ]),
-    );
+  const ranks = ({ only, command }: Binding) => only === "ranking" || command.kind === "enter";
   const dialog = h("dialog", { "aria-labelledby": "help-title" });
   dialog.append(
     h("h2", { id: "help-title" }, "Keys"),
-    list(rows),
+    rows((binding) => !ranks(binding)),
     h("h3", {}, "When several clips are to be put in order"),
-    list(rankingRows),
+    rows(ranks),
     h(
       "p",
       { class: "quiet" },
-      "A choice stays marked for a moment before it is sent: press another key to change it, z to drop it, the same key to send it at once. Clips are put in order, too, by dragging their numbers; one on another makes them equal.",
+      "A choice stays marked for a moment before it is sent. Meanwhile another key changes it, z drops it, and the same key sends it at once. Clips can also be put in order by dragging their numbers; drop one on another to make them equal.",
     ),
     h(
       "form",

@@ -3,11 +3,13 @@
 // under one key however often, so that it is stored once.
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type SubmitRequest, SubmitRequestSchema, type SubmitResponse } from "backflip/v1/label_pb";
-import { Backoff, isFinal, isSignedOut, labeling, within } from "../common/api";
+import type { labeling } from "../common/api";
 import { randomId } from "../common/dom";
+import { Backoff, isFinal, isSignedOut, within } from "../common/failures";
+import { keys } from "../common/storage";
 
 interface Entry {
-  // Their order; unique.
+  // When it was given, by Date.now(); unique, so that entries have an order.
   at: number;
   tab: string;
   kind: "submit" | "undo";
@@ -15,12 +17,12 @@ interface Entry {
   key: string;
   // A SubmitRequest in base64.
   body?: string;
-  // It may have reached the broker.
+  // It was sent at least once, and may have reached the broker.
   tried?: boolean;
 }
 
-const prefix = "backflip.unsent.";
-// After so long another tab's answer is sent by this one: that tab is gone.
+const prefix = keys.unsent;
+// An answer of another tab that is older is sent by this one: that tab is gone.
 const orphanMs = 10_000;
 
 export function toBase64(bytes: Uint8Array): string {
@@ -36,7 +38,7 @@ export function fromBase64(text: string): Uint8Array {
 export interface OutboxEvents {
   // A lost connection, or its return.
   connection(online: boolean): void;
-  // The broker will never take it: why.
+  // The broker will never take an answer: why.
   refused(failure: unknown): void;
   signedOut(): void;
   changed(): void;
@@ -48,9 +50,10 @@ export class Outbox {
   private running = false;
   private lastAt = 0;
 
-  // `tab`: of its name, the same over reloads.
+  // `tab`: its name, the same over reloads.
   constructor(
     private readonly tab: string,
+    private readonly service: Pick<typeof labeling, "submit" | "undo">,
     private readonly events: OutboxEvents,
   ) {
     addEventListener("online", () => this.send());
@@ -97,7 +100,7 @@ export class Outbox {
     });
   }
 
-  // Takes an answer back that was given under this key, sent or not.
+  // Takes back the answer that was given under this key, sent or not.
   undo(lease: string, key: string): void {
     const unsent = this.entries().find((entry) => entry.key === key);
     if (unsent && !unsent.tried) {
@@ -114,7 +117,7 @@ export class Outbox {
     this.events.changed();
   }
 
-  // One after the other, in the order given.
+  // Sends what waits, one after the other, in the order in which it was given.
   send(): void {
     if (!this.running) void this.run();
   }
@@ -155,9 +158,12 @@ export class Outbox {
 
   private async deliver(entry: Entry): Promise<SubmitResponse | undefined> {
     if (entry.kind === "submit") {
-      return labeling.submit(fromBinary(SubmitRequestSchema, fromBase64(entry.body!)), within());
+      return this.service.submit(
+        fromBinary(SubmitRequestSchema, fromBase64(entry.body!)),
+        within(),
+      );
     }
-    await labeling.undo({ leaseId: entry.lease, idempotencyKey: entry.key }, within());
+    await this.service.undo({ leaseId: entry.lease, idempotencyKey: entry.key }, within());
     return undefined;
   }
 }

@@ -1,14 +1,14 @@
-// Whether somebody is at the page. Nothing is asked for somebody who has gone:
+// Whether somebody is at the page. Once they have left, nothing is asked for them:
 // their leases end, and their waiting is not paid.
 
-// Without a key, a touch or a move of the pointer for so long nobody is there.
+// After this long without a key, a touch or a move of the pointer they have left.
 const awayMs = 5 * 60_000;
-// The page is behind others; somebody who waits may look something up.
+// The page may be behind others for this long: the person may look something up.
 const hiddenMs = 60_000;
 const lookMs = 2_000;
 
 export class Presence {
-  // Both tell once for each time.
+  // Called once each time.
   onAway: () => void = () => {};
   onBack: () => void = () => {};
   private lastInput = Date.now();
@@ -28,7 +28,7 @@ export class Presence {
     setInterval(() => this.look(), lookMs);
   }
 
-  // By the time of day: browsers wake a hidden page seldom.
+  // By the time of day, since browsers seldom wake a hidden page.
   get away(): boolean {
     const now = Date.now();
     return (
@@ -63,7 +63,7 @@ export class Presence {
     this.lastInput = Date.now();
     if (!this.told || this.away) return;
     this.told = false;
-    // what wakes the page is no answer
+    // the key that wakes the page must not answer
     if (event?.type === "keydown") {
       event.preventDefault();
       event.stopImmediatePropagation();

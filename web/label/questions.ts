@@ -1,10 +1,11 @@
-// Questions held for the person: the one on the screen, and the next three. They
-// outlive a reload of the tab.
+// The questions that are leased to this person: the one on the screen, and the next
+// three. They outlive a reload of the tab.
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type LeaseResponse, type Question, QuestionSchema } from "backflip/v1/label_pb";
-import { Backoff, isSignedOut, labeling, sentence, isFinal, within } from "../common/api";
-import { fromBase64, toBase64 } from "./outbox";
+import type { labeling } from "../common/api";
 import { sleep } from "../common/dom";
+import { Backoff, isFinal, isSignedOut, sentence, within } from "../common/failures";
+import { fromBase64, toBase64 } from "./outbox";
 import type { Presence } from "./presence";
 import type { Tab } from "./tab";
 
@@ -28,6 +29,7 @@ export function unpack({ question, received }: KeptHeld): Held {
   return { question: fromBinary(QuestionSchema, fromBase64(question)), received };
 }
 
+// Questions held besides the one on the screen.
 const ahead = 3;
 const waitMs = 20_000;
 
@@ -39,7 +41,7 @@ interface Kept {
 
 export interface QuestionEvents {
   arrived(): void;
-  // Nothing to label, and why; again whenever the broker says so.
+  // There is nothing to label, and why; called each time that the broker says so.
   none(response: LeaseResponse): void;
   connection(online: boolean): void;
   // The broker will not answer this person.
@@ -49,7 +51,7 @@ export interface QuestionEvents {
 
 export class Questions {
   private queue: Held[] = [];
-  // Left the queue and not answered yet, or answered so that undo brings it back.
+  // The one on the screen: out of the queue, not answered yet.
   private shown?: Held;
   private readonly backoff = new Backoff();
   private alive = Date.now();
@@ -60,8 +62,9 @@ export class Questions {
 
   constructor(
     private readonly run: bigint,
-    private readonly tab: Tab,
-    private readonly presence: Presence,
+    private readonly tab: Pick<Tab, "read" | "keep">,
+    private readonly presence: Pick<Presence, "away">,
+    private readonly service: Pick<typeof labeling, "lease" | "heartbeat">,
     private readonly events: QuestionEvents,
   ) {}
 
@@ -73,10 +76,6 @@ export class Questions {
 
   stop(): void {
     this.ended = true;
-  }
-
-  get waiting(): number {
-    return this.queue.length;
   }
 
   peek(): readonly Held[] {
@@ -91,24 +90,24 @@ export class Questions {
     return this.shown;
   }
 
-  // Who waits is told why at once; a call that waits for more may be under way.
+  // Asks at once why there is none: the call that waits for more may take long.
   private async explain(): Promise<void> {
     try {
       this.take(await this.lease(0, 1));
     } catch {
-      // the call that waits tells what is wrong
+      // the call that waits for more says what is wrong
     }
   }
 
   private lease(wait: number, count: number): Promise<LeaseResponse> {
-    return labeling.lease(
+    return this.service.lease(
       { runId: this.run, waitMs: wait, count, maxClips: innerWidth >= 1024 ? 8 : 2 },
       within(wait + 15_000),
     );
   }
 
-  // An answer was taken back: its question is the next one, before the one on
-  // the screen.
+  // Asks a question again whose answer was taken back: next, and then the one that is
+  // on the screen.
   putBack(held: Held): void {
     if (this.shown && this.shown !== held) this.queue.unshift(this.shown);
     this.queue.unshift(held);
@@ -145,7 +144,7 @@ export class Questions {
         continue;
       }
       try {
-        // at first nobody knows whether there is anything
+        // the first answer must come at once: there may be nothing
         const wait = this.asked ? waitMs : 0;
         const response = await this.lease(wait, Math.min(4, wanted));
         this.asked = true;
@@ -184,7 +183,7 @@ export class Questions {
     return Promise.race([sleep(ms), new Promise<void>((resolve) => (this.wake = resolve))]);
   }
 
-  // Somebody is back. Whether what was held for them is theirs no more.
+  // Somebody is back. True: the questions that they had are no longer leased to them.
   resume(): boolean {
     const lost = this.held && Date.now() - this.alive > this.leaseMs;
     if (lost) {
@@ -202,7 +201,7 @@ export class Questions {
     return this.shown !== undefined || this.queue.length > 0;
   }
 
-  // Keeps what is held, while somebody is there.
+  // Keeps the leases alive while somebody is at the page.
   private async beat(): Promise<void> {
     while (!this.ended) {
       await sleep(Math.min(20_000, Math.max(1_000, this.leaseMs / 3)));
@@ -212,7 +211,7 @@ export class Questions {
 
   private async renew(): Promise<void> {
     try {
-      await labeling.heartbeat({}, within());
+      await this.service.heartbeat({}, within());
       this.alive = Date.now();
       this.save();
       this.events.connection(true);

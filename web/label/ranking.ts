@@ -1,12 +1,6 @@
-// Several clips put in order: by dragging their chips, or by keys. Clips in one
-// place are equally good.
-import { h, setText } from "../common/dom";
+// Several clips put in order. Clips in one place are equally good.
 
-export interface RankingEvents {
-  changed(): void;
-  announce(text: string): void;
-}
-
+// 1 is "best", 2 is "2nd".
 export function ordinal(n: number): string {
   return n === 1
     ? "best"
@@ -14,36 +8,18 @@ export function ordinal(n: number): string {
 }
 
 export class Ranking {
-  readonly element: HTMLElement;
-  // Positions, best first; those in one group are equal.
+  // Positions of clips, best first; those in one group are equal.
   groups: number[][] = [];
-  private readonly places = h("ol", { class: "places", "aria-label": "Your order, best first" });
-  private readonly pool = h("div", { class: "pool" });
-  private readonly chips: HTMLButtonElement[] = [];
-  private readonly order: number[] = []; // as placed, for taking back
-  private dragged = -Infinity;
-  private drag?: { position: number; chip: HTMLElement; moved: boolean; x: number; y: number };
+  // As they got their places, for taking them back.
+  private readonly order: number[] = [];
 
-  constructor(
-    readonly count: number,
-    private readonly events: RankingEvents,
-  ) {
-    for (let i = 0; i < count; ++i) this.chips.push(this.makeChip(i));
-    this.element = h(
-      "div",
-      { class: "ranking" },
-      h("span", { class: "end", "aria-hidden": "true" }, "Best"),
-      this.places,
-      h("span", { class: "end", "aria-hidden": "true" }, "Worst"),
-      this.pool,
-    );
-    this.render();
-  }
+  constructor(readonly count: number) {}
 
   get complete(): boolean {
     return this.groups.flat().length === this.count;
   }
 
+  // From 1; 0: no place.
   rankOf(position: number): number {
     let rank = 1;
     for (const group of this.groups) {
@@ -53,44 +29,44 @@ export class Ranking {
     return 0;
   }
 
-  // The next place for a clip; of one that has a place: out again.
+  // What a screen reader says of a clip that was moved.
+  describe(position: number): string {
+    const rank = this.rankOf(position);
+    return `Clip ${position + 1} ${rank ? `is ${ordinal(rank)}` : "has no place"}.`;
+  }
+
+  // Gives a clip the next place; takes it from one that has a place.
   place(position: number): void {
     if (position >= this.count) return;
     const had = this.rankOf(position) > 0;
     this.take(position);
-    if (!had) {
-      this.groups.push([position]);
-      this.order.push(position);
-      this.events.announce(`Clip ${position + 1} is ${ordinal(this.rankOf(position))}.`);
-    } else {
-      this.events.announce(`Clip ${position + 1} has no place.`);
-    }
-    this.render();
+    if (had) return;
+    this.groups.push([position]);
+    this.order.push(position);
   }
 
-  // The last two places become one.
-  tie(): void {
-    if (this.groups.length < 2) return;
-    const last = this.groups.pop()!;
-    const group = this.groups[this.groups.length - 1]!;
-    group.push(...last);
-    this.events.announce(`Clips ${group.map((p) => p + 1).join(" and ")} are equally good.`);
-    this.render();
+  // Makes the last two places one; the clips in it.
+  tie(): number[] | undefined {
+    const group = this.groups.at(-2);
+    if (!group) return undefined;
+    group.push(...this.groups.pop()!);
+    return group;
   }
 
-  back(): boolean {
+  // Takes the place of the clip that got one last; that clip.
+  back(): number | undefined {
     const position = this.order.at(-1);
-    if (position === undefined) return false;
-    this.take(position);
-    this.events.announce(`Clip ${position + 1} has no place.`);
-    this.render();
-    return true;
+    if (position !== undefined) this.take(position);
+    return position;
   }
 
-  // Of the clip whose chip has the focus.
+  // Moves a clip to the place before or after (`by` -1 or 1). `tie`: into it.
   shift(position: number, by: number, tie: boolean): void {
     const at = this.groups.findIndex((group) => group.includes(position));
-    if (at < 0) return this.place(position);
+    if (at < 0) {
+      this.place(position);
+      return;
+    }
     const alone = this.groups[at]!.length === 1;
     this.remove(position);
     let target = at + by;
@@ -104,13 +80,31 @@ export class Ranking {
       if (!alone && by < 0) target = at;
       this.groups.splice(Math.max(0, Math.min(this.groups.length, target)), 0, [position]);
     }
-    this.events.announce(`Clip ${position + 1} is ${ordinal(this.rankOf(position))}.`);
-    this.render();
-    this.chips[position]!.focus();
+  }
+
+  // Moves a clip before group g (`target` 2g), into it (2g + 1), or out (undefined).
+  drop(position: number, target: number | undefined): void {
+    const into =
+      target === undefined || target % 2 === 0 ? undefined : this.groups[(target - 1) / 2];
+    const before = target === undefined || target % 2 === 1 ? undefined : this.groups[target / 2];
+    const placed = this.order.includes(position);
+    if (into?.includes(position)) return;
+    const next =
+      before?.includes(position) && before.length === 1
+        ? this.groups[this.groups.indexOf(before) + 1]
+        : before;
+    this.remove(position);
+    if (target === undefined) this.take(position);
+    else if (into) into.push(position);
+    else {
+      const at = next ? this.groups.indexOf(next) : this.groups.length;
+      this.groups.splice(at < 0 ? this.groups.length : at, 0, [position]);
+    }
+    if (target !== undefined && !placed) this.order.push(position);
   }
 
   private remove(position: number): void {
-    // in place: who moves a clip holds on to the group that it moves to
+    // in place: a caller that moves a clip holds on to the group it moves to
     for (const group of this.groups) {
       const at = group.indexOf(position);
       if (at >= 0) group.splice(at, 1);
@@ -122,137 +116,5 @@ export class Ranking {
     this.remove(position);
     const at = this.order.indexOf(position);
     if (at >= 0) this.order.splice(at, 1);
-  }
-
-  private makeChip(position: number): HTMLButtonElement {
-    const chip = h(
-      "button",
-      { type: "button", class: "chip" },
-      h("b", {}, String(position + 1)),
-      h("span", { class: "rank" }),
-    );
-    chip.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
-      chip.setPointerCapture(event.pointerId);
-      this.drag = { position, chip, moved: false, x: event.clientX, y: event.clientY };
-    });
-    chip.addEventListener("pointermove", (event) => {
-      const drag = this.drag;
-      if (!drag || drag.chip !== chip) return;
-      const dx = event.clientX - drag.x;
-      const dy = event.clientY - drag.y;
-      if (!drag.moved && Math.hypot(dx, dy) < 6) return;
-      drag.moved = true;
-      chip.classList.add("dragged");
-      chip.style.translate = `${dx}px ${dy}px`;
-      this.mark(event.clientX, event.clientY);
-    });
-    const end = (event: PointerEvent) => {
-      const drag = this.drag;
-      this.drag = undefined;
-      chip.classList.remove("dragged");
-      chip.style.translate = "";
-      if (!drag?.moved) return;
-      event.preventDefault();
-      chip.blur(); // the keys are for the clips again
-      this.dragged = performance.now();
-      if (event.type === "pointerup") this.drop(position, event.clientX, event.clientY);
-      else this.render();
-    };
-    chip.addEventListener("pointerup", end);
-    chip.addEventListener("pointercancel", end);
-    chip.addEventListener("click", () => {
-      // the click that ends a drag
-      if (performance.now() - this.dragged > 100) this.place(position);
-    });
-    chip.addEventListener("keydown", (event) => {
-      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (by === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
-      event.preventDefault();
-      event.stopPropagation();
-      this.shift(position, by, event.shiftKey);
-    });
-    return chip;
-  }
-
-  // The group or gap under a point: even numbers are gaps.
-  private target(x: number, y: number): number | undefined {
-    const box = this.element.getBoundingClientRect();
-    if (y < box.top - 40 || y > box.bottom + 40) return undefined;
-    const pool = this.pool.getBoundingClientRect();
-    if (pool.width > 0 && x >= pool.left && x <= pool.right && y >= pool.top) return undefined;
-    const groups = [...this.places.querySelectorAll<HTMLElement>(".group")];
-    for (const [i, group] of groups.entries()) {
-      const rect = group.getBoundingClientRect();
-      const edge = Math.min(18, rect.width / 4);
-      if (x < rect.left + edge) return 2 * i;
-      if (x <= rect.right - edge) return 2 * i + 1;
-    }
-    return 2 * groups.length;
-  }
-
-  private mark(x: number, y: number): void {
-    const target = this.target(x, y);
-    this.places.querySelectorAll(".group").forEach((group, i) => {
-      group.classList.toggle("onto", target === 2 * i + 1);
-      group.classList.toggle("before", target === 2 * i);
-    });
-    this.places.classList.toggle("last", target === 2 * this.groups.length);
-  }
-
-  private drop(position: number, x: number, y: number): void {
-    const target = this.target(x, y);
-    const group =
-      target === undefined || target % 2 === 0 ? undefined : this.groups[(target - 1) / 2];
-    const before = target === undefined || target % 2 === 1 ? undefined : this.groups[target / 2];
-    const placed = this.order.includes(position);
-    if (group?.includes(position)) return this.render();
-    const next =
-      before?.includes(position) && before.length === 1
-        ? this.groups[this.groups.indexOf(before) + 1]
-        : before;
-    this.remove(position);
-    if (target === undefined) this.take(position);
-    else if (group) group.push(position);
-    else {
-      const at = next ? this.groups.indexOf(next) : this.groups.length;
-      this.groups.splice(at < 0 ? this.groups.length : at, 0, [position]);
-    }
-    if (target !== undefined && !placed) this.order.push(position);
-    const rank = this.rankOf(position);
-    this.events.announce(
-      rank ? `Clip ${position + 1} is ${ordinal(rank)}.` : `Clip ${position + 1} has no place.`,
-    );
-    this.render();
-  }
-
-  private render(): void {
-    const focused = document.activeElement;
-    this.places.classList.remove("last");
-    this.places.replaceChildren(
-      ...this.groups.map((group) =>
-        h("li", { class: "group" }, ...group.map((position) => this.chips[position]!)),
-      ),
-      ...(this.groups.length === 0
-        ? [h("li", { class: "nothing" }, "Press the numbers, best first, or drag them here")]
-        : []),
-    );
-    const free = this.chips.filter((_, position) => this.rankOf(position) === 0);
-    this.pool.hidden = free.length === 0;
-    this.pool.replaceChildren(...free);
-    this.chips.forEach((chip, position) => {
-      const rank = this.rankOf(position);
-      const group = this.groups.find((members) => members.includes(position)) ?? [];
-      const text = rank ? `${ordinal(rank)}${group.length > 1 ? " =" : ""}` : "";
-      setText(chip.querySelector(".rank")!, text);
-      chip.setAttribute(
-        "aria-label",
-        rank
-          ? `Clip ${position + 1}: ${ordinal(rank)}${group.length > 1 ? ", equal with others" : ""}. Arrow keys move it, with shift they make it equal.`
-          : `Clip ${position + 1}: give it the next place`,
-      );
-    });
-    if (focused instanceof HTMLElement && this.element.contains(focused)) focused.focus();
-    this.events.changed();
   }
 }

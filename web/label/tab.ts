@@ -1,33 +1,35 @@
-// What this tab holds for the person at it, over its reloads: in the session's
-// storage, which browsers keep for each tab and copy with a tab.
+// What this tab keeps for the person at it over reloads: in sessionStorage, which
+// browsers keep for each tab, and copy when a tab is duplicated.
 import { randomId, sleep } from "../common/dom";
 import { token } from "../common/session";
-
-const nameKey = "backflip.tab";
-const prefix = "backflip.kept.";
+import { keys } from "../common/storage";
 
 export class Tab {
-  // The name stays over reloads; no two open tabs have the same.
+  // `name` stays the same over reloads; no two open tabs share one.
   private constructor(readonly name: string) {}
 
   static async open(): Promise<Tab> {
-    const kept = sessionStorage.getItem(nameKey);
+    const kept = sessionStorage.getItem(keys.tab);
     // a reload may be faster than the end of the page before
-    const mine = kept && ((await claim(kept)) || (await sleep(300), await claim(kept)));
-    const tab = new Tab(mine ? kept : randomId());
+    let mine = kept !== null && (await claim(kept));
+    if (kept && !mine) {
+      await sleep(300);
+      mine = await claim(kept);
+    }
+    const tab = new Tab(kept && mine ? kept : randomId());
     if (!mine) {
-      tab.forget(); // a copy of a tab must not hold what that one holds
-      sessionStorage.setItem(nameKey, tab.name);
+      tab.forget(); // a copied tab must not hold the same questions
+      sessionStorage.setItem(keys.tab, tab.name);
       void claim(tab.name);
     }
     return tab;
   }
 
-  // What was kept for whoever is signed in now. What another version of the
-  // page has written, or somebody else's, is none.
+  // What was kept for the person who is signed in now; not what another person, or
+  // another version of the page, has kept.
   read<T>(key: string): T | undefined {
     try {
-      const { whose, what } = JSON.parse(sessionStorage.getItem(prefix + key) ?? "{}");
+      const { whose, what } = JSON.parse(sessionStorage.getItem(keys.kept + key) ?? "{}");
       return whose === owner() ? (what as T) : undefined;
     } catch {
       return undefined;
@@ -36,25 +38,25 @@ export class Tab {
 
   keep(key: string, what: unknown): void {
     try {
-      sessionStorage.setItem(prefix + key, JSON.stringify({ whose: owner(), what }));
+      sessionStorage.setItem(keys.kept + key, JSON.stringify({ whose: owner(), what }));
     } catch {
-      sessionStorage.removeItem(prefix + key); // too much: a reload goes on without it
+      sessionStorage.removeItem(keys.kept + key); // too much: a reload goes on without it
     }
   }
 
   forget(): void {
     for (const key of Object.keys(sessionStorage)) {
-      if (key.startsWith(prefix)) sessionStorage.removeItem(key);
+      if (key.startsWith(keys.kept)) sessionStorage.removeItem(key);
     }
   }
 }
 
-// Tells people apart who sign in one after the other; too little to be a secret.
+// Tells apart people who sign in one after the other; too short to be a secret.
 function owner(): string {
   return token()?.slice(0, 8) ?? "";
 }
 
-// Until the tab closes; whether nobody else has it.
+// Takes a name until the tab closes. False: another tab has it.
 function claim(name: string): Promise<boolean> {
   if (!navigator.locks) return Promise.resolve(true); // a page without encryption
   return new Promise((resolve) => {

@@ -1,9 +1,10 @@
-// How long a decision took, and how much of that somebody was there.
-import { type Timing, TimingSchema } from "backflip/v1/label_pb";
+// How long a decision took, and for how much of that time somebody was at the page.
+
 import { create } from "@bufbuild/protobuf";
+import { type Timing, TimingSchema } from "backflip/v1/label_pb";
 import type { Presence } from "./presence";
 
-// Without a key, a touch or a move of the pointer for so long nobody is there.
+// After this long without a key, a touch or a move of the pointer nobody is there.
 const idleMs = 30_000;
 const sampleMs = 250;
 

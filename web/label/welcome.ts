@@ -1,6 +1,6 @@
-// What a labeler is told before the first question.
+// What a labeler reads before the first question.
 import type { InviteDescription } from "backflip/v1/people_pb";
-import { h, paragraphs } from "../common/dom";
+import { factList, h, paragraphs } from "../common/dom";
 import type { Welcome } from "../common/gate";
 
 function minutes(count: bigint): string {
@@ -20,24 +20,13 @@ function before(invite: InviteDescription): (string | Node)[] {
     h(
       "p",
       {},
-      "You will see two short clips side by side, again and again, and say which one answers this question better:",
+      "You will see pairs of short clips, side by side. For each pair you say which clip answers this question better:",
     ),
     h("p", { class: "asked words" }, invite.question || "Which clip is better?"),
     ...(invite.name && !invite.needsOutsideId
       ? [h("p", { class: "quiet" }, "You take part as ", h("b", {}, invite.name), ".")]
       : []),
-    ...(facts.length
-      ? [
-          h(
-            "dl",
-            { class: "facts" },
-            ...facts.flatMap(([name, value]) => [
-              h("dt", {}, name),
-              h("dd", { class: "words" }, value),
-            ]),
-          ),
-        ]
-      : []),
+    ...(facts.length ? [factList(facts)] : []),
     ...(invite.consent
       ? [h("section", { class: "consent", "aria-label": "Consent" }, ...paragraphs(invite.consent))]
       : []),

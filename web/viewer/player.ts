@@ -1,46 +1,63 @@
-// Plays the clips of one stage on one clock, with one camera.
-import type { Clip, Orbit, Scene } from "./scene";
-import type { Stage } from "./stage";
+// The clock and the camera of clips that are played together. How they are drawn
+// is not its business.
+import type { Orbit } from "./scene";
 
-// The last pose stays a little, so that the eye sees where a clip ends.
+// The last pose is held for a moment, so that the eye sees where a clip ends.
 const holdSeconds = 0.2;
-export const speeds = [0.25, 0.5, 0.75, 1, 1.5, 2];
-const speedKey = "backflip.speed";
 
-export class Player {
-  // Something that controls show has changed.
-  onChange: () => void = () => {};
-  // The clips moved for the first time.
-  onFirstMove: () => void = () => {};
-  onPlayedOnce: () => void = () => {};
-  playing = true;
+const straight: Orbit = { azimuth: 0, elevation: 0, zoom: 1 };
+
+// Events: "change" when something that controls show has changed, "step" when
+// another step is reached, "end" when all clips have been played to their end for
+// the first time.
+export class Player extends EventTarget {
+  speed = 1;
   loops = 0;
   playedOnce = false;
-  readonly orbit: Orbit = { azimuth: 0, elevation: 0, zoom: 1 };
-  private speedAt = speeds.indexOf(1);
+  // Replaced when the view is turned, never changed.
+  orbit = straight;
+  // The steps of the longest clip.
+  steps = 0;
   private seconds = 0;
-  private length = 0;
-  private fps = 30;
-  private loaded = false;
-  private moved = false;
-  private drawn = NaN;
-  private last = 0;
-  private slow = 0;
 
-  constructor(private readonly stage: Stage) {
-    const kept = speeds.indexOf(Number(localStorage.getItem(speedKey)));
-    if (kept >= 0) this.speedAt = kept;
-    stage.onStale = () => (this.drawn = NaN);
-    const frame = (now: number) => {
-      this.tick(Math.min(0.25, (now - this.last) / 1000));
-      this.last = now;
-      requestAnimationFrame(frame);
-    };
-    requestAnimationFrame(frame);
+  constructor(
+    private fps = 30,
+    private running = true,
+  ) {
+    super();
   }
 
-  get speed(): number {
-    return speeds[this.speedAt]!;
+  // Begins other clips, playing; 0 fps stands for 30.
+  load(steps: number, fps: number): void {
+    this.fps = fps > 0 ? fps : 30;
+    this.steps = steps;
+    this.seconds = 0;
+    this.loops = 0;
+    this.playedOnce = false;
+    this.playing = true;
+  }
+
+  get playing(): boolean {
+    return this.running;
+  }
+
+  set playing(playing: boolean) {
+    this.running = playing;
+    this.emit("change");
+  }
+
+  toggle(): void {
+    this.playing = !this.running;
+  }
+
+  // Between the first pose (0) and the last (steps), also between two poses.
+  get moment(): number {
+    return Math.min(this.seconds * this.fps, this.steps);
+  }
+
+  // Whole steps from the first pose.
+  get step(): number {
+    return Math.floor(this.moment + 1e-6);
   }
 
   // Seconds until every clip has been seen to its end.
@@ -48,131 +65,72 @@ export class Player {
     return this.playedOnce ? 0 : Math.max(0, this.length - this.seconds) / this.speed;
   }
 
-  // Whole steps from the first pose.
-  get step(): number {
-    return Math.min(Math.floor(this.seconds * this.fps + 1e-6), this.steps);
+  private get length(): number {
+    return this.steps / this.fps;
   }
 
-  get steps(): number {
-    return Math.round(this.length * this.fps);
-  }
-
-  load(scene: Scene, clips: readonly Clip[], fps: number): void {
-    this.fps = fps > 0 ? fps : 30;
-    this.length = Math.max(...clips.map(({ steps }) => steps)) / this.fps;
-    this.seconds = 0;
-    this.loops = 0;
-    this.playedOnce = false;
-    this.moved = false;
-    this.loaded = true;
-    this.playing = true;
-    this.stage.show(scene, clips);
-    this.onChange();
-  }
-
-  clear(): void {
-    this.loaded = false;
-  }
-
-  toggle(): void {
-    this.playing = !this.playing;
-    this.onChange();
-  }
-
-  move(steps: number): void {
-    this.playing = false;
-    // not from the first pose back to the last one: that would count as having seen the clip
-    this.seconds = (Math.max(0, this.step + steps) % (this.steps + 1)) / this.fps;
+  seek(step: number): void {
+    this.seconds = Math.min(Math.max(0, step), this.steps) / this.fps;
     this.noteEnd();
-    this.onChange();
+    this.emit("step");
   }
 
-  faster(by: number): void {
-    this.speedAt = Math.min(speeds.length - 1, Math.max(0, this.speedAt + by));
-    localStorage.setItem(speedKey, String(this.speed));
-    this.onChange();
+  // Stops, and goes some steps forward or back.
+  move(steps: number): void {
+    // not from the first pose back to the last one: that would count as having seen the clip
+    this.seek(Math.max(0, this.step + steps) % (this.steps + 1));
+    this.playing = false;
   }
 
+  // Degrees.
   turn(azimuth: number, elevation: number): void {
-    this.orbit.azimuth += azimuth;
-    this.orbit.elevation = Math.min(60, Math.max(-80, this.orbit.elevation + elevation));
-    this.drawn = NaN;
-    this.onChange();
+    this.look({
+      ...this.orbit,
+      azimuth: this.orbit.azimuth + azimuth,
+      elevation: Math.min(60, Math.max(-80, this.orbit.elevation + elevation)),
+    });
   }
 
   zoom(factor: number): void {
-    this.orbit.zoom = Math.min(3, Math.max(0.4, this.orbit.zoom * factor));
-    this.drawn = NaN;
-    this.onChange();
+    this.look({ ...this.orbit, zoom: Math.min(3, Math.max(0.4, this.orbit.zoom * factor)) });
   }
 
   resetView(): void {
-    Object.assign(this.orbit, { azimuth: 0, elevation: 0, zoom: 1 });
-    this.drawn = NaN;
-    this.onChange();
+    this.look(straight);
   }
 
   get turned(): boolean {
-    return this.orbit.azimuth !== 0 || this.orbit.elevation !== 0 || this.orbit.zoom !== 1;
+    return this.orbit !== straight;
+  }
+
+  // Lets seconds of the day pass.
+  tick(elapsed: number): void {
+    if (!this.running) return;
+    const before = this.step;
+    // the end is held for the same time at any speed
+    if (this.seconds < this.length)
+      this.seconds = Math.min(this.seconds + elapsed * this.speed, this.length);
+    else this.seconds += elapsed;
+    this.noteEnd();
+    if (this.seconds >= this.length + holdSeconds) {
+      this.seconds = 0;
+      ++this.loops;
+    }
+    if (this.step !== before) this.emit("step");
+  }
+
+  private look(orbit: Orbit): void {
+    this.orbit = orbit;
+    this.emit("change");
   }
 
   private noteEnd(): void {
     if (this.playedOnce || this.seconds < this.length - 1e-6) return;
     this.playedOnce = true;
-    this.onPlayedOnce();
+    this.emit("end");
   }
 
-  private tick(elapsed: number): void {
-    if (!this.loaded) return;
-    if (this.playing && this.moved) {
-      // the end is held from when it was drawn, whatever the speed
-      if (this.seconds < this.length)
-        this.seconds = Math.min(this.seconds + elapsed * this.speed, this.length);
-      else this.seconds += elapsed;
-      this.noteEnd();
-      if (this.seconds >= this.length + holdSeconds) {
-        this.seconds = 0;
-        ++this.loops;
-      }
-      this.slow = 0.97 * this.slow + 0.03 * elapsed;
-      if (this.stage.adapt(this.slow)) this.slow = 0;
-    }
-    const moment = Math.min(this.seconds, this.length) * this.fps;
-    if (moment === this.drawn) return;
-    this.stage.draw(moment, this.orbit);
-    this.drawn = moment;
-    if (!this.moved) {
-      this.moved = true;
-      this.onFirstMove();
-    }
+  private emit(event: "change" | "step" | "end"): void {
+    this.dispatchEvent(new Event(event));
   }
-}
-
-// Turns the camera of `player` by dragging on `element`, and by two fingers.
-export function turnByDragging(element: HTMLElement, player: Player): void {
-  const fingers = new Map<number, { x: number; y: number }>();
-  const spread = () => {
-    const [a, b] = [...fingers.values()];
-    return a && b ? Math.hypot(a.x - b.x, a.y - b.y) : 0;
-  };
-  element.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || (event.target as Element).closest("button, input, a")) return;
-    element.setPointerCapture(event.pointerId);
-    fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-  });
-  element.addEventListener("pointermove", (event) => {
-    const before = fingers.get(event.pointerId);
-    if (!before) return;
-    const wide = spread();
-    fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-    if (fingers.size >= 2) {
-      if (wide > 0) player.zoom(wide / Math.max(1, spread()));
-    } else {
-      player.turn((before.x - event.clientX) * 0.4, (before.y - event.clientY) * 0.3);
-    }
-  });
-  const end = (event: PointerEvent) => fingers.delete(event.pointerId);
-  element.addEventListener("pointerup", end);
-  element.addEventListener("pointercancel", end);
-  element.addEventListener("dblclick", () => player.resetView());
 }

@@ -1,8 +1,8 @@
-// What clips are drawn from: the geometry of a task, and where its bodies are.
+// What clips are drawn from: the geometry of a task, where its bodies are, and
+// where the camera is.
 import {
-  BufferAttribute,
   type BufferGeometry,
-  Color,
+  type Color,
   Matrix4,
   Mesh,
   type MeshStandardMaterial,
@@ -11,14 +11,18 @@ import {
 } from "three";
 import { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
 
-export interface Clip {
-  steps: number;
+// A clip, or an episode, as its bodies move.
+export interface Poses {
   bodies: number;
   // (steps + 1) x bodies x 7: x y z, and a quaternion w x y z, in MuJoCo's world.
   poses: ArrayLike<number>;
 }
 
-// How common/sim/mujoco/scene.h says to look at it.
+export function stepsOf({ bodies, poses }: Poses): number {
+  return bodies > 0 ? Math.max(0, poses.length / (7 * bodies) - 1) : 0;
+}
+
+// Camera and surroundings, as common/sim/mujoco/scene.h writes them.
 export interface Look {
   floor: boolean;
   camera: {
@@ -87,24 +91,24 @@ export class Scene {
       });
     }
     const tracked = nodes.findIndex(
-      ({ userData, name }) => (userData["name"] ?? name) === look.camera.track,
+      ({ userData, name }) => (userData.name ?? name) === look.camera.track,
     );
     return new Scene(parts, nodes.length, Math.max(0, tracked), look);
   }
 }
 
-// MuJoCo's z up to y up.
-export const upright = new Matrix4().makeRotationX(-Math.PI / 2);
+// From MuJoCo's world, where z is up, to three's, where y is.
+export const zUpToYUp = new Matrix4().makeRotationX(-Math.PI / 2);
 
 const from = new Quaternion();
 const to = new Quaternion();
 const one = new Vector3(1, 1, 1);
 const place = new Vector3();
 
-// Of a body at a moment between the first pose (0) and the last (steps);
-// between two poses it moves evenly. Beyond the last it stays.
-export function bodyMatrix(clip: Clip, body: number, moment: number, matrix: Matrix4): Matrix4 {
-  const at = Math.min(Math.max(0, moment), clip.steps);
+// Where a body is at a moment between the first pose (0) and the last (steps):
+// between two poses it moves evenly, after the last it stays. Fills `matrix`.
+export function bodyMatrix(clip: Poses, body: number, moment: number, matrix: Matrix4): Matrix4 {
+  const at = Math.min(Math.max(0, moment), stepsOf(clip));
   const first = Math.floor(at);
   const share = at - first;
   const p = clip.poses;
@@ -121,10 +125,10 @@ export function bodyMatrix(clip: Clip, body: number, moment: number, matrix: Mat
       place.z + share * (p[b + 2]! - place.z),
     );
   }
-  return matrix.compose(place, from, one).premultiply(upright);
+  return matrix.compose(place, from, one).premultiply(zUpToYUp);
 }
 
-// Turned and moved by the person, on top of what the scene says.
+// How far a person has turned the camera (degrees) and moved it away (a factor).
 export interface Orbit {
   azimuth: number;
   elevation: number;
@@ -141,11 +145,11 @@ export interface View {
 const degrees = Math.PI / 180;
 const fieldOfView = 45; // MuJoCo's own
 
-// Where a viewer stands at a moment, as MuJoCo's free camera with these angles
-// that follows the tracked body.
+// Where the camera is at a moment: as MuJoCo's free camera with these angles, which
+// follows the tracked body.
 export function viewOf(
   scene: Scene,
-  clip: Clip,
+  clip: Poses,
   moment: number,
   orbit: Orbit,
   aspect: number,
@@ -171,7 +175,7 @@ export function viewOf(
 }
 
 // Scenes by their hash, fetched once.
-export class Scenes {
+export class SceneCache {
   private readonly known = new Map<string, Promise<Scene>>();
 
   constructor(private readonly fetchScene: (hash: string) => Promise<ArrayBuffer>) {}
@@ -185,30 +189,4 @@ export class Scenes {
     }
     return scene;
   }
-}
-
-// Points of a part that can be on its outline, in its body's frame.
-export function outlinePoints(part: Part, most = 120): Vector3[] {
-  const position = part.geometry.getAttribute("position") as BufferAttribute;
-  const points = new Map<string, Vector3>();
-  for (let i = 0; i < position.count; ++i) {
-    const point = new Vector3().fromBufferAttribute(position, i);
-    points.set(`${point.x.toFixed(4)},${point.y.toFixed(4)},${point.z.toFixed(4)}`, point);
-  }
-  let all = [...points.values()];
-  if (all.length > most) {
-    // the outermost in each of so many directions
-    const kept = new Set<Vector3>();
-    for (let i = 0; i < most; ++i) {
-      const y = 1 - (2 * (i + 0.5)) / most;
-      const turn = i * Math.PI * (3 - Math.sqrt(5));
-      const r = Math.sqrt(1 - y * y);
-      const direction = new Vector3(r * Math.cos(turn), y, r * Math.sin(turn));
-      kept.add(
-        all.reduce((best, point) => (point.dot(direction) > best.dot(direction) ? point : best)),
-      );
-    }
-    all = [...kept];
-  }
-  return all.map((point) => point.applyMatrix4(part.local));
 }

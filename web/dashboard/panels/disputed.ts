@@ -1,10 +1,12 @@
 // The pairs that people disagree on most, with every answer beside them.
-import { h, setText } from "../../common/dom";
-import { ago, KeyedList, percent } from "../dom";
-import { makeGold, type Stage } from "./gold";
-import type { Choice, DisputedQuestion } from "../model";
+import { answerWords, type Choice } from "../../common/answers";
+import { button, h, setText } from "../../common/dom";
+import { ago, percent } from "../formats";
+import { makeGold } from "../gold_dialog";
+import type { Row } from "../keyed_list";
+import type { DisputedQuestion } from "../model";
 import { PairView } from "../pair";
-import { answerWords } from "../words";
+import { type Panel, panelSection, RunList, type RunView } from "../panel";
 
 const shares: readonly [Choice, string, string][] = [
   ["LEFT", "left", "share-left"],
@@ -12,50 +14,35 @@ const shares: readonly [Choice, string, string][] = [
   ["RIGHT", "right", "share-right"],
 ];
 
-export class Disputed {
+export class Disputed implements Panel {
+  readonly link = "Disputed";
+  readonly aboutPeople = true;
+  readonly loads = "disputed pairs";
   readonly element: HTMLElement;
-  private readonly body = h("ul", { class: "cards" });
-  private readonly empty = h(
-    "p",
-    { class: "empty" },
-    "Nobody disagrees, or no question has two answers yet.",
-  );
-  private list?: KeyedList<DisputedQuestion>;
-  private runId = 0;
+  private readonly list: RunList<DisputedQuestion>;
 
-  constructor(private readonly goldAdded: () => void) {
-    this.element = h(
-      "section",
-      { id: "disputed", "aria-labelledby": "disputed-title" },
-      h("div", { class: "section-head" }, h("h2", { id: "disputed-title" }, "Most disputed pairs")),
-      this.empty,
-      this.body,
+  constructor() {
+    const cards = h("ul", { class: "cards" });
+    this.list = new RunList(
+      cards,
+      "Nobody disagrees, or no question has two answers yet.",
+      (question) => question.questionId,
+      (view, question) => this.card(view, question),
     );
+    this.element = panelSection("disputed", "Most disputed pairs", null, this.list.empty, cards);
   }
 
-  update(stage: Stage, questions: readonly DisputedQuestion[]): void {
-    if (!this.list || stage.runId !== this.runId) {
-      this.list?.set([]);
-      this.runId = stage.runId;
-      this.list = new KeyedList(
-        this.body,
-        (question) => String(question.questionId),
-        (question) => this.card(stage, question),
+  async load(view: RunView) {
+    const questions = await view.client.listDisagreements(view.run.id);
+    return () =>
+      this.list.set(
+        view,
+        questions.filter(({ disagreement }) => disagreement > 0),
       );
-    }
-    const disputed = questions.filter((question) => question.disagreement > 0);
-    this.empty.hidden = disputed.length > 0;
-    this.list.set(disputed);
   }
 
-  private card(stage: Stage, question: DisputedQuestion) {
-    const view = new PairView(
-      stage.theatre,
-      stage.client,
-      stage.runId,
-      stage.scene,
-      question.clipIds,
-    ).loadInSight();
+  private card(view: RunView, question: DisputedQuestion): Row<DisputedQuestion> {
+    const clips = new PairView(view, question.clipIds).loadInSight();
     const bar = h("div", { class: "shares" });
     const answers = h("ul", { class: "answers" });
     const amount = h("p", { class: "quiet" });
@@ -63,25 +50,18 @@ export class Disputed {
     const element = h(
       "li",
       { class: "card" },
-      view.element,
+      clips.element,
       bar,
       answers,
       h(
         "div",
         { class: "card-foot" },
         amount,
-        pair
-          ? h(
-              "button",
-              {
-                type: "button",
-                class: "small",
-                "aria-label": `Make question ${question.questionId} a gold pair`,
-                click: () => makeGold(stage, question.clipIds, undefined, this.goldAdded),
-              },
-              "Make gold …",
-            )
-          : null,
+        pair &&
+          button("Make gold …", () => makeGold(view, question.clipIds), {
+            class: "small",
+            "aria-label": `Make question ${question.questionId} a gold pair`,
+          }),
       ),
     );
     let drawn = "";
@@ -115,6 +95,6 @@ export class Disputed {
         ),
       );
     };
-    return { element, update, remove: () => view.close() };
+    return { element, update, remove: () => clips.close() };
   }
 }

@@ -1,24 +1,29 @@
 // A recorded episode over the curve of its predicted reward.
+import { button, h, setText } from "../../common/dom";
+import { sentence } from "../../common/failures";
+import type { CanvasGroup } from "../../viewer/canvas_group";
 import { Chart } from "../chart";
 import { say } from "../dialog";
-import { sentence } from "../../common/api";
-import { h, setText } from "../../common/dom";
-import type { Stage } from "./gold";
 import type { Episode as Recording } from "../model";
-import { playButton, Player } from "../player";
+import { type Panel, panelSection, type RunView } from "../panel";
+import { playButton } from "../play_button";
 
 const noRecording =
   "No episode recorded yet: the first comes with the first evaluation of the policy.";
 
-export class Episode {
+export class Episode implements Panel {
+  readonly link = "Episode";
+  readonly loads = "episode";
   readonly element: HTMLElement;
-  private stage?: Stage;
+  private view?: RunView;
   private recording?: Recording;
-  private player?: Player;
+  private group?: CanvasGroup;
+  // The newest evaluated version that was looked at.
+  private seen = 0;
   private asked = 0;
   private readonly version = h("select", {
     "aria-label": "Recorded version of the policy",
-    change: () => void this.load(Number(this.version.value)),
+    change: () => void this.fetch(Number(this.version.value)),
   });
   private readonly picture = h("div", { class: "episode-picture" });
   private readonly empty = h("p", { class: "empty", role: "status" }, noRecording);
@@ -28,7 +33,7 @@ export class Episode {
     min: 0,
     step: 1,
     "aria-label": "Moment of the episode",
-    input: () => this.player?.seek(Number(this.slider.value)),
+    input: () => this.group?.player.seek(Number(this.slider.value)),
   });
   private readonly moment = h("output", { class: "quiet" });
   private readonly buttons = h("div", { class: "episode-buttons" });
@@ -37,30 +42,28 @@ export class Episode {
     {
       "aria-label": "Speed",
       change: () => {
-        if (this.player) this.player.speed = Number(this.speed.value);
+        if (this.group) this.group.player.speed = Number(this.speed.value);
       },
     },
     ...["0.25", "0.5", "1", "2", "4"].map((value) => h("option", { value }, `${value}×`)),
   );
-  private readonly askButton = h(
-    "button",
-    { type: "button", class: "primary", click: () => void this.askAbout() },
-    "Ask about this moment",
-  );
+  private readonly askButton = button("Ask about this moment", () => void this.askAbout(), {
+    class: "primary",
+  });
   private readonly chart = new Chart({
     title: "Predicted reward, step by step",
-    note: "Mean of the ensemble’s members, their deviation shaded: where it is wide they do not know. Click to go there.",
+    note: "Mean of the ensemble’s members, their standard deviation shaded: where the band is wide, they do not know. Click to go to a step.",
     empty: "No ensemble has been trained yet, so there is nothing to predict with.",
     color: "--series-2",
     bandNames: ["mean − deviation", "mean + deviation"],
-    onSeek: (step) => this.player?.seek(Math.round(step)),
+    onSeek: (step) => this.group?.player.seek(Math.round(step)),
     height: 300,
   });
-  private readonly content: HTMLElement;
+  private readonly recorded: HTMLElement;
 
   constructor() {
     this.speed.value = "1";
-    this.content = h(
+    this.recorded = h(
       "div",
       { class: "episode" },
       h(
@@ -72,47 +75,51 @@ export class Episode {
       ),
       this.chart.element,
     );
-    this.element = h(
-      "section",
-      { id: "episode", "aria-labelledby": "episode-title" },
-      h(
-        "div",
-        { class: "section-head" },
-        h("h2", { id: "episode-title" }, "An evaluation episode"),
-        h("div", { class: "section-buttons" }, h("label", {}, "Version ", this.version)),
-      ),
+    this.element = panelSection(
+      "episode",
+      "An evaluation episode",
+      h("div", { class: "section-buttons" }, h("label", {}, "Version ", this.version)),
       this.empty,
-      this.content,
+      this.recorded,
     );
-    this.show();
+    this.showOrHide();
+  }
+
+  async load(view: RunView) {
+    const evaluations = await view.evaluations();
+    const newest = evaluations.reduce((most, e) => Math.max(most, e.policyVersion), 0);
+    return () => void this.update(view, newest);
   }
 
   // The newest recording is followed, unless the reader chose another one or
-  // has stopped this one at a moment. `recorded`: there is one. True: shown.
-  async update(stage: Stage, recorded: boolean): Promise<boolean> {
-    if (stage.runId !== this.stage?.runId) {
+  // has stopped this one at a moment.
+  private async update(view: RunView, newest: number): Promise<void> {
+    if (view.run.id !== this.view?.run.id) {
       ++this.asked;
       this.recording = undefined;
-      this.show();
+      this.seen = 0;
+      this.showOrHide();
     }
-    this.stage = stage;
-    return recorded && this.load(this.following() ? 0 : this.recording!.policyVersion);
+    this.view = view;
+    if (newest === this.seen) return;
+    if (await this.fetch(this.following() ? 0 : this.recording!.policyVersion)) this.seen = newest;
   }
 
   private following(): boolean {
-    const { recording, player } = this;
-    if (!recording || !player) return true;
+    const { recording, group } = this;
+    if (!recording || !group) return true;
     const newest = recording.policyVersion === Math.max(...recording.recordedVersions);
-    return newest && (player.playing || player.moment === 0);
+    return newest && (group.player.playing || group.player.step === 0);
   }
 
-  private async load(version: number): Promise<boolean> {
-    const stage = this.stage;
-    if (!stage) return false;
+  // Version 0: the newest. True: it is shown.
+  private async fetch(version: number): Promise<boolean> {
+    const { view } = this;
+    if (!view) return false;
     const asked = ++this.asked;
-    let recording: Recording | undefined;
+    let recording: Recording;
     try {
-      recording = await stage.client.episode(stage.runId, version);
+      recording = await view.client.episode(view.run.id, version);
     } catch (failure) {
       if (asked === this.asked) {
         if (this.recording) say(sentence(failure));
@@ -123,35 +130,36 @@ export class Episode {
     if (asked !== this.asked) return false;
     const same = this.recording?.policyVersion === recording.policyVersion;
     this.recording = recording;
-    if (!same) this.stageRecording(stage, recording);
+    if (!same) this.play(view, recording);
     this.drawVersions(recording);
     this.drawCurve(recording);
-    this.show();
+    this.showOrHide();
     return true;
   }
 
-  private show(): void {
+  private showOrHide(): void {
     const here = !!this.recording;
     if (!here) setText(this.empty, noRecording);
     this.empty.hidden = here;
-    this.content.hidden = !here;
+    this.recorded.hidden = !here;
     this.version.parentElement!.hidden = !here;
   }
 
-  private stageRecording(stage: Stage, recording: Recording): void {
-    const playing = this.player ? this.player.playing : stage.theatre.motion;
-    this.player?.close();
-    const player = new Player(stage.theatre, recording.playbackFps || stage.scene.fps);
-    this.player = player;
+  private play(view: RunView, recording: Recording): void {
+    const playing = this.group?.player.playing;
+    this.group?.close();
+    this.group = view.renderer.group(recording.playbackFps || view.fps, playing);
+    const { player } = this.group;
     player.speed = Number(this.speed.value);
-    player.playing = playing;
-    player.onMove = () => this.moved();
-    const view = player.view(
-      `Episode of policy version ${recording.policyVersion}, moving picture`,
-    );
-    view.set(recording.sceneHash || stage.scene.hash, recording.poses);
+    player.addEventListener("step", () => this.moved());
     this.slider.max = String(recording.steps);
-    this.picture.replaceChildren(view.element);
+    this.picture.replaceChildren(
+      this.group.add(
+        `Episode of policy version ${recording.policyVersion}, moving picture`,
+        recording.sceneHash || view.run.sceneHash,
+        recording.poses,
+      ),
+    );
     this.buttons.replaceChildren(
       playButton(player, "the episode"),
       h("label", {}, "Speed ", this.speed),
@@ -161,11 +169,12 @@ export class Episode {
   }
 
   private moved(): void {
-    const moment = this.player!.moment;
-    this.slider.value = String(moment);
-    this.slider.setAttribute("aria-valuetext", `step ${moment} of ${this.recording!.steps}`);
-    setText(this.moment, `step ${moment} of ${this.recording!.steps}`);
-    this.chart.setMarker(moment);
+    const { step } = this.group!.player;
+    const words = `step ${step} of ${this.recording!.steps}`;
+    this.slider.value = String(step);
+    this.slider.setAttribute("aria-valuetext", words);
+    setText(this.moment, words);
+    this.chart.setMarker(step);
   }
 
   private drawVersions(recording: Recording): void {
@@ -198,12 +207,12 @@ export class Episode {
   }
 
   private async askAbout(): Promise<void> {
-    const { stage, recording, player } = this;
-    if (!stage || !recording || !player) return;
-    const step = Math.min(player.moment, recording.steps - 1);
+    const { view, recording, group } = this;
+    if (!view || !recording || !group) return;
+    const step = Math.min(group.player.step, recording.steps - 1);
     this.askButton.disabled = true;
     try {
-      const question = await stage.client.askAbout(stage.runId, recording.policyVersion, step);
+      const question = await view.client.askAbout(view.run.id, recording.policyVersion, step);
       say(`Asked: question ${question} sets the moment around step ${step} against a recent clip.`);
     } catch (failure) {
       say(sentence(failure));

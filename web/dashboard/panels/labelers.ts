@@ -1,8 +1,11 @@
-// Who labels, how well, and a way to pause them.
+// The labelers, how well they answer, and a way to pause them.
+import { button, h, setText } from "../../common/dom";
 import { ask } from "../dialog";
-import { h, setText } from "../../common/dom";
-import { ago, KeyedList, percent, plural, seconds, svg, whole } from "../dom";
-import type { Agreement, Client, Labeler } from "../model";
+import { ago, percent, plural, seconds, svg, whole } from "../formats";
+import type { Row } from "../keyed_list";
+import type { Dashboard, Labeler } from "../model";
+import { type Panel, panelSection, RunList, type RunView } from "../panel";
+import { Tile } from "../tile";
 import { agreementWords, labelerStateWords } from "../words";
 
 interface Column {
@@ -135,28 +138,23 @@ const columns: Column[] = [
   },
 ];
 
-export class Labelers {
+export class Labelers implements Panel {
+  readonly link = "Labelers";
+  readonly aboutPeople = true;
+  readonly loads = "labelers";
   readonly element: HTMLElement;
+  private view?: RunView;
   private labelers: Labeler[] = [];
   private sortBy = "Labels";
   private falling = true;
   private readonly heads: { name: string; cell: HTMLElement }[] = [];
-  private readonly rows: KeyedList<Labeler>;
+  private readonly list: RunList<Labeler>;
   private readonly table: HTMLElement;
-  private readonly empty = h(
-    "p",
-    { class: "empty" },
-    "Nobody has answered yet. Invite people with “backflip labeler invite”.",
-  );
-  private readonly nominal = h("dd", { class: "tile-value" });
-  private readonly ordinal = h("dd", { class: "tile-value" });
-  private readonly basis = h("dd", { class: "tile-note" });
+  private readonly nominal = new Tile("Agreement (alpha)");
+  private readonly ordinal = new Tile("Ordinal alpha");
   private readonly meaning = h("p", { class: "meaning" });
 
-  constructor(
-    private readonly client: Client,
-    private readonly changed: () => void,
-  ) {
+  constructor() {
     const sorts = [
       { name: "Labeler", title: "Pseudonym" },
       { name: "State", title: "Whether they get questions" },
@@ -167,45 +165,31 @@ export class Labelers {
       const cell = h(
         "th",
         { scope: "col" },
-        h("button", { type: "button", class: "sort", title, click: () => this.sort(name) }, name),
+        button(name, () => this.sort(name), { class: "sort", title }),
       );
       this.heads.push({ name, cell });
       head.append(cell);
     }
     const body = h("tbody");
-    this.rows = new KeyedList(
+    this.list = new RunList(
       body,
-      (labeler) => String(labeler.id),
-      (labeler) => this.row(labeler),
+      "Nobody has answered yet. Invite people with “backflip labeler invite”.",
+      (labeler) => labeler.id,
+      (view, labeler) => this.row(view, labeler),
     );
     this.table = h(
       "div",
       { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of labelers" },
       h("table", { class: "labelers" }, h("thead", {}, head), body),
     );
-    this.element = h(
-      "section",
-      { id: "labelers", "aria-labelledby": "labelers-title" },
-      h(
-        "div",
-        { class: "section-head" },
-        h("h2", { id: "labelers-title" }, "Labelers and agreement"),
-      ),
+    this.element = panelSection(
+      "labelers",
+      "Labelers and agreement",
+      null,
       h(
         "div",
         { class: "agreement" },
-        h(
-          "dl",
-          { class: "tiles" },
-          h("div", { class: "tile" }, h("dt", {}, "Agreement (alpha)"), this.nominal, this.basis),
-          h(
-            "div",
-            { class: "tile" },
-            h("dt", {}, "Ordinal alpha"),
-            this.ordinal,
-            h("dd", { class: "tile-note" }, "“same” lies between left and right"),
-          ),
-        ),
+        h("dl", { class: "tiles" }, this.nominal.element, this.ordinal.element),
         h(
           "div",
           {},
@@ -217,27 +201,30 @@ export class Labelers {
           ),
         ),
       ),
-      this.empty,
+      this.list.empty,
       this.table,
     );
   }
 
-  update(labelers: Labeler[]): void {
-    this.labelers = labelers;
-    this.empty.hidden = labelers.length > 0;
-    this.table.hidden = labelers.length === 0;
-    this.draw();
+  async load(view: RunView) {
+    const labelers = await view.labelers();
+    return () => {
+      this.view = view;
+      this.labelers = labelers;
+      this.table.hidden = labelers.length === 0;
+      this.draw();
+    };
   }
 
-  updateAgreement(agreement: Agreement): void {
-    setText(this.nominal, agreement.nominal === undefined ? "–" : agreement.nominal.toFixed(2));
-    setText(this.ordinal, agreement.ordinal === undefined ? "–" : agreement.ordinal.toFixed(2));
-    setText(
-      this.basis,
-      agreement.questions === 0
+  show({ agreement }: Dashboard): void {
+    const { nominal, ordinal, questions, answers } = agreement;
+    this.nominal.set(
+      nominal?.toFixed(2) ?? "–",
+      questions === 0
         ? "no overlap yet"
-        : `${plural(agreement.answers, "answer")} to ${plural(agreement.questions, "pair")}`,
+        : `${plural(answers, "answer")} to ${plural(questions, "pair")}`,
     );
+    this.ordinal.set(ordinal?.toFixed(2) ?? "–", "“same” lies between left and right");
     setText(this.meaning, agreementWords(agreement));
   }
 
@@ -248,6 +235,7 @@ export class Labelers {
   }
 
   private draw(): void {
+    if (!this.view) return;
     for (const { name, cell } of this.heads) {
       const sorted = name === this.sortBy;
       if (sorted) cell.setAttribute("aria-sort", this.falling ? "descending" : "ascending");
@@ -267,19 +255,15 @@ export class Labelers {
         return x === y ? a.id - b.id : x === undefined ? 1 : -1;
       return (x < y ? -1 : x > y ? 1 : 0) * direction || a.id - b.id;
     });
-    this.rows.set(sorted);
+    this.list.set(this.view, sorted);
   }
 
-  private row(first: Labeler) {
+  private row(view: RunView, first: Labeler): Row<Labeler> {
     let labeler = first;
     const state = h("span", { class: "chip" });
     const reason = h("small", { class: "words" });
     const name = h("span", { class: "name" });
-    const button = h("button", {
-      type: "button",
-      class: "small",
-      click: () => this.change(labeler),
-    });
+    const change = button("", () => this.change(view, labeler), { class: "small" });
     const cells = columns.map(() => h("td"));
     let drawn = "";
     const element = h(
@@ -291,7 +275,7 @@ export class Labelers {
         name,
         first.teacher ? h("span", { class: "chip plain" }, "teacher") : null,
       ),
-      h("td", {}, h("div", { class: "state" }, state, button), reason),
+      h("td", {}, h("div", { class: "state" }, state, change), reason),
       ...cells,
     );
     return {
@@ -300,21 +284,21 @@ export class Labelers {
         labeler = now;
         setText(name, now.name);
         setText(state, labelerStateWords[now.state]);
-        state.dataset["state"] = now.state;
+        state.dataset.state = now.state;
         setText(reason, now.reason);
         const verb = now.state === "ACTIVE" ? "Pause" : "Resume";
-        setText(button, verb);
-        button.setAttribute("aria-label", `${verb} ${now.name}`);
-        button.hidden = now.state === "REVOKED";
+        setText(change, verb);
+        change.setAttribute("aria-label", `${verb} ${now.name}`);
+        change.hidden = now.state === "REVOKED";
         const key = JSON.stringify({ ...now, lastAnswerMs: ago(now.lastAnswerMs) });
         if (key === drawn) return;
         drawn = key;
-        columns.forEach((column, i) => column.draw(cells[i]!, now));
+        for (const [i, column] of columns.entries()) column.draw(cells[i]!, now);
       },
     };
   }
 
-  private change(labeler: Labeler): void {
+  private change(view: RunView, labeler: Labeler): void {
     const pausing = labeler.state === "ACTIVE";
     const reason = h("input", { type: "text", maxlength: 500 });
     ask({
@@ -331,12 +315,12 @@ export class Labelers {
         : [h("p", {}, "They get questions again at once.")],
       action: pausing ? "Pause" : "Resume",
       run: async () => {
-        await this.client.setLabelerState(
+        await view.client.setLabelerState(
           labeler.id,
           pausing ? "LABELER_PAUSED" : "ACTIVE",
           reason.value.trim(),
         );
-        this.changed();
+        view.changed();
       },
     });
   }

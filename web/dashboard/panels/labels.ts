@@ -1,12 +1,14 @@
 // Every label, with filters and pages.
+import { answerWords, type Choice, choiceWords, sameAnswer } from "../../common/answers";
+import { button, factList, h, setText } from "../../common/dom";
+import { sentence } from "../../common/failures";
 import { show } from "../dialog";
-import { sentence } from "../../common/api";
-import { h, setText } from "../../common/dom";
-import { ago, plural, seconds, time } from "../dom";
-import { makeGold, type Stage } from "./gold";
-import type { Choice, Label, LabelFilter, Purpose } from "../model";
+import { ago, plural, seconds, time } from "../formats";
+import { makeGold } from "../gold_dialog";
+import type { Label, LabelFilter, Purpose } from "../model";
 import { PairView } from "../pair";
-import { answerWords, choiceWords, purposeWords, sameAnswer } from "../words";
+import { type Panel, panelSection, type RunView } from "../panel";
+import { purposeWords } from "../words";
 
 function select<T extends string>(words: Record<T, string>): HTMLSelectElement {
   return h(
@@ -17,9 +19,12 @@ function select<T extends string>(words: Record<T, string>): HTMLSelectElement {
   );
 }
 
-export class Labels {
+export class Labels implements Panel {
+  readonly link = "Labels";
+  readonly aboutPeople = true;
+  readonly loads = "labels";
   readonly element: HTMLElement;
-  private stage?: Stage;
+  private view?: RunView;
   // Where each page begins; the last is the one shown.
   private pages: number[] = [0];
   private drawn = "";
@@ -33,12 +38,12 @@ export class Labels {
   private readonly body = h("tbody");
   private readonly table: HTMLElement;
   private readonly empty = h("p", { class: "empty" });
-  private readonly newer = h("button", { type: "button", click: () => this.turn(-1) }, "Newer");
-  private readonly older = h("button", { type: "button", click: () => this.turn(1) }, "Older");
+  private readonly newer = button("Newer", () => this.turn(-1));
+  private readonly older = button("Older", () => this.turn(1));
   private readonly place = h("span", { class: "quiet", role: "status" });
   private shown: Label[] = [];
 
-  constructor(private readonly goldAdded: () => void) {
+  constructor() {
     const field = (text: string, input: HTMLElement) =>
       h("label", { class: "field" }, h("span", {}, text), input);
     const check = (text: string, input: HTMLElement) =>
@@ -60,7 +65,7 @@ export class Labels {
       field("Answer", this.choice),
       field("Question", this.question),
       check("with a note", this.note),
-      check("replaced ones too", this.superseded),
+      check("also replaced ones", this.superseded),
       h(
         "button",
         { type: "reset", class: "small", click: () => setTimeout(() => this.filter()) },
@@ -88,10 +93,10 @@ export class Labels {
         this.body,
       ),
     );
-    this.element = h(
-      "section",
-      { id: "labels", "aria-labelledby": "labels-title" },
-      h("div", { class: "section-head" }, h("h2", { id: "labels-title" }, "All labels")),
+    this.element = panelSection(
+      "labels",
+      "All labels",
+      null,
       filters,
       this.empty,
       this.table,
@@ -99,10 +104,15 @@ export class Labels {
     );
   }
 
+  async load(view: RunView) {
+    const labelers = await view.labelers();
+    return () => this.update(view, labelers.map(({ name }) => name).sort());
+  }
+
   // The run has moved on: the newest page follows, an older one stays.
-  update(stage: Stage, labelers: readonly string[]): void {
-    if (stage.runId !== this.stage?.runId) this.pages = [0];
-    this.stage = stage;
+  private update(view: RunView, labelers: readonly string[]): void {
+    if (view.run.id !== this.view?.run.id) this.pages = [0];
+    this.view = view;
     const chosen = this.labeler.value;
     if (
       labelers.join("\n") !==
@@ -117,18 +127,18 @@ export class Labels {
       );
       this.labeler.value = chosen;
     }
-    if (this.pages.length === 1) void this.load();
+    if (this.pages.length === 1) void this.loadPage();
   }
 
   private filter(): void {
     this.pages = [0];
-    void this.load();
+    void this.loadPage();
   }
 
   private turn(direction: 1 | -1): void {
     if (direction === 1) this.pages.push(this.shown[this.shown.length - 1]!.labelId);
     else this.pages.pop();
-    void this.load();
+    void this.loadPage();
     this.element.scrollIntoView({ block: "start" });
   }
 
@@ -144,19 +154,19 @@ export class Labels {
     };
   }
 
-  private async load(): Promise<void> {
-    const stage = this.stage;
-    if (!stage) return;
+  private async loadPage(): Promise<void> {
+    const { view } = this;
+    if (!view) return;
     const asked = ++this.asked;
     try {
-      const { labels, more } = await stage.client.listLabels(stage.runId, this.current());
-      if (asked === this.asked) this.draw(stage, labels, more);
+      const { labels, more } = await view.client.listLabels(view.run.id, this.current());
+      if (asked === this.asked) this.draw(view, labels, more);
     } catch (failure) {
       if (asked === this.asked) setText(this.place, sentence(failure));
     }
   }
 
-  private draw(stage: Stage, labels: Label[], more: boolean): void {
+  private draw(view: RunView, labels: Label[], more: boolean): void {
     const filtered = Object.values({ ...this.current(), beforeLabelId: 0 }).some(Boolean);
     setText(
       this.empty,
@@ -170,16 +180,16 @@ export class Labels {
       this.place,
       labels.length === 0 ? "" : `Page ${this.pages.length}, ${plural(labels.length, "label")}`,
     );
-    const key = JSON.stringify([stage.runId, labels]);
+    const key = JSON.stringify([view.run.id, labels]);
     if (key === this.drawn) return;
     this.drawn = key;
     this.shown = labels;
-    const focused = (document.activeElement as HTMLElement | null)?.dataset["label"];
-    this.body.replaceChildren(...labels.map((label) => this.row(stage, label)));
+    const focused = (document.activeElement as HTMLElement | null)?.dataset.label;
+    this.body.replaceChildren(...labels.map((label) => this.row(view, label)));
     if (focused) this.body.querySelector<HTMLElement>(`[data-label="${Number(focused)}"]`)?.focus();
   }
 
-  private row(stage: Stage, label: Label): HTMLElement {
+  private row(view: RunView, label: Label): HTMLElement {
     const marks = [
       label.expected ? (sameAnswer(label.answer, label.expected) ? "right" : "wrong") : "",
       label.surplus ? "surplus" : "",
@@ -206,24 +216,18 @@ export class Labels {
       h(
         "td",
         {},
-        h(
-          "button",
-          {
-            type: "button",
-            class: "small",
-            "aria-label": `Show the clips of label ${label.labelId}`,
-            "data-label": label.labelId,
-            click: () => this.open(stage, label),
-          },
-          "Show",
-        ),
+        button("Show", () => this.open(view, label), {
+          class: "small",
+          "aria-label": `Show the clips of label ${label.labelId}`,
+          "data-label": label.labelId,
+        }),
       ),
     );
   }
 
-  private open(stage: Stage, label: Label): void {
-    const view = new PairView(stage.theatre, stage.client, stage.runId, stage.scene, label.clipIds);
-    void view.load();
+  private open(view: RunView, label: Label): void {
+    const clips = new PairView(view, label.clipIds);
+    void clips.load();
     const facts: [string, string][] = [
       ["Labeler", label.labeler],
       ["Answer", answerWords(label.answer)],
@@ -241,32 +245,14 @@ export class Labels {
       ["Client", label.client || "–"],
       ...(label.note ? ([["Note", label.note]] as [string, string][]) : []),
     ];
-    const gold = h(
-      "button",
-      {
-        type: "button",
-        click: () => {
-          dialog.close();
-          makeGold(stage, label.clipIds, label.answer, this.goldAdded);
-        },
-      },
-      "Make gold …",
-    );
+    const gold = button("Make gold …", () => {
+      dialog.close();
+      makeGold(view, label.clipIds, label.answer);
+    });
     const dialog = show(
       `Label ${label.labelId}, question ${label.questionId}`,
-      [
-        view.element,
-        h(
-          "dl",
-          { class: "facts" },
-          ...facts.flatMap(([name, value]) => [
-            h("dt", {}, name),
-            h("dd", { class: "words" }, value),
-          ]),
-        ),
-        ...(label.clipIds.length === 2 ? [gold] : []),
-      ],
-      () => view.close(),
+      [clips.element, factList(facts), ...(label.clipIds.length === 2 ? [gold] : [])],
+      () => clips.close(),
     );
   }
 }

@@ -1,15 +1,15 @@
-// The run's curves, over labels or over steps, and what people see of the
-// policy's progress.
+// The run's curves, over labels or over steps.
 import { h } from "../../common/dom";
-import { Chart, type ChartData } from "../chart";
-import { percent } from "../dom";
-import type { Evaluation, MetricPoint, ProgressPoint, Run } from "../model";
+import { Chart, type ChartData, type ChartOptions } from "../chart";
+import { percent } from "../formats";
+import type { Evaluation, MetricPoint, Run } from "../model";
+import { type Panel, panelSection, type RunView } from "../panel";
 
 type Axis = "labels" | "steps";
 
 const accuracyName = "reward/accuracy";
 
-export function wantedMetrics(run: Run): string[] {
+function wantedMetrics(run: Run): string[] {
   return ["true_return", "predicted_return", accuracyName, ...run.metricNames];
 }
 
@@ -34,7 +34,9 @@ function readable(metric: string): string {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-export class Learning {
+export class Learning implements Panel {
+  readonly link = "Learning";
+  readonly loads = "curves";
   readonly element: HTMLElement;
   private axis: Axis = "labels";
   private readonly grid = h("div", { class: "charts" });
@@ -60,117 +62,93 @@ export class Learning {
         }),
         ` ${axis}`,
       );
-    this.element = h(
-      "section",
-      { id: "learning", "aria-labelledby": "learning-title" },
+    this.element = panelSection(
+      "learning",
+      "Learning",
       h(
-        "div",
-        { class: "section-head" },
-        h("h2", { id: "learning-title" }, "Learning"),
-        h(
-          "fieldset",
-          { class: "segments" },
-          h("legend", {}, "over"),
-          choose("labels"),
-          choose("steps"),
-        ),
+        "fieldset",
+        { class: "segments" },
+        h("legend", {}, "over"),
+        choose("labels"),
+        choose("steps"),
       ),
       this.grid,
     );
   }
 
-  update(run: Run, points: MetricPoint[], evaluations: Evaluation[]): void {
-    if (run.id !== this.run?.id) {
-      for (const chart of this.charts.values()) chart.remove();
-      this.charts.clear();
-    }
-    this.run = run;
-    this.points = points;
-    this.evaluations = evaluations;
-    this.draw();
-  }
-
-  private chart(name: string, make: () => Chart): Chart {
-    let chart = this.charts.get(name);
-    if (!chart) {
-      chart = make();
-      this.charts.set(name, chart);
-      this.grid.append(chart.element);
-    }
-    return chart;
+  async load(view: RunView) {
+    const { run, client } = view;
+    const [points, evaluations] = await Promise.all([
+      client.listMetrics(run.id, wantedMetrics(run)),
+      view.evaluations(),
+    ]);
+    return () => {
+      if (run.id !== this.run?.id) {
+        for (const chart of this.charts.values()) chart.remove();
+        this.charts.clear();
+      }
+      this.run = run;
+      this.points = points;
+      this.evaluations = evaluations;
+      this.draw();
+    };
   }
 
   private draw(): void {
-    const run = this.run;
+    const { run } = this;
     if (!run) return;
-    const sync = "learning";
+    const empty = "Comes with the first evaluation of the policy.";
     const bandNames: [string, string] = ["least", "most"];
-    const afterEvaluation = "Comes with the first evaluation of the policy.";
     if (run.hasTrueReward) {
-      this.chart(
-        "true_return",
-        () =>
-          new Chart({
-            title: "True return",
-            note: "What the policy is really worth: mean of an evaluation, least to most of its episodes shaded. The training never sees it.",
-            empty: afterEvaluation,
-            color: "--series-1",
-            bandNames,
-            sync,
-          }),
-      ).set(
-        this.series(
-          "true_return",
-          spread(this.evaluations, (e) => e.trueReturn),
-        ),
-      );
+      this.curve("true_return", (e) => e.trueReturn, {
+        title: "True return",
+        note: "What the policy is really worth: mean of an evaluation, least to most of its episodes shaded. The training never sees it.",
+        empty,
+        color: "--series-1",
+        bandNames,
+      });
     }
-    this.chart(
-      "predicted_return",
-      () =>
-        new Chart({
-          title: run.learned ? "Predicted return" : "Return of the evaluation",
-          note: "What the reward model thinks of the same episodes. Its unit is its own, and moves as it learns.",
-          empty: afterEvaluation,
-          color: "--series-2",
-          sync,
-        }),
-    ).set(this.series("predicted_return"));
+    this.curve("predicted_return", undefined, {
+      title: run.learned ? "Predicted return" : "Return of the evaluation",
+      note: "What the reward model thinks of the same episodes. It has no fixed unit: the scale moves as the model learns.",
+      empty,
+      color: "--series-2",
+    });
     for (const metric of run.metricNames) {
-      this.chart(
-        metric,
-        () =>
-          new Chart({
-            title: readable(metric),
-            note: "Of one evaluation episode: mean, least to most shaded.",
-            empty: afterEvaluation,
-            color: "--series-3",
-            bandNames,
-            sync,
-          }),
-      ).set(
-        this.series(
-          metric,
-          spread(this.evaluations, (e) => e.metrics.get(metric)),
-        ),
-      );
+      this.curve(metric, (e) => e.metrics.get(metric), {
+        title: readable(metric),
+        note: "In one evaluation episode: mean, least to most shaded.",
+        empty,
+        color: "--series-3",
+        bandNames,
+      });
     }
     if (run.learned) {
-      this.chart(
-        accuracyName,
-        () =>
-          new Chart({
-            title: "Reward model’s accuracy",
-            note: "Share of held-out labels that it predicts. People who disagree set a ceiling below 100 %.",
-            empty: "Comes with the first update of the reward model.",
-            color: "--series-4",
-            range: [0.4, 1],
-            format: percent,
-            reference: { value: 0.5, label: "guessing" },
-            sync,
-          }),
-      ).set(this.series(accuracyName));
+      this.curve(accuracyName, undefined, {
+        title: "Reward model’s accuracy",
+        note: "Share of held-out labels that it predicts. Where people disagree, it cannot reach 100 %.",
+        empty: "Comes with the first update of the reward model.",
+        color: "--series-4",
+        range: [0.4, 1],
+        format: percent,
+        reference: { value: 0.5, label: "guessing" },
+      });
     }
+  }
+
+  // Draws a metric; `value`: what it was in an evaluation episode, for the band.
+  private curve(
+    metric: string,
+    value: ((evaluation: Evaluation) => number | undefined) | undefined,
+    options: ChartOptions,
+  ): void {
+    let chart = this.charts.get(metric);
+    if (!chart) {
+      chart = new Chart({ ...options, sync: "learning" });
+      this.charts.set(metric, chart);
+      this.grid.append(chart.element);
+    }
+    chart.set(this.series(metric, value && spread(this.evaluations, value)));
   }
 
   private series(name: string, ranges?: Map<number, [number, number]>): ChartData | undefined {
@@ -190,48 +168,5 @@ export class Learning {
         : {}),
       xName: axis,
     };
-  }
-}
-
-export class Progress {
-  readonly element: HTMLElement;
-  private readonly chart = new Chart({
-    title: "Wins of the newest policy against earlier ones",
-    note: "90 % interval shaded. Over one half: people see it getting better. If the predicted return rises and this does not, the policy may be gaming the reward model.",
-    empty:
-      "No answer to a progress pair yet. They are asked when queries.progress_share is set: a small share of pairs sets the newest policy against earlier ones.",
-    color: "--series-1",
-    range: [0, 1],
-    format: percent,
-    reference: { value: 0.5, label: "no better than before" },
-    points: true,
-    height: 230,
-  });
-
-  constructor() {
-    this.element = h(
-      "section",
-      { id: "progress", "aria-labelledby": "progress-title" },
-      h(
-        "div",
-        { class: "section-head" },
-        h("h2", { id: "progress-title" }, "Progress in people’s eyes"),
-      ),
-      this.chart.element,
-    );
-  }
-
-  update(points: readonly ProgressPoint[]): void {
-    this.chart.set(
-      points.length === 0
-        ? undefined
-        : {
-            x: points.map((point) => point.steps),
-            y: points.map((point) => point.winRate),
-            low: points.map((point) => point.low),
-            high: points.map((point) => point.high),
-            xName: "steps",
-          },
-    );
   }
 }

@@ -1,35 +1,13 @@
 // What is going on, in numbers: the row under the head, and alerts.
 import { h, setText } from "../../common/dom";
-import { KeyedList, number, percent, plural, short, whole } from "../dom";
+import { number, percent, plural, short, whole } from "../formats";
+import { KeyedList } from "../keyed_list";
 import type { Dashboard } from "../model";
-import { queueWords, runStateWords, standing } from "../words";
+import type { Panel } from "../panel";
+import { Tile } from "../tile";
+import { queueWords, runStateWords, stateSentence } from "../words";
 
-class Tile {
-  readonly element: HTMLElement;
-  private readonly value = h("dd", { class: "tile-value" });
-  private readonly note = h("dd", { class: "tile-note" });
-  private readonly bar?: HTMLProgressElement;
-
-  constructor(label: string, bar = false) {
-    if (bar) this.bar = h("progress", { max: 1, "aria-label": label });
-    this.element = h(
-      "div",
-      { class: "tile" },
-      h("dt", {}, label),
-      this.value,
-      bar ? h("dd", {}, this.bar) : null,
-      this.note,
-    );
-  }
-
-  set(value: string, note: string, share?: number): void {
-    setText(this.value, value);
-    setText(this.note, note);
-    if (this.bar) this.bar.value = Math.min(1, Math.max(0, share ?? 0));
-  }
-}
-
-export class Overview {
+export class Overview implements Panel {
   readonly element: HTMLElement;
   private readonly state = h("span", { class: "chip" });
   private readonly sentence = h("span", { role: "status" });
@@ -64,12 +42,12 @@ export class Overview {
     );
   }
 
-  update(dashboard: Dashboard): void {
+  show(dashboard: Dashboard): void {
     const { run } = dashboard;
     setText(this.state, runStateWords[run.state]);
-    this.state.dataset["state"] = run.state;
-    this.state.dataset["limit"] = run.limit;
-    setText(this.sentence, standing(run));
+    this.state.dataset.state = run.state;
+    this.state.dataset.limit = run.limit;
+    setText(this.sentence, stateSentence(run));
     const origin = run.forkedFromRun
       ? ` Forked from run ${run.forkedFromRun}, version ${run.forkedFromVersion}.`
       : "";

@@ -1,13 +1,18 @@
+// The dashboard page.
 import "uplot/dist/uPlot.min.css";
+import "../common/base.css";
 import "./dashboard.css";
-import { access, fetchScene, people, within } from "../common/api";
-import { enter, notice } from "../common/gate";
-import { forget, readLink, token, visitor } from "../common/session";
+import "./panels.css";
+import "./dialogs.css";
+import "./small_screens.css";
+import { fetchScene, people } from "../common/api";
 import { h } from "../common/dom";
+import { within } from "../common/failures";
+import { enter, notice } from "../common/gate";
+import { forget, onTokenRefused, readLink, token, visitor } from "../common/session";
+import { CanvasRenderer } from "../viewer/canvas_renderer";
 import { App } from "./app";
-import { makeClient } from "./client";
-import { SharedPainter } from "./painter";
-import { Theatre } from "./player";
+import { BrokerClient } from "./client";
 
 const root = document.getElementById("app")!;
 let app: App | undefined;
@@ -44,12 +49,10 @@ async function main(): Promise<void> {
     );
     return;
   }
-  const client = makeClient();
-  const theatre = new Theatre(new SharedPainter(fetchScene));
   app = new App(root, {
-    client,
-    theatre,
-    // of a token whose role is not known the broker decides
+    client: new BrokerClient(),
+    renderer: new CanvasRenderer(fetchScene),
+    // where the role is not known the broker decides
     operator: role !== "INVITE_REVIEWER",
     name,
     signOut: () => void people.signOut({}, within()).finally(signedOut),
@@ -57,5 +60,5 @@ async function main(): Promise<void> {
   await app.start(Number(run));
 }
 
-access.ended = signedOut;
+onTokenRefused(signedOut);
 void main();

@@ -1,22 +1,20 @@
 // The labeling page.
+import "../common/base.css";
 import "./label.css";
+import "./start.css";
+import "./labeling.css";
+import "./ranking.css";
+import "./small_screens.css";
 import { Code, ConnectError } from "@connectrpc/connect";
-import {
-  fetchScene,
-  isSignedOut,
-  labeling,
-  people,
-  sentence,
-  within,
-  Backoff,
-} from "../common/api";
+import { fetchScene, labeling, people } from "../common/api";
 import { h, setText } from "../common/dom";
+import { Backoff, isSignedOut, sentence, within } from "../common/failures";
 import { enter, notice } from "../common/gate";
-import { Scenes } from "../viewer/scene";
 import { forget, readLink, token } from "../common/session";
-import { Clips } from "./clips";
+import { SceneCache } from "../viewer/scene";
 import { showGuide } from "./guide";
 import { Labeling } from "./labeling";
+import { QuestionClips } from "./question_clips";
 import { Tab } from "./tab";
 import { welcome } from "./welcome";
 
@@ -34,12 +32,12 @@ async function begin(): Promise<void> {
     notice(
       root,
       "Backflip",
-      "Open the link that you were sent: it begins with this address, and ends with what lets you in.",
+      "Open the link that you were sent. It begins with this address, and ends with a key that lets you in.",
     );
     return;
   }
   const opening = Tab.open();
-  const clips = new Clips(new Scenes(fetchScene));
+  const clips = new QuestionClips(new SceneCache(fetchScene));
   const backoff = new Backoff();
   const status = h("p", { role: "status" }, "Fetching the first clips …");
   root.replaceChildren(h("div", { class: "centred" }, h("main", { class: "gate still" }, status)));

@@ -1,0 +1,30 @@
+// A message over the clips that stays until it is closed.
+import { button, h } from "../common/dom";
+
+export class Banner {
+  readonly element = h("div", { class: "banner", hidden: true });
+  private dismissed = "";
+
+  // Shows no message twice: not the one that is there, nor the one closed last.
+  show(text: string, ...buttons: HTMLButtonElement[]): void {
+    if (text === this.dismissed || this.shows(text)) return;
+    const close = () => {
+      this.dismissed = text;
+      this.hide();
+    };
+    this.element.replaceChildren(
+      h("p", { class: "words", role: "alert" }, text),
+      ...buttons,
+      button("Close", close, { class: "control" }),
+    );
+    this.element.hidden = false;
+  }
+
+  shows(text: string): boolean {
+    return !this.element.hidden && this.element.firstElementChild?.textContent === text;
+  }
+
+  hide(): void {
+    this.element.hidden = true;
+  }
+}

@@ -1,0 +1,103 @@
+// What each key does, on the page and in its list of keys.
+import type { Choice } from "../common/answers";
+
+export type Command =
+  | { kind: "choose"; choice: Choice }
+  | { kind: "place"; clip: number }
+  | { kind: "turn"; azimuth: number; elevation: number }
+  | { kind: "step" | "speed"; by: number }
+  | { kind: "undo" | "play" | "enter" | "unplace" | "tie" | "help" };
+
+export interface Binding {
+  // As KeyboardEvent.key has them, letters small; "Shift+" before one with shift.
+  keys: string[];
+  command: Command;
+  // Only where two clips are compared, or only where several are put in order.
+  only?: "pair" | "ranking";
+  // A key that is held down does it again and again.
+  repeats?: boolean;
+  // How the list of keys shows them, where not one by one.
+  shown?: string[];
+  // What it does; without: the words of the binding before say it too.
+  help?: string;
+}
+
+function choose(choice: Choice, keys: string[], help: string, only?: "pair"): Binding {
+  return { keys, command: { kind: "choose", choice }, only, help };
+}
+
+function turn(key: string, azimuth: number, elevation: number): Binding {
+  return { keys: [`Shift+${key}`], command: { kind: "turn", azimuth, elevation }, shown: [] };
+}
+
+function place(clip: number): Binding {
+  return { keys: [`${clip + 1}`], command: { kind: "place", clip }, only: "ranking", shown: [] };
+}
+
+export const bindings: readonly Binding[] = [
+  choose("LEFT", ["ArrowLeft", "1"], "the left clip is better (on a phone: the upper)", "pair"),
+  choose("RIGHT", ["ArrowRight", "2"], "the right clip is better (on a phone: the lower)", "pair"),
+  choose("TIE", ["ArrowUp", "0"], "both are equally good", "pair"),
+  choose("CANNOT_TELL", ["ArrowDown", "s"], "you cannot tell"),
+  choose("BROKEN", ["b"], "broken: the clips do not show what they should"),
+  { keys: ["z"], command: { kind: "undo" }, help: "undo: take the last answer back" },
+  { keys: [" "], command: { kind: "play" }, help: "pause and play" },
+  { keys: [","], command: { kind: "step", by: -1 }, repeats: true, help: "one step back, forward" },
+  { keys: ["."], command: { kind: "step", by: 1 }, repeats: true },
+  { keys: ["["], command: { kind: "speed", by: -1 }, help: "slower, faster" },
+  { keys: ["]"], command: { kind: "speed", by: 1 } },
+  {
+    ...turn("ArrowLeft", -10, 0),
+    shown: ["shift + arrows"],
+    help: "turn both cameras (or drag; a double click turns them back)",
+  },
+  turn("ArrowRight", 10, 0),
+  turn("ArrowUp", 0, -5),
+  turn("ArrowDown", 0, 5),
+  { keys: ["?"], command: { kind: "help" }, help: "this list" },
+  { ...place(0), shown: ["1 – 8"], help: "give the clip the next place, or take it away" },
+  ...[1, 2, 3, 4, 5, 6, 7].map(place),
+  {
+    keys: ["t", "="],
+    command: { kind: "tie" },
+    only: "ranking",
+    shown: ["t"],
+    help: "the last two places are equal",
+  },
+  { keys: ["Backspace"], command: { kind: "unplace" }, only: "ranking", shown: [] },
+  { keys: ["Enter"], command: { kind: "enter" }, shown: ["enter"], help: "send the order" },
+];
+
+// What a key does; undefined: nothing.
+export function bindingOf(
+  { key, shiftKey }: Pick<KeyboardEvent, "key" | "shiftKey">,
+  page: "pair" | "ranking",
+): Binding | undefined {
+  const name = key.length === 1 ? key.toLowerCase() : shiftKey ? `Shift+${key}` : key;
+  return bindings.find(({ keys, only }) => keys.includes(name) && (!only || only === page));
+}
+
+// Where a command has its keys.
+export function bindingFor(command: Command): Binding {
+  const wanted = JSON.stringify(command);
+  return bindings.find((binding) => JSON.stringify(binding.command) === wanted)!;
+}
+
+const signs: Record<string, string> = {
+  ArrowLeft: "←",
+  ArrowRight: "→",
+  ArrowUp: "↑",
+  ArrowDown: "↓",
+  Enter: "enter",
+  " ": "space",
+};
+
+// The keys as people read them.
+export function keySigns({ keys, shown }: Binding): string[] {
+  return shown ?? keys.map((key) => signs[key] ?? key);
+}
+
+// The keys as aria-keyshortcuts has them.
+export function ariaKeys({ keys }: Binding): string {
+  return keys.map((key) => (key === " " ? "Space" : key)).join(" ");
+}
