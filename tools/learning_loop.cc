@@ -44,7 +44,7 @@
 #include "common/nn/reward.h"
 #include "common/options/run_spec.h"
 #include "common/sim/clip.h"
-#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/mujoco/mujoco_task.h"
 #include "common/sim/simulator.h"
 #include "common/teachers/teacher.h"
 #include "services/policy_learner/collector.h"

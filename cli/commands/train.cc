@@ -26,7 +26,7 @@
 #include "common/base/status_macros.h"
 #include "common/client/snapshot_client.h"
 #include "common/options/run_spec.h"
-#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/mujoco/mujoco_task.h"
 #include "common/sim/mujoco/scene.h"
 
 namespace backflip::cli {

@@ -11,7 +11,7 @@
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
 #include "common/sim/mujoco/model_files.h"
-#include "common/sim/mujoco/task_file.h"
+#include "common/sim/task_file.h"
 
 namespace backflip::sim {
 namespace {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/mujoco/mujoco_task.h"
 #include "common/sim/simulator.h"
 
 namespace backflip::sim {

@@ -16,8 +16,8 @@
 #include "absl/status/statusor.h"
 #include "common/base/mutex.h"
 #include "common/nn/policy.h"
-#include "common/sim/mujoco/compiled_task.h"
-#include "common/sim/mujoco/environment.h"
+#include "common/sim/mujoco/mujoco_environment.h"
+#include "common/sim/mujoco/mujoco_task.h"
 
 namespace backflip::sim {
 

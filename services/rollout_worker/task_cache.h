@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "backflip/v1/run.pb.h"
-#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/mujoco/mujoco_task.h"
 
 namespace backflip::rollout_worker {
 

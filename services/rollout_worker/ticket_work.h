@@ -9,7 +9,7 @@
 #include "backflip/v1/collect.pb.h"
 #include "backflip/v1/run.pb.h"
 #include "common/nn/policy.h"
-#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/mujoco/mujoco_task.h"
 #include "common/sim/simulator.h"
 
 namespace backflip::rollout_worker {

@@ -8,8 +8,8 @@
 #include <random>
 #include <string>
 
-#include "common/sim/mujoco/compiled_task.h"
 #include "common/sim/mujoco/mujoco_handles.h"
+#include "common/sim/mujoco/mujoco_task.h"
 
 namespace backflip {
 namespace {

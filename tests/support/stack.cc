@@ -22,7 +22,7 @@
 #include "common/options/run_spec.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
-#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/mujoco/mujoco_task.h"
 
 namespace backflip::testing {
 namespace {

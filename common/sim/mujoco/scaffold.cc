@@ -13,8 +13,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
-#include "common/sim/mujoco/environment.h"
 #include "common/sim/mujoco/model_files.h"
+#include "common/sim/mujoco/mujoco_environment.h"
 
 namespace backflip::sim {
 namespace {

@@ -1,6 +1,6 @@
 // Task files: text to a checked v1::Task, with errors that name file and line.
-#ifndef BACKFLIP_COMMON_SIM_MUJOCO_TASK_FILE_H_
-#define BACKFLIP_COMMON_SIM_MUJOCO_TASK_FILE_H_
+#ifndef BACKFLIP_COMMON_SIM_TASK_FILE_H_
+#define BACKFLIP_COMMON_SIM_TASK_FILE_H_
 
 #include <memory>
 #include <string>
@@ -57,4 +57,4 @@ class TaskFile {
 
 }  // namespace backflip::sim
 
-#endif  // BACKFLIP_COMMON_SIM_MUJOCO_TASK_FILE_H_
+#endif  // BACKFLIP_COMMON_SIM_TASK_FILE_H_

@@ -1,6 +1,6 @@
 // One simulated environment of a task.
-#ifndef BACKFLIP_COMMON_SIM_MUJOCO_ENVIRONMENT_H_
-#define BACKFLIP_COMMON_SIM_MUJOCO_ENVIRONMENT_H_
+#ifndef BACKFLIP_COMMON_SIM_MUJOCO_MUJOCO_ENVIRONMENT_H_
+#define BACKFLIP_COMMON_SIM_MUJOCO_MUJOCO_ENVIRONMENT_H_
 
 #include <cstdint>
 #include <memory>
@@ -9,10 +9,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "common/sim/mujoco/compiled_task.h"
-#include "common/sim/mujoco/expression.h"
-#include "common/sim/mujoco/metrics.h"
+#include "common/sim/expression.h"
+#include "common/sim/metrics.h"
 #include "common/sim/mujoco/mujoco_handles.h"
+#include "common/sim/mujoco/mujoco_task.h"
 
 namespace backflip::sim {
 
@@ -104,4 +104,4 @@ class Environment {
 
 }  // namespace backflip::sim
 
-#endif  // BACKFLIP_COMMON_SIM_MUJOCO_ENVIRONMENT_H_
+#endif  // BACKFLIP_COMMON_SIM_MUJOCO_MUJOCO_ENVIRONMENT_H_

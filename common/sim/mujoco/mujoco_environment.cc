@@ -1,4 +1,4 @@
-#include "common/sim/mujoco/environment.h"
+#include "common/sim/mujoco/mujoco_environment.h"
 
 #include <algorithm>
 #include <cmath>

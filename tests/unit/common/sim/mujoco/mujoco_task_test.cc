@@ -1,4 +1,4 @@
-#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/mujoco/mujoco_task.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "common/sim/mujoco/environment.h"
+#include "common/sim/mujoco/mujoco_environment.h"
 
 namespace backflip::sim {
 namespace {

@@ -1,4 +1,4 @@
-#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/mujoco/mujoco_task.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,8 +11,8 @@
 #include "absl/strings/str_join.h"
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
-#include "common/sim/mujoco/expression.h"
-#include "common/sim/mujoco/metrics.h"
+#include "common/sim/expression.h"
+#include "common/sim/metrics.h"
 #include "common/sim/mujoco/model_files.h"
 
 namespace backflip::sim {

@@ -1,4 +1,4 @@
-#include "common/sim/mujoco/task_file.h"
+#include "common/sim/task_file.h"
 
 #include <cmath>
 #include <set>
@@ -7,7 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "common/sim/mujoco/expression.h"
+#include "common/sim/expression.h"
 #include "google/protobuf/io/tokenizer.h"
 
 namespace backflip::sim {

@@ -1,7 +1,7 @@
 // A task bound to its model: everything about it that does not change while it
 // is simulated.
-#ifndef BACKFLIP_COMMON_SIM_MUJOCO_COMPILED_TASK_H_
-#define BACKFLIP_COMMON_SIM_MUJOCO_COMPILED_TASK_H_
+#ifndef BACKFLIP_COMMON_SIM_MUJOCO_MUJOCO_TASK_H_
+#define BACKFLIP_COMMON_SIM_MUJOCO_MUJOCO_TASK_H_
 
 #include <memory>
 #include <string>
@@ -11,7 +11,7 @@
 #include "backflip/v1/task.pb.h"
 #include "common/sim/bundle.h"
 #include "common/sim/mujoco/mujoco_handles.h"
-#include "common/sim/mujoco/task_file.h"
+#include "common/sim/task_file.h"
 
 namespace backflip::sim {
 
@@ -140,4 +140,4 @@ class CompiledTask {
 
 }  // namespace backflip::sim
 
-#endif  // BACKFLIP_COMMON_SIM_MUJOCO_COMPILED_TASK_H_
+#endif  // BACKFLIP_COMMON_SIM_MUJOCO_MUJOCO_TASK_H_
