@@ -237,9 +237,8 @@ absl::Status Loop::Collect(int64_t iteration) {
   const int o = task_->observation_size(), a = task_->action_size();
   const int environments = static_cast<int>(starts_.size());
   const int clips = spec_.collection().clips_per_batch();
-  ASSIGN_OR_RETURN(nn::Policy policy, nn::Policy::FromSnapshot(ppo_->ToSnapshot()));
   sim::Ticket ticket;
-  ticket.policy = std::make_shared<const nn::Policy>(std::move(policy));
+  ASSIGN_OR_RETURN(ticket.policy, nn::Policy::FromSnapshot(ppo_->ToSnapshot()));
   ticket.environments = starts_;
   ticket.steps = spec_.collection().batch_steps() / environments;
   ticket.episode_steps =
@@ -348,9 +347,8 @@ absl::Status Loop::Compare(int64_t round, Asker* asker) const {
 }
 
 absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot, Draws draws, int episodes) {
-  ASSIGN_OR_RETURN(nn::Policy policy, nn::Policy::FromSnapshot(snapshot));
   sim::Ticket ticket;
-  ticket.policy = std::make_shared<const nn::Policy>(std::move(policy));
+  ASSIGN_OR_RETURN(ticket.policy, nn::Policy::FromSnapshot(snapshot));
   ticket.evaluation = true;
   ticket.steps = task_->task().evaluation_steps();
   for (int i = 0; i < episodes; ++i) {

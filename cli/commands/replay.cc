@@ -69,10 +69,9 @@ absl::Status FilmSnapshot(const client::BrokerClient& broker, const v1::Run& run
   ASSIGN_OR_RETURN(const auto fetched,
                    client::GetSnapshot(broker.broker(), request, broker.stop()));
   ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(fetched.second));
-  ASSIGN_OR_RETURN(nn::Policy policy, nn::Policy::FromSnapshot(snapshot));
+  ASSIGN_OR_RETURN(auto policy, nn::Policy::FromSnapshot(snapshot));
   const int steps = task->task().evaluation_steps();
-  return Film(std::move(task), std::make_shared<const nn::Policy>(std::move(policy)), seed, steps,
-              path);
+  return Film(std::move(task), std::move(policy), seed, steps, path);
 }
 
 absl::Status NewTask(const std::string& model_path, const std::string& folder) {

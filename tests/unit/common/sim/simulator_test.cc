@@ -47,7 +47,7 @@ std::shared_ptr<const nn::Policy> RandomPolicy(const CompiledTask& task) {
       {"action_clip", "1"},   {"noise_correlation", "0.8"}};
   auto policy = nn::Policy::FromSnapshot(snapshot);
   EXPECT_TRUE(policy.ok()) << policy.status();
-  return std::make_shared<const nn::Policy>(*std::move(policy));
+  return *policy;
 }
 
 Ticket SampleTicket(const CompiledTask& task, int environments, int steps) {
