@@ -49,6 +49,10 @@ class TaskFile {
  private:
   TaskFile() = default;
   absl::Status Check() const;
+  absl::Status CheckReset(const Located& at) const;
+  absl::Status CheckView() const;
+  absl::Status CheckQuantities() const;
+  absl::Status CheckMetrics() const;
 
   std::string file_;
   v1::Task task_;
