@@ -235,7 +235,7 @@ absl::Status CollectSession::Return(std::deque<Finished> finished) {
                                        " cannot be simulated: ", rollout.status().message()));
     }
     *messages.emplace_back().mutable_rollout() =
-        LearnerRollout(ticket, simulator_->task(), *rollout, assignment_.reward() == v1::TRUE);
+        LearnerRollout(ticket, *rollout, assignment_.reward() == v1::TRUE);
     if (ticket.purpose() == v1::EVALUATE) {
       v1::ReportEvaluationRequest& report = reports.emplace_back();
       report.set_run_id(assignment_.run_id());
