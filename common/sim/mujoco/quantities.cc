@@ -43,6 +43,23 @@ absl::StatusOr<Reader> Body(const v1::BodyValue& value, const Located& at, const
   return at.Error("field", "missing: X, Y, Z, VX, VY, VZ, WX, WY, WZ or UPRIGHT");
 }
 
+absl::StatusOr<Reader> CentreOfMass(const v1::CentreOfMassValue& value, const Located& at,
+                                    const mjModel* model, Quantities* all) {
+  ASSIGN_OR_RETURN(const int body, FindElement(model, mjOBJ_BODY, value.body(), at, "body"));
+  all->needs_positions = all->needs_velocities = true;
+  const auto field = value.field();
+  if (field >= v1::CentreOfMassValue::X && field <= v1::CentreOfMassValue::Z) {
+    const int index = 3 * body + field - v1::CentreOfMassValue::X;
+    return [index](const Moment& m) { return m.data->subtree_com[index]; };
+  }
+  if (field >= v1::CentreOfMassValue::VX && field <= v1::CentreOfMassValue::VZ) {
+    all->needs_centre_velocities = true;
+    const int index = 3 * body + field - v1::CentreOfMassValue::VX;
+    return [index](const Moment& m) { return m.data->subtree_linvel[index]; };
+  }
+  return at.Error("field", "missing: X, Y, Z, VX, VY or VZ");
+}
+
 absl::StatusOr<Reader> Joint(const v1::JointValue& value, const Located& at, const mjModel* model) {
   ASSIGN_OR_RETURN(const int joint, FindScalarJoint(model, value.name(), at, "name"));
   if (value.field() == v1::JointValue::POSITION) {
@@ -192,6 +209,8 @@ absl::StatusOr<Reader> ReaderOf(const v1::Quantity& quantity, const Located& at,
   switch (quantity.value_case()) {
     case v1::Quantity::kBody:
       return Body(quantity.body(), at.Nested("body"), model, all);
+    case v1::Quantity::kCentreOfMass:
+      return CentreOfMass(quantity.centre_of_mass(), at.Nested("centre_of_mass"), model, all);
     case v1::Quantity::kJoint:
       return Joint(quantity.joint(), at.Nested("joint"), model);
     case v1::Quantity::kSite:
@@ -270,6 +289,7 @@ absl::Status QuantityValues::Update(mjData* data, int step) {
     }
     if (quantities_->needs_contacts) mj_collision(model_, data);
   }
+  if (quantities_->needs_centre_velocities) mj_subtreeVel(model_, data);
   const Moment moment{model_, data, values_.data(), expressions_.data()};
   for (size_t i = 0; i < values_.size(); ++i) {
     values_[i] = quantities_->read[i](moment);

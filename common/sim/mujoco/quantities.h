@@ -45,6 +45,7 @@ struct Quantities {
   // What MuJoCo must derive from a state before they can be read.
   bool needs_positions = false;
   bool needs_velocities = false;
+  bool needs_centre_velocities = false;
   bool needs_contacts = false;
   bool needs_everything = false;  // sensors
 };

@@ -273,6 +273,53 @@ true_reward:)"}}));
   EXPECT_TRUE(touched);
 }
 
+TEST_F(TaskFolder, ReadsTheCentreOfMassAsASensorOfMuJoCosDoes) {
+  constexpr char kCentres[] = R"(
+quantity { name: "com_x" centre_of_mass { body: "torso" field: X } }
+quantity { name: "com_z" centre_of_mass { body: "thigh" field: Z } }
+quantity { name: "com_vx" centre_of_mass { body: "thigh" field: VX } }
+quantity { name: "com_vz" centre_of_mass { body: "torso" field: VZ } }
+)";
+  const auto load = [&](const std::string& quantities) {
+    Write(kTaskFile,
+          absl::StrReplaceAll(task_, {{"true_reward:", absl::StrCat(quantities, "true_reward:")}}));
+    auto task = Task::FromFolder(folder_);
+    EXPECT_TRUE(task.ok()) << task.status();
+    return *task;
+  };
+  const auto plain = load(kCentres);
+  Write("model.xml",
+        absl::StrReplaceAll(Read(BACKFLIP_TASKS "/hopper_backflip/model.xml"),
+                            {{"<actuator>",
+                              "<sensor><subtreecom name='torso_p' body='torso'/><subtreecom "
+                              "name='thigh_p' body='thigh'/><subtreelinvel name='torso_v' "
+                              "body='torso'/><subtreelinvel name='thigh_v' body='thigh'/></sensor>"
+                              "<actuator>"}}));
+  const auto sensed = load(absl::StrCat(kCentres, R"(
+quantity { name: "sensor_x" sensor { name: "torso_p" } }
+quantity { name: "sensor_z" sensor { name: "thigh_p" index: 2 } }
+quantity { name: "sensor_vx" sensor { name: "thigh_v" } }
+quantity { name: "sensor_vz" sensor { name: "torso_v" index: 2 } }
+)"));
+  const auto a = plain->MakeEnvironment(), b = sensed->MakeEnvironment();
+  ASSERT_TRUE(a.ok() && b.ok());
+  ASSERT_TRUE((*a)->Begin(5, kEvaluation).ok() && (*b)->Begin(5, kEvaluation).ok());
+  Values plain_values(*plain), sensed_values(*sensed);
+  const float action[] = {0.7f, -0.4f, 1};
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE((*a)->Step(action).ok() && (*b)->Step(action).ok());
+    for (const std::string name : {"x", "z", "vx", "vz"}) {
+      const double expected = sensed_values.Of(**b, "sensor_" + name);
+      EXPECT_NEAR(sensed_values.Of(**b, "com_" + name), expected, 1e-12) << name;
+      EXPECT_NEAR(plain_values.Of(**a, "com_" + name), expected, 1e-9) << name;
+    }
+  }
+  EXPECT_THAT(
+      ErrorWith("true_reward:",
+                "quantity { name: \"c\" centre_of_mass { body: \"torso\" } }\ntrue_reward:"),
+      HasSubstr("field: missing: X, Y, Z, VX, VY or VZ"));
+}
+
 TEST_F(TaskFolder, RemembersWithinAnEpisodeAndInItsStates) {
   Write(kTaskFile, absl::StrReplaceAll(task_, {{"true_reward:", R"(
 quantity { name: "tall" expression: "z > 1.2" }
