@@ -44,8 +44,8 @@
 #include "common/nn/reward.h"
 #include "common/options/run_spec.h"
 #include "common/sim/clip.h"
-#include "common/sim/mujoco/compiled_task.h"
 #include "common/sim/simulator.h"
+#include "common/sim/task.h"
 #include "common/teachers/teacher.h"
 #include "services/policy_learner/collector.h"
 #include "services/policy_learner/training_loop.h"
@@ -132,7 +132,7 @@ class Loop {
   void PrintMetrics(const std::vector<double>& values) const;
 
   v1::RunSpec spec_;
-  std::shared_ptr<const sim::CompiledTask> task_;
+  std::shared_ptr<const sim::Task> task_;
   int64_t batches_ = 0;
   std::unique_ptr<sim::Simulator> simulator_;
   std::unique_ptr<learn::Ppo> ppo_;
@@ -157,8 +157,8 @@ class Loop {
 
 absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   auto loop = std::unique_ptr<Loop>(new Loop());
-  ASSIGN_OR_RETURN(loop->task_, sim::CompiledTask::FromFolder(absl::GetFlag(FLAGS_task)));
-  const sim::CompiledTask& task = *loop->task_;
+  ASSIGN_OR_RETURN(loop->task_, sim::Task::FromFolder(absl::GetFlag(FLAGS_task)));
+  const sim::Task& task = *loop->task_;
   v1::RunSpec& spec = loop->spec_;
   spec = options::Overlay(options::DefaultRunSpec(), task.task().defaults());
   if (const std::string file = absl::GetFlag(FLAGS_spec); !file.empty()) {
@@ -237,9 +237,8 @@ absl::Status Loop::Collect(int64_t iteration) {
   const int o = task_->observation_size(), a = task_->action_size();
   const int environments = static_cast<int>(starts_.size());
   const int clips = spec_.collection().clips_per_batch();
-  ASSIGN_OR_RETURN(nn::Policy policy, nn::Policy::FromSnapshot(ppo_->ToSnapshot()));
   sim::Ticket ticket;
-  ticket.policy = std::make_shared<const nn::Policy>(std::move(policy));
+  ASSIGN_OR_RETURN(ticket.policy, nn::Policy::FromSnapshot(ppo_->ToSnapshot()));
   ticket.environments = starts_;
   ticket.steps = spec_.collection().batch_steps() / environments;
   ticket.episode_steps =
@@ -254,11 +253,12 @@ absl::Status Loop::Collect(int64_t iteration) {
   for (int e = 0; e < environments; ++e) {
     // a ticket of the services
     const sim::Rollout one{{std::move(rollout.trajectories[e])},
+                           {std::move(rollout.ends[e])},
                            {std::move(rollout.truths[e])},
                            {std::move(rollout.recordings[e])}};
-    const sim::Trajectory& t = one.trajectories[0];
-    const std::vector<float>& rewards = one.truths[0].true_rewards;
-    starts_[e].state = t.end;
+    const experience::Trajectory& t = one.trajectories[0];
+    const std::vector<float>& rewards = t.true_rewards;
+    starts_[e].state = one.ends[0];
     for (const float r : rewards) true_sum_ += r;
     for (const auto& episode : one.truths[0].episodes) {
       for (size_t m = 0; m < metrics_.size(); ++m) {
@@ -272,7 +272,8 @@ absl::Status Loop::Collect(int64_t iteration) {
     if (model_.has_value()) {
       model_->Score(t.observations.data(), t.actions.data(), steps, learned.data());
     }
-    std::vector<int32_t> ends = t.episode_ends;
+    std::vector<int32_t> ends;
+    for (const experience::EpisodeEnd& end : t.episode_ends) ends.push_back(end.step);
     if (ends.empty() || ends.back() != steps - 1) ends.push_back(steps - 1);
     int first = 0;
     for (size_t i = 0; i < ends.size(); ++i) {
@@ -292,7 +293,7 @@ absl::Status Loop::Collect(int64_t iteration) {
       first = end;
     }
     const int share = clips * (e + 1) / environments - clips * e / environments;
-    for (sim::Clip& cut :
+    for (experience::Clip& cut :
          sim::CutClips(*task_, one, share, SeedOf(spec_, Draws::kClips, iteration, e))) {
       learn::Clip clip;
       // what follows the last action is shown, but not rewarded
@@ -348,9 +349,8 @@ absl::Status Loop::Compare(int64_t round, Asker* asker) const {
 }
 
 absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot, Draws draws, int episodes) {
-  ASSIGN_OR_RETURN(nn::Policy policy, nn::Policy::FromSnapshot(snapshot));
   sim::Ticket ticket;
-  ticket.policy = std::make_shared<const nn::Policy>(std::move(policy));
+  ASSIGN_OR_RETURN(ticket.policy, nn::Policy::FromSnapshot(snapshot));
   ticket.evaluation = true;
   ticket.steps = task_->task().evaluation_steps();
   for (int i = 0; i < episodes; ++i) {
@@ -361,7 +361,7 @@ absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot, Draws dr
   Evaluation result;
   result.metrics.resize(task_->metric_names().size());
   for (int i = 0; i < episodes; ++i) {
-    const sim::Trajectory& t = rollout.trajectories[i];
+    const experience::Trajectory& t = rollout.trajectories[i];
     const sim::Truth::Episode& truth = rollout.truths[i].episodes.front();
     if (model_.has_value()) {
       std::vector<float> rewards(steps);

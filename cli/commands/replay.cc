@@ -16,9 +16,8 @@ namespace backflip::cli {
 namespace {
 
 // Runs one episode; `policy` null: random actions.
-absl::Status Film(std::shared_ptr<const sim::CompiledTask> task,
-                  std::shared_ptr<const nn::Policy> policy, uint64_t seed, int steps,
-                  const std::string& path) {
+absl::Status Film(std::shared_ptr<const sim::Task> task, std::shared_ptr<const nn::Policy> policy,
+                  uint64_t seed, int steps, const std::string& path) {
   ASSIGN_OR_RETURN(const auto simulator, sim::Simulator::Start(task, 1));
   sim::Ticket ticket;
   ticket.evaluation = policy != nullptr;
@@ -29,12 +28,12 @@ absl::Status Film(std::shared_ptr<const sim::CompiledTask> task,
   const std::vector<double> states = sim::FirstEpisode(*task, rollout, steps).states;
   sim::AnimationOptions options;
   options.moments_per_second = 1 / task->step_seconds();
-  return sim::RenderGif(task, states, options, path);
+  return sim::RenderGif(*task, states, options, path);
 }
 
 }  // namespace
 
-v1::TaskInfo InfoOf(const sim::CompiledTask& task) {
+v1::TaskInfo InfoOf(const sim::Task& task) {
   v1::TaskInfo info;
   info.set_name(task.name());
   info.set_instructions(task.task().instructions());
@@ -61,7 +60,7 @@ absl::Status FilmSnapshot(const client::BrokerClient& broker, const v1::Run& run
                           uint64_t seed, const std::string& path) {
   ASSIGN_OR_RETURN(const std::string bundle,
                    client::GetBundle(broker.broker(), run.task().bundle_hash(), broker.stop()));
-  ASSIGN_OR_RETURN(auto task, sim::CompiledTask::FromBundle(bundle));
+  ASSIGN_OR_RETURN(auto task, sim::Task::FromBundle(bundle));
   v1::GetSnapshotRequest request;
   request.set_run_id(run.id());
   request.set_kind(v1::POLICY);
@@ -69,10 +68,9 @@ absl::Status FilmSnapshot(const client::BrokerClient& broker, const v1::Run& run
   ASSIGN_OR_RETURN(const auto fetched,
                    client::GetSnapshot(broker.broker(), request, broker.stop()));
   ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(fetched.second));
-  ASSIGN_OR_RETURN(nn::Policy policy, nn::Policy::FromSnapshot(snapshot));
+  ASSIGN_OR_RETURN(auto policy, nn::Policy::FromSnapshot(snapshot));
   const int steps = task->task().evaluation_steps();
-  return Film(std::move(task), std::make_shared<const nn::Policy>(std::move(policy)), seed, steps,
-              path);
+  return Film(std::move(task), std::move(policy), seed, steps, path);
 }
 
 absl::Status NewTask(const std::string& model_path, const std::string& folder) {

@@ -10,12 +10,12 @@
 #include "absl/status/statusor.h"
 #include "backflip/v1/run.pb.h"
 #include "common/client/broker_client.h"
-#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/task.h"
 
 namespace backflip::cli {
 
 // What a run is created with.
-v1::TaskInfo InfoOf(const sim::CompiledTask& task);
+v1::TaskInfo InfoOf(const sim::Task& task);
 
 // Simulates one evaluation episode of a policy snapshot (version 0: the run's
 // best one, or else its newest) from `seed`, with mean actions, and films it into

@@ -26,8 +26,8 @@
 #include "common/base/status_macros.h"
 #include "common/client/snapshot_client.h"
 #include "common/options/run_spec.h"
-#include "common/sim/mujoco/compiled_task.h"
 #include "common/sim/mujoco/scene.h"
+#include "common/sim/task.h"
 
 namespace backflip::cli {
 namespace {
@@ -298,7 +298,7 @@ absl::Status CheckLabelers(const TrainOptions& options, const v1::RunSpec& spec,
 
 absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options, const client::BrokerClient& broker) {
   ASSIGN_OR_RETURN(const std::string folder, FindTask(options.task));
-  ASSIGN_OR_RETURN(const auto task, sim::CompiledTask::FromFolder(folder));
+  ASSIGN_OR_RETURN(const auto task, sim::Task::FromFolder(folder));
   ASSIGN_OR_RETURN(const v1::RunSpec spec, ResolveSpec(options, task->task()));
   RETURN_IF_ERROR(client::PutBundle(broker.broker(), task->bundle().bytes));
   v1::PutSceneRequest scene;
@@ -347,7 +347,7 @@ absl::Status Train(const TrainOptions& options, base::ShutdownSignal* shutdown) 
   RETURN_IF_ERROR(CheckPages(options));
   if (!options.continue_run.has_value()) {
     ASSIGN_OR_RETURN(const std::string folder, FindTask(options.task));
-    ASSIGN_OR_RETURN(const auto task, sim::CompiledTask::FromFolder(folder));
+    ASSIGN_OR_RETURN(const auto task, sim::Task::FromFolder(folder));
     ASSIGN_OR_RETURN(const v1::RunSpec spec, ResolveSpec(options, task->task()));
     const v1::TaskInfo info = InfoOf(*task);
     RETURN_IF_ERROR(options::CheckFitsTask(spec, info));

@@ -10,12 +10,13 @@
 
 namespace backflip::experience {
 
-// Whether `answer` is one to a question of so many clips (2 to 8): a choice for a
-// pair, every position once in a ranking's groups for more. INVALID_ARGUMENT, with
-// `field`'s name.
+// Checks an answer to a question of `clips` clips (2 to 8): a choice for a pair;
+// for more, a ranking that holds every position once, or that they cannot be
+// compared. INVALID_ARGUMENT names `field`.
 absl::Status CheckAnswer(absl::string_view field, const v1::Answer& answer, int clips);
 
-// Whether it says which clip is better, or that they are alike: what is trained on.
+// Whether the answer says which clip is better, or that they are alike: only such
+// answers are trained on.
 bool Compares(const v1::Answer& answer);
 
 // Preference between two of a question's clips, by their positions.
@@ -25,8 +26,8 @@ struct PairPreference {
   float left_preferred = 0.5f;  // 1 left, 0 right, 0.5 alike
 };
 
-// What `answer`, which CheckAnswer accepted for so many clips, says of each pair of
-// them, in the order of (left, right); nothing where it does not compare.
+// What `answer` says about each pair of `clips` clips, in the order of (left,
+// right); empty where it does not compare. CheckAnswer must have accepted it.
 std::vector<PairPreference> PairsOf(const v1::Answer& answer, int clips);
 
 // The same answer when the question's `clips` are shown in reverse. Its own inverse.

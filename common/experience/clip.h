@@ -9,8 +9,8 @@
 namespace backflip::experience {
 
 // k consecutive steps of one episode. k + 1 moments: before the first action, and
-// after each. Arrays are row-major. Whoever only learns from clips holds neither
-// poses, states nor true rewards.
+// after each. Arrays are row-major. Poses, states and true rewards are empty where
+// a clip is only learned from.
 struct Clip {
   int32_t steps = 0;
   std::vector<float> observations;  // [steps + 1, observation_size]
@@ -22,8 +22,8 @@ struct Clip {
 
 using ClipPointer = std::shared_ptr<const Clip>;
 
-// One comparison that the reward may learn from: a label, or one of the pairs that
-// a label, if it is a ranking, is made of. "Cannot tell" is no comparison.
+// One comparison that the reward may learn from: a label, or one pair of a ranking.
+// "Cannot tell" is no comparison.
 struct Comparison {
   int64_t label_id = 0;
   // Position of the question among the run's. It and the seed decide which members
@@ -33,7 +33,7 @@ struct Comparison {
   ClipPointer left, right;
   // Share of the preference for `left`: 1 left, 0 right, 0.5 a tie.
   float left_preferred = 0.5f;
-  int labeler = 0;  // a small number for whoever gave it
+  int labeler = 0;  // index of the labeler who gave it
 };
 
 }  // namespace backflip::experience

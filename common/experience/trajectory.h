@@ -1,5 +1,5 @@
-// Experience: what an environment did under a policy, as facts. Rewards are no part
-// of it: a reward function is handed in when something is learned from it.
+// Experience: what an environment did under a policy. Learned rewards are no part of
+// it: a reward function is handed in when something is learned from it.
 //
 // Arrays are row-major. C++17, so that code with LibTorch can use it.
 #ifndef BACKFLIP_COMMON_EXPERIENCE_TRAJECTORY_H_
@@ -41,8 +41,8 @@ struct Trajectory {
   std::vector<EpisodeEnd> episode_ends;  // by step
   std::vector<float> end_observations;   // [episode_ends, observation_size]: the last of each
   std::vector<float> last_observation;   // [observation_size]: after the last step, before a reset
-  // [steps]; empty where nobody may see them: only teachers, charts and runs with
-  // `reward: TRUE` may.
+  // [steps]; empty where the task has none, and wherever they must not be seen: only
+  // teachers, charts and runs with `reward: TRUE` may.
   std::vector<float> true_rewards;
 };
 
@@ -60,8 +60,8 @@ struct Piece {
   int32_t end_index = -1;  // in episode_ends; -1: the trajectory ended first
 };
 
-// The trajectory cut where episodes ended, in order: the only place where that is
-// done. Pieces have at least one step.
+// Cuts a trajectory where episodes ended, in order. Pieces have at least one step.
+// Nothing else cuts trajectories.
 inline std::vector<Piece> PiecesOf(const Trajectory& trajectory) {
   std::vector<Piece> pieces;
   int32_t first = 0;
@@ -74,9 +74,9 @@ inline std::vector<Piece> PiecesOf(const Trajectory& trajectory) {
   return pieces;
 }
 
-// Rows `first` to `first + count` of `rows` [steps, width]. The moment after the
-// piece's last step may be among them; it is kept elsewhere: in `ends` [episode
-// ends, width], or as `last` [width].
+// Rows `first` to `first + count` of `rows` [steps, width], all within the piece. One
+// more may be asked for, the moment after its last step, which is kept in `ends`
+// [episode ends, width] or as `last` [width].
 template <typename T>
 std::vector<T> Moments(const Piece& piece, int first, int count, int width,
                        const std::vector<T>& rows, const std::vector<T>& ends,

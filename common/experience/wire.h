@@ -10,17 +10,18 @@
 
 namespace backflip::experience {
 
-// Fills what the message has of a trajectory; its EnvironmentState is not touched.
-// True rewards are written where the trajectory has them.
+// Fills all fields but `end`, the environment's state. Writes true rewards if the
+// trajectory has them: who may not see them is the caller's business.
 void ToProto(const Trajectory& trajectory, v1::Trajectory* proto);
-// Of a message whose sizes were checked. A sender of an older version gives no
-// reasons for ends: time limits.
+// The sizes in the message have been checked. Senders before protocol 1.1 give no
+// reasons for the ends of episodes: these become time limits.
 Trajectory FromProto(const v1::Trajectory& proto, int action_size);
 
-// Fills what the message has of a clip. `bodies`: of each moment's poses.
+// Fills steps, observations, actions, poses, states and true rewards. `bodies`:
+// poses in each moment.
 void ToProto(const Clip& clip, int bodies, v1::Clip* proto);
-// What is learned from: observations and actions alone. INVALID_ARGUMENT when the
-// sizes are not those of a clip of so many numbers a moment.
+// Reads what rewards are learned from: observations and actions alone.
+// INVALID_ARGUMENT when their numbers are not those of a clip of `steps` steps.
 absl::StatusOr<Clip> FromProto(const v1::Clip& proto, int observation_size, int action_size);
 
 }  // namespace backflip::experience

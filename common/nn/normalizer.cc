@@ -12,28 +12,22 @@ Normalizer::Normalizer(int size) : mean_(size, 0.0), squares_(size, 0.0) {}
 
 void Normalizer::Add(const float* values, int64_t rows) {
   if (rows == 0) return;
-  Normalizer batch(size());
-  batch.count_ = static_cast<double>(rows);
+  const double added = static_cast<double>(rows), count = count_ + added;
+  std::vector<double> means(size(), 0.0), squares(size(), 0.0);  // of these rows
   for (int64_t row = 0; row < rows; ++row) {
-    for (int i = 0; i < size(); ++i) batch.mean_[i] += values[row * size() + i];
+    for (int i = 0; i < size(); ++i) means[i] += values[row * size() + i];
   }
-  for (double& mean : batch.mean_) mean /= batch.count_;
+  for (double& mean : means) mean /= added;
   for (int64_t row = 0; row < rows; ++row) {
     for (int i = 0; i < size(); ++i) {
-      const double distance = values[row * size() + i] - batch.mean_[i];
-      batch.squares_[i] += distance * distance;
+      const double distance = values[row * size() + i] - means[i];
+      squares[i] += distance * distance;
     }
   }
-  Merge(batch);
-}
-
-void Normalizer::Merge(const Normalizer& other) {
-  if (other.count_ == 0) return;
-  const double count = count_ + other.count_;
   for (int i = 0; i < size(); ++i) {
-    const double distance = other.mean_[i] - mean_[i];
-    mean_[i] += distance * (other.count_ / count);
-    squares_[i] += other.squares_[i] + distance * distance * (count_ * other.count_ / count);
+    const double distance = means[i] - mean_[i];
+    mean_[i] += distance * (added / count);
+    squares_[i] += squares[i] + distance * distance * (count_ * added / count);
   }
   count_ = count;
 }

@@ -21,19 +21,18 @@ class Normalizer {
 
   // Adds `rows` vectors, row-major [rows, size()].
   void Add(const float* values, int64_t rows);
-  // Adds everything `other` (of the same size) has seen.
-  void Merge(const Normalizer& other);
 
   // Of what was added; 0 and 1 before the first. A standard deviation is never
   // under 1e-4, so that a constant input stays finite.
   std::vector<float> Mean() const;
   std::vector<float> StandardDeviation() const;
 
-  // Kept under metadata `name`, bit for bit.
   // As if `count` vectors with this mean and deviation, of size() each, were all
   // that was added.
   void Restore(const std::vector<float>& mean, const std::vector<float>& deviation, int64_t count);
 
+  // Kept under metadata `name`, bit for bit. InvalidArgument: there is none, or one
+  // of another size.
   void Save(const std::string& name, Snapshot* snapshot) const;
   absl::Status Load(const std::string& name, const Snapshot& snapshot);
 

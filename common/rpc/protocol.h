@@ -7,7 +7,7 @@ namespace backflip::rpc {
 // Additive changes raise the minor version; peers of another major version are
 // refused.
 inline constexpr int kProtocolMajor = 1;
-inline constexpr int kProtocolMinor = 0;
+inline constexpr int kProtocolMinor = 1;
 
 // Both ends of a Collect stream send a heartbeat this often, and hold a peer
 // that was silent for kSilenceSeconds for dead.

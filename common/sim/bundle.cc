@@ -4,14 +4,15 @@
 #include <fstream>
 #include <iterator>
 #include <map>
-#include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
-#include "common/sim/mujoco/model_files.h"
-#include "common/sim/mujoco/task_file.h"
+#include "common/sim/task_file.h"
 
 namespace backflip::sim {
 namespace {
@@ -24,7 +25,26 @@ absl::Status TooLarge(size_t bytes) {
 
 }  // namespace
 
-absl::StatusOr<Bundle> PackBundle(const std::string& folder) {
+std::string NormalizePath(const std::string& path) {
+  if (path.empty() || path[0] == '/' || path.find('\\') != path.npos ||
+      path.find('\0') != path.npos) {
+    return "";
+  }
+  std::vector<std::string> parts;
+  for (const auto part : absl::StrSplit(path, '/')) {
+    if (part.empty() || part == ".") continue;
+    if (part != "..") {
+      parts.emplace_back(part);
+    } else if (parts.empty()) {
+      return "";
+    } else {
+      parts.pop_back();
+    }
+  }
+  return absl::StrJoin(parts, "/");
+}
+
+absl::StatusOr<Bundle> PackBundle(const std::string& folder, const ModelReader& read_model) {
   namespace fs = std::filesystem;
   std::map<std::string, std::string> files;
   size_t size = 0;
@@ -62,12 +82,11 @@ absl::StatusOr<Bundle> PackBundle(const std::string& folder) {
   if (reader(model) == nullptr) {
     return file->located().Error("model", absl::StrCat("no file \"", model, "\" in ", folder));
   }
-  // loading the model asks for every file that it names
-  const auto loaded = LoadModel(model, reader);
+  const absl::Status loaded = read_model(model, reader);
   if (size > kMaxBundleBytes || files.size() > kMaxBundleFiles) {
     return TooLarge(size);
   }
-  if (!loaded.ok()) return file->located().Error("model", loaded.status().message());
+  if (!loaded.ok()) return file->located().Error("model", loaded.message());
 
   v1::TaskBundle message;
   for (auto& [path, content] : files) {

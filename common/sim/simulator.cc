@@ -9,9 +9,32 @@
 namespace backflip::sim {
 namespace {
 
+using experience::End;
+
 constexpr size_t kMaxWaiting = 4096;
-// a stopping simulator is noticed after at most so many steps
+// Steps after which a simulation looks whether the simulator stops.
 constexpr int kStepsBetweenChecks = 64;
+
+template <typename T>
+void Append(const std::vector<T>& from, std::vector<T>* to) {
+  to->insert(to->end(), from.begin(), from.end());
+}
+
+// Chooses the action [action_size] at an observation. Returns its log-probability:
+// 0 unless it was sampled from the policy. `normals` [action_size] is scratch.
+float Act(const Ticket& ticket, const float* observation, Environment* environment,
+          absl::Span<float> normals, float* action) {
+  if (ticket.policy == nullptr) {
+    environment->DrawUniforms(absl::MakeSpan(action, normals.size()));
+    return 0;
+  }
+  if (ticket.evaluation) {
+    ticket.policy->Mean(observation, action);
+    return 0;
+  }
+  environment->DrawNormals(normals);
+  return ticket.policy->Act(observation, normals.data(), environment->noise(), action);
+}
 
 }  // namespace
 
@@ -26,14 +49,14 @@ struct Simulator::Job {
   std::atomic<int> left{0};
 };
 
-absl::StatusOr<std::unique_ptr<Simulator>> Simulator::Start(
-    std::shared_ptr<const CompiledTask> task, int threads) {
+absl::StatusOr<std::unique_ptr<Simulator>> Simulator::Start(std::shared_ptr<const Task> task,
+                                                            int threads) {
   if (threads < 1) {
     return absl::InvalidArgumentError(absl::StrCat(threads, " simulation threads; at least 1"));
   }
   std::vector<std::unique_ptr<Environment>> environments;
   for (int i = 0; i < threads; ++i) {
-    ASSIGN_OR_RETURN(auto environment, Environment::Create(task));
+    ASSIGN_OR_RETURN(auto environment, task->MakeEnvironment());
     environments.push_back(std::move(environment));
   }
   auto simulator = std::unique_ptr<Simulator>(new Simulator(std::move(task)));
@@ -86,6 +109,7 @@ void Simulator::Submit(Ticket ticket, Callback done) {
   const size_t size = ticket.environments.size();
   job->ticket = std::move(ticket);
   job->rollout.trajectories.resize(size);
+  job->rollout.ends.resize(size);
   job->rollout.truths.resize(size);
   job->rollout.recordings.resize(size);
   job->statuses.resize(size);
@@ -150,80 +174,58 @@ void Simulator::Work(std::unique_ptr<Environment> environment) {
 
 absl::Status Simulator::Simulate(const Ticket& ticket, int index, Environment* environment,
                                  Rollout* rollout) {
-  const int steps = ticket.steps;
-  const int observation_size = task_->observation_size();
-  const int action_size = task_->action_size();
-  const int state_size = task_->state_size();
+  const size_t observation_size = task_->observation_size(), action_size = task_->action_size();
+  const size_t state_size = task_->state_size(), steps = ticket.steps;
   const int episode_steps = ticket.evaluation          ? task_->task().evaluation_steps()
                             : ticket.episode_steps > 0 ? ticket.episode_steps
                                                        : task_->task().episode_steps();
-  const bool has_true_reward = task_->has_true_reward();
-  Trajectory& out = rollout->trajectories[index];
-  Truth& truth = rollout->truths[index];
+  experience::Trajectory& out = rollout->trajectories[index];
   Recording& recording = rollout->recordings[index];
-  out.observations.resize(static_cast<size_t>(steps) * observation_size);
-  out.actions.resize(static_cast<size_t>(steps) * action_size);
+  out.steps = ticket.steps;
+  out.observations.resize(steps * observation_size);
+  out.actions.resize(steps * action_size);
   if (!ticket.evaluation) out.log_probs.resize(steps);
   out.last_observation.resize(observation_size);
-  if (has_true_reward) truth.true_rewards.resize(steps);
-  recording.states.resize(static_cast<size_t>(steps) * state_size);
+  if (task_->has_true_reward()) out.true_rewards.resize(steps);
+  recording.states.resize(steps * state_size);
   recording.last_state.resize(state_size);
 
   const auto purpose =
       ticket.evaluation ? Environment::Purpose::kEvaluation : Environment::Purpose::kTraining;
   const EnvironmentStart& start = ticket.environments[index];
-  if (start.state.has_value()) {
-    RETURN_IF_ERROR(environment->Restore(*start.state));
-  } else {
-    RETURN_IF_ERROR(environment->Begin(start.reset_seed, purpose));
-  }
-
+  RETURN_IF_ERROR(start.state.has_value() ? environment->Restore(*start.state)
+                                          : environment->Begin(start.reset_seed, purpose));
   Truth::Episode episode;
   std::vector<float> normals(action_size);
-  for (int t = 0; t < steps; ++t) {
+  for (size_t t = 0; t < steps; ++t) {
     if (t % kStepsBetweenChecks == 0 && stopping_) {
       return absl::CancelledError("the simulator stops");
     }
-    float* observation = &out.observations[static_cast<size_t>(t) * observation_size];
-    float* action = &out.actions[static_cast<size_t>(t) * action_size];
+    float* observation = &out.observations[t * observation_size];
+    float* action = &out.actions[t * action_size];
     environment->Observe(observation);
-    environment->RecordState(&recording.states[static_cast<size_t>(t) * state_size]);
-    // act
-    if (ticket.policy == nullptr) {
-      environment->DrawUniforms(absl::MakeSpan(action, action_size));
-    } else if (ticket.evaluation) {
-      ticket.policy->Mean(observation, action);
-    } else {
-      environment->DrawNormals(absl::MakeSpan(normals));
-      out.log_probs[t] =
-          ticket.policy->Act(observation, normals.data(), environment->noise(), action);
-    }
-    RETURN_IF_ERROR(environment->Step(action));
-    if (has_true_reward) {
-      truth.true_rewards[t] = static_cast<float>(environment->true_reward());
-      episode.true_return += environment->true_reward();
-    }
-    ++episode.steps;
-    // end of the episode, or of the ticket
-    const bool ended = environment->episode_step() >= episode_steps || environment->diverged();
-    const bool last = t + 1 == steps;
-    if (!ended && !last) continue;
+    environment->RecordState(&recording.states[t * state_size]);
+    const float log_prob = Act(ticket, observation, environment, absl::MakeSpan(normals), action);
+    if (!out.log_probs.empty()) out.log_probs[t] = log_prob;
+    ASSIGN_OR_RETURN(const StepResult step, environment->Step(action));
+    if (!out.true_rewards.empty()) out.true_rewards[t] = static_cast<float>(step.true_reward);
+    episode.true_return += step.true_reward;
+
+    End end = step.end;
+    if (end == End::kNone && environment->episode_step() >= episode_steps) end = End::kTimeLimit;
+    if (end == End::kNone && t + 1 < steps) continue;
     environment->Observe(out.last_observation.data());
     environment->RecordState(recording.last_state.data());
     episode.metrics = environment->Metrics();
-    truth.episodes.push_back(std::move(episode));
-    if (!ended) continue;
-    out.episode_ends.push_back(t);
-    out.end_observations.insert(out.end_observations.end(), out.last_observation.begin(),
-                                out.last_observation.end());
-    recording.end_states.insert(recording.end_states.end(), recording.last_state.begin(),
-                                recording.last_state.end());
+    rollout->truths[index].episodes.push_back(std::exchange(episode, {}));
+    if (end == End::kNone) continue;  // the ticket's end
+    out.episode_ends.push_back({static_cast<int32_t>(t), end});
+    Append(out.last_observation, &out.end_observations);
+    Append(recording.last_state, &recording.end_states);
     RETURN_IF_ERROR(environment->BeginEpisode(purpose));
-    episode = Truth::Episode{};
-    episode.first_step = t + 1;
   }
-  out.end = environment->Save();
-  steps_.fetch_add(steps, std::memory_order_relaxed);
+  rollout->ends[index] = environment->Save();
+  steps_.fetch_add(ticket.steps, std::memory_order_relaxed);
   return absl::OkStatus();
 }
 

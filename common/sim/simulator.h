@@ -15,9 +15,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/mutex.h"
+#include "common/experience/trajectory.h"
 #include "common/nn/policy.h"
-#include "common/sim/mujoco/compiled_task.h"
-#include "common/sim/mujoco/environment.h"
+#include "common/sim/environment.h"
+#include "common/sim/task.h"
 
 namespace backflip::sim {
 
@@ -39,38 +40,20 @@ struct Ticket {
   int32_t steps = 0;  // of each environment, 1 to 1,000,000
 };
 
-// What one environment did. Arrays are row-major.
-struct Trajectory {
-  std::vector<float> observations;  // [steps, observation_size]
-  std::vector<float> actions;       // [steps, action_size], as sampled
-  std::vector<float> log_probs;     // [steps]; empty for an evaluation
-  // Steps (0-based) after which an episode ended: by its time limit, or because
-  // the physics diverged. The next step begins a new episode.
-  std::vector<int32_t> episode_ends;
-  // [episode_ends, observation_size]: the last observation of each of these.
-  std::vector<float> end_observations;
-  // [observation_size]: after the last step, before any reset.
-  std::vector<float> last_observation;
-  // Where a later ticket goes on: after the reset, if the last step ended an
-  // episode.
-  EnvironmentState end;
-};
-
-// What only teachers and charts may see of it.
+// What only teachers and charts may see of an environment, besides its true
+// rewards.
 struct Truth {
-  // An episode, or as much of it as lies within the ticket.
+  // A piece of the trajectory (experience::PiecesOf): an episode, or as much of it
+  // as lies within the ticket.
   struct Episode {
-    int32_t first_step = 0;  // within the ticket
-    int32_t steps = 0;
     double true_return = 0;
     std::vector<double> metrics;  // in the task's order
   };
-  std::vector<float> true_rewards;  // [steps]; empty where the task has none
-  std::vector<Episode> episodes;
+  std::vector<Episode> episodes;  // in the order of the pieces
 };
 
-// MuJoCo states for clips and pictures: [steps, state_size] as each action was
-// chosen, [episode_ends, state_size], [state_size], as the observations.
+// States for clips and pictures: [steps, state_size] as each action was chosen,
+// [episode_ends, state_size], [state_size], as the observations.
 struct Recording {
   std::vector<double> states;
   std::vector<double> end_states;
@@ -79,7 +62,11 @@ struct Recording {
 
 // One of each for each environment of the ticket, in its order.
 struct Rollout {
-  std::vector<Trajectory> trajectories;
+  // True rewards are in them wherever the task has some.
+  std::vector<experience::Trajectory> trajectories;
+  // Where a later ticket goes on: after the reset, if the last step ended an
+  // episode.
+  std::vector<EnvironmentState> ends;
   std::vector<Truth> truths;
   std::vector<Recording> recordings;
 };
@@ -92,14 +79,14 @@ class Simulator {
   using Callback = std::function<void(absl::StatusOr<Rollout>)>;
 
   // Starts `threads` threads, at least 1.
-  static absl::StatusOr<std::unique_ptr<Simulator>> Start(std::shared_ptr<const CompiledTask> task,
+  static absl::StatusOr<std::unique_ptr<Simulator>> Start(std::shared_ptr<const Task> task,
                                                           int threads);
   // Tickets in work end with Cancelled; returns when all callbacks have.
   ~Simulator();
   Simulator(const Simulator&) = delete;
   Simulator& operator=(const Simulator&) = delete;
 
-  const CompiledTask& task() const { return *task_; }
+  const Task& task() const { return *task_; }
   int threads() const { return static_cast<int>(threads_.size()); }
   // Control steps since the start, of all threads.
   int64_t steps() const { return steps_.load(std::memory_order_relaxed); }
@@ -115,13 +102,14 @@ class Simulator {
  private:
   struct Job;
 
-  Simulator(std::shared_ptr<const CompiledTask> task) : task_(std::move(task)) {}
+  Simulator(std::shared_ptr<const Task> task) : task_(std::move(task)) {}
   absl::Status Check(const Ticket& ticket) const;
   void Work(std::unique_ptr<Environment> environment);
+  // One environment of the ticket, from its start to its last step.
   absl::Status Simulate(const Ticket& ticket, int index, Environment* environment,
                         Rollout* rollout);
 
-  const std::shared_ptr<const CompiledTask> task_;
+  const std::shared_ptr<const Task> task_;
   std::vector<std::thread> threads_;
   std::atomic<int64_t> steps_{0};
   std::atomic<bool> stopping_{false};

@@ -158,8 +158,8 @@ absl::Status CollectSession::TakePolicy(const v1::PolicyChunk& chunk) {
   if (!chunk.last()) return absl::OkStatus();
   const std::string bytes = std::exchange(policy_bytes_, "");
   ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(bytes));
-  ASSIGN_OR_RETURN(nn::Policy policy, nn::Policy::FromSnapshot(snapshot));
-  policies_.emplace_back(chunk.version(), std::make_shared<const nn::Policy>(std::move(policy)));
+  ASSIGN_OR_RETURN(auto policy, nn::Policy::FromSnapshot(snapshot));
+  policies_.emplace_back(chunk.version(), std::move(policy));
   if (static_cast<int>(policies_.size()) > rpc::kPoliciesKept) {
     policies_.pop_front();
   }
@@ -235,7 +235,7 @@ absl::Status CollectSession::Return(std::deque<Finished> finished) {
                                        " cannot be simulated: ", rollout.status().message()));
     }
     *messages.emplace_back().mutable_rollout() =
-        LearnerRollout(ticket, simulator_->task(), *rollout, assignment_.reward() == v1::TRUE);
+        LearnerRollout(ticket, *rollout, assignment_.reward() == v1::TRUE);
     if (ticket.purpose() == v1::EVALUATE) {
       v1::ReportEvaluationRequest& report = reports.emplace_back();
       report.set_run_id(assignment_.run_id());

@@ -51,7 +51,7 @@ bool RolloutWorker::Draining() {
 }
 
 void RolloutWorker::Loop() {
-  // one run of retries, whose pauses grow while nothing works: the broker is
+  // one series of retries, so that pauses grow while nothing works: the broker is
   // away, the learner refuses, or its address is dead
   const base::RetryPolicy patient{.give_up_after = absl::InfiniteDuration()};
   const auto stop = [this] { return Draining(); };
@@ -100,7 +100,7 @@ absl::Status RolloutWorker::Serve(const v1::Assignment& assignment) {
                                   {"learner", assignment.learner_address()},
                                   {"threads", config_.threads}});
   CollectSession session(broker_, assignment, name_, simulator_.get(), [this, &assignment] {
-    // by now the broker may know of a run that gets less than its share
+    // meanwhile the broker may know of a run that gets less than its share
     const auto other = AskForWork(0);
     return other.ok() && other->run_id() != 0 && other->run_id() != assignment.run_id();
   });
@@ -113,8 +113,8 @@ absl::Status RolloutWorker::Serve(const v1::Assignment& assignment) {
   base::MutexLock lock(&mutex_);
   session_ = nullptr;
   if (status.ok() && !session.HadWork()) {
-    // the broker may not know yet that this learner wants nobody: not to be
-    // asked again at once
+    // the broker may not know yet that this learner wants no worker: pause before
+    // it is asked again
     return absl::UnavailableError("the learner had no tickets");
   }
   return status;

@@ -28,17 +28,22 @@ struct RolloutWorkerConfig {
   std::string cache_folder;
 };
 
-// Thread-safe.
+// Works from its construction until it has drained: one thread of its own asks the
+// broker for work and serves whichever learner it is given. A broker or learner
+// that is away, or that refuses the token, is tried again for ever, in pauses that
+// grow. Thread-safe.
 class RolloutWorker {
  public:
-  // Asks for work from a thread of its own from now on.
   explicit RolloutWorker(RolloutWorkerConfig config);
+  // Stop.
   ~RolloutWorker();
 
   // Begins to end: tickets in hand are finished and returned, no new ones are
-  // taken. Does not block.
+  // taken. Does not block; cannot be taken back.
   void Drain();
-  // Blocks until a drain is over.
+  // Blocks until a drain, begun before or meanwhile, is over: as long as the
+  // tickets in hand take, and up to 10 s more where the broker is away. One caller
+  // only.
   void Wait();
   // Drain, and Wait.
   void Stop();
@@ -46,7 +51,7 @@ class RolloutWorker {
  private:
   void Loop();
   bool Draining();
-  // Waits up to `wait_ms` for some; run 0: there is none.
+  // Waits up to `wait_ms` for work; run 0: there is none.
   absl::StatusOr<v1::Assignment> AskForWork(int wait_ms);
   absl::Status Serve(const v1::Assignment& assignment);
 

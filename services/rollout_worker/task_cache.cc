@@ -79,10 +79,10 @@ absl::StatusOr<std::string> TaskCache::Bundle(const std::string& sha256) {
   return bytes;
 }
 
-absl::StatusOr<std::shared_ptr<const sim::CompiledTask>> TaskCache::Get(const v1::TaskInfo& info) {
+absl::StatusOr<std::shared_ptr<const sim::Task>> TaskCache::Get(const v1::TaskInfo& info) {
   if (task_ == nullptr || hash_ != info.bundle_hash()) {
     ASSIGN_OR_RETURN(const std::string bytes, Bundle(info.bundle_hash()));
-    ASSIGN_OR_RETURN(task_, sim::CompiledTask::FromBundle(bytes));
+    ASSIGN_OR_RETURN(task_, sim::Task::FromBundle(bytes));
     hash_ = info.bundle_hash();
   }
   if (task_->fingerprint() != info.fingerprint()) {

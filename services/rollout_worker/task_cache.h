@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "backflip/v1/run.pb.h"
-#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/task.h"
 
 namespace backflip::rollout_worker {
 
@@ -26,7 +26,7 @@ class TaskCache {
   // holds is believed only when its hash fits. FAILED_PRECONDITION when the
   // task simulates otherwise here than where the run was made (another
   // fingerprint); says what to do.
-  absl::StatusOr<std::shared_ptr<const sim::CompiledTask>> Get(const v1::TaskInfo& info);
+  absl::StatusOr<std::shared_ptr<const sim::Task>> Get(const v1::TaskInfo& info);
 
  private:
   absl::StatusOr<std::string> Bundle(const std::string& sha256);
@@ -35,7 +35,7 @@ class TaskCache {
   const Fetch fetch_;
   // The one that was asked for last.
   std::string hash_;
-  std::shared_ptr<const sim::CompiledTask> task_;
+  std::shared_ptr<const sim::Task> task_;
 };
 
 // $XDG_CACHE_HOME/backflip, ~/.cache/backflip, or one in the folder for

@@ -9,8 +9,8 @@
 #include "backflip/v1/collect.pb.h"
 #include "backflip/v1/run.pb.h"
 #include "common/nn/policy.h"
-#include "common/sim/mujoco/compiled_task.h"
 #include "common/sim/simulator.h"
+#include "common/sim/task.h"
 
 namespace backflip::rollout_worker {
 
@@ -18,23 +18,22 @@ sim::Ticket SimulatorTicket(const v1::Ticket& ticket, std::shared_ptr<const nn::
 
 // What the learner gets. `true_rewards`: whether the broker said that the run
 // learns from them; they are left out otherwise.
-v1::Rollout LearnerRollout(const v1::Ticket& ticket, const sim::CompiledTask& task,
-                           const sim::Rollout& rollout, bool true_rewards);
+v1::Rollout LearnerRollout(const v1::Ticket& ticket, const sim::Rollout& rollout,
+                           bool true_rewards);
 
 // At most `count` candidates, as the broker gets them, true rewards included.
 // Which ones depends on the ticket and the rollout alone.
-std::vector<v1::Clip> Candidates(const v1::Ticket& ticket, const sim::CompiledTask& task,
+std::vector<v1::Clip> Candidates(const v1::Ticket& ticket, const sim::Task& task,
                                  const sim::Rollout& rollout, int count);
 
 // What the broker gets of an EVALUATE ticket: each environment's first episode.
 // Episodes are numbered from the ticket's index.
-std::vector<v1::Evaluation> Evaluations(const v1::Ticket& ticket, const sim::CompiledTask& task,
+std::vector<v1::Evaluation> Evaluations(const v1::Ticket& ticket, const sim::Task& task,
                                         const sim::Rollout& rollout);
 
 // The first episode of an EVALUATE ticket as reviewers watch it, or its
 // beginning where all of it does not fit into a call. No true rewards.
-v1::Clip RecordingOf(const v1::Ticket& ticket, const sim::CompiledTask& task,
-                     const sim::Rollout& rollout);
+v1::Clip RecordingOf(const v1::Ticket& ticket, const sim::Task& task, const sim::Rollout& rollout);
 
 }  // namespace backflip::rollout_worker
 

@@ -8,20 +8,20 @@
 #include <random>
 #include <string>
 
-#include "common/sim/mujoco/compiled_task.h"
 #include "common/sim/mujoco/mujoco_handles.h"
+#include "common/sim/mujoco/mujoco_task.h"
 
 namespace backflip {
 namespace {
 
 void MjStep(benchmark::State& state) {
   const char* folder = std::getenv("BACKFLIP_TASK");
-  const auto task = sim::CompiledTask::FromFolder(folder ? folder : "tasks/hopper_backflip");
+  const auto task = sim::Task::FromFolder(folder ? folder : "tasks/hopper_backflip");
   if (!task.ok()) {
     state.SkipWithError(std::string(task.status().message()).c_str());
     return;
   }
-  const mjModel* const model = (*task)->model();
+  const mjModel* const model = (*sim::MujocoTask::Of(**task))->model();
   sim::DataPtr data(mj_makeData(model));
   std::minstd_rand random(1);
   std::uniform_real_distribution<double> uniform(-1, 1);

@@ -103,7 +103,7 @@ class LabelingStack {
     listen_ = absl::GetFlag(FLAGS_listen);
     StartBroker();
     listen_ = broker_->broker().http_url().substr(std::string("http://").size());
-    const auto task = Need(sim::CompiledTask::FromFolder(BACKFLIP_TASKS "/hopper_backflip"));
+    const auto task = Need(sim::Task::FromFolder(BACKFLIP_TASKS "/hopper_backflip"));
     const Peer& peer = broker_->As(Role::kOperator);
     v1::PutSceneRequest scene;
     scene.set_glb(Need(sim::SceneGlb(*task)));

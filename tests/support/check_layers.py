@@ -14,7 +14,8 @@ MAY_INCLUDE = {
     "common/base": [],
     "common/options": ["common/base"],
     "common/nn": ["common/base"],
-    "common/sim": ["common/base", "common/nn"],
+    "common/experience": ["common/base"],
+    "common/sim": ["common/base", "common/experience", "common/nn"],
     "common/learn": ["common/base", "common/nn"],
     "common/teachers": ["common/base"],
     "common/method": ["common/base", "common/options", "common/nn", "common/learn"],
@@ -42,11 +43,11 @@ BROKER_MAY_INCLUDE = {
 # third-party headers, and the only folders that may see them
 FACADES = {
     r"torch/|c10/|ATen/": ["common/learn"],
-    r"mujoco/": ["common/sim"],
+    r"mujoco/": ["common/sim/mujoco"],
     r"pqxx/|libpq": ["services/preference_broker/store"],
     r"grpc|backflip/v1/.*\.grpc\.pb\.h": ["common/rpc", "common/client", "services", "cli", "tools"],
     r"boost/": ["services/preference_broker", "tools"],
-    r"Eigen/": ["common/nn", "common/sim", "tools"],
+    r"Eigen/": ["common/nn", "tools"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]')

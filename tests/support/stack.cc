@@ -22,7 +22,7 @@
 #include "common/options/run_spec.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
-#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/task.h"
 
 namespace backflip::testing {
 namespace {
@@ -157,7 +157,7 @@ absl::Status Stack::RestartDatabase() {
 
 absl::StatusOr<v1::Run> Stack::Create(const std::string& name, const v1::RunSpec& layer) {
   ASSIGN_OR_RETURN(const std::string folder, cli::FindTask(name));
-  ASSIGN_OR_RETURN(const auto task, sim::CompiledTask::FromFolder(folder));
+  ASSIGN_OR_RETURN(const auto task, sim::Task::FromFolder(folder));
   RETURN_IF_ERROR(client::PutBundle(operator_->broker(), task->bundle().bytes));
   const v1::RunSpec spec =
       options::Overlay(options::Overlay(options::DefaultRunSpec(), task->task().defaults()), layer);

@@ -3,11 +3,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
 namespace backflip::sim {
@@ -54,25 +51,6 @@ void Log(const mjLogMessage* message) {
 }
 
 }  // namespace
-
-std::string NormalizePath(const std::string& path) {
-  if (path.empty() || path[0] == '/' || path.find('\\') != path.npos ||
-      path.find('\0') != path.npos) {
-    return "";
-  }
-  std::vector<std::string> parts;
-  for (const auto part : absl::StrSplit(path, '/')) {
-    if (part.empty() || part == ".") continue;
-    if (part != "..") {
-      parts.emplace_back(part);
-    } else if (parts.empty()) {
-      return "";
-    } else {
-      parts.pop_back();
-    }
-  }
-  return absl::StrJoin(parts, "/");
-}
 
 absl::StatusOr<ModelPtr> LoadModel(const std::string& path, const FileReader& reader) {
   static std::once_flag once;

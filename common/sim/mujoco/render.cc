@@ -86,12 +86,13 @@ absl::Status Renderer::Context::Open() {
   return absl::OkStatus();
 }
 
-Renderer::Renderer(std::shared_ptr<const CompiledTask> task, std::unique_ptr<Context> context)
-    : task_(std::move(task)), context_(std::move(context)) {}
+Renderer::Renderer(const MujocoTask& task, std::unique_ptr<Context> context)
+    : task_(task), context_(std::move(context)) {}
 Renderer::~Renderer() = default;
 
-absl::StatusOr<std::unique_ptr<Renderer>> Renderer::Create(std::shared_ptr<const CompiledTask> task,
-                                                           int width, int height) {
+absl::StatusOr<std::unique_ptr<Renderer>> Renderer::Create(const Task& task, int width,
+                                                           int height) {
+  ASSIGN_OR_RETURN(const MujocoTask* const mujoco, MujocoTask::Of(task));
   if (width < 16 || width > 2048 || height < 16 || height > 2048) {
     return absl::InvalidArgumentError(
         absl::StrCat("pictures of ", width, " x ", height, "; must be 16 to 2048"));
@@ -100,10 +101,10 @@ absl::StatusOr<std::unique_ptr<Renderer>> Renderer::Create(std::shared_ptr<const
   RETURN_IF_ERROR(context->Open());
   context->width = width;
   context->height = height;
-  context->data.reset(mj_makeData(task->model()));
+  context->data.reset(mj_makeData(mujoco->model()));
 
   // the model says how large pictures may be, and is shared: change a copy
-  const ModelPtr model(mj_copyModel(nullptr, task->model()));
+  const ModelPtr model(mj_copyModel(nullptr, mujoco->model()));
   model->vis.global.offwidth = width;
   model->vis.global.offheight = height;
   model->vis.quality.offsamples = kSamples;
@@ -115,17 +116,17 @@ absl::StatusOr<std::unique_ptr<Renderer>> Renderer::Create(std::shared_ptr<const
   mjr_setBuffer(mjFB_OFFSCREEN, &context->mujoco);
   mjv_defaultOption(&context->option);
   mjv_defaultCamera(&context->camera);
-  return std::unique_ptr<Renderer>(new Renderer(std::move(task), std::move(context)));
+  return std::unique_ptr<Renderer>(new Renderer(*mujoco, std::move(context)));
 }
 
 Image Renderer::Draw(const double* state, bool cut) {
-  const mjModel* model = task_->model();
+  const mjModel* model = task_.model();
   Context& c = *context_;
   mj_setState(model, c.data.get(), state, mjSTATE_FULLPHYSICS);
   mj_forward(model, c.data.get());
   // the camera follows
-  const v1::Camera& wanted = task_->task().camera();
-  const mjtNum* body = &c.data->xpos[3 * task_->tracked_body()];
+  const v1::Camera& wanted = task_.task().camera();
+  const mjtNum* body = &c.data->xpos[3 * task_.tracked_body()];
   const mjtNum target[3] = {body[0], body[1], wanted.has_height() ? wanted.height() : body[2]};
   constexpr double kFollow = 0.25;  // of the distance, per picture
   for (int i = 0; i < 3; ++i) {
@@ -153,15 +154,15 @@ Image Renderer::Draw(const double* state, bool cut) {
   return image;
 }
 
-absl::Status RenderGif(std::shared_ptr<const CompiledTask> task, absl::Span<const double> states,
+absl::Status RenderGif(const Task& task, absl::Span<const double> states,
                        const AnimationOptions& options, const std::string& path) {
-  const size_t size = task->state_size();
+  const size_t size = task.state_size();
   if (states.empty() || states.size() % size != 0) {
     return absl::InvalidArgumentError(absl::StrCat(states.size(), " numbers are no states of task ",
-                                                   task->name(), ", which have ", size, " each"));
+                                                   task.name(), ", which have ", size, " each"));
   }
   const double speed = options.moments_per_second > 0 ? options.moments_per_second
-                                                      : task->task().clip().playback_fps();
+                                                      : task.task().clip().playback_fps();
   const size_t moments = states.size() / size;
   ASSIGN_OR_RETURN(const auto renderer, Renderer::Create(task, options.width, options.height));
   std::vector<Image> frames;

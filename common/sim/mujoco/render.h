@@ -10,7 +10,8 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "common/sim/gif.h"
-#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/mujoco/mujoco_task.h"
+#include "common/sim/task.h"
 
 namespace backflip::sim {
 
@@ -18,10 +19,9 @@ namespace backflip::sim {
 // smoothly. One thread only: the one that created it.
 class Renderer {
  public:
-  // Width and height 16 to 2048. Unavailable, with the way out, where there is
-  // no OpenGL.
-  static absl::StatusOr<std::unique_ptr<Renderer>> Create(std::shared_ptr<const CompiledTask> task,
-                                                          int width, int height);
+  // The task must outlive it. Width and height 16 to 2048. Unavailable, with the
+  // way out, where there is no OpenGL.
+  static absl::StatusOr<std::unique_ptr<Renderer>> Create(const Task& task, int width, int height);
   ~Renderer();
   Renderer(const Renderer&) = delete;
   Renderer& operator=(const Renderer&) = delete;
@@ -32,9 +32,9 @@ class Renderer {
 
  private:
   struct Context;
-  Renderer(std::shared_ptr<const CompiledTask> task, std::unique_ptr<Context> context);
+  Renderer(const MujocoTask& task, std::unique_ptr<Context> context);
 
-  const std::shared_ptr<const CompiledTask> task_;
+  const MujocoTask& task_;
   const std::unique_ptr<Context> context_;
 };
 
@@ -50,7 +50,7 @@ struct AnimationOptions {
 
 // Draws the moments `states` [moments, state_size] of one episode as an animated
 // GIF of 25 pictures a second.
-absl::Status RenderGif(std::shared_ptr<const CompiledTask> task, absl::Span<const double> states,
+absl::Status RenderGif(const Task& task, absl::Span<const double> states,
                        const AnimationOptions& options, const std::string& path);
 
 }  // namespace backflip::sim

@@ -13,7 +13,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
-#include "common/sim/mujoco/environment.h"
 #include "common/sim/mujoco/model_files.h"
 
 namespace backflip::sim {
@@ -146,14 +145,14 @@ std::string TaskText(const mjModel* m, const std::string& model_file, const std:
   return text;
 }
 
-absl::Status Try(std::shared_ptr<const CompiledTask> task) {
-  ASSIGN_OR_RETURN(const auto environment, Environment::Create(task));
+absl::Status Try(const Task& task) {
+  ASSIGN_OR_RETURN(const auto environment, task.MakeEnvironment());
   RETURN_IF_ERROR(environment->Begin(1, Environment::Purpose::kEvaluation));
-  std::vector<float> action(task->action_size());
+  std::vector<float> action(task.action_size());
   for (int i = 0; i < kTrialSteps; ++i) {
     environment->DrawUniforms(absl::MakeSpan(action));
-    RETURN_IF_ERROR(environment->Step(action.data()));
-    if (environment->diverged()) {
+    ASSIGN_OR_RETURN(const StepResult step, environment->Step(action.data()));
+    if (step.end == experience::End::kDiverged) {
       return absl::FailedPreconditionError(
           absl::StrCat("the model's physics is unstable: it diverged after ", i + 1,
                        " steps of random actions. Try a smaller timestep, or smaller control "
@@ -165,8 +164,8 @@ absl::Status Try(std::shared_ptr<const CompiledTask> task) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const CompiledTask>> ScaffoldTask(const std::string& model_path,
-                                                                 const std::string& folder) {
+absl::StatusOr<std::shared_ptr<const Task>> ScaffoldTask(const std::string& model_path,
+                                                         const std::string& folder) {
   std::error_code ignored;
   if (!fs::is_regular_file(model_path, ignored)) {
     return absl::NotFoundError(absl::StrCat(model_path, ": no such file"));
@@ -206,8 +205,8 @@ absl::StatusOr<std::shared_ptr<const CompiledTask>> ScaffoldTask(const std::stri
   if (name.empty()) name = target.parent_path().filename().string();
   RETURN_IF_ERROR(
       WriteFile(draft.path() / kTaskFile, TaskText(model->get(), model_file, TaskName(name))));
-  ASSIGN_OR_RETURN(auto task, CompiledTask::FromFolder(draft.path().string()));
-  RETURN_IF_ERROR(Try(task));
+  ASSIGN_OR_RETURN(auto task, Task::FromFolder(draft.path().string()));
+  RETURN_IF_ERROR(Try(*task));
   RETURN_IF_ERROR(draft.MoveTo(target.string()));
   return task;
 }

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/task.h"
 
 namespace backflip::sim {
 
@@ -15,8 +15,8 @@ namespace backflip::sim {
 // writes a task.textproto with working defaults and comments on what to change.
 // Loads and simulates it before it returns; on an error, nothing is left behind.
 // AlreadyExists when `folder` is there. NotFound, InvalidArgument: the model.
-absl::StatusOr<std::shared_ptr<const CompiledTask>> ScaffoldTask(const std::string& model_path,
-                                                                 const std::string& folder);
+absl::StatusOr<std::shared_ptr<const Task>> ScaffoldTask(const std::string& model_path,
+                                                         const std::string& folder);
 
 }  // namespace backflip::sim
 

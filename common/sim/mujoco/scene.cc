@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/sim/mujoco/mujoco_task.h"
 #include "nlohmann/json.hpp"
 
 namespace backflip::sim {
@@ -323,7 +325,7 @@ std::string BodyName(const mjModel* model, int body) {
 }
 
 // With `triangles` for all meshes together.
-std::string Write(const CompiledTask& task, size_t triangles) {
+std::string Write(const MujocoTask& task, size_t triangles) {
   const mjModel* model = task.model();
   size_t wanted = 0;
   std::vector<Mesh> shapes(model->ngeom);
@@ -371,11 +373,12 @@ std::string Write(const CompiledTask& task, size_t triangles) {
 
 }  // namespace
 
-absl::StatusOr<std::string> SceneGlb(const CompiledTask& task) {
+absl::StatusOr<std::string> SceneGlb(const Task& task) {
+  ASSIGN_OR_RETURN(const MujocoTask* const mujoco, MujocoTask::Of(task));
   size_t triangles = kMostTriangles;
   size_t size = 0;
   for (int i = 0; i < kTries; ++i, triangles /= 2) {
-    std::string glb = Write(task, triangles);
+    std::string glb = Write(*mujoco, triangles);
     if (glb.size() <= kMaxSceneBytes) return glb;
     size = glb.size();
   }

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/task.h"
 
 namespace backflip::sim {
 
@@ -26,7 +26,7 @@ inline constexpr int kMaxSceneBytes = 1'500'000;
 // with angles as MuJoCo's free camera has them. Colours, no textures. The same
 // task gives the same bytes. RESOURCE_EXHAUSTED: it does not fit, however
 // simplified.
-absl::StatusOr<std::string> SceneGlb(const CompiledTask& task);
+absl::StatusOr<std::string> SceneGlb(const Task& task);
 
 }  // namespace backflip::sim
 

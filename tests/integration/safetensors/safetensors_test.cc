@@ -101,7 +101,7 @@ TEST(Snapshots, PythonReproducesActionsAndRewards) {
   ASSERT_TRUE(policy.ok()) << policy.status();
   std::vector<float> expected(kSteps * kActions);
   for (int i = 0; i < kSteps; ++i) {
-    policy->Mean(&observations[i * kObservations], &expected[i * kActions]);
+    (*policy)->Mean(&observations[i * kObservations], &expected[i * kActions]);
   }
   ExpectClose(ReadFloats(folder / "policy_actions"), expected);
   const auto rewards = (*ensemble)->Score(observations, actions);

@@ -185,7 +185,7 @@ TEST(NewTask, LoadsAndShowsTheModelMoving) {
   } else {
     EXPECT_TRUE(std::filesystem::exists(task + "/preview.gif"));
   }
-  EXPECT_TRUE(sim::CompiledTask::FromFolder(task).ok());
+  EXPECT_TRUE(sim::Task::FromFolder(task).ok());
   std::filesystem::remove_all(folder);
 }
 

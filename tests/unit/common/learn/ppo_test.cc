@@ -41,7 +41,7 @@ std::vector<Trajectory> Collect(const Ppo& ppo, uint64_t seed, double* reward) {
       const float observation = static_cast<float>(2 * random.Uniform() - 1);
       const float normal = Normal(&random);
       float action;
-      t.log_probabilities.push_back(policy->Act(&observation, &normal, &noise, &action));
+      t.log_probabilities.push_back((*policy)->Act(&observation, &normal, &noise, &action));
       t.observations.push_back(observation);
       t.actions.push_back(action);
       t.rewards.push_back(-(action - observation) * (action - observation));

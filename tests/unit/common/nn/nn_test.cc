@@ -33,7 +33,7 @@ TEST(Policy, ComputesTheDescribedNetwork) {
   ASSERT_TRUE(policy.ok()) << policy.status();
   const float observation[] = {3, 0.5};
   float action;
-  policy->Mean(observation, &action);
+  (*policy)->Mean(observation, &action);
   EXPECT_NEAR(action, 2 * std::tanh(1 - 0.5) + 0.5, 1e-6);
 }
 
@@ -44,7 +44,7 @@ TEST(Policy, ClipsNormalisedObservations) {
   ASSERT_TRUE(policy.ok());
   const float observation[] = {1000, 0};
   float action;
-  policy->Mean(observation, &action);
+  (*policy)->Mean(observation, &action);
   EXPECT_NEAR(action, 2 * std::tanh(0.25) + 0.5, 1e-6);
 }
 
@@ -54,7 +54,7 @@ TEST(Policy, CorrelatesItsNoiseInTime) {
   const float observation[] = {1, 0};  // mean action 0.5
   float noise = 1, action;
   const float normal = 2;
-  const float log_probability = policy->Act(observation, &normal, &noise, &action);
+  const float log_probability = (*policy)->Act(observation, &normal, &noise, &action);
   EXPECT_NEAR(noise, 0.6 * 1 + 0.8 * 2, 1e-6);
   EXPECT_NEAR(action, 0.5 + 0.1 * noise, 1e-6);
   const double density = std::exp(-0.5 * noise * noise) / (0.1 * std::sqrt(2 * std::acos(-1.0)));
@@ -73,6 +73,12 @@ TEST(Policy, RefusesSnapshotsThatDoNotFit) {
   EXPECT_TRUE(refused([](Snapshot* s) { s->metadata["layers"] = "2,-1,1"; }));
   EXPECT_TRUE(refused([](Snapshot* s) { s->metadata.erase("action_clip"); }));
   EXPECT_TRUE(refused([](Snapshot* s) { s->metadata["noise_correlation"] = "1"; }));
+  EXPECT_TRUE(refused([](Snapshot* s) { s->metadata["distribution"] = "squashed"; }));
+  EXPECT_TRUE(refused([](Snapshot* s) { s->metadata["encoder"] = "convolutions"; }));
+  EXPECT_FALSE(refused([](Snapshot* s) {
+    s->metadata["distribution"] = "gaussian";
+    s->metadata["encoder"] = "mlp";
+  }));
   EXPECT_TRUE(refused([](Snapshot* s) { s->tensors.erase("layer1.bias"); }));
   EXPECT_TRUE(refused([](Snapshot* s) { s->tensors["observation_std"].values[0] = 0; }));
 }
@@ -123,11 +129,11 @@ TEST(RewardModel, RefusesSnapshotsThatDoNotFit) {
 
 TEST(Normalizer, MergesBatchesAsIfTheyWereOne) {
   const std::vector<float> values = {1, 100, 2, 140, 3, 120, 7, 80, 5, 90};
-  Normalizer whole(2), parts(2), empty(2);
+  Normalizer whole(2), parts(2);
   whole.Add(values.data(), 5);
   parts.Add(values.data(), 2);
   parts.Add(values.data() + 4, 3);
-  parts.Merge(empty);
+  parts.Add(nullptr, 0);
   for (int i = 0; i < 2; ++i) {
     EXPECT_NEAR(parts.Mean()[i], whole.Mean()[i], 1e-5);
     EXPECT_NEAR(parts.StandardDeviation()[i], whole.StandardDeviation()[i], 1e-5);

@@ -10,10 +10,12 @@
 namespace backflip::sim {
 namespace {
 
+using experience::Clip;
+
 class Clips : public testing::Test {
  protected:
   Clips() {
-    task_ = *CompiledTask::FromFolder(BACKFLIP_TASKS "/hopper_backflip");
+    task_ = *Task::FromFolder(BACKFLIP_TASKS "/hopper_backflip");
     Ticket ticket;
     ticket.steps = 650;
     ticket.environments.resize(3);
@@ -21,7 +23,7 @@ class Clips : public testing::Test {
     rollout_ = *(*Simulator::Start(task_, 1))->Run(ticket);
   }
 
-  std::shared_ptr<const CompiledTask> task_;
+  std::shared_ptr<const Task> task_;
   Rollout rollout_;
 };
 

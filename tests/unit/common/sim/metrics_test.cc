@@ -1,4 +1,4 @@
-#include "common/sim/mujoco/metrics.h"
+#include "common/sim/metrics.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

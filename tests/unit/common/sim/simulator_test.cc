@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <map>
 #include <random>
 #include <string>
 
@@ -12,14 +15,18 @@
 namespace backflip::sim {
 namespace {
 
-std::shared_ptr<const CompiledTask> Load(const std::string& name) {
-  auto task = CompiledTask::FromFolder(BACKFLIP_TASKS "/" + name);
+using experience::End;
+using experience::EpisodeEnd;
+using experience::Trajectory;
+
+std::shared_ptr<const Task> Load(const std::string& name) {
+  auto task = Task::FromFolder(BACKFLIP_TASKS "/" + name);
   EXPECT_TRUE(task.ok()) << task.status();
   return *task;
 }
 
 // A policy with random weights.
-std::shared_ptr<const nn::Policy> RandomPolicy(const CompiledTask& task) {
+std::shared_ptr<const nn::Policy> RandomPolicy(const Task& task) {
   std::mt19937 rng(1);
   std::normal_distribution<float> normal(0, 0.5f);
   nn::Snapshot snapshot;
@@ -47,10 +54,10 @@ std::shared_ptr<const nn::Policy> RandomPolicy(const CompiledTask& task) {
       {"action_clip", "1"},   {"noise_correlation", "0.8"}};
   auto policy = nn::Policy::FromSnapshot(snapshot);
   EXPECT_TRUE(policy.ok()) << policy.status();
-  return std::make_shared<const nn::Policy>(*std::move(policy));
+  return *policy;
 }
 
-Ticket SampleTicket(const CompiledTask& task, int environments, int steps) {
+Ticket SampleTicket(const Task& task, int environments, int steps) {
   Ticket ticket;
   ticket.policy = RandomPolicy(task);
   ticket.steps = steps;
@@ -60,7 +67,7 @@ Ticket SampleTicket(const CompiledTask& task, int environments, int steps) {
   return ticket;
 }
 
-std::unique_ptr<Simulator> StartOn(std::shared_ptr<const CompiledTask> task, int threads) {
+std::unique_ptr<Simulator> StartOn(std::shared_ptr<const Task> task, int threads) {
   auto simulator = Simulator::Start(std::move(task), threads);
   EXPECT_TRUE(simulator.ok()) << simulator.status();
   return *std::move(simulator);
@@ -73,7 +80,7 @@ void ExpectSame(const Trajectory& a, const Trajectory& b) {
   EXPECT_EQ(a.episode_ends, b.episode_ends);
   EXPECT_EQ(a.end_observations, b.end_observations);
   EXPECT_EQ(a.last_observation, b.last_observation);
-  EXPECT_EQ(a.end, b.end);
+  EXPECT_EQ(a.true_rewards, b.true_rewards);
 }
 
 TEST(Simulator, GivesTheSameBitsAtAnyNumberOfThreads) {
@@ -85,7 +92,7 @@ TEST(Simulator, GivesTheSameBitsAtAnyNumberOfThreads) {
   ASSERT_TRUE(three.ok()) << three.status();
   for (int i = 0; i < 6; ++i) {
     ExpectSame(one->trajectories[i], three->trajectories[i]);
-    EXPECT_EQ(one->truths[i].true_rewards, three->truths[i].true_rewards);
+    EXPECT_EQ(one->ends[i], three->ends[i]);
     EXPECT_EQ(one->recordings[i].states, three->recordings[i].states);
   }
 }
@@ -108,17 +115,17 @@ TEST(Simulator, ContinuesFromAReturnedStateAsIfItHadNotStopped) {
     append(part->trajectories[1].observations, &observations);
     append(part->trajectories[1].actions, &actions);
     append(part->trajectories[1].log_probs, &log_probs);
-    append(part->truths[1].true_rewards, &rewards);
+    append(part->trajectories[1].true_rewards, &rewards);
     for (int i = 0; i < 2; ++i) {
-      ticket.environments[i].state = part->trajectories[i].end;
+      ticket.environments[i].state = part->ends[i];
     }
-    end = part->trajectories[1].end;
+    end = part->ends[1];
   }
   EXPECT_EQ(observations, whole->trajectories[1].observations);
   EXPECT_EQ(actions, whole->trajectories[1].actions);
   EXPECT_EQ(log_probs, whole->trajectories[1].log_probs);
-  EXPECT_EQ(rewards, whole->truths[1].true_rewards);
-  EXPECT_EQ(end, whole->trajectories[1].end);
+  EXPECT_EQ(rewards, whole->trajectories[1].true_rewards);
+  EXPECT_EQ(end, whole->ends[1]);
 }
 
 TEST(Simulator, EndsEpisodesByTheTimeLimitAndBeginsNewOnes) {
@@ -126,12 +133,13 @@ TEST(Simulator, EndsEpisodesByTheTimeLimitAndBeginsNewOnes) {
   const auto rollout = StartOn(task, 1)->Run(SampleTicket(*task, 1, 2000));
   ASSERT_TRUE(rollout.ok()) << rollout.status();
   const Trajectory& trajectory = rollout->trajectories[0];
-  EXPECT_EQ(trajectory.episode_ends, (std::vector<int32_t>{999, 1999}));
+  EXPECT_EQ(trajectory.episode_ends,
+            (std::vector<EpisodeEnd>{{999, End::kTimeLimit}, {1999, End::kTimeLimit}}));
   ASSERT_EQ(trajectory.end_observations.size(), 2u * task->observation_size());
   EXPECT_NEAR(trajectory.observations[1000 * task->observation_size()], 1.25, 0.006);
-  EXPECT_EQ(trajectory.end.episode_step, 0);
+  EXPECT_EQ(rollout->ends[0].episode_step, 0);
   ASSERT_EQ(rollout->truths[0].episodes.size(), 2u);
-  EXPECT_EQ(rollout->truths[0].episodes[1].first_step, 1000);
+  EXPECT_EQ(PiecesOf(trajectory)[1].first_step, 1000);
 }
 
 TEST(Simulator, EndsEpisodesEarlierWhereTheTicketSaysSo) {
@@ -140,7 +148,37 @@ TEST(Simulator, EndsEpisodesEarlierWhereTheTicketSaysSo) {
   ticket.episode_steps = 300;
   const auto rollout = StartOn(task, 1)->Run(ticket);
   ASSERT_TRUE(rollout.ok()) << rollout.status();
-  EXPECT_EQ(rollout->trajectories[0].episode_ends, (std::vector<int32_t>{299, 599}));
+  EXPECT_EQ(rollout->trajectories[0].episode_ends,
+            (std::vector<EpisodeEnd>{{299, End::kTimeLimit}, {599, End::kTimeLimit}}));
+}
+
+TEST(Simulator, TellsADivergenceFromATimeLimit) {
+  // a spring that this step of time cannot follow
+  const std::string folder = testing::TempDir() + "/unstable";
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder + "/model.xml")
+      << "<mujoco><option timestep='0.1'/><worldbody><body><joint name='j' type='slide' "
+         "stiffness='1e9' springref='1'/><geom size='0.1'/></body></worldbody><actuator><motor "
+         "joint='j'/></actuator></mujoco>";
+  std::ofstream(folder + "/task.textproto")
+      << "name: 'unstable' model: 'model.xml' frame_skip: 1 episode_steps: 2\n"
+         "observation { qpos {} } clip { steps: 1 } question: 'Which is better?'\n";
+  const auto task = Task::FromFolder(folder);
+  ASSERT_TRUE(task.ok()) << task.status();
+  Ticket ticket = SampleTicket(**task, 1, 4);
+  for (const auto& [episode_steps, ends] :
+       std::map<int, std::vector<EpisodeEnd>>{{1,
+                                               {{0, End::kTimeLimit},
+                                                {1, End::kTimeLimit},
+                                                {2, End::kTimeLimit},
+                                                {3, End::kTimeLimit}}},
+                                              {2, {{1, End::kDiverged}, {3, End::kDiverged}}},
+                                              {3, {{1, End::kDiverged}, {3, End::kDiverged}}}}) {
+    ticket.episode_steps = episode_steps;
+    const auto rollout = StartOn(*task, 1)->Run(ticket);
+    ASSERT_TRUE(rollout.ok()) << rollout.status();
+    EXPECT_EQ(rollout->trajectories[0].episode_ends, ends) << episode_steps;
+  }
 }
 
 TEST(Simulator, EvaluatesMeanActionsOverTheEvaluationEpisode) {
@@ -151,7 +189,7 @@ TEST(Simulator, EvaluatesMeanActionsOverTheEvaluationEpisode) {
   const auto rollout = simulator->Run(ticket);
   ASSERT_TRUE(rollout.ok()) << rollout.status();
   const Trajectory& trajectory = rollout->trajectories[0];
-  EXPECT_EQ(trajectory.episode_ends, std::vector<int32_t>{999});
+  EXPECT_EQ(trajectory.episode_ends, (std::vector<EpisodeEnd>{{999, End::kTimeLimit}}));
   EXPECT_TRUE(trajectory.log_probs.empty());
   std::vector<float> mean(task->action_size());
   ticket.policy->Mean(trajectory.observations.data(), mean.data());
@@ -160,7 +198,7 @@ TEST(Simulator, EvaluatesMeanActionsOverTheEvaluationEpisode) {
   const Truth::Episode& episode = rollout->truths[0].episodes[0];
   EXPECT_EQ(episode.metrics.size(), task->metric_names().size());
   double sum = 0;
-  for (const float reward : rollout->truths[0].true_rewards) sum += reward;
+  for (const float reward : trajectory.true_rewards) sum += reward;
   EXPECT_NEAR(episode.true_return, sum, 1e-3 * (1 + std::abs(sum)));
 }
 

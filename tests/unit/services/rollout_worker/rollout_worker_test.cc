@@ -17,7 +17,7 @@
 #include "common/base/random.h"
 #include "common/nn/snapshot.h"
 #include "common/rpc/server.h"
-#include "common/sim/bundle.h"
+#include "common/sim/task.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "services/policy_learner/collector.h"
@@ -150,7 +150,7 @@ constexpr int kSteps = 130;
 class RolloutWorkerTest : public ::testing::Test {
  protected:
   RolloutWorkerTest()
-      : task_(*sim::CompiledTask::FromFolder(BACKFLIP_TASKS "/hopper_backflip")),
+      : task_(*sim::Task::FromFolder(BACKFLIP_TASKS "/hopper_backflip")),
         broker_(task_->bundle().bytes),
         cache_(::testing::TempDir() + "/worker-cache-" + base::RandomHex128()) {
     info_.set_name(task_->name());
@@ -221,7 +221,7 @@ class RolloutWorkerTest : public ::testing::Test {
     return batches;
   }
 
-  std::shared_ptr<const sim::CompiledTask> task_;
+  std::shared_ptr<const sim::Task> task_;
   FakeBroker broker_;
   const std::string cache_;
   v1::TaskInfo info_;

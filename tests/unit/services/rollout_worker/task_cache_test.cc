@@ -5,7 +5,7 @@
 #include <string>
 
 #include "common/base/random.h"
-#include "common/sim/bundle.h"
+#include "common/sim/task.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -17,11 +17,11 @@ using ::testing::HasSubstr;
 class TaskCacheTest : public ::testing::Test {
  protected:
   TaskCacheTest()
-      : bundle_(*sim::PackBundle(BACKFLIP_TASKS "/hopper")),
+      : bundle_((*sim::Task::FromFolder(BACKFLIP_TASKS "/hopper"))->bundle()),
         folder_(::testing::TempDir() + "/task-cache-" + base::RandomHex128()) {
     info_.set_name("hopper");
     info_.set_bundle_hash(bundle_.hash);
-    info_.set_fingerprint((*sim::CompiledTask::FromBundle(bundle_.bytes))->fingerprint());
+    info_.set_fingerprint((*sim::Task::FromBundle(bundle_.bytes))->fingerprint());
   }
   ~TaskCacheTest() override { std::filesystem::remove_all(folder_); }
 

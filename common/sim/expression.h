@@ -1,6 +1,6 @@
 // Arithmetic over named numbers: muParser's language plus clamp(x, low, high).
-#ifndef BACKFLIP_COMMON_SIM_MUJOCO_EXPRESSION_H_
-#define BACKFLIP_COMMON_SIM_MUJOCO_EXPRESSION_H_
+#ifndef BACKFLIP_COMMON_SIM_EXPRESSION_H_
+#define BACKFLIP_COMMON_SIM_EXPRESSION_H_
 
 #include <memory>
 #include <string>
@@ -42,4 +42,4 @@ class Expression {
 
 }  // namespace backflip::sim
 
-#endif  // BACKFLIP_COMMON_SIM_MUJOCO_EXPRESSION_H_
+#endif  // BACKFLIP_COMMON_SIM_EXPRESSION_H_

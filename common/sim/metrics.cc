@@ -1,4 +1,4 @@
-#include "common/sim/mujoco/metrics.h"
+#include "common/sim/metrics.h"
 
 #include <algorithm>
 #include <cmath>

@@ -17,7 +17,7 @@ namespace {
 TEST(RenderGif, DrawsAnEpisodeWithoutADisplay) {
   unsetenv("DISPLAY");
   unsetenv("WAYLAND_DISPLAY");
-  auto task = CompiledTask::FromFolder(BACKFLIP_TASKS "/hopper_backflip");
+  auto task = Task::FromFolder(BACKFLIP_TASKS "/hopper_backflip");
   ASSERT_TRUE(task.ok()) << task.status();
   auto simulator = Simulator::Start(*task, 1);
   ASSERT_TRUE(simulator.ok());
@@ -31,7 +31,7 @@ TEST(RenderGif, DrawsAnEpisodeWithoutADisplay) {
   AnimationOptions options;
   options.width = 120;
   options.height = 90;
-  const absl::Status status = RenderGif(*task, states, options, path);
+  const absl::Status status = RenderGif(**task, states, options, path);
   ASSERT_TRUE(status.ok()) << status;
 
   int error = 0;

@@ -1,6 +1,6 @@
 // Figures of an episode, as a task declares them.
-#ifndef BACKFLIP_COMMON_SIM_MUJOCO_METRICS_H_
-#define BACKFLIP_COMMON_SIM_MUJOCO_METRICS_H_
+#ifndef BACKFLIP_COMMON_SIM_METRICS_H_
+#define BACKFLIP_COMMON_SIM_METRICS_H_
 
 #include <optional>
 #include <string>
@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "backflip/v1/task.pb.h"
-#include "common/sim/mujoco/expression.h"
+#include "common/sim/expression.h"
 
 namespace backflip::sim {
 
@@ -49,4 +49,4 @@ class MetricAccumulator {
 
 }  // namespace backflip::sim
 
-#endif  // BACKFLIP_COMMON_SIM_MUJOCO_METRICS_H_
+#endif  // BACKFLIP_COMMON_SIM_METRICS_H_

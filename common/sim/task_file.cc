@@ -1,13 +1,13 @@
-#include "common/sim/mujoco/task_file.h"
+#include "common/sim/task_file.h"
 
-#include <cmath>
+#include <algorithm>
 #include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "common/sim/mujoco/expression.h"
+#include "common/sim/expression.h"
 #include "google/protobuf/io/tokenizer.h"
 
 namespace backflip::sim {
@@ -31,6 +31,30 @@ class FirstError : public google::protobuf::io::ErrorCollector {
   const std::string file_;
   absl::Status status_;
 };
+
+absl::Status CheckRange(const Located& at, absl::string_view field, double value, double low,
+                        double high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return at.Error(field, absl::StrCat("is ", value, "; must be ", low, " to ", high));
+}
+
+// Whether a quantity or a metric has a name that is not among `names`, and says
+// what it is. Adds its name.
+template <typename Message>
+absl::Status CheckNamed(absl::string_view what, const Message& message, const Located& at,
+                        std::set<std::string>* names) {
+  if (const absl::Status ok = CheckName(message.name()); !ok.ok()) {
+    return at.Error("name", ok.message());
+  }
+  if (!names->insert(message.name()).second) {
+    return at.Error("name", absl::StrCat("a second ", what, " \"", message.name(), "\""));
+  }
+  if (message.value_case() == Message::VALUE_NOT_SET) {
+    return at.Error("name",
+                    absl::StrCat(what, " \"", message.name(), "\" does not say what it is"));
+  }
+  return absl::OkStatus();
+}
 
 }  // namespace
 
@@ -80,12 +104,6 @@ absl::StatusOr<std::unique_ptr<TaskFile>> TaskFile::Parse(const std::string& tex
 
 absl::Status TaskFile::Check() const {
   const Located at = located();
-  const auto in_range = [](const Located& where, absl::string_view field, double value, double low,
-                           double high) -> absl::Status {
-    if (value >= low && value <= high) return absl::OkStatus();
-    return where.Error(field, absl::StrCat("is ", value, "; must be ", low, " to ", high));
-  };
-  // what it is
   const std::string& name = task_.name();
   bool plain = !name.empty() && name.size() <= 64 && absl::ascii_islower(name[0]);
   for (const char c : name) {
@@ -96,89 +114,81 @@ absl::Status TaskFile::Check() const {
                                          "a-z, 0-9 and _, a letter first"));
   }
   if (task_.model().empty()) {
-    return at.Error("model",
-                    "missing: the MJCF file's path, relative to the "
-                    "task's folder");
+    return at.Error("model", "missing: the MJCF file's path, relative to the task's folder");
   }
-  // how long
-  RETURN_IF_ERROR(in_range(at, "frame_skip", task_.frame_skip(), 1, 1000));
-  RETURN_IF_ERROR(in_range(at, "episode_steps", task_.episode_steps(), 1, 1e6));
-  RETURN_IF_ERROR(in_range(at, "evaluation_steps", task_.evaluation_steps(), 0, 1e6));
-  // noise
-  const Located reset = at.Nested("reset");
-  RETURN_IF_ERROR(in_range(reset, "qpos_noise", task_.reset().qpos_noise(), 0, 100));
-  RETURN_IF_ERROR(in_range(reset, "qvel_noise", task_.reset().qvel_noise(), 0, 100));
+  RETURN_IF_ERROR(CheckRange(at, "frame_skip", task_.frame_skip(), 1, 1000));
+  RETURN_IF_ERROR(CheckRange(at, "episode_steps", task_.episode_steps(), 1, 1e6));
+  RETURN_IF_ERROR(CheckRange(at, "evaluation_steps", task_.evaluation_steps(), 0, 1e6));
+  RETURN_IF_ERROR(CheckReset(at.Nested("reset")));
+  RETURN_IF_ERROR(CheckView());
+  RETURN_IF_ERROR(CheckQuantities());
+  return CheckMetrics();
+}
+
+absl::Status TaskFile::CheckReset(const Located& at) const {
+  RETURN_IF_ERROR(CheckRange(at, "qpos_noise", task_.reset().qpos_noise(), 0, 100));
+  RETURN_IF_ERROR(CheckRange(at, "qvel_noise", task_.reset().qvel_noise(), 0, 100));
   const v1::ExploringStarts& exploring = task_.reset().exploring_starts();
-  const Located starts = reset.Nested("exploring_starts");
-  RETURN_IF_ERROR(in_range(starts, "share", exploring.share(), 0, 1));
+  const Located starts = at.Nested("exploring_starts");
+  RETURN_IF_ERROR(CheckRange(starts, "share", exploring.share(), 0, 1));
   if (exploring.share() > 0 && exploring.joint().empty()) {
     return starts.Error("share", "no joint says where these episodes begin");
   }
   for (int i = 0; i < exploring.joint_size(); ++i) {
-    const Located joint = starts.Nested("joint", i);
-    for (const auto& [field, interval] : {std::pair("position", exploring.joint(i).position()),
-                                          std::pair("velocity", exploring.joint(i).velocity())}) {
+    const v1::JointStart& joint = exploring.joint(i);
+    for (const auto& [field, interval] :
+         {std::pair("position", joint.position()), std::pair("velocity", joint.velocity())}) {
       if (!(interval.from() >= -1e4 && interval.from() <= interval.to() && interval.to() <= 1e4)) {
-        return joint.Error(field,
-                           "`from` must be at most `to`, and both "
-                           "-10000 to 10000");
+        return starts.Nested("joint", i)
+            .Error(field, "`from` must be at most `to`, and both -10000 to 10000");
       }
     }
   }
-  // clips
+  return absl::OkStatus();
+}
+
+// What labelers see: clips, camera, texts.
+absl::Status TaskFile::CheckView() const {
+  const Located at = located();
   const Located clip = at.Nested("clip");
   RETURN_IF_ERROR(
-      in_range(clip, "steps", task_.clip().steps(), 1, std::min(1000, task_.episode_steps())));
+      CheckRange(clip, "steps", task_.clip().steps(), 1, std::min(1000, task_.episode_steps())));
   if (task_.clip().has_playback_fps()) {
-    RETURN_IF_ERROR(in_range(clip, "playback_fps", task_.clip().playback_fps(), 1, 1000));
+    RETURN_IF_ERROR(CheckRange(clip, "playback_fps", task_.clip().playback_fps(), 1, 1000));
   }
-  // camera
   const Located camera = at.Nested("camera");
   if (task_.camera().has_distance()) {
-    RETURN_IF_ERROR(in_range(camera, "distance", task_.camera().distance(), 0.01, 1e4));
+    RETURN_IF_ERROR(CheckRange(camera, "distance", task_.camera().distance(), 0.01, 1e4));
   }
-  RETURN_IF_ERROR(in_range(camera, "azimuth", task_.camera().azimuth(), -360, 360));
-  RETURN_IF_ERROR(in_range(camera, "elevation", task_.camera().elevation(), -90, 90));
-  RETURN_IF_ERROR(in_range(camera, "height", task_.camera().height(), -1e4, 1e4));
-  // texts
+  RETURN_IF_ERROR(CheckRange(camera, "azimuth", task_.camera().azimuth(), -360, 360));
+  RETURN_IF_ERROR(CheckRange(camera, "elevation", task_.camera().elevation(), -90, 90));
+  RETURN_IF_ERROR(CheckRange(camera, "height", task_.camera().height(), -1e4, 1e4));
   if (task_.question().empty() || task_.question().size() > 200) {
     return at.Error("question", "must be 1 to 200 bytes: what labelers are asked");
   }
   if (task_.instructions().size() > 4000) {
     return at.Error("instructions", "must be at most 4,000 bytes");
   }
-  // names
+  return absl::OkStatus();
+}
+
+absl::Status TaskFile::CheckQuantities() const {
   std::set<std::string> names;
   for (int i = 0; i < task_.quantity_size(); ++i) {
-    const Located where = at.Nested("quantity", i);
-    const v1::Quantity& quantity = task_.quantity(i);
-    if (const absl::Status ok = CheckName(quantity.name()); !ok.ok()) {
-      return where.Error("name", ok.message());
-    }
-    if (!names.insert(quantity.name()).second) {
-      return where.Error("name", absl::StrCat("a second quantity \"", quantity.name(), "\""));
-    }
-    if (quantity.value_case() == v1::Quantity::VALUE_NOT_SET) {
-      return where.Error(
-          "name", absl::StrCat("quantity \"", quantity.name(), "\" does not say what it is"));
-    }
+    RETURN_IF_ERROR(
+        CheckNamed("quantity", task_.quantity(i), located().Nested("quantity", i), &names));
   }
-  names.clear();
+  return absl::OkStatus();
+}
+
+absl::Status TaskFile::CheckMetrics() const {
+  std::set<std::string> names;
   for (int i = 0; i < task_.metric_size(); ++i) {
-    const Located where = at.Nested("metric", i);
+    const Located at = located().Nested("metric", i);
     const v1::Metric& metric = task_.metric(i);
-    if (const absl::Status ok = CheckName(metric.name()); !ok.ok()) {
-      return where.Error("name", ok.message());
-    }
-    if (!names.insert(metric.name()).second) {
-      return where.Error("name", absl::StrCat("a second metric \"", metric.name(), "\""));
-    }
-    if (metric.value_case() == v1::Metric::VALUE_NOT_SET) {
-      return where.Error("name",
-                         absl::StrCat("metric \"", metric.name(), "\" does not say what it is"));
-    }
+    RETURN_IF_ERROR(CheckNamed("metric", metric, at, &names));
     if (metric.has_count() && (metric.count().at().empty() || metric.count().change().empty())) {
-      return where.Error("count", "needs both `at` and `change`");
+      return at.Error("count", "needs both `at` and `change`");
     }
   }
   return absl::OkStatus();

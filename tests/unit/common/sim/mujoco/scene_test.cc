@@ -33,8 +33,8 @@ nlohmann::json Parse(const std::string& glb) {
 }
 
 // A task with one body, of `geoms`, on a hinge with a motor.
-std::shared_ptr<const CompiledTask> TaskOf(const std::string& name, const std::string& assets,
-                                           const std::string& geoms) {
+std::shared_ptr<const Task> TaskOf(const std::string& name, const std::string& assets,
+                                   const std::string& geoms) {
   const std::string folder = testing::TempDir() + "/" + name;
   std::filesystem::create_directories(folder);
   std::ofstream(folder + "/model.xml") << absl::StrCat(
@@ -44,13 +44,13 @@ std::shared_ptr<const CompiledTask> TaskOf(const std::string& name, const std::s
       "name: \"", name,
       "\" model: \"model.xml\" frame_skip: 1 episode_steps: 100\n"
       "observation { qpos {} qvel {} } clip { steps: 10 } question: \"Which is better?\"\n");
-  auto task = CompiledTask::FromFolder(folder);
+  auto task = Task::FromFolder(folder);
   EXPECT_TRUE(task.ok()) << task.status();
   return task.ok() ? *task : nullptr;
 }
 
 TEST(SceneGlb, HasANodeForEachBodyInTheOrderOfPoses) {
-  const auto task = *CompiledTask::FromFolder(BACKFLIP_TASKS "/hopper_backflip");
+  const auto task = *Task::FromFolder(BACKFLIP_TASKS "/hopper_backflip");
   const auto glb = SceneGlb(*task);
   ASSERT_TRUE(glb.ok()) << glb.status();
   const nlohmann::json scene = Parse(*glb);
@@ -72,7 +72,7 @@ TEST(SceneGlb, HasANodeForEachBodyInTheOrderOfPoses) {
 }
 
 TEST(SceneGlb, IsTheSameForTheSameTask) {
-  const auto task = *CompiledTask::FromFolder(BACKFLIP_TASKS "/hopper");
+  const auto task = *Task::FromFolder(BACKFLIP_TASKS "/hopper");
   EXPECT_EQ(*SceneGlb(*task), *SceneGlb(*task));
 }
 

@@ -1,4 +1,4 @@
-#include "common/sim/mujoco/compiled_task.h"
+#include "common/sim/mujoco/mujoco_task.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "common/sim/mujoco/environment.h"
+#include "common/sim/environment.h"
 
 namespace backflip::sim {
 namespace {
@@ -26,11 +26,26 @@ std::string Read(const std::string& path) {
   return std::string{std::istreambuf_iterator<char>(in), {}};
 }
 
-// The quantity of that name, as of the moment.
-double ValueOf(const Environment& environment, const std::string& name) {
-  const auto& names = environment.task().quantity_names();
-  return environment.quantity(std::find(names.begin(), names.end(), name) - names.begin());
-}
+// The task's quantities in the state that an environment is in.
+class Values {
+ public:
+  explicit Values(const Task& task)
+      : task_(**MujocoTask::Of(task)),
+        data_(mj_makeData(task_.model())),
+        values_(*QuantityValues::Create(task_.quantities(), task_.model())) {}
+
+  double Of(const Environment& environment, const std::string& name) {
+    mj_setState(task_.model(), data_.get(), environment.Save().physics.data(), mjSTATE_INTEGRATION);
+    EXPECT_TRUE(values_.Update(data_.get(), environment.episode_step()).ok());
+    const auto& names = task_.quantities().names;
+    return values_[std::find(names.begin(), names.end(), name) - names.begin()];
+  }
+
+ private:
+  const MujocoTask& task_;
+  const DataPtr data_;
+  QuantityValues values_;
+};
 
 // A task folder of its own for each test.
 class TaskFolder : public testing::Test {
@@ -55,7 +70,7 @@ class TaskFolder : public testing::Test {
   std::string ErrorWith(const std::string& from, const std::string& to) {
     EXPECT_THAT(task_, HasSubstr(from));
     Write(kTaskFile, absl::StrReplaceAll(task_, {{from, to}}));
-    const auto task = CompiledTask::FromFolder(folder_);
+    const auto task = Task::FromFolder(folder_);
     EXPECT_FALSE(task.ok());
     return std::string(task.status().message());
   }
@@ -64,7 +79,7 @@ class TaskFolder : public testing::Test {
 };
 
 TEST_F(TaskFolder, LoadsTheHopper) {
-  const auto task = CompiledTask::FromFolder(folder_);
+  const auto task = Task::FromFolder(folder_);
   ASSERT_TRUE(task.ok()) << task.status();
   EXPECT_EQ((*task)->observation_size(), 17);
   EXPECT_EQ((*task)->action_size(), 3);
@@ -133,28 +148,27 @@ TEST_F(TaskFolder, RefusesAnUnknownQuantityInTheObservation) {
 
 TEST_F(TaskFolder, SaysWhichFileIsMissing) {
   EXPECT_THAT(ErrorWith("model.xml", "robot.xml"), HasSubstr("no file \"robot.xml\""));
-  EXPECT_THAT(std::string(CompiledTask::FromFolder(folder_ + "/no").status().message()),
+  EXPECT_THAT(std::string(Task::FromFolder(folder_ + "/no").status().message()),
               HasSubstr("no such file"));
 }
 
 TEST_F(TaskFolder, PassesOnMuJoCosWordsAboutABadModel) {
   Write("model.xml", "<mujoco><worldbody><geom type='cubus'/></worldbody></mujoco>");
-  EXPECT_THAT(std::string(CompiledTask::FromFolder(folder_).status().message()),
+  EXPECT_THAT(std::string(Task::FromFolder(folder_).status().message()),
               AllOf(HasSubstr("model:"), HasSubstr("cubus")));
 }
 
 TEST_F(TaskFolder, TravelsAsABundle) {
-  const auto first = CompiledTask::FromFolder(folder_);
+  const auto first = Task::FromFolder(folder_);
   ASSERT_TRUE(first.ok()) << first.status();
   Write("notes.txt", "not part of the task");
-  const auto again = CompiledTask::FromFolder(folder_);
+  const auto again = Task::FromFolder(folder_);
   ASSERT_TRUE(again.ok());
   EXPECT_EQ((*first)->bundle().hash, (*again)->bundle().hash);
-  const auto there = CompiledTask::FromBundle((*first)->bundle().bytes);
+  const auto there = Task::FromBundle((*first)->bundle().bytes);
   ASSERT_TRUE(there.ok()) << there.status();
   EXPECT_EQ((*there)->bundle().hash, (*first)->bundle().hash);
   EXPECT_EQ((*there)->fingerprint(), (*first)->fingerprint());
-  EXPECT_EQ((*there)->presentation_hash(), (*first)->presentation_hash());
 }
 
 constexpr char kArm[] = R"(<mujoco>
@@ -176,30 +190,31 @@ TEST_F(TaskFolder, TakesMeshesAndIncludesAlong) {
   Write("parts/extra.xml", "<mujoco><worldbody><light pos='0 0 3'/></worldbody></mujoco>");
   Write("assets/meshes/box.obj", kBox);
   Write(kTaskFile, kArmTask);
-  const auto packed = PackBundle(folder_);
+  const auto packed = PackBundle(folder_, MujocoTask::ReadModel);
   ASSERT_TRUE(packed.ok()) << packed.status();
   const auto message = UnpackBundle(packed->bytes);
   ASSERT_TRUE(message.ok()) << message.status();
   ASSERT_EQ(message->files_size(), 4);
   EXPECT_EQ(message->files(0).path(), "assets/meshes/box.obj");
   fs::remove_all(folder_);  // another host
-  const auto task = CompiledTask::FromBundle(packed->bytes);
+  const auto task = Task::FromBundle(packed->bytes);
   ASSERT_TRUE(task.ok()) << task.status();
-  EXPECT_EQ((*task)->model()->nmesh, 1);
-  EXPECT_EQ((*task)->model()->nlight, 1);
+  const mjModel* model = (*MujocoTask::Of(**task))->model();
+  EXPECT_EQ(model->nmesh, 1);
+  EXPECT_EQ(model->nlight, 1);
 }
 
 TEST_F(TaskFolder, KeepsTheModelWithinItsFolder) {
   Write("model.xml", absl::StrReplaceAll(kArm, {{"parts/extra.xml", "../x.xml"}}));
   Write("assets/meshes/box.obj", kBox);
   Write(kTaskFile, kArmTask);
-  EXPECT_THAT(std::string(CompiledTask::FromFolder(folder_).status().message()),
+  EXPECT_THAT(std::string(Task::FromFolder(folder_).status().message()),
               HasSubstr("outside of the task's folder"));
   Write("box.obj", kBox);
   Write("model.xml", absl::StrReplaceAll(kArm, {{"<include file=\"parts/extra.xml\"/>", ""},
                                                 {"box.obj", folder_ + "/box.obj"},
                                                 {"meshdir=\"assets/meshes\"", ""}}));
-  EXPECT_THAT(std::string(CompiledTask::FromFolder(folder_).status().message()),
+  EXPECT_THAT(std::string(Task::FromFolder(folder_).status().message()),
               HasSubstr("paths must be relative"));
 }
 
@@ -211,26 +226,24 @@ TEST(Bundle, RefusesPathsThatEscapeAndGarbage) {
   EXPECT_FALSE(UnpackBundle(message.SerializeAsString()).ok());
   EXPECT_FALSE(UnpackBundle("garbage").ok());
   EXPECT_FALSE(UnpackBundle(std::string(kMaxBundleBytes + (2 << 20), 'x')).ok());
-  EXPECT_FALSE(CompiledTask::FromBundle("").ok());
+  EXPECT_FALSE(Task::FromBundle("").ok());
 }
 
 TEST_F(TaskFolder, FingerprintsWhatARolloutDependsOn) {
-  const auto task = CompiledTask::FromFolder(folder_);
+  const auto task = Task::FromFolder(folder_);
   ASSERT_TRUE(task.ok());
   const auto with = [&](const std::string& from, const std::string& to) {
     Write(kTaskFile, absl::StrReplaceAll(task_, {{from, to}}));
-    auto changed = CompiledTask::FromFolder(folder_);
+    auto changed = Task::FromFolder(folder_);
     EXPECT_TRUE(changed.ok()) << changed.status();
     return *changed;
   };
   const auto asked = with("closer to a backflip", "nearer to a backflip");
   EXPECT_EQ(asked->fingerprint(), (*task)->fingerprint());
-  EXPECT_NE(asked->presentation_hash(), (*task)->presentation_hash());
   const auto skipped = with("frame_skip: 4", "frame_skip: 5");
   EXPECT_NE(skipped->fingerprint(), (*task)->fingerprint());
   const auto observed = with("qvel { clip: 25 }", "qvel { clip: 9 }");
   EXPECT_NE(observed->fingerprint(), (*task)->fingerprint());
-  EXPECT_EQ(observed->presentation_hash(), (*task)->presentation_hash());
 }
 
 TEST_F(TaskFolder, ReadsQuantitiesAfterTheStep) {
@@ -240,12 +253,13 @@ quantity { name: "a" action { actuator: "leg" } }
 quantity { name: "torso_vx" body { name: "torso" field: VX } }
 quantity { name: "torso_wy" body { name: "torso" field: WY } }
 true_reward:)"}}));
-  const auto task = CompiledTask::FromFolder(folder_);
+  const auto task = Task::FromFolder(folder_);
   ASSERT_TRUE(task.ok()) << task.status();
-  auto environment = Environment::Create(*task);
+  auto environment = (*task)->MakeEnvironment();
   ASSERT_TRUE(environment.ok());
   ASSERT_TRUE((*environment)->Begin(7, kEvaluation).ok());
-  const auto value = [&](const std::string& name) { return ValueOf(**environment, name); };
+  Values values(**task);
+  const auto value = [&](const std::string& name) { return values.Of(**environment, name); };
   const float action[] = {0.5f, -2, 1};
   bool touched = false;
   for (int i = 0; i < 30; ++i) {
@@ -259,6 +273,53 @@ true_reward:)"}}));
   EXPECT_TRUE(touched);
 }
 
+TEST_F(TaskFolder, ReadsTheCentreOfMassAsASensorOfMuJoCosDoes) {
+  constexpr char kCentres[] = R"(
+quantity { name: "com_x" centre_of_mass { body: "torso" field: X } }
+quantity { name: "com_z" centre_of_mass { body: "thigh" field: Z } }
+quantity { name: "com_vx" centre_of_mass { body: "thigh" field: VX } }
+quantity { name: "com_vz" centre_of_mass { body: "torso" field: VZ } }
+)";
+  const auto load = [&](const std::string& quantities) {
+    Write(kTaskFile,
+          absl::StrReplaceAll(task_, {{"true_reward:", absl::StrCat(quantities, "true_reward:")}}));
+    auto task = Task::FromFolder(folder_);
+    EXPECT_TRUE(task.ok()) << task.status();
+    return *task;
+  };
+  const auto plain = load(kCentres);
+  Write("model.xml",
+        absl::StrReplaceAll(Read(BACKFLIP_TASKS "/hopper_backflip/model.xml"),
+                            {{"<actuator>",
+                              "<sensor><subtreecom name='torso_p' body='torso'/><subtreecom "
+                              "name='thigh_p' body='thigh'/><subtreelinvel name='torso_v' "
+                              "body='torso'/><subtreelinvel name='thigh_v' body='thigh'/></sensor>"
+                              "<actuator>"}}));
+  const auto sensed = load(absl::StrCat(kCentres, R"(
+quantity { name: "sensor_x" sensor { name: "torso_p" } }
+quantity { name: "sensor_z" sensor { name: "thigh_p" index: 2 } }
+quantity { name: "sensor_vx" sensor { name: "thigh_v" } }
+quantity { name: "sensor_vz" sensor { name: "torso_v" index: 2 } }
+)"));
+  const auto a = plain->MakeEnvironment(), b = sensed->MakeEnvironment();
+  ASSERT_TRUE(a.ok() && b.ok());
+  ASSERT_TRUE((*a)->Begin(5, kEvaluation).ok() && (*b)->Begin(5, kEvaluation).ok());
+  Values plain_values(*plain), sensed_values(*sensed);
+  const float action[] = {0.7f, -0.4f, 1};
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE((*a)->Step(action).ok() && (*b)->Step(action).ok());
+    for (const std::string name : {"x", "z", "vx", "vz"}) {
+      const double expected = sensed_values.Of(**b, "sensor_" + name);
+      EXPECT_NEAR(sensed_values.Of(**b, "com_" + name), expected, 1e-12) << name;
+      EXPECT_NEAR(plain_values.Of(**a, "com_" + name), expected, 1e-9) << name;
+    }
+  }
+  EXPECT_THAT(
+      ErrorWith("true_reward:",
+                "quantity { name: \"c\" centre_of_mass { body: \"torso\" } }\ntrue_reward:"),
+      HasSubstr("field: missing: X, Y, Z, VX, VY or VZ"));
+}
+
 TEST_F(TaskFolder, RemembersWithinAnEpisodeAndInItsStates) {
   Write(kTaskFile, absl::StrReplaceAll(task_, {{"true_reward:", R"(
 quantity { name: "tall" expression: "z > 1.2" }
@@ -267,29 +328,30 @@ quantity { name: "never" expression: "0" }
 quantity { name: "stood" latch { set: "tall" reset: "low" } }
 quantity { name: "fell" latch { set: "low" reset: "never" } }
 true_reward:)"}}));
-  const auto task = CompiledTask::FromFolder(folder_);
+  const auto task = Task::FromFolder(folder_);
   ASSERT_TRUE(task.ok()) << task.status();
-  auto a = Environment::Create(*task), b = Environment::Create(*task);
+  auto a = (*task)->MakeEnvironment(), b = (*task)->MakeEnvironment();
   ASSERT_TRUE(a.ok() && b.ok());
+  Values values(**task);
   const float still[] = {0, 0, 0};
   ASSERT_TRUE((*a)->Begin(3, kEvaluation).ok());
   int remembered = 0;
-  for (int i = 0; i < 300 && ValueOf(**a, "low") == 0; ++i) {
-    EXPECT_EQ(ValueOf(**a, "stood"), 1);
-    EXPECT_EQ(ValueOf(**a, "fell"), 0);
+  for (int i = 0; i < 300 && values.Of(**a, "low") == 0; ++i) {
+    EXPECT_EQ(values.Of(**a, "stood"), 1);
+    EXPECT_EQ(values.Of(**a, "fell"), 0);
     // another environment goes on with what this one remembers
     ASSERT_TRUE((*b)->Restore((*a)->Save()).ok());
-    EXPECT_EQ(ValueOf(**b, "stood"), 1);
-    remembered += ValueOf(**a, "tall") == 0;
+    EXPECT_EQ(values.Of(**b, "stood"), 1);
+    remembered += values.Of(**a, "tall") == 0;
     ASSERT_TRUE((*a)->Step(still).ok());
   }
   EXPECT_GT(remembered, 0);
-  ASSERT_EQ(ValueOf(**a, "low"), 1) << "nothing holds it up";
-  EXPECT_EQ(ValueOf(**a, "stood"), 0);
-  EXPECT_EQ(ValueOf(**a, "fell"), 1);
+  ASSERT_EQ(values.Of(**a, "low"), 1) << "nothing holds it up";
+  EXPECT_EQ(values.Of(**a, "stood"), 0);
+  EXPECT_EQ(values.Of(**a, "fell"), 1);
   ASSERT_TRUE((*a)->BeginEpisode(kEvaluation).ok());
-  EXPECT_EQ(ValueOf(**a, "low"), 0);
-  EXPECT_EQ(ValueOf(**a, "fell"), 0) << "an episode begins with nothing to remember";
+  EXPECT_EQ(values.Of(**a, "low"), 0);
+  EXPECT_EQ(values.Of(**a, "fell"), 0) << "an episode begins with nothing to remember";
 }
 
 // Replaces the hopper's reset.
@@ -311,26 +373,27 @@ TEST_F(TaskFolder, BeginsAShareOfTheTrainingElsewhere) {
       }
     }
   })"));
-  const auto task = CompiledTask::FromFolder(folder_);
+  const auto task = Task::FromFolder(folder_);
   ASSERT_TRUE(task.ok()) << task.status();
-  const auto environment = Environment::Create(*task);
+  const auto environment = (*task)->MakeEnvironment();
   ASSERT_TRUE(environment.ok());
+  Values values(**task);
   const auto elsewhere = [&](int episodes, Environment::Purpose purpose) {
     int count = 0;
     EXPECT_TRUE((*environment)->Begin(1, purpose).ok());
     for (int i = 0; i < episodes; ++i) {
-      if (ValueOf(**environment, "inverted") != 0) {
+      if (values.Of(**environment, "inverted") != 0) {
         ++count;
-        EXPECT_GE(ValueOf(**environment, "z"), 1.5);
-        EXPECT_LE(ValueOf(**environment, "z"), 1.8);
-        EXPECT_GE(ValueOf(**environment, "w"), 4);
-        EXPECT_LE(ValueOf(**environment, "w"), 6);
-        EXPECT_EQ(ValueOf(**environment, "over"), 1) << "latches see the start";
+        EXPECT_GE(values.Of(**environment, "z"), 1.5);
+        EXPECT_LE(values.Of(**environment, "z"), 1.8);
+        EXPECT_GE(values.Of(**environment, "w"), 4);
+        EXPECT_LE(values.Of(**environment, "w"), 6);
+        EXPECT_EQ(values.Of(**environment, "over"), 1) << "latches see the start";
       } else {
-        EXPECT_EQ(ValueOf(**environment, "z"), 1.25);
-        EXPECT_NEAR(ValueOf(**environment, "w"), 0, 0.005);
+        EXPECT_EQ(values.Of(**environment, "z"), 1.25);
+        EXPECT_NEAR(values.Of(**environment, "w"), 0, 0.005);
       }
-      EXPECT_NEAR(ValueOf(**environment, "vz"), 0, 0.005) << "not named";
+      EXPECT_NEAR(values.Of(**environment, "vz"), 0, 0.005) << "not named";
       EXPECT_TRUE((*environment)->BeginEpisode(purpose).ok());
     }
     return count;
@@ -343,7 +406,7 @@ TEST_F(TaskFolder, BeginsAShareOfTheTrainingElsewhere) {
 TEST_F(TaskFolder, RefusesExploringStartsThatCannotBe) {
   const auto error = [&](const std::string& starts) {
     Write(kTaskFile, WithReset(task_, absl::StrCat("reset { exploring_starts { ", starts, " } }")));
-    return std::string(CompiledTask::FromFolder(folder_).status().message());
+    return std::string(Task::FromFolder(folder_).status().message());
   };
   EXPECT_THAT(error("share: 0.5"), HasSubstr("share: no joint says where these episodes begin"));
   EXPECT_THAT(error("share: 2 joint { name: \"rooty\" }"),
@@ -374,9 +437,9 @@ TEST_F(TaskFolder, ResumesExactlyWithSensors) {
                                     {"true_reward:",
                                      "quantity { name: \"force\" sensor { name: \"force\" } }\n"
                                      "true_reward:"}}));
-  const auto task = CompiledTask::FromFolder(folder_);
+  const auto task = Task::FromFolder(folder_);
   ASSERT_TRUE(task.ok()) << task.status();
-  auto a = Environment::Create(*task), b = Environment::Create(*task);
+  auto a = (*task)->MakeEnvironment(), b = (*task)->MakeEnvironment();
   ASSERT_TRUE(a.ok() && b.ok());
   ASSERT_TRUE((*a)->Begin(3, kEvaluation).ok());
   const float action[] = {0.3f, 0.9f, -0.4f};

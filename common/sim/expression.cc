@@ -1,4 +1,4 @@
-#include "common/sim/mujoco/expression.h"
+#include "common/sim/expression.h"
 
 #include <muParser.h>
 

@@ -1,6 +1,6 @@
 // Task files: text to a checked v1::Task, with errors that name file and line.
-#ifndef BACKFLIP_COMMON_SIM_MUJOCO_TASK_FILE_H_
-#define BACKFLIP_COMMON_SIM_MUJOCO_TASK_FILE_H_
+#ifndef BACKFLIP_COMMON_SIM_TASK_FILE_H_
+#define BACKFLIP_COMMON_SIM_TASK_FILE_H_
 
 #include <memory>
 #include <string>
@@ -49,6 +49,10 @@ class TaskFile {
  private:
   TaskFile() = default;
   absl::Status Check() const;
+  absl::Status CheckReset(const Located& at) const;
+  absl::Status CheckView() const;
+  absl::Status CheckQuantities() const;
+  absl::Status CheckMetrics() const;
 
   std::string file_;
   v1::Task task_;
@@ -57,4 +61,4 @@ class TaskFile {
 
 }  // namespace backflip::sim
 
-#endif  // BACKFLIP_COMMON_SIM_MUJOCO_TASK_FILE_H_
+#endif  // BACKFLIP_COMMON_SIM_TASK_FILE_H_

@@ -52,7 +52,7 @@ class Scaffold : public testing::Test {
 TEST_F(Scaffold, MakesATaskThatLoadsFromAModelWithMeshes) {
   const auto made = ScaffoldTask(root_ + "/robot/my-robot.xml", root_ + "/my-task");
   ASSERT_TRUE(made.ok()) << made.status();
-  const auto task = CompiledTask::FromFolder(root_ + "/my-task");
+  const auto task = Task::FromFolder(root_ + "/my-task");
   ASSERT_TRUE(task.ok()) << task.status();
   EXPECT_EQ((*task)->name(), "my_task");
   EXPECT_EQ((*task)->bundle().hash, (*made)->bundle().hash);
