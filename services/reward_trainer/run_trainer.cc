@@ -32,18 +32,12 @@ constexpr int64_t kAllRounds = std::numeric_limits<int64_t>::max();
 // A labeler works as long as their last answer is not older.
 constexpr absl::Duration kActiveFor = absl::Minutes(1);
 
-v1::Run WithDefaults(v1::Run run) {
-  // of a run that an older version made
-  *run.mutable_spec() = options::Overlay(options::DefaultRunSpec(), run.spec());
-  return run;
-}
-
 }  // namespace
 
 RunTrainer::RunTrainer(const rpc::Client& broker, std::unique_ptr<client::ClaimKeeper> claim)
     : broker_(broker),
       claim_(std::move(claim)),
-      run_(WithDefaults(claim_->run())),
+      run_(claim_->run()),
       spec_(run_.spec()),
       runs_(v1::RunService::NewStub(broker_.channel())),
       training_(v1::TrainingService::NewStub(broker_.channel())),

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/hash.h"
@@ -324,6 +325,27 @@ TEST_F(RunsTest, PausedFinishedAndCancelledRunsGoOnWhenContinued) {
   EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Continue, request)),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Get(id)->spec().labels(), 15);
+}
+
+TEST_F(RunsTest, ARunOfAnOlderVersionHasTheDefaultsOfOptionsThatItDoesNotStore) {
+  const int64_t id = Create(ARun("labels: 10"))->id();
+  v1::RunSpec older = Get(id)->spec();
+  older.mutable_ppo()->clear_min_log_std();
+  older.mutable_queries()->clear_first_labels();
+  Query(broker_.database(),
+        absl::StrCat("UPDATE runs SET spec = decode('",
+                     absl::BytesToHexString(older.SerializeAsString()), "', 'hex')"));
+  const v1::RunSpec learned = broker_.Claim(Role::kLearner).run().spec();
+  EXPECT_EQ(learned.labels(), 10);
+  EXPECT_EQ(learned.ppo().min_log_std(), -20);
+  EXPECT_EQ(learned.queries().first_labels(), 30);
+  EXPECT_EQ(Cancel(id, true)->state(), v1::PAUSED);
+  v1::ContinueRunRequest request;
+  request.set_request_id(NewId());
+  request.set_run_id(id);
+  const auto continued = operator_.Call(operator_.runs, &Runs::Continue, request);
+  ASSERT_TRUE(continued.ok()) << continued.status();
+  EXPECT_EQ(continued->spec().ppo().min_log_std(), -20);
 }
 
 TEST_F(RunsTest, OnlyAContinuedRunWhoseAskingWasStoppedWarmsUpNoMore) {
