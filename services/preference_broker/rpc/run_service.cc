@@ -28,13 +28,13 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
                    if (request->labels_from_run() != 0)
                      RETURN_IF_ERROR(CheckRunAllowed(caller, request->labels_from_run()));
                    RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
-                   v1::CreateRunRequest merged = *request;
-                   *merged.mutable_spec() =
-                       options::Overlay(options::DefaultRunSpec(), request->spec());
-                   RETURN_IF_ERROR(options::ValidateRunSpec(merged.spec()));
-                   RETURN_IF_ERROR(CheckTask(merged.task()));
-                   RETURN_IF_ERROR(options::CheckFitsTask(merged.spec(), merged.task()));
-                   ASSIGN_OR_RETURN(*response, CreateRun(connection, caller, merged));
+                   v1::CreateRunRequest resolved = *request;
+                   ASSIGN_OR_RETURN(*resolved.mutable_spec(),
+                                    options::ResolveRunSpec(request->task().defaults(),
+                                                            request->people(), request->spec()));
+                   RETURN_IF_ERROR(CheckTask(resolved.task()));
+                   RETURN_IF_ERROR(options::CheckFitsTask(resolved.spec(), resolved.task()));
+                   ASSIGN_OR_RETURN(*response, CreateRun(connection, caller, resolved));
                    return absl::OkStatus();
                  });
   }

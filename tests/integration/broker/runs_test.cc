@@ -327,6 +327,26 @@ TEST_F(RunsTest, PausedFinishedAndCancelledRunsGoOnWhenContinued) {
   EXPECT_EQ(Get(id)->spec().labels(), 15);
 }
 
+TEST_F(RunsTest, ANewRunIsResolvedFromItsLayersWhoeverQueuesIt) {
+  v1::CreateRunRequest request = ARun("labels: 100");
+  *request.mutable_task()->mutable_defaults() = Parse<v1::RunSpec>("labels: 50 steps: 200000");
+  const auto plain = Create(request);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_EQ(plain->spec().labels(), 100);
+  EXPECT_EQ(plain->spec().steps(), 200'000);
+  EXPECT_EQ(plain->spec().collection().batch_steps(), 8192);
+  EXPECT_TRUE(plain->spec().lockstep());
+
+  request.set_request_id(NewId());
+  request.set_people(true);
+  const auto peoples = Create(request);
+  ASSERT_TRUE(peoples.ok()) << peoples.status();
+  EXPECT_FALSE(peoples->spec().lockstep());
+  EXPECT_EQ(peoples->spec().collection().batch_steps(), 4096);
+  EXPECT_EQ(peoples->spec().steps_per_label(), 2000);
+  EXPECT_EQ(peoples->spec().warm_up_labels(), 100);
+}
+
 TEST_F(RunsTest, ARunOfAnOlderVersionHasTheDefaultsOfOptionsThatItDoesNotStore) {
   const int64_t id = Create(ARun("labels: 10"))->id();
   v1::RunSpec older = Get(id)->spec();
