@@ -22,8 +22,7 @@ class ClipServiceImpl final : public v1::ClipService::CallbackService {
                                    const v1::UploadClipsRequest* request,
                                    v1::UploadClipsResponse* response) override {
     return Unary(
-        core_, "ClipService/Upload", context,
-        [=](Connection& connection, const Caller&) -> absl::Status {
+        core_, request, context, [=](Connection& connection, const Caller&) -> absl::Status {
           if (const size_t size = request->ByteSizeLong(); size > kMaxUploadBytes) {
             return absl::InvalidArgumentError(
                 absl::StrCat("the upload has ", size, " bytes, but at most ", kMaxUploadBytes,
@@ -54,7 +53,7 @@ class ClipServiceImpl final : public v1::ClipService::CallbackService {
       grpc::CallbackServerContext* context, const v1::ListCandidatesRequest* request) override {
     using Stream = PagedStream<v1::Candidate>;
     return Stream::Start(
-        core_, "ClipService/ListCandidates", context, "",
+        core_, request, context, "",
         [request, listed = false, ids = std::vector<int64_t>(), sent = size_t{0}](
             Connection& connection, const Caller&,
             std::deque<v1::Candidate>* page) mutable -> absl::StatusOr<Stream::Next> {

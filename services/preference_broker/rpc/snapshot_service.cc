@@ -47,7 +47,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
     };
     auto state = std::make_shared<State>();
     return UploadStream<v1::PublishSnapshotRequest>::Start(
-        core_, "SnapshotService/Publish", context,
+        core_, context,
         [state](v1::PublishSnapshotRequest& request) -> absl::Status {
           if (!state->data.begun()) {
             state->epoch = request.epoch();
@@ -79,7 +79,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
                                                    const v1::GetSnapshotRequest* request) override {
     using Stream = PagedStream<v1::SnapshotChunk>;
     return Stream::Start(
-        core_, "SnapshotService/Get", context, "",
+        core_, request, context, "",
         [request](Connection& connection, const Caller& caller,
                   std::deque<v1::SnapshotChunk>* page) -> absl::StatusOr<Stream::Next> {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
@@ -94,7 +94,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
       grpc::CallbackServerContext* context, const v1::WatchSnapshotsRequest* request) override {
     using Stream = PagedStream<v1::SnapshotChunk>;
     return Stream::Start(
-        core_, "SnapshotService/Watch", context, SnapshotTopic(request->run_id(), request->kind()),
+        core_, request, context, SnapshotTopic(request->run_id(), request->kind()),
         [request, version = request->after_version()](
             Connection& connection, const Caller& caller,
             std::deque<v1::SnapshotChunk>* page) mutable -> absl::StatusOr<Stream::Next> {
@@ -113,7 +113,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context,
                                  const v1::ListSnapshotsRequest* request,
                                  v1::ListSnapshotsResponse* response) override {
-    return Unary(core_, "SnapshotService/List", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    RETURN_IF_ERROR(CheckKind(request->kind()));
@@ -127,10 +127,9 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
   grpc::ServerUnaryReactor* SetBest(grpc::CallbackServerContext* context,
                                     const v1::SetBestRequest* request,
                                     v1::SetBestResponse*) override {
-    return Unary(core_, "SnapshotService/SetBest", context,
-                 [=](Connection& connection, const Caller& caller) {
-                   return preference_broker::SetBest(connection, caller, *request);
-                 });
+    return Unary(core_, request, context, [=](Connection& connection, const Caller& caller) {
+      return preference_broker::SetBest(connection, caller, *request);
+    });
   }
 
   grpc::ServerReadReactor<v1::SaveCheckpointRequest>* SaveCheckpoint(
@@ -142,7 +141,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
     };
     auto state = std::make_shared<State>();
     return UploadStream<v1::SaveCheckpointRequest>::Start(
-        core_, "SnapshotService/SaveCheckpoint", context,
+        core_, context,
         [state](v1::SaveCheckpointRequest& request) -> absl::Status {
           if (!state->data.begun()) {
             state->epoch = request.epoch();
@@ -168,7 +167,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
       grpc::CallbackServerContext* context, const v1::LoadCheckpointRequest* request) override {
     using Stream = PagedStream<v1::CheckpointChunk>;
     return Stream::Start(
-        core_, "SnapshotService/LoadCheckpoint", context, "",
+        core_, request, context, "",
         [request](Connection& connection, const Caller& caller,
                   std::deque<v1::CheckpointChunk>* page) -> absl::StatusOr<Stream::Next> {
           ASSIGN_OR_RETURN(const auto checkpoint, preference_broker::LoadCheckpoint(

@@ -32,7 +32,7 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
     };
     auto state = std::make_shared<State>();
     return UploadStream<v1::PutBundleRequest>::Start(
-        core_, "BundleService/Put", context,
+        core_, context,
         [state](v1::PutBundleRequest& request) -> absl::Status {
           if (!state->data.begun()) {
             state->sha256 = request.sha256();
@@ -51,7 +51,7 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
                                                  const v1::GetBundleRequest* request) override {
     using Stream = PagedStream<v1::BundleChunk>;
     return Stream::Start(
-        core_, "BundleService/Get", context, "",
+        core_, request, context, "",
         [request, index = int32_t{0}](
             Connection& connection, const Caller&,
             std::deque<v1::BundleChunk>* page) mutable -> absl::StatusOr<Stream::Next> {
@@ -67,7 +67,7 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
   grpc::ServerUnaryReactor* PutScene(grpc::CallbackServerContext* context,
                                      const v1::PutSceneRequest* request,
                                      v1::PutSceneResponse* response) override {
-    return Unary(core_, "BundleService/PutScene", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller&) -> absl::Status {
                    RETURN_IF_ERROR(CheckGlb(request->glb()));
                    ASSIGN_OR_RETURN(*response->mutable_scene_hash(),
@@ -88,7 +88,7 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
                                   const v1::ClaimRequest* request,
                                   v1::ClaimResponse* response) override {
     return LongPoll::Start(
-        core_, "ClaimService/Claim", context, request->wait_ms(), kClaimsTopic,
+        core_, request, context, request->wait_ms(), kClaimsTopic,
         [=, this](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
           RETURN_IF_ERROR(CheckName("claimant", request->claimant()));
           RETURN_IF_ERROR(CheckText("advertise", request->advertise(), 256));
@@ -108,7 +108,7 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
                                   const v1::RenewClaimRequest* request,
                                   v1::RenewClaimResponse* response) override {
     return Unary(
-        core_, "ClaimService/Renew", context,
+        core_, request, context,
         [=, this](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRange("wanted_steps", request->wanted_steps(), 0, kMaxSteps));
           ASSIGN_OR_RETURN(const v1::RunState state,
@@ -121,7 +121,7 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
   grpc::ServerUnaryReactor* Release(grpc::CallbackServerContext* context,
                                     const v1::ReleaseClaimRequest* request,
                                     v1::ReleaseClaimResponse*) override {
-    return Unary(core_, "ClaimService/Release", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckText("failure", request->failure(), 4000));
                    if (request->finished() && !request->failure().empty()) {
@@ -135,7 +135,7 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
   grpc::ServerUnaryReactor* CompleteBatch(grpc::CallbackServerContext* context,
                                           const v1::CompleteBatchRequest* request,
                                           v1::CompleteBatchResponse*) override {
-    return Unary(core_, "ClaimService/CompleteBatch", context,
+    return Unary(core_, request, context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRange("iteration", request->iteration(), 0, kMaxIteration));
                    RETURN_IF_ERROR(CheckRange("steps", request->steps(), 0, kMaxSteps));
@@ -162,7 +162,7 @@ class WorkServiceImpl final : public v1::WorkService::CallbackService {
   grpc::ServerUnaryReactor* AssignWork(grpc::CallbackServerContext* context,
                                        const v1::AssignWorkRequest* request,
                                        v1::Assignment* response) override {
-    return LongPoll::Start(core_, "WorkService/AssignWork", context, request->wait_ms(), kWorkTopic,
+    return LongPoll::Start(core_, request, context, request->wait_ms(), kWorkTopic,
                            [=](Connection& connection, const Caller&) -> absl::StatusOr<bool> {
                              RETURN_IF_ERROR(CheckName("worker", request->worker()));
                              RETURN_IF_ERROR(CheckRange("threads", request->threads(), 1, 4096));
