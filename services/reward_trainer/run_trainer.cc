@@ -17,12 +17,12 @@
 #include "common/method/conversions.h"
 #include "common/method/round_planner.h"
 #include "common/options/run_spec.h"
+#include "common/rpc/limits.h"
 #include "common/rpc/status.h"
 
 namespace backflip::reward_trainer {
 namespace {
 
-constexpr int kWatchWaitMs = 25'000;
 constexpr int64_t kRoundsPerCheckpoint = 10;
 // How soon the loss of a claim is noticed while nothing else happens.
 constexpr std::chrono::milliseconds kLookUp(500);
@@ -524,12 +524,11 @@ void RunTrainer::WatchRun() {
   policy.give_up_after = absl::InfiniteDuration();
   v1::WatchRunRequest request;
   request.set_run_id(run_.id());
-  request.set_wait_ms(kWatchWaitMs);
+  request.set_wait_ms(rpc::kMaxWaitMs);
   while (!Ended()) {
     v1::Run run;
     const absl::Status status = base::Retry(policy, ended_, [&] {
-      const auto context =
-          broker_.UnaryContext(absl::Milliseconds(kWatchWaitMs) + absl::Seconds(5));
+      const auto context = broker_.LongPollContext();
       {
         base::MutexLock lock(&mutex_);
         if (stopped_) return absl::CancelledError("stopped");

@@ -4,13 +4,12 @@
 #include <string>
 #include <utility>
 
+#include "common/rpc/limits.h"
 #include "common/sim/clip.h"
 
 namespace backflip::rollout_worker {
 namespace {
 
-// What a recording may take: of a call, and as the protocol has it.
-constexpr size_t kMostRecordingBytes = 3'000'000;
 constexpr int kMostRecordingSteps = 1000;
 
 template <typename Field, typename T>
@@ -134,7 +133,7 @@ v1::Clip RecordingOf(const v1::Ticket& ticket, const sim::CompiledTask& task,
   const size_t step_bytes =
       sizeof(float) * (task.observation_size() + task.action_size() + 7 * task.bodies()) +
       sizeof(double) * task.state_size();
-  const int most = std::clamp<int>(kMostRecordingBytes / step_bytes, 1, kMostRecordingSteps);
+  const int most = std::clamp<int>(rpc::kMaxPayloadBytes / step_bytes, 1, kMostRecordingSteps);
   v1::Clip recording = ToProto(ticket, task, sim::FirstEpisode(task, rollout, most));
   recording.clear_true_rewards();
   return recording;

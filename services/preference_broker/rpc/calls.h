@@ -18,6 +18,7 @@
 #include "common/base/hash.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/limits.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
 #include "services/preference_broker/rpc/hub.h"
@@ -27,8 +28,6 @@
 
 namespace backflip::preference_broker {
 
-// Long polls wait no longer, whatever they ask.
-inline constexpr int kMaxWaitMs = 25'000;
 // A signal may be lost with the broker that sent it, so waiting calls also look this often.
 inline constexpr std::chrono::milliseconds kLookAgain(1000);
 
@@ -105,9 +104,9 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
                                          std::string topic, Attempt attempt,
                                          std::chrono::milliseconds look_again = kLookAgain) {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    if (wait_ms < 0 || wait_ms > kMaxWaitMs) {
+    if (wait_ms < 0 || wait_ms > rpc::kMaxWaitMs) {
       reactor->Finish(rpc::ToGrpc(absl::InvalidArgumentError(
-          absl::StrCat("wait_ms is ", wait_ms, ", but must be from 0 to ", kMaxWaitMs))));
+          absl::StrCat("wait_ms is ", wait_ms, ", but must be from 0 to ", rpc::kMaxWaitMs))));
       return reactor;
     }
     auto poll =

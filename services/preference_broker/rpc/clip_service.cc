@@ -3,6 +3,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/runs/clips.h"
@@ -11,7 +12,6 @@
 namespace backflip::preference_broker {
 namespace {
 
-constexpr size_t kMaxUploadBytes = 3 << 20;
 constexpr size_t kCandidatesPerPage = 64;
 
 class ClipServiceImpl final : public v1::ClipService::CallbackService {
@@ -23,9 +23,9 @@ class ClipServiceImpl final : public v1::ClipService::CallbackService {
                                    v1::UploadClipsResponse* response) override {
     return Unary(
         core_, request, context, [=](Connection& connection, const Caller&) -> absl::Status {
-          if (const size_t size = request->ByteSizeLong(); size > kMaxUploadBytes) {
+          if (const int64_t size = request->ByteSizeLong(); size > rpc::kMaxPayloadBytes) {
             return absl::InvalidArgumentError(
-                absl::StrCat("the upload has ", size, " bytes, but at most ", kMaxUploadBytes,
+                absl::StrCat("the upload has ", size, " bytes, but at most ", rpc::kMaxPayloadBytes,
                              " are allowed: send fewer clips at a time"));
           }
           ASSIGN_OR_RETURN(const RunDefinition run,

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/log.h"
+#include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/topics.h"
@@ -116,7 +117,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
         [=, this, poll = std::make_shared<LeasePoll>()](
             Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
           RETURN_IF_ERROR(CheckRange("count", request->count(), 0, 16));
-          RETURN_IF_ERROR(CheckRange("max_clips", request->max_clips(), 0, 8));
+          RETURN_IF_ERROR(CheckRange("max_clips", request->max_clips(), 0, rpc::kMaxQuestionClips));
           LeaseTerms terms;
           terms.run_id = request->run_id();
           terms.count = std::max(1, request->count());

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/nn/reward.h"
+#include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/topics.h"
@@ -108,7 +109,7 @@ struct Import {
       const v1::ImportedLabel& label = labels[i];
       const std::string name = absl::StrCat("labels[", i, "]");
       RETURN_IF_ERROR(CheckRange(absl::StrCat("the number of clip_ids of ", name),
-                                 label.clip_ids_size(), 2, 8));
+                                 label.clip_ids_size(), 2, rpc::kMaxQuestionClips));
       for (const std::string& id : label.clip_ids()) {
         RETURN_IF_ERROR(CheckClipId(absl::StrCat(name, ".clip_ids"), id));
         named.insert(id);
@@ -254,7 +255,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
         core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           RETURN_IF_ERROR(
-              CheckRange("policy_version", request->policy_version(), 0, int64_t{1} << 40));
+              CheckRange("policy_version", request->policy_version(), 0, rpc::kMaxIteration));
           ASSIGN_OR_RETURN(RecordedEpisode episode, ReadEpisode(connection, *request));
           response->set_policy_version(episode.recording.policy_version());
           response->set_iteration(episode.recording.iteration());
@@ -277,7 +278,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
           RETURN_IF_ERROR(
-              CheckRange("policy_version", request->policy_version(), 0, int64_t{1} << 40));
+              CheckRange("policy_version", request->policy_version(), 0, rpc::kMaxIteration));
           RETURN_IF_ERROR(CheckRange("step", request->step(), 0, 1'000'000));
           ASSIGN_OR_RETURN(*response, preference_broker::AskAbout(connection, caller, *request));
           return absl::OkStatus();

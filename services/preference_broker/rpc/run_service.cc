@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/options/run_spec.h"
+#include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/topics.h"
@@ -81,7 +82,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
           RETURN_IF_ERROR(CheckRange("add_labels", request->add_labels(), 0, 1'000'000));
-          RETURN_IF_ERROR(CheckRange("add_steps", request->add_steps(), 0, 1'000'000'000'000));
+          RETURN_IF_ERROR(CheckRange("add_steps", request->add_steps(), 0, rpc::kMaxSteps));
           ASSIGN_OR_RETURN(*response, ContinueRun(connection, caller, *request));
           return absl::OkStatus();
         });
@@ -112,14 +113,14 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
 
   grpc::ServerUnaryReactor* Fork(grpc::CallbackServerContext* context,
                                  const v1::ForkRunRequest* request, v1::Run* response) override {
-    return Unary(core_, request, context,
-                 [=](Connection& connection, const Caller& caller) -> absl::Status {
-                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-                   RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
-                   RETURN_IF_ERROR(CheckRange("version", request->version(), 1, int64_t{1} << 40));
-                   ASSIGN_OR_RETURN(*response, ForkRun(connection, caller, *request));
-                   return absl::OkStatus();
-                 });
+    return Unary(
+        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+          RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
+          RETURN_IF_ERROR(CheckRange("version", request->version(), 1, rpc::kMaxIteration));
+          ASSIGN_OR_RETURN(*response, ForkRun(connection, caller, *request));
+          return absl::OkStatus();
+        });
   }
 
   grpc::ServerUnaryReactor* ListMetrics(grpc::CallbackServerContext* context,

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/topics.h"
@@ -10,11 +11,8 @@
 namespace backflip::preference_broker {
 namespace {
 
-constexpr size_t kChunkBytes = 1 << 20;
 constexpr int64_t kMaxSnapshotBytes = 64 << 20;
 constexpr int64_t kMaxCheckpointBytes = 256 << 20;
-constexpr int64_t kMaxIteration = int64_t{1} << 40;
-constexpr int64_t kMaxSteps = 1'000'000'000'000;
 constexpr size_t kMaxCounterBytes = 1 << 20;
 
 // `info` with the first chunk, then the rest of the data.
@@ -24,7 +22,7 @@ void AppendChunks(const Info& info, const std::string& data, std::deque<Chunk>* 
   do {
     Chunk& chunk = page->emplace_back();
     if (sent == 0) *chunk.mutable_info() = info;
-    chunk.set_data(data.substr(sent, kChunkBytes));
+    chunk.set_data(data.substr(sent, rpc::kChunkBytes));
     sent += chunk.data().size();
   } while (sent < data.size());
 }
@@ -53,9 +51,10 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
             state->epoch = request.epoch();
             state->info = request.chunk().info();
             RETURN_IF_ERROR(CheckKind(state->info.kind()));
-            RETURN_IF_ERROR(CheckRange("iteration", state->info.iteration(), 0, kMaxIteration));
-            RETURN_IF_ERROR(CheckRange("steps", state->info.steps(), 0, kMaxSteps));
-            RETURN_IF_ERROR(CheckRange("labels", state->info.labels(), 0, kMaxSteps));
+            RETURN_IF_ERROR(
+                CheckRange("iteration", state->info.iteration(), 0, rpc::kMaxIteration));
+            RETURN_IF_ERROR(CheckRange("steps", state->info.steps(), 0, rpc::kMaxSteps));
+            RETURN_IF_ERROR(CheckRange("labels", state->info.labels(), 0, rpc::kMaxSteps));
             RETURN_IF_ERROR(state->data.Begin("snapshot", state->info.size(), state->info.sha256(),
                                               kMaxSnapshotBytes));
           }
@@ -146,7 +145,8 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
           if (!state->data.begun()) {
             state->epoch = request.epoch();
             state->info = request.chunk().info();
-            RETURN_IF_ERROR(CheckRange("iteration", state->info.iteration(), 0, kMaxIteration));
+            RETURN_IF_ERROR(
+                CheckRange("iteration", state->info.iteration(), 0, rpc::kMaxIteration));
             if (state->info.counters().size() > kMaxCounterBytes) {
               return absl::InvalidArgumentError(
                   "counters has more than 1 MB: put large state into the data");

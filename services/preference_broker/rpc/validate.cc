@@ -8,15 +8,16 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/hash.h"
 #include "common/base/status_macros.h"
+#include "common/experience/task_limits.h"
+#include "common/rpc/limits.h"
 
 namespace backflip::preference_broker {
 namespace {
 
-constexpr int64_t kMaxIteration = int64_t{1} << 40;
-// Of one question.
-constexpr int kMaxClips = 8;
-constexpr int64_t kMaxSteps = int64_t{1'000'000'000'000};
+using rpc::kMaxIteration;
+using rpc::kMaxSteps;
 
 // Index of the first number that is not finite, -1 when there is none.
 template <typename Numbers>
@@ -44,19 +45,6 @@ absl::Status CheckNumbers(absl::string_view name, absl::string_view field, const
 
 bool IsPrintable(const std::string& text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
-}
-
-bool IsHex64(const std::string& text) {
-  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
-           return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
-         });
-}
-
-bool IsTaskName(const std::string& name) {
-  return !name.empty() && name.size() <= 64 && absl::ascii_islower(name[0]) &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '_';
-         });
 }
 
 // A quantity's name: a letter or _, then letters, digits and _.
@@ -202,7 +190,7 @@ absl::Status CheckInvite(const v1::InviteRequest& request) {
 
 absl::Status CheckGlb(const std::string& glb) {
   constexpr size_t kHead = 12;
-  constexpr size_t kMaxBytes = 3 << 20;
+  constexpr size_t kMaxBytes = rpc::kMaxPayloadBytes;
   if (glb.size() < kHead || glb.size() > kMaxBytes) {
     return absl::InvalidArgumentError(absl::StrCat(
         "glb has ", glb.size(), " bytes, but must have from ", kHead, " to ", kMaxBytes));
@@ -221,21 +209,22 @@ absl::Status CheckGlb(const std::string& glb) {
 }
 
 absl::Status CheckClipId(absl::string_view field, const std::string& id) {
-  if (IsHex64(id)) return absl::OkStatus();
+  if (base::IsSha256Hex(id)) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(field, " must be 64 lower-case hexadecimal digits"));
 }
 
 absl::Status CheckTask(const v1::TaskInfo& task) {
-  if (!IsTaskName(task.name())) {
+  if (!experience::IsTaskName(task.name())) {
     return absl::InvalidArgumentError(
         "task.name must be 1 to 64 of a-z, 0-9 and _, the first of them a letter");
   }
   RETURN_IF_ERROR(CheckClipId("task.bundle_hash", task.bundle_hash()));
   RETURN_IF_ERROR(CheckText("task.fingerprint", task.fingerprint(), 128));
-  RETURN_IF_ERROR(CheckText("task.question", task.question(), 200));
-  RETURN_IF_ERROR(CheckPlainText("task.instructions", task.instructions(), 20'000));
-  if (!task.scene_hash().empty() && !IsHex64(task.scene_hash())) {
+  RETURN_IF_ERROR(CheckText("task.question", task.question(), experience::kMaxQuestionBytes));
+  RETURN_IF_ERROR(
+      CheckPlainText("task.instructions", task.instructions(), experience::kMaxInstructionBytes));
+  if (!task.scene_hash().empty() && !base::IsSha256Hex(task.scene_hash())) {
     return absl::InvalidArgumentError(
         "task.scene_hash must be 64 lower-case hexadecimal digits, as BundleService.PutScene "
         "answered");
@@ -252,9 +241,11 @@ absl::Status CheckTask(const v1::TaskInfo& task) {
           absl::StrCat("task.action_low[", i, "] is above task.action_high[", i, "]"));
     }
   }
-  RETURN_IF_ERROR(CheckRange("task.episode_steps", task.episode_steps(), 1, 1'000'000));
-  RETURN_IF_ERROR(CheckRange("task.evaluation_steps", task.evaluation_steps(), 1, 1'000'000));
-  RETURN_IF_ERROR(CheckRange("task.clip_steps", task.clip_steps(), 1, 1000));
+  RETURN_IF_ERROR(
+      CheckRange("task.episode_steps", task.episode_steps(), 1, experience::kMaxEpisodeSteps));
+  RETURN_IF_ERROR(CheckRange("task.evaluation_steps", task.evaluation_steps(), 1,
+                             experience::kMaxEpisodeSteps));
+  RETURN_IF_ERROR(CheckRange("task.clip_steps", task.clip_steps(), 1, experience::kMaxClipSteps));
   for (const std::string& metric : task.metrics()) {
     if (!IsIdentifier(metric) || metric == "true_return") {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -333,10 +324,10 @@ absl::Status CheckNewQuestions(const v1::OpenQuestionsRequest& request) {
   for (int i = 0; i < request.questions_size(); ++i) {
     const v1::NewQuestion& question = request.questions(i);
     const std::string name = absl::StrCat("questions[", i, "]");
-    if (question.clip_ids_size() < 2 || question.clip_ids_size() > kMaxClips) {
+    if (question.clip_ids_size() < 2 || question.clip_ids_size() > rpc::kMaxQuestionClips) {
       return absl::InvalidArgumentError(
           absl::StrCat(name, ".clip_ids has ", question.clip_ids_size(),
-                       " clips, but a pair has 2, and a ranking at most ", kMaxClips));
+                       " clips, but a pair has 2, and a ranking at most ", rpc::kMaxQuestionClips));
     }
     std::set<std::string> named;
     for (int c = 0; c < question.clip_ids_size(); ++c) {

@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "common/experience/task_limits.h"
+#include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/topics.h"
@@ -14,9 +16,6 @@
 namespace backflip::preference_broker {
 namespace {
 
-constexpr int64_t kMaxBundleBytes = 256 << 20;
-constexpr int64_t kMaxIteration = int64_t{1} << 40;
-constexpr int64_t kMaxSteps = 1'000'000'000'000;
 // Batches from one pruning of candidates to the next.
 constexpr int64_t kPruneEvery = 8;
 
@@ -37,7 +36,7 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
           if (!state->data.begun()) {
             state->sha256 = request.sha256();
             RETURN_IF_ERROR(state->data.Begin("task bundle", request.size(), request.sha256(),
-                                              kMaxBundleBytes));
+                                              experience::kMaxBundleBytes));
           }
           return state->data.Add(request.data());
         },
@@ -110,7 +109,7 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
     return Unary(
         core_, request, context,
         [=, this](Connection& connection, const Caller& caller) -> absl::Status {
-          RETURN_IF_ERROR(CheckRange("wanted_steps", request->wanted_steps(), 0, kMaxSteps));
+          RETURN_IF_ERROR(CheckRange("wanted_steps", request->wanted_steps(), 0, rpc::kMaxSteps));
           ASSIGN_OR_RETURN(const v1::RunState state,
                            RenewClaim(connection, caller, *request, leases_.claim_ms));
           response->set_state(state);
@@ -135,19 +134,20 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
   grpc::ServerUnaryReactor* CompleteBatch(grpc::CallbackServerContext* context,
                                           const v1::CompleteBatchRequest* request,
                                           v1::CompleteBatchResponse*) override {
-    return Unary(core_, request, context,
-                 [=, this](Connection& connection, const Caller& caller) -> absl::Status {
-                   RETURN_IF_ERROR(CheckRange("iteration", request->iteration(), 0, kMaxIteration));
-                   RETURN_IF_ERROR(CheckRange("steps", request->steps(), 0, kMaxSteps));
-                   RETURN_IF_ERROR(preference_broker::CompleteBatch(connection, caller, *request));
-                   if (request->iteration() % kPruneEvery == kPruneEvery - 1) {
-                     // not before the answer, which the learner waits for; a full pool: next time
-                     (void)core_.pool->Submit([run_id = request->run_id()](Connection& connection) {
-                       (void)PruneClips(connection, run_id);
-                     });
-                   }
-                   return absl::OkStatus();
-                 });
+    return Unary(
+        core_, request, context,
+        [=, this](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRange("iteration", request->iteration(), 0, rpc::kMaxIteration));
+          RETURN_IF_ERROR(CheckRange("steps", request->steps(), 0, rpc::kMaxSteps));
+          RETURN_IF_ERROR(preference_broker::CompleteBatch(connection, caller, *request));
+          if (request->iteration() % kPruneEvery == kPruneEvery - 1) {
+            // not before the answer, which the learner waits for; a full pool: next time
+            (void)core_.pool->Submit([run_id = request->run_id()](Connection& connection) {
+              (void)PruneClips(connection, run_id);
+            });
+          }
+          return absl::OkStatus();
+        });
   }
 
  private:

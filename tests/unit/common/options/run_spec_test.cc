@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/options/option.h"
+#include "common/rpc/limits.h"
 
 namespace backflip::options {
 namespace {
@@ -158,6 +159,13 @@ TEST(RunSpec, EveryOptionHasADefaultUnlessItMayStayUnset) {
     SetDefault(option, &spec);
     EXPECT_EQ(spec.SerializeAsString().empty(), unset.count(option.name) > 0) << option.name;
   }
+}
+
+TEST(RunSpec, RangesAgreeWithTheLimitsOfMessages) {
+  std::map<std::string, double> max;
+  for (const Option& option : Options()) max[option.name] = option.rules().max();
+  EXPECT_EQ(max["queries.clips_per_question"], rpc::kMaxQuestionClips);
+  EXPECT_EQ(max["steps"], rpc::kMaxSteps);
 }
 
 TEST(RunSpec, RefusalsSayWhatIsAllowed) {
