@@ -19,7 +19,7 @@ namespace {
 using rpc::kMaxIteration;
 using rpc::kMaxSteps;
 
-// Index of the first number that is not finite, -1 when there is none.
+// Index of the first number that is not finite; -1: none.
 template <typename Numbers>
 int FirstNotFinite(const Numbers& numbers) {
   for (int i = 0; i < numbers.size(); ++i) {
@@ -54,8 +54,7 @@ bool IsIdentifier(const std::string& name) {
                      [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
 }
 
-// Code points of `text` in turn; false at the first that is NUL or no UTF-8, or
-// that `accept` refuses.
+// Whether `text` is UTF-8 without NUL, and `accept` takes each of its code points.
 template <typename Accept>
 bool EveryCodePoint(const std::string& text, Accept accept) {
   for (size_t i = 0; i < text.size();) {
@@ -91,8 +90,8 @@ bool IsUtf8WithoutNul(const std::string& text) {
   return EveryCodePoint(text, [](uint32_t) { return true; });
 }
 
-// Control characters, line and paragraph separators, and marks that turn the
-// direction of what follows them, so that text looks like other text.
+// Control characters, line and paragraph separators, and marks that change the direction of
+// writing, by which text can look like other text.
 bool IsControl(uint32_t point) {
   return point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x2028 || point == 0x2029 ||
          point == 0x200E || point == 0x200F || point == 0x061C ||
@@ -263,7 +262,7 @@ absl::Status CheckTask(const v1::TaskInfo& task) {
 
 namespace {
 
-// Everything but how many steps and true rewards there are to be.
+// Checks all but the number of steps and of true rewards.
 absl::Status CheckClipParts(absl::string_view name, const v1::Clip& clip,
                             const v1::TaskInfo& task) {
   const int64_t moments = clip.steps() + 1;
