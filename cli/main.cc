@@ -34,6 +34,7 @@
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "common/client/broker_client.h"
+#include "common/options/help.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
 
@@ -142,7 +143,7 @@ constexpr char kUsage[] =
   task new ROBOT.xml        write a first task for a model, and show it moving
   migrate                   bring the database to this version
 
-`backflip COMMAND --help` has the flags of a command.
+`backflip COMMAND --help` has the flags of a command, `backflip help spec` the options of a run.
 )";
 
 // A broker to ask: the given one, that of a stack which runs on the data
@@ -722,9 +723,11 @@ std::map<std::string, std::string> Flags() {
 int main(int argc, char** argv) {
   std::vector<std::string> arguments = backflip::cli::Completed(argc, argv);
   if (const auto command = backflip::cli::HelpWanted(arguments)) {
-    std::fputs(
-        backflip::cli::HelpText(backflip::cli::kUsage, backflip::cli::Flags(), *command).c_str(),
-        stdout);
+    const std::string text =
+        *command == "spec"
+            ? backflip::options::OptionsHelp()
+            : backflip::cli::HelpText(backflip::cli::kUsage, backflip::cli::Flags(), *command);
+    std::fputs(text.c_str(), stdout);
     return EXIT_SUCCESS;
   }
   std::vector<char*> pointers;

@@ -53,6 +53,7 @@ v1::TaskInfo InfoOf(const sim::Task& task) {
   info.set_question(task.task().question());
   info.set_step_seconds(task.step_seconds());
   info.set_playback_fps(task.task().clip().playback_fps());
+  *info.mutable_defaults() = task.task().defaults();
   return info;
 }
 

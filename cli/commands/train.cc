@@ -34,13 +34,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Of the questions of a person: answered before, and known.
-constexpr double kRepeatShare = 0.04;
-constexpr double kGoldShare = 0.05;
-// Questions beside those to train on that compare the newest policy with earlier
-// ones: what shows that a reward is gamed.
-constexpr double kProgressShare = 0.05;
-
 const std::vector<std::string>& Teachers() {
   static const auto* teachers =
       new std::vector<std::string>{"oracle", "stochastic", "mistake",     "skip",    "equal",
@@ -161,18 +154,26 @@ absl::Status WriteResults(const TrainOptions& options, const client::BrokerClien
   return absl::OkStatus();
 }
 
-// An answer reaches the policy with the next batch, and a batch waits for the
-// labels that pay for it: a single person sees sooner what they taught where it
-// is half as long. Updates learn from as many steps, as often, as before.
-void HalveBatches(v1::RunSpec* spec) {
-  v1::Collection& collection = *spec->mutable_collection();
-  const int half = collection.batch_steps() / 2;
-  if (half % collection.environments() != 0 || half < spec->ppo().minibatch_steps()) return;
-  collection.set_batch_steps(half);
-  collection.set_clips_per_batch((collection.clips_per_batch() + 1) / 2);
-  v1::Ppo& ppo = *spec->mutable_ppo();
-  ppo.set_reused_batches(2 * ppo.reused_batches() + 1);
-  ppo.set_epochs((ppo.epochs() + 1) / 2);
+// The layer of options that the command line gives: the file's under the flags'.
+absl::StatusOr<v1::RunSpec> RequestedSpec(const TrainOptions& options) {
+  v1::RunSpec spec;
+  if (options.teacher == kNoTeacher) spec.set_lockstep(false);
+  if (!options.spec.empty()) {
+    ASSIGN_OR_RETURN(const v1::RunSpec file, options::ReadRunSpecFile(options.spec));
+    spec = options::Overlay(spec, file);
+  }
+  if (!options.labels.empty()) {
+    ASSIGN_OR_RETURN(const int64_t labels, ParseCount("labels", options.labels, false));
+    // more than an int32 holds is too many as well: refused with the range
+    spec.set_labels(
+        static_cast<int32_t>(std::min<int64_t>(labels, std::numeric_limits<int32_t>::max())));
+  }
+  if (!options.steps.empty()) {
+    ASSIGN_OR_RETURN(const int64_t steps, ParseCount("steps", options.steps, false));
+    spec.set_steps(steps);
+  }
+  if (options.seed.has_value()) spec.set_seed(*options.seed);
+  return spec;
 }
 
 }  // namespace
@@ -200,35 +201,8 @@ absl::StatusOr<int64_t> ParseCount(const std::string& flag, const std::string& t
 }
 
 absl::StatusOr<v1::RunSpec> ResolveSpec(const TrainOptions& options, const v1::Task& task) {
-  v1::RunSpec spec = options::Overlay(options::DefaultRunSpec(), task.defaults());
-  if (options.teacher == kNoTeacher || options.human) spec.set_lockstep(false);
-  if (options.human) {
-    spec.mutable_quality()->set_repeat_share(kRepeatShare);
-    spec.mutable_quality()->set_gold_share(kGoldShare);
-    spec.mutable_queries()->set_progress_share(kProgressShare);
-    HalveBatches(&spec);
-  }
-  if (!options.spec.empty()) {
-    ASSIGN_OR_RETURN(const v1::RunSpec layer, options::ReadRunSpecFile(options.spec));
-    spec = options::Overlay(spec, layer);
-  }
-  if (!options.labels.empty()) {
-    ASSIGN_OR_RETURN(const int64_t labels, ParseCount("labels", options.labels, false));
-    // what is too many is refused below, with the range
-    spec.set_labels(
-        static_cast<int32_t>(std::min<int64_t>(labels, std::numeric_limits<int32_t>::max())));
-  }
-  if (!options.steps.empty()) {
-    ASSIGN_OR_RETURN(const int64_t steps, ParseCount("steps", options.steps, false));
-    spec.set_steps(steps);
-  }
-  if (options.seed.has_value()) spec.set_seed(*options.seed);
-  if (options.human && spec.steps_per_label() == 0) {
-    spec.set_steps_per_label(std::max<int64_t>(1, spec.steps() / std::max(1, spec.labels())));
-    spec.set_warm_up_labels(spec.labels());
-  }
-  RETURN_IF_ERROR(options::ValidateRunSpec(spec));
-  return spec;
+  ASSIGN_OR_RETURN(const v1::RunSpec requested, RequestedSpec(options));
+  return options::ResolveRunSpec(task.defaults(), options.human, requested);
 }
 
 absl::Status CheckPages(const TrainOptions& options) {
@@ -299,7 +273,7 @@ absl::Status CheckLabelers(const TrainOptions& options, const v1::RunSpec& spec,
 absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options, const client::BrokerClient& broker) {
   ASSIGN_OR_RETURN(const std::string folder, FindTask(options.task));
   ASSIGN_OR_RETURN(const auto task, sim::Task::FromFolder(folder));
-  ASSIGN_OR_RETURN(const v1::RunSpec spec, ResolveSpec(options, task->task()));
+  ASSIGN_OR_RETURN(const v1::RunSpec requested, RequestedSpec(options));
   RETURN_IF_ERROR(client::PutBundle(broker.broker(), task->bundle().bytes));
   v1::PutSceneRequest scene;
   ASSIGN_OR_RETURN(*scene.mutable_glb(), sim::SceneGlb(*task));
@@ -307,7 +281,7 @@ absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options, const client::Bro
                    broker.Call<v1::BundleService>(&v1::BundleService::Stub::PutScene, scene));
   v1::TaskInfo info = InfoOf(*task);
   info.set_scene_hash(stored.scene_hash());
-  return broker.Create(spec, info, options.labels_from);
+  return broker.Create(requested, info, options.human, options.labels_from);
 }
 
 absl::StatusOr<v1::Run> Follow(const client::BrokerClient& broker, int64_t run_id,

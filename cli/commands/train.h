@@ -55,10 +55,9 @@ struct TrainOptions {
 // INVALID_ARGUMENT names the flag.
 absl::StatusOr<int64_t> ParseCount(const std::string& flag, const std::string& text, bool added);
 
-// Defaults < the task's < the spec file < flags; checked. With people (`human`,
-// or the teacher "none") the run does not wait for anybody in lockstep, unless
-// the file says so; with `human` it learns no further than its labels allow,
-// and checks answers by repeats and known pairs.
+// The options of the run that CreateRun would queue, checked: what is wrong with the file or a
+// flag is refused before anything is started. The broker resolves the same layers by the same
+// function. The teacher "none" turns lockstep off, unless the file says otherwise.
 absl::StatusOr<v1::RunSpec> ResolveSpec(const TrainOptions& options, const v1::Task& task);
 
 // INVALID_ARGUMENT when the pages would be open beyond this machine without

@@ -2,8 +2,10 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <cstdlib>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/string_view.h"
 
@@ -32,6 +34,12 @@ std::string FromHex(absl::string_view digits) {
     bytes[i] = static_cast<char>(DigitValue(digits[2 * i]) << 4 | DigitValue(digits[2 * i + 1]));
   }
   return bytes;
+}
+
+bool IsSha256Hex(absl::string_view text) {
+  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
+           return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
+         });
 }
 
 }  // namespace backflip::base

@@ -12,6 +12,8 @@ namespace backflip::base {
 std::string Sha256(absl::string_view bytes);
 // 64 lower-case hexadecimal digits.
 std::string Sha256Hex(absl::string_view bytes);
+// Whether `text` is such a hash by its form.
+bool IsSha256Hex(absl::string_view text);
 
 // The bytes that pairs of hexadecimal digits stand for. Requires an even number of
 // digits and nothing else. (Abseil's function for this differs between its versions.)

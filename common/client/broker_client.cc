@@ -12,12 +12,13 @@ BrokerClient::BrokerClient(rpc::Client broker, std::function<bool()> stop)
     : broker_(std::move(broker)), stop_(std::move(stop)) {}
 
 absl::StatusOr<v1::Run> BrokerClient::Create(const v1::RunSpec& spec, const v1::TaskInfo& task,
-                                             int64_t labels_from) const {
+                                             bool people, int64_t labels_from) const {
   v1::CreateRunRequest request;
   // once for all tries, so that an answer that was lost starts no second run
   request.set_request_id(base::RandomHex128());
   *request.mutable_spec() = spec;
   *request.mutable_task() = task;
+  request.set_people(people);
   request.set_labels_from_run(labels_from);
   return Call<RunService>(&RunService::Stub::Create, request);
 }

@@ -45,8 +45,9 @@ class BrokerClient {
     return response;
   }
 
-  // `labels_from`: a run whose labels the new one begins with; 0: none.
-  absl::StatusOr<v1::Run> Create(const v1::RunSpec& spec, const v1::TaskInfo& task,
+  // `spec`: the topmost layer. `people`: whether people answer (CreateRunRequest). `labels_from`: a
+  // run whose labels the new one begins with; 0: none.
+  absl::StatusOr<v1::Run> Create(const v1::RunSpec& spec, const v1::TaskInfo& task, bool people,
                                  int64_t labels_from) const;
   absl::StatusOr<v1::Run> Get(int64_t run_id) const;
   // Newest first.

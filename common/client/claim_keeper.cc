@@ -7,14 +7,10 @@
 #include "common/base/log.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/limits.h"
 #include "common/rpc/status.h"
 
 namespace backflip::client {
-namespace {
-
-constexpr int kClaimWaitMs = 25'000;
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<ClaimKeeper>> ClaimKeeper::Claim(const rpc::Client& broker,
                                                                 const std::string& claimant,
@@ -24,9 +20,9 @@ absl::StatusOr<std::unique_ptr<ClaimKeeper>> ClaimKeeper::Claim(const rpc::Clien
   v1::ClaimRequest request;
   request.set_claimant(claimant);
   request.set_advertise(advertise);
-  request.set_wait_ms(kClaimWaitMs);
+  request.set_wait_ms(rpc::kMaxWaitMs);
   v1::ClaimResponse claim;
-  const auto context = broker.UnaryContext(absl::Milliseconds(kClaimWaitMs) + absl::Seconds(5));
+  const auto context = broker.LongPollContext();
   // shared: the callback may still be in set_value when the wait below ends
   const auto promise = std::make_shared<std::promise<grpc::Status>>();
   std::future<grpc::Status> answer = promise->get_future();

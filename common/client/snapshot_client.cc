@@ -7,6 +7,7 @@
 #include "common/base/hash.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/limits.h"
 #include "common/rpc/status.h"
 
 namespace backflip::client {
@@ -19,7 +20,7 @@ absl::Status WriteChunks(Writer* writer, absl::string_view bytes, Fill fill) {
   size_t sent = 0;
   do {
     Request request;
-    const absl::string_view chunk = bytes.substr(sent, kChunkBytes);
+    const absl::string_view chunk = bytes.substr(sent, rpc::kChunkBytes);
     fill(sent == 0, std::string(chunk), &request);
     if (!writer->Write(request)) break;
     sent += chunk.size();

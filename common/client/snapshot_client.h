@@ -16,7 +16,6 @@
 namespace backflip::client {
 
 // Bytes per chunk.
-inline constexpr int64_t kChunkBytes = 1 << 20;
 
 // `info`: run_id, kind, iteration, steps, labels, kept; hash and size are
 // filled in. Returns what the broker made of it, with the version. `stop` (may

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -12,16 +11,25 @@
 
 namespace backflip::options {
 
-// Every field set that has a default: the options of the paper wherever it names them
-// (docs/architecture.md lists the rest).
+// Every option that has a default (run.proto), set to it.
 v1::RunSpec DefaultRunSpec();
 
-// `layer` over `base`: a field set in `layer` wins; `hidden` is replaced, not
-// appended to.
+// `layer` over `base`: a field set in `layer` wins; `hidden` is replaced, not appended to.
 v1::RunSpec Overlay(const v1::RunSpec& base, const v1::RunSpec& layer);
 
-// INVALID_ARGUMENT names the field, its value and the allowed range. Expects
-// every field to be set that DefaultRunSpec sets.
+// The spec of a new run, from its layers: built-in defaults, the task's `defaults`, with `people`
+// the layer of runs that people answer, and the `request`. With `people`, steps_per_label is
+// steps / labels, and warm_up_labels is `labels`, where neither the task nor the request sets
+// them. INVALID_ARGUMENT as ValidateRunSpec.
+absl::StatusOr<v1::RunSpec> ResolveRunSpec(const v1::RunSpec& task_defaults, bool people,
+                                           const v1::RunSpec& request);
+
+// The spec of a run as the broker stores it, from its serialised bytes. Options that the version
+// which stored it did not have get their defaults.
+v1::RunSpec StoredSpec(const std::string& bytes);
+
+// INVALID_ARGUMENT names the option, its value and what is allowed. Expects every option to be
+// set that DefaultRunSpec sets.
 absl::Status ValidateRunSpec(const v1::RunSpec& spec);
 
 // Whether a valid `spec` can be run on `task`. INVALID_ARGUMENT: its first episodes are

@@ -31,6 +31,10 @@ std::unique_ptr<grpc::ClientContext> Client::UnaryContext(absl::Duration deadlin
   return context;
 }
 
+std::unique_ptr<grpc::ClientContext> Client::LongPollContext() const {
+  return UnaryContext(absl::Milliseconds(kMaxWaitMs) + absl::Seconds(5));
+}
+
 std::unique_ptr<grpc::ClientContext> Client::StreamContext() const {
   auto context = std::make_unique<grpc::ClientContext>();
   if (!token_.empty()) context->AddMetadata("authorization", absl::StrCat("Bearer ", token_));

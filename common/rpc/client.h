@@ -12,9 +12,9 @@
 
 namespace backflip::rpc {
 
-// A channel to one address and the token to show there. Thread-safe; copies
-// share the channel. Connects in the background and again by itself after a loss; a call on it
-// fails with UNAVAILABLE meanwhile, so wrap calls in base::Retry.
+// A channel to one address, and the token that is sent with each call. Thread-safe; copies share
+// the channel. It connects in the background, and again after a loss; meanwhile calls fail with
+// UNAVAILABLE, so wrap them in base::Retry.
 class Client {
  public:
   Client(const std::string& address, std::string token);
@@ -22,10 +22,11 @@ class Client {
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   const std::string& address() const { return address_; }
 
-  // For a unary call: 10 s unless said otherwise. A long poll gives its wait
-  // plus 5 s.
+  // For a unary call: 10 s unless said otherwise.
   std::unique_ptr<grpc::ClientContext> UnaryContext(
       absl::Duration deadline = absl::Seconds(10)) const;
+  // For a long poll of kMaxWaitMs: 5 s more than that.
+  std::unique_ptr<grpc::ClientContext> LongPollContext() const;
   // For a stream: no deadline; keepalive notices a dead peer within 15 s.
   std::unique_ptr<grpc::ClientContext> StreamContext() const;
 

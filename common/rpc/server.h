@@ -1,4 +1,4 @@
-// A gRPC server with what all of ours have: health, reflection, keepalive, message limits, drain.
+// A gRPC server with what all services have: health, reflection, keepalive, message limits, drain.
 #ifndef BACKFLIP_COMMON_RPC_SERVER_H_
 #define BACKFLIP_COMMON_RPC_SERVER_H_
 
@@ -30,10 +30,10 @@ class Server {
   static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options);
   ~Server();
 
-  // Where it listens: host:port, with the port that was taken, or unix:path.
+  // Where it listens: host:port with the actual port, or unix:path.
   const std::string& address() const { return address_; }
 
-  // To the services without a socket. Nobody may use it once Drain has returned.
+  // A channel to the services without a socket. Must not be used once Drain has returned.
   std::shared_ptr<grpc::Channel> InProcessChannel();
 
   // Health turns NOT_SERVING, on_drain is called, new calls are refused, and
@@ -48,7 +48,7 @@ class Server {
   std::unique_ptr<grpc::Server> server_;
 };
 
-// The bearer token of a call, empty when there is none.
+// The bearer token of a call; empty: none.
 std::string BearerToken(const grpc::CallbackServerContext& context);
 
 // Waits until the health service at `address` says SERVING, at most `timeout`. Blocks.

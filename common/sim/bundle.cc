@@ -12,10 +12,13 @@
 #include "absl/strings/str_split.h"
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
+#include "common/experience/task_limits.h"
 #include "common/sim/task_file.h"
 
 namespace backflip::sim {
 namespace {
+
+using experience::kMaxBundleBytes;
 
 absl::Status TooLarge(size_t bytes) {
   return absl::InvalidArgumentError(absl::StrCat("a task bundle may have ", kMaxBundleBytes,
@@ -96,12 +99,13 @@ absl::StatusOr<Bundle> PackBundle(const std::string& folder, const ModelReader& 
   }
   Bundle bundle;
   bundle.bytes = message.SerializeAsString();
+  if (bundle.bytes.size() > kMaxBundleBytes) return TooLarge(bundle.bytes.size());
   bundle.hash = base::Sha256Hex(bundle.bytes);
   return bundle;
 }
 
 absl::StatusOr<v1::TaskBundle> UnpackBundle(const std::string& bytes) {
-  if (bytes.size() > kMaxBundleBytes + (1 << 20)) return TooLarge(bytes.size());
+  if (bytes.size() > kMaxBundleBytes) return TooLarge(bytes.size());
   v1::TaskBundle message;
   if (!message.ParseFromString(bytes)) {
     return absl::InvalidArgumentError("these bytes are no task bundle");

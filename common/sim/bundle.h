@@ -13,7 +13,6 @@
 namespace backflip::sim {
 
 inline constexpr char kTaskFile[] = "task.textproto";
-inline constexpr size_t kMaxBundleBytes = 64 << 20;
 inline constexpr int kMaxBundleFiles = 4096;
 
 struct Bundle {

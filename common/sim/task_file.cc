@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/experience/task_limits.h"
 #include "common/sim/expression.h"
 #include "google/protobuf/io/tokenizer.h"
 
@@ -105,11 +106,7 @@ absl::StatusOr<std::unique_ptr<TaskFile>> TaskFile::Parse(const std::string& tex
 absl::Status TaskFile::Check() const {
   const Located at = located();
   const std::string& name = task_.name();
-  bool plain = !name.empty() && name.size() <= 64 && absl::ascii_islower(name[0]);
-  for (const char c : name) {
-    plain = plain && (absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '_');
-  }
-  if (!plain) {
+  if (!experience::IsTaskName(name)) {
     return at.Error("name", absl::StrCat("\"", name, "\" must be 1 to 64 of ",
                                          "a-z, 0-9 and _, a letter first"));
   }
@@ -163,10 +160,10 @@ absl::Status TaskFile::CheckView() const {
   RETURN_IF_ERROR(CheckRange(camera, "azimuth", task_.camera().azimuth(), -360, 360));
   RETURN_IF_ERROR(CheckRange(camera, "elevation", task_.camera().elevation(), -90, 90));
   RETURN_IF_ERROR(CheckRange(camera, "height", task_.camera().height(), -1e4, 1e4));
-  if (task_.question().empty() || task_.question().size() > 200) {
+  if (task_.question().empty() || task_.question().size() > experience::kMaxQuestionBytes) {
     return at.Error("question", "must be 1 to 200 bytes: what labelers are asked");
   }
-  if (task_.instructions().size() > 4000) {
+  if (task_.instructions().size() > experience::kMaxInstructionBytes) {
     return at.Error("instructions", "must be at most 4,000 bytes");
   }
   return absl::OkStatus();

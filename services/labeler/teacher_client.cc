@@ -13,14 +13,12 @@
 #include "common/base/random.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/limits.h"
 #include "common/rpc/status.h"
 
 namespace backflip::labeler {
 namespace {
 
-constexpr int kLeaseWaitMs = 25'000;
-// The most that a question has.
-constexpr int kMaxClips = 8;
 // A broker that says at once that there is nothing is asked again after this.
 constexpr absl::Duration kIdle = absl::Milliseconds(200);
 
@@ -123,11 +121,11 @@ void TeacherClient::WaitForTurn() {
 absl::StatusOr<v1::LeaseResponse> TeacherClient::Lease() {
   v1::LeaseRequest request;
   request.set_run_id(config_.run_id);
-  request.set_wait_ms(kLeaseWaitMs);
+  request.set_wait_ms(rpc::kMaxWaitMs);
   request.set_count(config_.count);
-  request.set_max_clips(kMaxClips);
+  request.set_max_clips(rpc::kMaxQuestionClips);
   v1::LeaseResponse response;
-  const auto context = broker_.UnaryContext(absl::Milliseconds(kLeaseWaitMs) + absl::Seconds(5));
+  const auto context = broker_.LongPollContext();
   {
     base::MutexLock lock(&mutex_);
     if (draining_) return absl::CancelledError("draining");

@@ -9,13 +9,12 @@
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "common/method/seeds.h"
+#include "common/rpc/limits.h"
 #include "common/rpc/protocol.h"
 
 namespace backflip::policy_learner {
 namespace {
 
-constexpr int64_t kRolloutBytes = 3 << 20;
-constexpr int64_t kPolicyChunkBytes = 1 << 20;
 // More tickets give simulation threads finer pieces to share, fewer cost less.
 constexpr int kTicketsPerBatch = 64;
 constexpr int kMostThreads = 4096;
@@ -35,7 +34,7 @@ int StepsPerEnvironment(const v1::RunSpec& spec) {
 int EnvironmentsPerTicket(const v1::RunSpec& spec, const v1::TaskInfo& task) {
   const int environments = spec.collection().environments();
   const int few = (environments + kTicketsPerBatch - 1) / kTicketsPerBatch;
-  const int64_t most = kRolloutBytes / (StepBytes(task) * StepsPerEnvironment(spec));
+  const int64_t most = rpc::kMaxPayloadBytes / (StepBytes(task) * StepsPerEnvironment(spec));
   return static_cast<int>(std::clamp<int64_t>(few, 1, std::max<int64_t>(1, most)));
 }
 
@@ -43,18 +42,18 @@ int EnvironmentsPerTicket(const v1::RunSpec& spec, const v1::TaskInfo& task) {
 
 absl::Status Collector::CheckSizes(const v1::RunSpec& spec, const v1::TaskInfo& task) {
   const int64_t step = StepBytes(task);
-  if (StepsPerEnvironment(spec) * step > kRolloutBytes) {
-    const int64_t most = kRolloutBytes / step;
+  if (StepsPerEnvironment(spec) * step > rpc::kMaxPayloadBytes) {
+    const int64_t most = rpc::kMaxPayloadBytes / step;
     return absl::InvalidArgumentError(absl::StrCat(
         "collection.batch_steps / collection.environments is ", StepsPerEnvironment(spec),
         " steps, which with ", task.observation_size(),
         " observations is over 3 MB; allowed: at most ", most, " steps for each environment"));
   }
-  if (task.evaluation_steps() * step > kRolloutBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("evaluation_steps of task ", task.name(), " is ", task.evaluation_steps(),
-                     ", which with ", task.observation_size(),
-                     " observations is over 3 MB; allowed: at most ", kRolloutBytes / step));
+  if (task.evaluation_steps() * step > rpc::kMaxPayloadBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "evaluation_steps of task ", task.name(), " is ", task.evaluation_steps(), ", which with ",
+        task.observation_size(), " observations is over 3 MB; allowed: at most ",
+        rpc::kMaxPayloadBytes / step));
   }
   return absl::OkStatus();
 }
@@ -90,12 +89,12 @@ Collector::Key Collector::KeyOf(const v1::Ticket& ticket) {
 std::shared_ptr<const Collector::Policy> Collector::MakePolicy(PolicyToAct info) {
   auto policy = std::make_shared<Policy>();
   const int64_t size = static_cast<int64_t>(info.bytes.size());
-  for (int64_t at = 0; at == 0 || at < size; at += kPolicyChunkBytes) {
+  for (int64_t at = 0; at == 0 || at < size; at += rpc::kChunkBytes) {
     auto message = std::make_shared<v1::LearnerMessage>();
     v1::PolicyChunk* chunk = message->mutable_policy();
     chunk->set_version(info.version);
-    chunk->set_data(info.bytes.substr(at, kPolicyChunkBytes));
-    chunk->set_last(at + kPolicyChunkBytes >= size);
+    chunk->set_data(info.bytes.substr(at, rpc::kChunkBytes));
+    chunk->set_last(at + rpc::kChunkBytes >= size);
     policy->chunks.push_back(std::move(message));
   }
   info.bytes.clear();

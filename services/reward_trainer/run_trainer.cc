@@ -17,12 +17,12 @@
 #include "common/method/conversions.h"
 #include "common/method/round_planner.h"
 #include "common/options/run_spec.h"
+#include "common/rpc/limits.h"
 #include "common/rpc/status.h"
 
 namespace backflip::reward_trainer {
 namespace {
 
-constexpr int kWatchWaitMs = 25'000;
 constexpr int64_t kRoundsPerCheckpoint = 10;
 // How soon the loss of a claim is noticed while nothing else happens.
 constexpr std::chrono::milliseconds kLookUp(500);
@@ -32,18 +32,12 @@ constexpr int64_t kAllRounds = std::numeric_limits<int64_t>::max();
 // A labeler works as long as their last answer is not older.
 constexpr absl::Duration kActiveFor = absl::Minutes(1);
 
-v1::Run WithDefaults(v1::Run run) {
-  // of a run that an older version made
-  *run.mutable_spec() = options::Overlay(options::DefaultRunSpec(), run.spec());
-  return run;
-}
-
 }  // namespace
 
 RunTrainer::RunTrainer(const rpc::Client& broker, std::unique_ptr<client::ClaimKeeper> claim)
     : broker_(broker),
       claim_(std::move(claim)),
-      run_(WithDefaults(claim_->run())),
+      run_(claim_->run()),
       spec_(run_.spec()),
       runs_(v1::RunService::NewStub(broker_.channel())),
       training_(v1::TrainingService::NewStub(broker_.channel())),
@@ -530,12 +524,11 @@ void RunTrainer::WatchRun() {
   policy.give_up_after = absl::InfiniteDuration();
   v1::WatchRunRequest request;
   request.set_run_id(run_.id());
-  request.set_wait_ms(kWatchWaitMs);
+  request.set_wait_ms(rpc::kMaxWaitMs);
   while (!Ended()) {
     v1::Run run;
     const absl::Status status = base::Retry(policy, ended_, [&] {
-      const auto context =
-          broker_.UnaryContext(absl::Milliseconds(kWatchWaitMs) + absl::Seconds(5));
+      const auto context = broker_.LongPollContext();
       {
         base::MutexLock lock(&mutex_);
         if (stopped_) return absl::CancelledError("stopped");

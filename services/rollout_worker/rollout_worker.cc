@@ -7,15 +7,10 @@
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/client/snapshot_client.h"
+#include "common/rpc/limits.h"
 #include "common/rpc/status.h"
 
 namespace backflip::rollout_worker {
-namespace {
-
-constexpr int kWaitMs = 25'000;
-
-}  // namespace
-
 RolloutWorker::RolloutWorker(RolloutWorkerConfig config)
     : config_(std::move(config)),
       broker_(config_.broker, config_.token),
@@ -57,7 +52,7 @@ void RolloutWorker::Loop() {
   const auto stop = [this] { return Draining(); };
   while (!Draining()) {
     (void)base::Retry(patient, stop, [this] {
-      const auto assignment = AskForWork(kWaitMs);
+      const auto assignment = AskForWork(rpc::kMaxWaitMs);
       absl::Status status = assignment.status();
       if (status.ok() && assignment->run_id() == 0) return absl::OkStatus();
       if (status.ok()) status = Serve(*assignment);

@@ -5,13 +5,12 @@
 #include <utility>
 
 #include "common/experience/wire.h"
+#include "common/rpc/limits.h"
 #include "common/sim/clip.h"
 
 namespace backflip::rollout_worker {
 namespace {
 
-// What a recording may take: of a call, and as the protocol has it.
-constexpr size_t kMostRecordingBytes = 3'000'000;
 constexpr int kMostRecordingSteps = 1000;
 
 sim::EnvironmentState FromProto(const v1::EnvironmentState& state) {
@@ -113,7 +112,7 @@ v1::Clip RecordingOf(const v1::Ticket& ticket, const sim::Task& task, const sim:
   const size_t step_bytes =
       sizeof(float) * (task.observation_size() + task.action_size() + 7 * task.bodies()) +
       sizeof(double) * task.state_size();
-  const int most = std::clamp<int>(kMostRecordingBytes / step_bytes, 1, kMostRecordingSteps);
+  const int most = std::clamp<int>(rpc::kMaxPayloadBytes / step_bytes, 1, kMostRecordingSteps);
   v1::Clip recording = ClipOf(ticket, task, sim::FirstEpisode(task, rollout, most));
   recording.clear_true_rewards();
   return recording;

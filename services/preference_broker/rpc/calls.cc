@@ -2,19 +2,7 @@
 
 #include <utility>
 
-#include "absl/strings/ascii.h"
-
 namespace backflip::preference_broker {
-namespace {
-
-bool IsHex64(absl::string_view text) {
-  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
-           return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
-         });
-}
-
-}  // namespace
-
 absl::StatusOr<Caller> Authenticator::Check(Connection& connection, const std::string& token) {
   if (token.empty()) {
     return absl::UnauthenticatedError(
@@ -49,7 +37,7 @@ absl::Status ChunkedBytes::Begin(absl::string_view what, int64_t size, const std
                                                    ", but must be from 1 to ", max_size,
                                                    " bytes; the first message tells it"));
   }
-  if (!IsHex64(sha256)) {
+  if (!base::IsSha256Hex(sha256)) {
     return absl::InvalidArgumentError(
         absl::StrCat("the sha256 of a ", what,
                      " must be 64 lower-case hexadecimal digits; the first message tells it"));

@@ -1,5 +1,6 @@
-// The shapes of calls: unary, long poll, paged stream, chunked upload. Each
-// checks who calls, runs on the pool, and holds no thread while it waits.
+// The shapes of calls: unary, long poll, paged stream, chunked upload. Each checks who calls, runs
+// on the pool, and holds no thread while it waits. Which method is called, hence who may call it,
+// follows from the type of the request.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_CALLS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_CALLS_H_
 
@@ -17,6 +18,7 @@
 #include "common/base/hash.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/limits.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
 #include "services/preference_broker/rpc/hub.h"
@@ -26,18 +28,15 @@
 
 namespace backflip::preference_broker {
 
-// Long polls wait no longer, whatever they ask.
-inline constexpr int kMaxWaitMs = 25'000;
-// A signal may be lost with the broker that sent it: who waits also looks this often.
+// A signal may be lost with the broker that sent it, so waiting calls also look this often.
 inline constexpr std::chrono::milliseconds kLookAgain(1000);
 
-// Tokens and who they stand for, remembered for a moment: a revoked token is
-// refused within kTokenMemory. Thread-safe.
+// Caches who each token stands for: a revoked token is refused within kTokenMemory. Thread-safe.
 class Authenticator {
  public:
   absl::StatusOr<Caller> Check(Connection& connection, const std::string& token);
-  // Tokens were revoked through this broker: refused from now on. (Those of
-  // other brokers' callers within kTokenMemory.)
+  // Tokens were revoked through this broker, which refuses them from now on. (Other brokers do
+  // within kTokenMemory.)
   void Forget();
 
  private:
@@ -57,9 +56,9 @@ struct CallContext {
   Hub* hub;
   Authenticator* authenticator;
 
-  // Nobody, as Caller(), where a method is open to anyone.
+  // Caller() where the method is open to anyone.
   absl::StatusOr<Caller> Authorize(Connection& connection, const std::string& token,
-                                   absl::string_view method) const {
+                                   const Method& method) const {
     if (IsOpenToAnyone(method)) return Caller();
     ASSIGN_OR_RETURN(const Caller caller, authenticator->Check(connection, token));
     RETURN_IF_ERROR(CheckRole(method, caller.role));
@@ -74,13 +73,14 @@ inline absl::Status Draining() {
   return absl::UnavailableError("the broker is shutting down: connect again");
 }
 
-// `work`: absl::Status(Connection&, const Caller&); fills in the response that
-// it has captured.
+// Answers the method that takes `request`. `work`: absl::Status(Connection&, const Caller&); fills
+// in the response that it has captured.
 template <typename Work>
-grpc::ServerUnaryReactor* Unary(const CallContext& core, absl::string_view method,
+grpc::ServerUnaryReactor* Unary(const CallContext& core, const google::protobuf::Message* request,
                                 grpc::CallbackServerContext* context, Work work) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  const bool taken = core.pool->Submit([core, method, reactor, token = rpc::BearerToken(*context),
+  const bool taken = core.pool->Submit([core, &method = MethodOf(*request), reactor,
+                                        token = rpc::BearerToken(*context),
                                         work = std::move(work)](Connection& connection) {
     const absl::Status status = [&]() -> absl::Status {
       ASSIGN_OR_RETURN(const Caller caller, core.Authorize(connection, token, method));
@@ -92,31 +92,32 @@ grpc::ServerUnaryReactor* Unary(const CallContext& core, absl::string_view metho
   return reactor;
 }
 
-// Tries `attempt`, which is absl::StatusOr<bool>(Connection&, const Caller&)
-// and answers whether it has what the caller waits for, until it has, or until
-// `wait_ms` have passed; what it left in the response is sent then too.
+// Repeats `attempt` until it returns true (the response has what the caller waits for) or `wait_ms`
+// have passed; the response is then sent as the last attempt left it.
 class LongPoll : public std::enable_shared_from_this<LongPoll> {
  public:
   using Attempt = std::function<absl::StatusOr<bool>(Connection&, const Caller&)>;
 
-  static grpc::ServerUnaryReactor* Start(const CallContext& core, absl::string_view method,
+  static grpc::ServerUnaryReactor* Start(const CallContext& core,
+                                         const google::protobuf::Message* request,
                                          grpc::CallbackServerContext* context, int32_t wait_ms,
                                          std::string topic, Attempt attempt,
                                          std::chrono::milliseconds look_again = kLookAgain) {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    if (wait_ms < 0 || wait_ms > kMaxWaitMs) {
+    if (wait_ms < 0 || wait_ms > rpc::kMaxWaitMs) {
       reactor->Finish(rpc::ToGrpc(absl::InvalidArgumentError(
-          absl::StrCat("wait_ms is ", wait_ms, ", but must be from 0 to ", kMaxWaitMs))));
+          absl::StrCat("wait_ms is ", wait_ms, ", but must be from 0 to ", rpc::kMaxWaitMs))));
       return reactor;
     }
-    auto poll = std::shared_ptr<LongPoll>(new LongPoll(
-        core, method, context, reactor, wait_ms, std::move(topic), std::move(attempt), look_again));
+    auto poll =
+        std::shared_ptr<LongPoll>(new LongPoll(core, MethodOf(*request), context, reactor, wait_ms,
+                                               std::move(topic), std::move(attempt), look_again));
     if (!poll->Submit()) reactor->Finish(rpc::ToGrpc(PoolFull()));
     return reactor;
   }
 
  private:
-  LongPoll(const CallContext& core, absl::string_view method, grpc::CallbackServerContext* context,
+  LongPoll(const CallContext& core, const Method& method, grpc::CallbackServerContext* context,
            grpc::ServerUnaryReactor* reactor, int32_t wait_ms, std::string topic, Attempt attempt,
            std::chrono::milliseconds look_again)
       : core_(core),
@@ -149,7 +150,7 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
   }
 
   void Wake() {
-    // many may wake at once: calls that begin come before them
+    // many may wake at once: they queue behind new calls
     if (core_.pool->SubmitPatient(
             [self = shared_from_this()](Connection& connection) { self->Try(connection); }))
       return;
@@ -162,7 +163,7 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
   void Finish(const absl::Status& status) { reactor_->Finish(rpc::ToGrpc(status)); }
 
   const CallContext core_;
-  const absl::string_view method_;
+  const Method& method_;
   grpc::CallbackServerContext* const context_;
   grpc::ServerUnaryReactor* const reactor_;
   const std::string token_;
@@ -187,10 +188,11 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
       std::function<absl::StatusOr<Next>(Connection&, const Caller&, std::deque<Response>*)>;
 
   static grpc::ServerWriteReactor<Response>* Start(const CallContext& core,
-                                                   absl::string_view method,
+                                                   const google::protobuf::Message* request,
                                                    grpc::CallbackServerContext* context,
                                                    std::string topic, Fetch fetch) {
-    auto* const stream = new PagedStream(core, method, context, std::move(topic), std::move(fetch));
+    auto* const stream =
+        new PagedStream(core, MethodOf(*request), context, std::move(topic), std::move(fetch));
     if (!stream->Submit()) stream->Finish(rpc::ToGrpc(PoolFull()));
     return stream;
   }
@@ -203,8 +205,8 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
   void OnDone() override { delete this; }
 
  private:
-  PagedStream(const CallContext& core, absl::string_view method,
-              grpc::CallbackServerContext* context, std::string topic, Fetch fetch)
+  PagedStream(const CallContext& core, const Method& method, grpc::CallbackServerContext* context,
+              std::string topic, Fetch fetch)
       : core_(core),
         method_(method),
         context_(context),
@@ -221,7 +223,7 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
       return this->Finish(rpc::ToGrpc(absl::CancelledError("the caller has gone")));
     since_ = core_.hub->Now();
     const absl::StatusOr<Next> next = [&]() -> absl::StatusOr<Next> {
-      // also of those that have been open for long: a token may be revoked
+      // for each page, since the token of a long stream may be revoked
       ASSIGN_OR_RETURN(const Caller caller, core_.Authorize(connection, token_, method_));
       return fetch_(connection, caller, &page_);
     }();
@@ -245,7 +247,7 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
   }
 
   const CallContext core_;
-  const absl::string_view method_;
+  const Method& method_;
   grpc::CallbackServerContext* const context_;
   const std::string token_;
   const std::string topic_;
@@ -265,11 +267,11 @@ class UploadStream : public grpc::ServerReadReactor<Request> {
   // absl::Status(Connection&, const Caller&); fills in the captured response.
   using Store = std::function<absl::Status(Connection&, const Caller&)>;
 
-  static grpc::ServerReadReactor<Request>* Start(const CallContext& core, absl::string_view method,
+  static grpc::ServerReadReactor<Request>* Start(const CallContext& core,
                                                  grpc::CallbackServerContext* context, Take take,
                                                  Store store) {
-    auto* const upload = new UploadStream(core, method, context, std::move(take), std::move(store));
-    // who may not call is told before anything is gathered
+    auto* const upload = new UploadStream(core, context, std::move(take), std::move(store));
+    // callers without permission are refused before anything is read
     const bool taken = core.pool->Submit([upload](Connection& connection) {
       absl::StatusOr<Caller> caller =
           upload->core_.Authorize(connection, upload->token_, upload->method_);
@@ -296,17 +298,17 @@ class UploadStream : public grpc::ServerReadReactor<Request> {
   void OnDone() override { delete this; }
 
  private:
-  UploadStream(const CallContext& core, absl::string_view method,
-               grpc::CallbackServerContext* context, Take take, Store store)
+  UploadStream(const CallContext& core, grpc::CallbackServerContext* context, Take take,
+               Store store)
       : core_(core),
-        method_(method),
+        method_(MethodOf(Request::default_instance())),
         context_(context),
         token_(rpc::BearerToken(*context)),
         take_(std::move(take)),
         store_(std::move(store)) {}
 
   const CallContext core_;
-  const absl::string_view method_;
+  const Method& method_;
   grpc::CallbackServerContext* const context_;
   const std::string token_;
   const Take take_;
@@ -315,15 +317,15 @@ class UploadStream : public grpc::ServerReadReactor<Request> {
   Request request_;
 };
 
-// Gathers chunks up to a size that was told with the first.
+// Gathers chunks up to the size that the first message announces.
 class ChunkedBytes {
  public:
-  // INVALID_ARGUMENT: sizes or hash no one could mean.
+  // INVALID_ARGUMENT: the size is out of range, or `sha256` is no hash.
   absl::Status Begin(absl::string_view what, int64_t size, const std::string& sha256,
                      int64_t max_size);
-  // DATA_LOSS: more than was told.
+  // DATA_LOSS: more bytes than announced.
   absl::Status Add(absl::string_view chunk);
-  // DATA_LOSS: less than was told, or another hash.
+  // DATA_LOSS: fewer bytes than announced, or another hash.
   absl::Status Check() const;
   bool begun() const { return begun_; }
   const std::string& bytes() const { return bytes_; }

@@ -3,6 +3,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/runs/clips.h"
@@ -11,7 +12,6 @@
 namespace backflip::preference_broker {
 namespace {
 
-constexpr size_t kMaxUploadBytes = 3 << 20;
 constexpr size_t kCandidatesPerPage = 64;
 
 class ClipServiceImpl final : public v1::ClipService::CallbackService {
@@ -22,11 +22,10 @@ class ClipServiceImpl final : public v1::ClipService::CallbackService {
                                    const v1::UploadClipsRequest* request,
                                    v1::UploadClipsResponse* response) override {
     return Unary(
-        core_, "ClipService/Upload", context,
-        [=](Connection& connection, const Caller&) -> absl::Status {
-          if (const size_t size = request->ByteSizeLong(); size > kMaxUploadBytes) {
+        core_, request, context, [=](Connection& connection, const Caller&) -> absl::Status {
+          if (const int64_t size = request->ByteSizeLong(); size > rpc::kMaxPayloadBytes) {
             return absl::InvalidArgumentError(
-                absl::StrCat("the upload has ", size, " bytes, but at most ", kMaxUploadBytes,
+                absl::StrCat("the upload has ", size, " bytes, but at most ", rpc::kMaxPayloadBytes,
                              " are allowed: send fewer clips at a time"));
           }
           ASSIGN_OR_RETURN(const RunDefinition run,
@@ -54,7 +53,7 @@ class ClipServiceImpl final : public v1::ClipService::CallbackService {
       grpc::CallbackServerContext* context, const v1::ListCandidatesRequest* request) override {
     using Stream = PagedStream<v1::Candidate>;
     return Stream::Start(
-        core_, "ClipService/ListCandidates", context, "",
+        core_, request, context, "",
         [request, listed = false, ids = std::vector<int64_t>(), sent = size_t{0}](
             Connection& connection, const Caller&,
             std::deque<v1::Candidate>* page) mutable -> absl::StatusOr<Stream::Next> {

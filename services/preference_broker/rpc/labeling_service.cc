@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/log.h"
+#include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/topics.h"
@@ -112,11 +113,11 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
     const Hub::Clock::time_point until =
         Hub::Clock::now() + std::chrono::milliseconds(request->wait_ms());
     return LongPoll::Start(
-        core_, "LabelingService/Lease", context, request->wait_ms(), kQuestionsTopic,
+        core_, request, context, request->wait_ms(), kQuestionsTopic,
         [=, this, poll = std::make_shared<LeasePoll>()](
             Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
           RETURN_IF_ERROR(CheckRange("count", request->count(), 0, 16));
-          RETURN_IF_ERROR(CheckRange("max_clips", request->max_clips(), 0, 8));
+          RETURN_IF_ERROR(CheckRange("max_clips", request->max_clips(), 0, rpc::kMaxQuestionClips));
           LeaseTerms terms;
           terms.run_id = request->run_id();
           terms.count = std::max(1, request->count());
@@ -140,9 +141,9 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
   }
 
   grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext* context,
-                                      const v1::HeartbeatRequest*,
+                                      const v1::HeartbeatRequest* request,
                                       v1::HeartbeatResponse* response) override {
-    return Unary(core_, "LabelingService/Heartbeat", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    ASSIGN_OR_RETURN(const int32_t leases, RenewLeases(connection, caller));
                    response->set_leases(leases);
@@ -153,7 +154,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
   grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext* context,
                                    const v1::SubmitRequest* request,
                                    v1::SubmitResponse* response) override {
-    return Unary(core_, "LabelingService/Submit", context,
+    return Unary(core_, request, context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckSubmit(*request));
                    ASSIGN_OR_RETURN(SubmittedLabel label,
@@ -174,7 +175,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
   grpc::ServerUnaryReactor* GetSession(grpc::CallbackServerContext* context,
                                        const v1::GetSessionRequest* request,
                                        v1::Session* response) override {
-    return Unary(core_, "LabelingService/GetSession", context,
+    return Unary(core_, request, context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    ASSIGN_OR_RETURN(*response, preference_broker::GetSession(
                                                    connection, runs_, caller, request->run_id()));
@@ -185,7 +186,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
   grpc::ServerUnaryReactor* GetGuide(grpc::CallbackServerContext* context,
                                      const v1::GetGuideRequest* request,
                                      v1::Guide* response) override {
-    return Unary(core_, "LabelingService/GetGuide", context,
+    return Unary(core_, request, context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    ASSIGN_OR_RETURN(*response, preference_broker::GetGuide(
                                                    connection, runs_, caller, request->run_id()));
@@ -195,7 +196,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
 
   grpc::ServerUnaryReactor* Undo(grpc::CallbackServerContext* context,
                                  const v1::UndoRequest* request, v1::UndoResponse*) override {
-    return Unary(core_, "LabelingService/Undo", context,
+    return Unary(core_, request, context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRequestId("idempotency_key", request->idempotency_key()));
                    ASSIGN_OR_RETURN(const int64_t run_id, UndoLabel(connection, caller, *request));
@@ -207,7 +208,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
   grpc::ServerUnaryReactor* GetScene(grpc::CallbackServerContext* context,
                                      const v1::GetSceneRequest* request,
                                      v1::GetSceneResponse* response) override {
-    return Unary(core_, "LabelingService/GetScene", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller&) -> absl::Status {
                    RETURN_IF_ERROR(CheckClipId("scene_hash", request->scene_hash()));
                    ASSIGN_OR_RETURN(*response->mutable_glb(),
@@ -220,7 +221,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
                                                       const v1::ExportRequest* request) override {
     using Stream = PagedStream<v1::ExportedLabel>;
     return Stream::Start(
-        core_, "LabelingService/Export", context, "",
+        core_, request, context, "",
         [request, position = int64_t{1}](
             Connection& connection, const Caller& caller,
             std::deque<v1::ExportedLabel>* page) mutable -> absl::StatusOr<Stream::Next> {

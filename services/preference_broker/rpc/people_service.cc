@@ -21,7 +21,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   grpc::ServerUnaryReactor* Invite(grpc::CallbackServerContext* context,
                                    const v1::InviteRequest* request,
                                    v1::InviteResponse* response) override {
-    return Unary(core_, "PeopleService/Invite", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckInvite(*request));
                    if (request->run_ids().empty()) RETURN_IF_ERROR(CheckRunAllowed(caller, 0));
@@ -35,7 +35,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   grpc::ServerUnaryReactor* DescribeInvite(grpc::CallbackServerContext* context,
                                            const v1::DescribeInviteRequest* request,
                                            v1::InviteDescription* response) override {
-    return Unary(core_, "PeopleService/DescribeInvite", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller&) -> absl::Status {
                    RETURN_IF_ERROR(CheckSecret(request->secret()));
                    ASSIGN_OR_RETURN(
@@ -47,21 +47,21 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   grpc::ServerUnaryReactor* AcceptInvite(grpc::CallbackServerContext* context,
                                          const v1::AcceptInviteRequest* request,
                                          v1::AcceptInviteResponse* response) override {
-    return Unary(core_, "PeopleService/AcceptInvite", context,
-                 [=](Connection& connection, const Caller&) -> absl::Status {
-                   RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
-                   RETURN_IF_ERROR(CheckSecret(request->secret()));
-                   if (!request->outside_id().empty())
-                     RETURN_IF_ERROR(CheckName("outside_id", request->outside_id()));
-                   ASSIGN_OR_RETURN(*response,
-                                    preference_broker::AcceptInvite(connection, *request));
-                   return absl::OkStatus();
-                 });
+    return Unary(
+        core_, request, context, [=](Connection& connection, const Caller&) -> absl::Status {
+          RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
+          RETURN_IF_ERROR(CheckSecret(request->secret()));
+          if (!request->outside_id().empty())
+            RETURN_IF_ERROR(CheckName("outside_id", request->outside_id()));
+          ASSIGN_OR_RETURN(*response, preference_broker::AcceptInvite(connection, *request));
+          return absl::OkStatus();
+        });
   }
 
-  grpc::ServerUnaryReactor* SignOut(grpc::CallbackServerContext* context, const v1::SignOutRequest*,
+  grpc::ServerUnaryReactor* SignOut(grpc::CallbackServerContext* context,
+                                    const v1::SignOutRequest* request,
                                     v1::SignOutResponse*) override {
-    return Unary(core_, "PeopleService/SignOut", context,
+    return Unary(core_, request, context,
                  [=, this, token = rpc::BearerToken(*context)](Connection& connection,
                                                                const Caller&) -> absl::Status {
                    RETURN_IF_ERROR(RevokeToken(connection, token));
@@ -73,7 +73,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   grpc::ServerUnaryReactor* ListLabelers(grpc::CallbackServerContext* context,
                                          const v1::ListLabelersRequest* request,
                                          v1::ListLabelersResponse* response) override {
-    return Unary(core_, "PeopleService/ListLabelers", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    ASSIGN_OR_RETURN(*response, LabelerStatistics(connection, request->run_id()));
@@ -85,7 +85,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                                             const v1::SetLabelerStateRequest* request,
                                             v1::Labeler* response) override {
     return Unary(
-        core_, "PeopleService/SetLabelerState", context,
+        core_, request, context,
         [=, this](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
           RETURN_IF_ERROR(CheckPlainText("reason", request->reason(), 500));
@@ -107,7 +107,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   grpc::ServerUnaryReactor* ForgetLabeler(grpc::CallbackServerContext* context,
                                           const v1::ForgetLabelerRequest* request,
                                           v1::ForgetLabelerResponse* response) override {
-    return Unary(core_, "PeopleService/ForgetLabeler", context,
+    return Unary(core_, request, context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
                    ASSIGN_OR_RETURN(*response,
@@ -120,7 +120,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   grpc::ServerUnaryReactor* Statement(grpc::CallbackServerContext* context,
                                       const v1::StatementRequest* request,
                                       v1::StatementResponse* response) override {
-    return Unary(core_, "PeopleService/Statement", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    RETURN_IF_ERROR(CheckRange("since_ms", request->since_ms(), 0, kMaxMillis - 1));
@@ -133,7 +133,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   grpc::ServerUnaryReactor* RetractLabels(grpc::CallbackServerContext* context,
                                           const v1::RetractLabelsRequest* request,
                                           v1::RetractLabelsResponse* response) override {
-    return Unary(core_, "PeopleService/RetractLabels", context,
+    return Unary(core_, request, context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));

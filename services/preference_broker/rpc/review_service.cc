@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/nn/reward.h"
+#include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/topics.h"
@@ -108,7 +109,7 @@ struct Import {
       const v1::ImportedLabel& label = labels[i];
       const std::string name = absl::StrCat("labels[", i, "]");
       RETURN_IF_ERROR(CheckRange(absl::StrCat("the number of clip_ids of ", name),
-                                 label.clip_ids_size(), 2, 8));
+                                 label.clip_ids_size(), 2, rpc::kMaxQuestionClips));
       for (const std::string& id : label.clip_ids()) {
         RETURN_IF_ERROR(CheckClipId(absl::StrCat(name, ".clip_ids"), id));
         named.insert(id);
@@ -172,7 +173,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
                                   const v1::WatchDashboardRequest* request,
                                   v1::Dashboard* response) override {
     return LongPoll::Start(
-        core_, "ReviewService/Watch", context, request->wait_ms(), RunTopic(request->run_id()),
+        core_, request, context, request->wait_ms(), RunTopic(request->run_id()),
         [=, this](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           ASSIGN_OR_RETURN(const int64_t revision, RunRevision(connection, request->run_id()));
@@ -195,8 +196,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
                                        const v1::ListLabelsRequest* request,
                                        v1::ListLabelsResponse* response) override {
     return Unary(
-        core_, "ReviewService/ListLabels", context,
-        [=](Connection& connection, const Caller& caller) -> absl::Status {
+        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 200));
           RETURN_IF_ERROR(
@@ -218,22 +218,20 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
   grpc::ServerUnaryReactor* ListDisagreements(grpc::CallbackServerContext* context,
                                               const v1::ListDisagreementsRequest* request,
                                               v1::ListDisagreementsResponse* response) override {
-    return Unary(core_, "ReviewService/ListDisagreements", context,
-                 [=](Connection& connection, const Caller& caller) -> absl::Status {
-                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-                   RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 50));
-                   ASSIGN_OR_RETURN(*response,
-                                    preference_broker::ListDisagreements(connection, *request));
-                   return absl::OkStatus();
-                 });
+    return Unary(
+        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+          RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 50));
+          ASSIGN_OR_RETURN(*response, preference_broker::ListDisagreements(connection, *request));
+          return absl::OkStatus();
+        });
   }
 
   grpc::ServerUnaryReactor* GetClips(grpc::CallbackServerContext* context,
                                      const v1::GetClipsRequest* request,
                                      v1::GetClipsResponse* response) override {
     return Unary(
-        core_, "ReviewService/GetClips", context,
-        [=](Connection& connection, const Caller& caller) -> absl::Status {
+        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           if ((request->clip_ids_size() > 0) == (request->newest() != 0)) {
             return absl::InvalidArgumentError(
@@ -253,36 +251,34 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
   grpc::ServerUnaryReactor* GetEpisode(grpc::CallbackServerContext* context,
                                        const v1::GetEpisodeRequest* request,
                                        v1::Episode* response) override {
-    return Unary(core_, "ReviewService/GetEpisode", context,
-                 [=](Connection& connection, const Caller& caller) -> absl::Status {
-                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-                   RETURN_IF_ERROR(CheckRange("policy_version", request->policy_version(), 0,
-                                              int64_t{1} << 40));
-                   ASSIGN_OR_RETURN(RecordedEpisode episode, ReadEpisode(connection, *request));
-                   response->set_policy_version(episode.recording.policy_version());
-                   response->set_iteration(episode.recording.iteration());
-                   response->set_steps(episode.recording.steps());
-                   response->set_playback_fps(episode.playback_fps);
-                   response->set_scene_hash(episode.scene_hash);
-                   for (const int64_t version : episode.versions)
-                     response->add_recorded_versions(version);
-                   if (!episode.reward.empty())
-                     RETURN_IF_ERROR(AddPrediction(episode.reward, episode.recording, response));
-                   *response->mutable_poses() = std::move(*episode.recording.mutable_poses());
-                   return absl::OkStatus();
-                 });
+    return Unary(
+        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+          RETURN_IF_ERROR(
+              CheckRange("policy_version", request->policy_version(), 0, rpc::kMaxIteration));
+          ASSIGN_OR_RETURN(RecordedEpisode episode, ReadEpisode(connection, *request));
+          response->set_policy_version(episode.recording.policy_version());
+          response->set_iteration(episode.recording.iteration());
+          response->set_steps(episode.recording.steps());
+          response->set_playback_fps(episode.playback_fps);
+          response->set_scene_hash(episode.scene_hash);
+          for (const int64_t version : episode.versions) response->add_recorded_versions(version);
+          if (!episode.reward.empty())
+            RETURN_IF_ERROR(AddPrediction(episode.reward, episode.recording, response));
+          *response->mutable_poses() = std::move(*episode.recording.mutable_poses());
+          return absl::OkStatus();
+        });
   }
 
   grpc::ServerUnaryReactor* AskAbout(grpc::CallbackServerContext* context,
                                      const v1::AskAboutRequest* request,
                                      v1::AskAboutResponse* response) override {
     return Unary(
-        core_, "ReviewService/AskAbout", context,
-        [=](Connection& connection, const Caller& caller) -> absl::Status {
+        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
           RETURN_IF_ERROR(
-              CheckRange("policy_version", request->policy_version(), 0, int64_t{1} << 40));
+              CheckRange("policy_version", request->policy_version(), 0, rpc::kMaxIteration));
           RETURN_IF_ERROR(CheckRange("step", request->step(), 0, 1'000'000));
           ASSIGN_OR_RETURN(*response, preference_broker::AskAbout(connection, caller, *request));
           return absl::OkStatus();
@@ -293,8 +289,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
                                     const v1::AddGoldRequest* request,
                                     v1::GoldPair* response) override {
     return Unary(
-        core_, "ReviewService/AddGold", context,
-        [=](Connection& connection, const Caller& caller) -> absl::Status {
+        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           if (request->clip_ids_size() != 2 || request->clip_ids(0) == request->clip_ids(1)) {
             return absl::InvalidArgumentError("clip_ids must name two different clips");
@@ -319,29 +314,27 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
   grpc::ServerUnaryReactor* ListGold(grpc::CallbackServerContext* context,
                                      const v1::ListGoldRequest* request,
                                      v1::ListGoldResponse* response) override {
-    return Unary(core_, "ReviewService/ListGold", context,
-                 [=](Connection& connection, const Caller& caller) -> absl::Status {
-                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-                   ASSIGN_OR_RETURN(*response,
-                                    preference_broker::ListGold(connection, request->run_id()));
-                   return absl::OkStatus();
-                 });
+    return Unary(
+        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+          ASSIGN_OR_RETURN(*response, preference_broker::ListGold(connection, request->run_id()));
+          return absl::OkStatus();
+        });
   }
 
   grpc::ServerUnaryReactor* RemoveGold(grpc::CallbackServerContext* context,
                                        const v1::RemoveGoldRequest* request,
                                        v1::RemoveGoldResponse*) override {
-    return Unary(core_, "ReviewService/RemoveGold", context,
-                 [=](Connection& connection, const Caller& caller) {
-                   return preference_broker::RemoveGold(connection, caller, request->gold_id());
-                 });
+    return Unary(core_, request, context, [=](Connection& connection, const Caller& caller) {
+      return preference_broker::RemoveGold(connection, caller, request->gold_id());
+    });
   }
 
   grpc::ServerWriteReactor<v1::Candidate>* ExportClips(
       grpc::CallbackServerContext* context, const v1::ExportClipsRequest* request) override {
     using Stream = PagedStream<v1::Candidate>;
     return Stream::Start(
-        core_, "ReviewService/ExportClips", context, "",
+        core_, request, context, "",
         [request, listed = false, ids = std::vector<int64_t>(), sent = size_t{0}](
             Connection& connection, const Caller& caller,
             std::deque<v1::Candidate>* page) mutable -> absl::StatusOr<Stream::Next> {
@@ -371,7 +364,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
       grpc::CallbackServerContext* context, v1::ImportLabelsResponse* response) override {
     auto import = std::make_shared<Import>();
     return UploadStream<v1::ImportLabelsRequest>::Start(
-        core_, "ReviewService/ImportLabels", context,
+        core_, context,
         [import](v1::ImportLabelsRequest& request) { return import->Take(request); },
         [this, import, response](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, import->run_id));

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/options/run_spec.h"
+#include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/topics.h"
@@ -23,51 +24,49 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* Create(grpc::CallbackServerContext* context,
                                    const v1::CreateRunRequest* request,
                                    v1::Run* response) override {
-    return Unary(core_, "RunService/Create", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    if (request->labels_from_run() != 0)
                      RETURN_IF_ERROR(CheckRunAllowed(caller, request->labels_from_run()));
                    RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
-                   v1::CreateRunRequest merged = *request;
-                   *merged.mutable_spec() =
-                       options::Overlay(options::DefaultRunSpec(), request->spec());
-                   RETURN_IF_ERROR(options::ValidateRunSpec(merged.spec()));
-                   RETURN_IF_ERROR(CheckTask(merged.task()));
-                   RETURN_IF_ERROR(options::CheckFitsTask(merged.spec(), merged.task()));
-                   ASSIGN_OR_RETURN(*response, CreateRun(connection, caller, merged));
+                   v1::CreateRunRequest resolved = *request;
+                   ASSIGN_OR_RETURN(*resolved.mutable_spec(),
+                                    options::ResolveRunSpec(request->task().defaults(),
+                                                            request->people(), request->spec()));
+                   RETURN_IF_ERROR(CheckTask(resolved.task()));
+                   RETURN_IF_ERROR(options::CheckFitsTask(resolved.spec(), resolved.task()));
+                   ASSIGN_OR_RETURN(*response, CreateRun(connection, caller, resolved));
                    return absl::OkStatus();
                  });
   }
 
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context,
                                 const v1::GetRunRequest* request, v1::Run* response) override {
-    return Unary(core_, "RunService/Get", context,
-                 [=](Connection& connection, const Caller& caller) -> absl::Status {
-                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-                   ASSIGN_OR_RETURN(*response,
-                                    GetRun(connection, request->run_id(), MaySeeMetrics(caller)));
-                   return absl::OkStatus();
-                 });
+    return Unary(
+        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+          ASSIGN_OR_RETURN(*response, GetRun(connection, request->run_id(), MaySeeMetrics(caller)));
+          return absl::OkStatus();
+        });
   }
 
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context,
                                  const v1::ListRunsRequest* request,
                                  v1::ListRunsResponse* response) override {
-    return Unary(core_, "RunService/List", context,
-                 [=](Connection& connection, const Caller& caller) -> absl::Status {
-                   RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 1000));
-                   ASSIGN_OR_RETURN(auto runs,
-                                    ListRuns(connection, caller,
-                                             request->limit() == 0 ? 100 : request->limit()));
-                   for (v1::Run& run : runs) *response->add_runs() = std::move(run);
-                   return absl::OkStatus();
-                 });
+    return Unary(
+        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 1000));
+          ASSIGN_OR_RETURN(auto runs, ListRuns(connection, caller,
+                                               request->limit() == 0 ? 100 : request->limit()));
+          for (v1::Run& run : runs) *response->add_runs() = std::move(run);
+          return absl::OkStatus();
+        });
   }
 
   grpc::ServerUnaryReactor* Watch(grpc::CallbackServerContext* context,
                                   const v1::WatchRunRequest* request, v1::Run* response) override {
     return LongPoll::Start(
-        core_, "RunService/Watch", context, request->wait_ms(), RunTopic(request->run_id()),
+        core_, request, context, request->wait_ms(), RunTopic(request->run_id()),
         [=](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           ASSIGN_OR_RETURN(*response, GetRun(connection, request->run_id(), MaySeeMetrics(caller)));
@@ -79,12 +78,11 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
                                      const v1::ContinueRunRequest* request,
                                      v1::Run* response) override {
     return Unary(
-        core_, "RunService/Continue", context,
-        [=](Connection& connection, const Caller& caller) -> absl::Status {
+        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
           RETURN_IF_ERROR(CheckRange("add_labels", request->add_labels(), 0, 1'000'000));
-          RETURN_IF_ERROR(CheckRange("add_steps", request->add_steps(), 0, 1'000'000'000'000));
+          RETURN_IF_ERROR(CheckRange("add_steps", request->add_steps(), 0, rpc::kMaxSteps));
           ASSIGN_OR_RETURN(*response, ContinueRun(connection, caller, *request));
           return absl::OkStatus();
         });
@@ -93,7 +91,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* Cancel(grpc::CallbackServerContext* context,
                                    const v1::CancelRunRequest* request,
                                    v1::Run* response) override {
-    return Unary(core_, "RunService/Cancel", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    ASSIGN_OR_RETURN(*response, CancelRun(connection, caller, *request));
@@ -104,33 +102,32 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* StopAsking(grpc::CallbackServerContext* context,
                                        const v1::StopAskingRequest* request,
                                        v1::Run* response) override {
-    return Unary(core_, "RunService/StopAsking", context,
-                 [=](Connection& connection, const Caller& caller) -> absl::Status {
-                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-                   ASSIGN_OR_RETURN(*response, preference_broker::StopAsking(connection, caller,
-                                                                             request->run_id()));
-                   return absl::OkStatus();
-                 });
+    return Unary(
+        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+          ASSIGN_OR_RETURN(*response,
+                           preference_broker::StopAsking(connection, caller, request->run_id()));
+          return absl::OkStatus();
+        });
   }
 
   grpc::ServerUnaryReactor* Fork(grpc::CallbackServerContext* context,
                                  const v1::ForkRunRequest* request, v1::Run* response) override {
-    return Unary(core_, "RunService/Fork", context,
-                 [=](Connection& connection, const Caller& caller) -> absl::Status {
-                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-                   RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
-                   RETURN_IF_ERROR(CheckRange("version", request->version(), 1, int64_t{1} << 40));
-                   ASSIGN_OR_RETURN(*response, ForkRun(connection, caller, *request));
-                   return absl::OkStatus();
-                 });
+    return Unary(
+        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+          RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
+          RETURN_IF_ERROR(CheckRange("version", request->version(), 1, rpc::kMaxIteration));
+          ASSIGN_OR_RETURN(*response, ForkRun(connection, caller, *request));
+          return absl::OkStatus();
+        });
   }
 
   grpc::ServerUnaryReactor* ListMetrics(grpc::CallbackServerContext* context,
                                         const v1::ListMetricsRequest* request,
                                         v1::ListMetricsResponse* response) override {
     return Unary(
-        core_, "RunService/ListMetrics", context,
-        [=](Connection& connection, const Caller& caller) -> absl::Status {
+        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           RETURN_IF_ERROR(CheckRange("the number of names", request->names_size(), 0, 1000));
           for (const std::string& name : request->names())
@@ -144,7 +141,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* ReportMetrics(grpc::CallbackServerContext* context,
                                           const v1::ReportMetricsRequest* request,
                                           v1::ReportMetricsResponse*) override {
-    return Unary(core_, "RunService/ReportMetrics", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckMetrics(*request, caller.role));
                    return preference_broker::ReportMetrics(connection, caller, *request);
@@ -154,32 +151,31 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* ReportEvaluation(grpc::CallbackServerContext* context,
                                              const v1::ReportEvaluationRequest* request,
                                              v1::ReportEvaluationResponse*) override {
-    return Unary(core_, "RunService/ReportEvaluation", context,
-                 [=](Connection& connection, const Caller&) -> absl::Status {
-                   ASSIGN_OR_RETURN(const RunDefinition run,
-                                    GetRunDefinition(connection, request->run_id()));
-                   for (int i = 0; i < request->episodes_size(); ++i) {
-                     RETURN_IF_ERROR(CheckEvaluation(absl::StrCat("episodes[", i, "]"),
-                                                     request->episodes(i), run.task));
-                   }
-                   if (request->has_recording())
-                     RETURN_IF_ERROR(CheckRecording(request->recording(), run.task));
-                   return preference_broker::ReportEvaluation(connection, *request);
-                 });
+    return Unary(
+        core_, request, context, [=](Connection& connection, const Caller&) -> absl::Status {
+          ASSIGN_OR_RETURN(const RunDefinition run,
+                           GetRunDefinition(connection, request->run_id()));
+          for (int i = 0; i < request->episodes_size(); ++i) {
+            RETURN_IF_ERROR(
+                CheckEvaluation(absl::StrCat("episodes[", i, "]"), request->episodes(i), run.task));
+          }
+          if (request->has_recording())
+            RETURN_IF_ERROR(CheckRecording(request->recording(), run.task));
+          return preference_broker::ReportEvaluation(connection, *request);
+        });
   }
 
   grpc::ServerUnaryReactor* ListEvaluations(grpc::CallbackServerContext* context,
                                             const v1::ListEvaluationsRequest* request,
                                             v1::ListEvaluationsResponse* response) override {
-    return Unary(core_, "RunService/ListEvaluations", context,
-                 [=](Connection& connection, const Caller& caller) -> absl::Status {
-                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-                   ASSIGN_OR_RETURN(auto episodes, preference_broker::ListEvaluations(
-                                                       connection, request->run_id()));
-                   for (v1::Evaluation& episode : episodes)
-                     *response->add_episodes() = std::move(episode);
-                   return absl::OkStatus();
-                 });
+    return Unary(
+        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+          ASSIGN_OR_RETURN(auto episodes,
+                           preference_broker::ListEvaluations(connection, request->run_id()));
+          for (v1::Evaluation& episode : episodes) *response->add_episodes() = std::move(episode);
+          return absl::OkStatus();
+        });
   }
 
  private:

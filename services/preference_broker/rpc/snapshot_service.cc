@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/topics.h"
@@ -10,11 +11,8 @@
 namespace backflip::preference_broker {
 namespace {
 
-constexpr size_t kChunkBytes = 1 << 20;
 constexpr int64_t kMaxSnapshotBytes = 64 << 20;
 constexpr int64_t kMaxCheckpointBytes = 256 << 20;
-constexpr int64_t kMaxIteration = int64_t{1} << 40;
-constexpr int64_t kMaxSteps = 1'000'000'000'000;
 constexpr size_t kMaxCounterBytes = 1 << 20;
 
 // `info` with the first chunk, then the rest of the data.
@@ -24,7 +22,7 @@ void AppendChunks(const Info& info, const std::string& data, std::deque<Chunk>* 
   do {
     Chunk& chunk = page->emplace_back();
     if (sent == 0) *chunk.mutable_info() = info;
-    chunk.set_data(data.substr(sent, kChunkBytes));
+    chunk.set_data(data.substr(sent, rpc::kChunkBytes));
     sent += chunk.data().size();
   } while (sent < data.size());
 }
@@ -47,15 +45,16 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
     };
     auto state = std::make_shared<State>();
     return UploadStream<v1::PublishSnapshotRequest>::Start(
-        core_, "SnapshotService/Publish", context,
+        core_, context,
         [state](v1::PublishSnapshotRequest& request) -> absl::Status {
           if (!state->data.begun()) {
             state->epoch = request.epoch();
             state->info = request.chunk().info();
             RETURN_IF_ERROR(CheckKind(state->info.kind()));
-            RETURN_IF_ERROR(CheckRange("iteration", state->info.iteration(), 0, kMaxIteration));
-            RETURN_IF_ERROR(CheckRange("steps", state->info.steps(), 0, kMaxSteps));
-            RETURN_IF_ERROR(CheckRange("labels", state->info.labels(), 0, kMaxSteps));
+            RETURN_IF_ERROR(
+                CheckRange("iteration", state->info.iteration(), 0, rpc::kMaxIteration));
+            RETURN_IF_ERROR(CheckRange("steps", state->info.steps(), 0, rpc::kMaxSteps));
+            RETURN_IF_ERROR(CheckRange("labels", state->info.labels(), 0, rpc::kMaxSteps));
             RETURN_IF_ERROR(state->data.Begin("snapshot", state->info.size(), state->info.sha256(),
                                               kMaxSnapshotBytes));
           }
@@ -79,7 +78,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
                                                    const v1::GetSnapshotRequest* request) override {
     using Stream = PagedStream<v1::SnapshotChunk>;
     return Stream::Start(
-        core_, "SnapshotService/Get", context, "",
+        core_, request, context, "",
         [request](Connection& connection, const Caller& caller,
                   std::deque<v1::SnapshotChunk>* page) -> absl::StatusOr<Stream::Next> {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
@@ -94,7 +93,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
       grpc::CallbackServerContext* context, const v1::WatchSnapshotsRequest* request) override {
     using Stream = PagedStream<v1::SnapshotChunk>;
     return Stream::Start(
-        core_, "SnapshotService/Watch", context, SnapshotTopic(request->run_id(), request->kind()),
+        core_, request, context, SnapshotTopic(request->run_id(), request->kind()),
         [request, version = request->after_version()](
             Connection& connection, const Caller& caller,
             std::deque<v1::SnapshotChunk>* page) mutable -> absl::StatusOr<Stream::Next> {
@@ -113,7 +112,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context,
                                  const v1::ListSnapshotsRequest* request,
                                  v1::ListSnapshotsResponse* response) override {
-    return Unary(core_, "SnapshotService/List", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    RETURN_IF_ERROR(CheckKind(request->kind()));
@@ -127,10 +126,9 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
   grpc::ServerUnaryReactor* SetBest(grpc::CallbackServerContext* context,
                                     const v1::SetBestRequest* request,
                                     v1::SetBestResponse*) override {
-    return Unary(core_, "SnapshotService/SetBest", context,
-                 [=](Connection& connection, const Caller& caller) {
-                   return preference_broker::SetBest(connection, caller, *request);
-                 });
+    return Unary(core_, request, context, [=](Connection& connection, const Caller& caller) {
+      return preference_broker::SetBest(connection, caller, *request);
+    });
   }
 
   grpc::ServerReadReactor<v1::SaveCheckpointRequest>* SaveCheckpoint(
@@ -142,12 +140,13 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
     };
     auto state = std::make_shared<State>();
     return UploadStream<v1::SaveCheckpointRequest>::Start(
-        core_, "SnapshotService/SaveCheckpoint", context,
+        core_, context,
         [state](v1::SaveCheckpointRequest& request) -> absl::Status {
           if (!state->data.begun()) {
             state->epoch = request.epoch();
             state->info = request.chunk().info();
-            RETURN_IF_ERROR(CheckRange("iteration", state->info.iteration(), 0, kMaxIteration));
+            RETURN_IF_ERROR(
+                CheckRange("iteration", state->info.iteration(), 0, rpc::kMaxIteration));
             if (state->info.counters().size() > kMaxCounterBytes) {
               return absl::InvalidArgumentError(
                   "counters has more than 1 MB: put large state into the data");
@@ -168,7 +167,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
       grpc::CallbackServerContext* context, const v1::LoadCheckpointRequest* request) override {
     using Stream = PagedStream<v1::CheckpointChunk>;
     return Stream::Start(
-        core_, "SnapshotService/LoadCheckpoint", context, "",
+        core_, request, context, "",
         [request](Connection& connection, const Caller& caller,
                   std::deque<v1::CheckpointChunk>* page) -> absl::StatusOr<Stream::Next> {
           ASSIGN_OR_RETURN(const auto checkpoint, preference_broker::LoadCheckpoint(

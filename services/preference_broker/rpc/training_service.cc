@@ -70,7 +70,7 @@ class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
   grpc::ServerUnaryReactor* OpenQuestions(grpc::CallbackServerContext* context,
                                           const v1::OpenQuestionsRequest* request,
                                           v1::OpenQuestionsResponse* response) override {
-    return Unary(core_, "TrainingService/OpenQuestions", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckNewQuestions(*request));
                    ASSIGN_OR_RETURN(*response,
@@ -82,7 +82,7 @@ class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
   grpc::ServerUnaryReactor* ReportReliability(grpc::CallbackServerContext* context,
                                               const v1::ReportReliabilityRequest* request,
                                               v1::ReportReliabilityResponse*) override {
-    return Unary(core_, "TrainingService/ReportReliability", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckReliability(*request));
                    return preference_broker::ReportReliability(connection, caller, *request);
@@ -92,7 +92,7 @@ class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
   grpc::ServerWriteReactor<v1::LabelFeedMessage>* FollowLabels(
       grpc::CallbackServerContext* context, const v1::FollowLabelsRequest* request) override {
     return Follower::Stream::Start(
-        core_, "TrainingService/FollowLabels", context, FeedTopic(request->run_id()),
+        core_, request, context, FeedTopic(request->run_id()),
         [follower = std::make_shared<Follower>(request)](Connection& connection, const Caller&,
                                                          std::deque<v1::LabelFeedMessage>* page) {
           return follower->Fetch(connection, page);

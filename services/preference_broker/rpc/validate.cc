@@ -8,17 +8,18 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/hash.h"
 #include "common/base/status_macros.h"
+#include "common/experience/task_limits.h"
+#include "common/rpc/limits.h"
 
 namespace backflip::preference_broker {
 namespace {
 
-constexpr int64_t kMaxIteration = int64_t{1} << 40;
-// Of one question.
-constexpr int kMaxClips = 8;
-constexpr int64_t kMaxSteps = int64_t{1'000'000'000'000};
+using rpc::kMaxIteration;
+using rpc::kMaxSteps;
 
-// Index of the first number that is not finite, -1 when there is none.
+// Index of the first number that is not finite; -1: none.
 template <typename Numbers>
 int FirstNotFinite(const Numbers& numbers) {
   for (int i = 0; i < numbers.size(); ++i) {
@@ -46,19 +47,6 @@ bool IsPrintable(const std::string& text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
 }
 
-bool IsHex64(const std::string& text) {
-  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
-           return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
-         });
-}
-
-bool IsTaskName(const std::string& name) {
-  return !name.empty() && name.size() <= 64 && absl::ascii_islower(name[0]) &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '_';
-         });
-}
-
 // A quantity's name: a letter or _, then letters, digits and _.
 bool IsIdentifier(const std::string& name) {
   return !name.empty() && name.size() <= 64 && !absl::ascii_isdigit(name[0]) &&
@@ -66,8 +54,7 @@ bool IsIdentifier(const std::string& name) {
                      [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
 }
 
-// Code points of `text` in turn; false at the first that is NUL or no UTF-8, or
-// that `accept` refuses.
+// Whether `text` is UTF-8 without NUL, and `accept` takes each of its code points.
 template <typename Accept>
 bool EveryCodePoint(const std::string& text, Accept accept) {
   for (size_t i = 0; i < text.size();) {
@@ -103,8 +90,8 @@ bool IsUtf8WithoutNul(const std::string& text) {
   return EveryCodePoint(text, [](uint32_t) { return true; });
 }
 
-// Control characters, line and paragraph separators, and marks that turn the
-// direction of what follows them, so that text looks like other text.
+// Control characters, line and paragraph separators, and marks that change the direction of
+// writing, by which text can look like other text.
 bool IsControl(uint32_t point) {
   return point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x2028 || point == 0x2029 ||
          point == 0x200E || point == 0x200F || point == 0x061C ||
@@ -202,7 +189,7 @@ absl::Status CheckInvite(const v1::InviteRequest& request) {
 
 absl::Status CheckGlb(const std::string& glb) {
   constexpr size_t kHead = 12;
-  constexpr size_t kMaxBytes = 3 << 20;
+  constexpr size_t kMaxBytes = rpc::kMaxPayloadBytes;
   if (glb.size() < kHead || glb.size() > kMaxBytes) {
     return absl::InvalidArgumentError(absl::StrCat(
         "glb has ", glb.size(), " bytes, but must have from ", kHead, " to ", kMaxBytes));
@@ -221,21 +208,22 @@ absl::Status CheckGlb(const std::string& glb) {
 }
 
 absl::Status CheckClipId(absl::string_view field, const std::string& id) {
-  if (IsHex64(id)) return absl::OkStatus();
+  if (base::IsSha256Hex(id)) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(field, " must be 64 lower-case hexadecimal digits"));
 }
 
 absl::Status CheckTask(const v1::TaskInfo& task) {
-  if (!IsTaskName(task.name())) {
+  if (!experience::IsTaskName(task.name())) {
     return absl::InvalidArgumentError(
         "task.name must be 1 to 64 of a-z, 0-9 and _, the first of them a letter");
   }
   RETURN_IF_ERROR(CheckClipId("task.bundle_hash", task.bundle_hash()));
   RETURN_IF_ERROR(CheckText("task.fingerprint", task.fingerprint(), 128));
-  RETURN_IF_ERROR(CheckText("task.question", task.question(), 200));
-  RETURN_IF_ERROR(CheckPlainText("task.instructions", task.instructions(), 20'000));
-  if (!task.scene_hash().empty() && !IsHex64(task.scene_hash())) {
+  RETURN_IF_ERROR(CheckText("task.question", task.question(), experience::kMaxQuestionBytes));
+  RETURN_IF_ERROR(
+      CheckPlainText("task.instructions", task.instructions(), experience::kMaxInstructionBytes));
+  if (!task.scene_hash().empty() && !base::IsSha256Hex(task.scene_hash())) {
     return absl::InvalidArgumentError(
         "task.scene_hash must be 64 lower-case hexadecimal digits, as BundleService.PutScene "
         "answered");
@@ -252,9 +240,11 @@ absl::Status CheckTask(const v1::TaskInfo& task) {
           absl::StrCat("task.action_low[", i, "] is above task.action_high[", i, "]"));
     }
   }
-  RETURN_IF_ERROR(CheckRange("task.episode_steps", task.episode_steps(), 1, 1'000'000));
-  RETURN_IF_ERROR(CheckRange("task.evaluation_steps", task.evaluation_steps(), 1, 1'000'000));
-  RETURN_IF_ERROR(CheckRange("task.clip_steps", task.clip_steps(), 1, 1000));
+  RETURN_IF_ERROR(
+      CheckRange("task.episode_steps", task.episode_steps(), 1, experience::kMaxEpisodeSteps));
+  RETURN_IF_ERROR(CheckRange("task.evaluation_steps", task.evaluation_steps(), 1,
+                             experience::kMaxEpisodeSteps));
+  RETURN_IF_ERROR(CheckRange("task.clip_steps", task.clip_steps(), 1, experience::kMaxClipSteps));
   for (const std::string& metric : task.metrics()) {
     if (!IsIdentifier(metric) || metric == "true_return") {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -272,7 +262,7 @@ absl::Status CheckTask(const v1::TaskInfo& task) {
 
 namespace {
 
-// Everything but how many steps and true rewards there are to be.
+// Checks all but the number of steps and of true rewards.
 absl::Status CheckClipParts(absl::string_view name, const v1::Clip& clip,
                             const v1::TaskInfo& task) {
   const int64_t moments = clip.steps() + 1;
@@ -333,10 +323,10 @@ absl::Status CheckNewQuestions(const v1::OpenQuestionsRequest& request) {
   for (int i = 0; i < request.questions_size(); ++i) {
     const v1::NewQuestion& question = request.questions(i);
     const std::string name = absl::StrCat("questions[", i, "]");
-    if (question.clip_ids_size() < 2 || question.clip_ids_size() > kMaxClips) {
+    if (question.clip_ids_size() < 2 || question.clip_ids_size() > rpc::kMaxQuestionClips) {
       return absl::InvalidArgumentError(
           absl::StrCat(name, ".clip_ids has ", question.clip_ids_size(),
-                       " clips, but a pair has 2, and a ranking at most ", kMaxClips));
+                       " clips, but a pair has 2, and a ranking at most ", rpc::kMaxQuestionClips));
     }
     std::set<std::string> named;
     for (int c = 0; c < question.clip_ids_size(); ++c) {

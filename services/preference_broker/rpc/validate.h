@@ -1,5 +1,4 @@
-// What requests may contain. INVALID_ARGUMENT says which field, what it holds
-// and what is allowed.
+// What requests may contain. INVALID_ARGUMENT says which field, what it holds and what is allowed.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_VALIDATE_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_VALIDATE_H_
 
@@ -23,29 +22,28 @@ absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low, int
 absl::Status CheckRequestId(absl::string_view field, const std::string& id);
 // 1 to 64 printable ASCII characters: a claimant or a worker.
 absl::Status CheckName(absl::string_view field, const std::string& name);
-// Of labelers' programs and of messages: UTF-8 without NUL, which the database
-// cannot hold.
+// UTF-8 without NUL, which the database cannot hold.
 absl::Status CheckText(absl::string_view field, const std::string& text, size_t max_bytes);
-// As CheckText, and without control characters but line breaks and tabs, and without
-// marks that turn the direction of writing: shown to people, as plain text.
+// Text that is shown to people: as CheckText, and without control characters (line breaks and tabs
+// are allowed) and marks that change the direction of writing.
 absl::Status CheckPlainText(absl::string_view field, const std::string& text, size_t max_bytes);
-// A pseudonym: as CheckPlainText on one line, 1 to 64 characters, no blank at either end.
+// As CheckPlainText on one line, 1 to 64 characters, without a blank at either end.
 absl::Status CheckPseudonym(absl::string_view field, const std::string& name);
-// Of a request that says who by id or by name: one of the two.
+// Exactly one of the two must be set.
 absl::Status CheckPerson(int64_t labeler_id, const std::string& name);
 absl::Status CheckClipId(absl::string_view field, const std::string& id);
 
 absl::Status CheckTask(const v1::TaskInfo& task);
-// `name` is said in errors: "clips[3]".
+// `name` stands in errors: "clips[3]".
 absl::Status CheckClip(absl::string_view name, const v1::Clip& clip, const v1::TaskInfo& task);
-// Of an evaluation: of any length up to the protocol's, without true rewards.
+// The recording of an evaluation: 1 to 1000 steps, without true rewards.
 absl::Status CheckRecording(const v1::Clip& recording, const v1::TaskInfo& task);
 absl::Status CheckNewQuestions(const v1::OpenQuestionsRequest& request);
 absl::Status CheckTiming(absl::string_view field, const v1::Timing& timing);
 absl::Status CheckSubmit(const v1::SubmitRequest& request);
 absl::Status CheckInvite(const v1::InviteRequest& request);
 absl::Status CheckReliability(const v1::ReportReliabilityRequest& request);
-// Binary glTF by its head: magic, version 2 and length.
+// The head of a binary glTF 2: magic, version and length.
 absl::Status CheckGlb(const std::string& glb);
 absl::Status CheckMetrics(const v1::ReportMetricsRequest& request, Role role);
 absl::Status CheckEvaluation(absl::string_view name, const v1::Evaluation& evaluation,

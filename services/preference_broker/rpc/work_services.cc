@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "common/experience/task_limits.h"
+#include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/topics.h"
@@ -14,9 +16,6 @@
 namespace backflip::preference_broker {
 namespace {
 
-constexpr int64_t kMaxBundleBytes = 256 << 20;
-constexpr int64_t kMaxIteration = int64_t{1} << 40;
-constexpr int64_t kMaxSteps = 1'000'000'000'000;
 // Batches from one pruning of candidates to the next.
 constexpr int64_t kPruneEvery = 8;
 
@@ -32,12 +31,12 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
     };
     auto state = std::make_shared<State>();
     return UploadStream<v1::PutBundleRequest>::Start(
-        core_, "BundleService/Put", context,
+        core_, context,
         [state](v1::PutBundleRequest& request) -> absl::Status {
           if (!state->data.begun()) {
             state->sha256 = request.sha256();
             RETURN_IF_ERROR(state->data.Begin("task bundle", request.size(), request.sha256(),
-                                              kMaxBundleBytes));
+                                              experience::kMaxBundleBytes));
           }
           return state->data.Add(request.data());
         },
@@ -51,7 +50,7 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
                                                  const v1::GetBundleRequest* request) override {
     using Stream = PagedStream<v1::BundleChunk>;
     return Stream::Start(
-        core_, "BundleService/Get", context, "",
+        core_, request, context, "",
         [request, index = int32_t{0}](
             Connection& connection, const Caller&,
             std::deque<v1::BundleChunk>* page) mutable -> absl::StatusOr<Stream::Next> {
@@ -67,7 +66,7 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
   grpc::ServerUnaryReactor* PutScene(grpc::CallbackServerContext* context,
                                      const v1::PutSceneRequest* request,
                                      v1::PutSceneResponse* response) override {
-    return Unary(core_, "BundleService/PutScene", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller&) -> absl::Status {
                    RETURN_IF_ERROR(CheckGlb(request->glb()));
                    ASSIGN_OR_RETURN(*response->mutable_scene_hash(),
@@ -88,7 +87,7 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
                                   const v1::ClaimRequest* request,
                                   v1::ClaimResponse* response) override {
     return LongPoll::Start(
-        core_, "ClaimService/Claim", context, request->wait_ms(), kClaimsTopic,
+        core_, request, context, request->wait_ms(), kClaimsTopic,
         [=, this](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
           RETURN_IF_ERROR(CheckName("claimant", request->claimant()));
           RETURN_IF_ERROR(CheckText("advertise", request->advertise(), 256));
@@ -108,9 +107,9 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
                                   const v1::RenewClaimRequest* request,
                                   v1::RenewClaimResponse* response) override {
     return Unary(
-        core_, "ClaimService/Renew", context,
+        core_, request, context,
         [=, this](Connection& connection, const Caller& caller) -> absl::Status {
-          RETURN_IF_ERROR(CheckRange("wanted_steps", request->wanted_steps(), 0, kMaxSteps));
+          RETURN_IF_ERROR(CheckRange("wanted_steps", request->wanted_steps(), 0, rpc::kMaxSteps));
           ASSIGN_OR_RETURN(const v1::RunState state,
                            RenewClaim(connection, caller, *request, leases_.claim_ms));
           response->set_state(state);
@@ -121,7 +120,7 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
   grpc::ServerUnaryReactor* Release(grpc::CallbackServerContext* context,
                                     const v1::ReleaseClaimRequest* request,
                                     v1::ReleaseClaimResponse*) override {
-    return Unary(core_, "ClaimService/Release", context,
+    return Unary(core_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckText("failure", request->failure(), 4000));
                    if (request->finished() && !request->failure().empty()) {
@@ -135,19 +134,20 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
   grpc::ServerUnaryReactor* CompleteBatch(grpc::CallbackServerContext* context,
                                           const v1::CompleteBatchRequest* request,
                                           v1::CompleteBatchResponse*) override {
-    return Unary(core_, "ClaimService/CompleteBatch", context,
-                 [=, this](Connection& connection, const Caller& caller) -> absl::Status {
-                   RETURN_IF_ERROR(CheckRange("iteration", request->iteration(), 0, kMaxIteration));
-                   RETURN_IF_ERROR(CheckRange("steps", request->steps(), 0, kMaxSteps));
-                   RETURN_IF_ERROR(preference_broker::CompleteBatch(connection, caller, *request));
-                   if (request->iteration() % kPruneEvery == kPruneEvery - 1) {
-                     // not before the answer, which the learner waits for; a full pool: next time
-                     (void)core_.pool->Submit([run_id = request->run_id()](Connection& connection) {
-                       (void)PruneClips(connection, run_id);
-                     });
-                   }
-                   return absl::OkStatus();
-                 });
+    return Unary(
+        core_, request, context,
+        [=, this](Connection& connection, const Caller& caller) -> absl::Status {
+          RETURN_IF_ERROR(CheckRange("iteration", request->iteration(), 0, rpc::kMaxIteration));
+          RETURN_IF_ERROR(CheckRange("steps", request->steps(), 0, rpc::kMaxSteps));
+          RETURN_IF_ERROR(preference_broker::CompleteBatch(connection, caller, *request));
+          if (request->iteration() % kPruneEvery == kPruneEvery - 1) {
+            // not before the answer, which the learner waits for; a full pool: next time
+            (void)core_.pool->Submit([run_id = request->run_id()](Connection& connection) {
+              (void)PruneClips(connection, run_id);
+            });
+          }
+          return absl::OkStatus();
+        });
   }
 
  private:
@@ -162,7 +162,7 @@ class WorkServiceImpl final : public v1::WorkService::CallbackService {
   grpc::ServerUnaryReactor* AssignWork(grpc::CallbackServerContext* context,
                                        const v1::AssignWorkRequest* request,
                                        v1::Assignment* response) override {
-    return LongPoll::Start(core_, "WorkService/AssignWork", context, request->wait_ms(), kWorkTopic,
+    return LongPoll::Start(core_, request, context, request->wait_ms(), kWorkTopic,
                            [=](Connection& connection, const Caller&) -> absl::StatusOr<bool> {
                              RETURN_IF_ERROR(CheckName("worker", request->worker()));
                              RETURN_IF_ERROR(CheckRange("threads", request->threads(), 1, 4096));

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/hash.h"
@@ -324,6 +325,47 @@ TEST_F(RunsTest, PausedFinishedAndCancelledRunsGoOnWhenContinued) {
   EXPECT_EQ(Code(operator_.Call(operator_.runs, &Runs::Continue, request)),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Get(id)->spec().labels(), 15);
+}
+
+TEST_F(RunsTest, ANewRunIsResolvedFromItsLayersWhoeverQueuesIt) {
+  v1::CreateRunRequest request = ARun("labels: 100");
+  *request.mutable_task()->mutable_defaults() = Parse<v1::RunSpec>("labels: 50 steps: 200000");
+  const auto plain = Create(request);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_EQ(plain->spec().labels(), 100);
+  EXPECT_EQ(plain->spec().steps(), 200'000);
+  EXPECT_EQ(plain->spec().collection().batch_steps(), 8192);
+  EXPECT_TRUE(plain->spec().lockstep());
+
+  request.set_request_id(NewId());
+  request.set_people(true);
+  const auto peoples = Create(request);
+  ASSERT_TRUE(peoples.ok()) << peoples.status();
+  EXPECT_FALSE(peoples->spec().lockstep());
+  EXPECT_EQ(peoples->spec().collection().batch_steps(), 4096);
+  EXPECT_EQ(peoples->spec().steps_per_label(), 2000);
+  EXPECT_EQ(peoples->spec().warm_up_labels(), 100);
+}
+
+TEST_F(RunsTest, ARunOfAnOlderVersionHasTheDefaultsOfOptionsThatItDoesNotStore) {
+  const int64_t id = Create(ARun("labels: 10"))->id();
+  v1::RunSpec older = Get(id)->spec();
+  older.mutable_ppo()->clear_min_log_std();
+  older.mutable_queries()->clear_first_labels();
+  Query(broker_.database(),
+        absl::StrCat("UPDATE runs SET spec = decode('",
+                     absl::BytesToHexString(older.SerializeAsString()), "', 'hex')"));
+  const v1::RunSpec learned = broker_.Claim(Role::kLearner).run().spec();
+  EXPECT_EQ(learned.labels(), 10);
+  EXPECT_EQ(learned.ppo().min_log_std(), -20);
+  EXPECT_EQ(learned.queries().first_labels(), 30);
+  EXPECT_EQ(Cancel(id, true)->state(), v1::PAUSED);
+  v1::ContinueRunRequest request;
+  request.set_request_id(NewId());
+  request.set_run_id(id);
+  const auto continued = operator_.Call(operator_.runs, &Runs::Continue, request);
+  ASSERT_TRUE(continued.ok()) << continued.status();
+  EXPECT_EQ(continued->spec().ppo().min_log_std(), -20);
 }
 
 TEST_F(RunsTest, OnlyAContinuedRunWhoseAskingWasStoppedWarmsUpNoMore) {

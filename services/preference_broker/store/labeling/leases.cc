@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "common/options/run_spec.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
 #include "services/preference_broker/store/labeling/checks.h"
@@ -71,8 +72,7 @@ void ExplainNothingToLabel(Transaction& t, const Caller& caller, const LeaseTerm
   bool spent = true;
   for (const auto& row :
        t.Exec("SELECT spec, labels FROM runs WHERE id = ANY ($1::bigint[])", status.runs)) {
-    v1::RunSpec spec;
-    spec.ParseFromString(Blob(row[0]));
+    const v1::RunSpec spec = options::StoredSpec(Blob(row[0]));
     spent = spent && Int(row[1]) >= spec.labels();
   }
   response.set_none(spent ? v1::BUDGET_SPENT : v1::LEARNING);

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/options/run_spec.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
 #include "services/preference_broker/store/runs/claims.h"
@@ -129,8 +130,7 @@ absl::StatusOr<v1::OpenQuestionsResponse> OpenQuestions(Connection& connection,
       response.set_opened(true);
       return response;
     }
-    v1::RunSpec spec;
-    spec.ParseFromString(Blob(run["spec"]));
+    const v1::RunSpec spec = options::StoredSpec(Blob(run["spec"]));
     ASSIGN_OR_RETURN(const auto clips, LockClips(t, request));
     InsertRound(t, request);
     const int64_t ordinal = Int(run["questions"]);

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "common/base/status_macros.h"
+#include "common/options/run_spec.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/labeling/checks.h"
 #include "services/preference_broker/store/labeling/leases.h"
@@ -48,8 +49,7 @@ void AddRun(Transaction& t, const LabelingConfig& run, v1::Session* session) {
   session->set_clips_per_question(std::max(2, run.queries.clips_per_question()));
   const pqxx::row row = t.Exec("SELECT state, labels, spec FROM runs WHERE id = $1", run.id)[0];
   session->set_run_state(Enum<v1::RunState>(row[0]));
-  v1::RunSpec spec;
-  spec.ParseFromString(Blob(row[2]));
+  const v1::RunSpec spec = options::StoredSpec(Blob(row[2]));
   session->set_run_label_budget(spec.labels());
   // Rounded down to tens where checks are mixed in: somebody who labels alone could
   // otherwise find the checks by watching the count.

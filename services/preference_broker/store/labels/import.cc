@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "common/options/run_spec.h"
 #include "services/preference_broker/store/db/requests.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/labeling/answers.h"
@@ -221,8 +222,7 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(
     const pqxx::result runs =
         t.Exec("SELECT spec, state, questions FROM runs WHERE id = $1 FOR NO KEY UPDATE", run_id);
     if (runs.empty()) return UnknownRun(run_id);
-    v1::RunSpec spec;
-    spec.ParseFromString(Blob(runs[0][0]));
+    const v1::RunSpec spec = options::StoredSpec(Blob(runs[0][0]));
     RETURN_IF_ERROR(CheckTakesLabels(run_id, spec, Text(runs[0][1])));
     const RowsByClipId rows = StoreNewClips(t, run_id, clips, labels, &response);
     const std::set<std::string> known = KnownSources(t, run_id, labels);

@@ -8,11 +8,21 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "backflip/v1/options.pb.h"
 #include "services/preference_broker/store/db/connection.h"
 
 namespace backflip::preference_broker {
 
-enum class Role { kLabeler, kTeacher, kReviewer, kOperator, kLearner, kTrainer, kWorker };
+// The protocol's roles that have tokens.
+enum class Role {
+  kLabeler = v1::ROLE_LABELER,
+  kTeacher = v1::ROLE_TEACHER,
+  kReviewer = v1::ROLE_REVIEWER,
+  kOperator = v1::ROLE_OPERATOR,
+  kLearner = v1::ROLE_LEARNER,
+  kTrainer = v1::ROLE_TRAINER,
+  kWorker = v1::ROLE_WORKER,
+};
 
 inline constexpr std::array<Role, 7> kAllRoles = {Role::kLabeler,  Role::kTeacher, Role::kReviewer,
                                                   Role::kOperator, Role::kLearner, Role::kTrainer,

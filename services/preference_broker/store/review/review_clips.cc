@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/options/run_spec.h"
 #include "services/preference_broker/store/db/requests.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
@@ -216,8 +217,7 @@ absl::StatusOr<v1::AskAboutResponse> AskAbout(Connection& connection, const Call
         run_id);
     if (runs.empty()) return UnknownRun(run_id);
     const pqxx::row run = runs[0];
-    v1::RunSpec spec;
-    spec.ParseFromString(Blob(run["spec"]));
+    const v1::RunSpec spec = options::StoredSpec(Blob(run["spec"]));
     v1::TaskInfo task;
     task.ParseFromString(Blob(run["task"]));
     RETURN_IF_ERROR(

@@ -3,13 +3,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/base/hash.h"
+#include "common/rpc/limits.h"
 
 namespace backflip::preference_broker {
-namespace {
-
-constexpr size_t kChunkBytes = 1 << 20;
-
-}  // namespace
 
 absl::Status PutBundle(Connection& connection, const std::string& sha256, const std::string& data) {
   const std::string hash = base::FromHex(sha256);
@@ -19,9 +15,9 @@ absl::Status PutBundle(Connection& connection, const std::string& sha256, const 
         Bytes{hash}, static_cast<int64_t>(data.size()));
     if (made.empty()) return absl::OkStatus();
     int32_t index = 0;
-    for (size_t at = 0; at < data.size(); at += kChunkBytes) {
+    for (size_t at = 0; at < data.size(); at += rpc::kChunkBytes) {
       t.Exec("INSERT INTO bundle_chunks (bundle, index, data) VALUES ($1, $2, $3)", Bytes{hash},
-             index++, Bytes{absl::string_view(data).substr(at, kChunkBytes)});
+             index++, Bytes{absl::string_view(data).substr(at, rpc::kChunkBytes)});
     }
     return absl::OkStatus();
   });

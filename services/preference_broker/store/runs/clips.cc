@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
+#include "common/options/run_spec.h"
 #include "services/preference_broker/store/db/run_row.h"
 
 namespace backflip::preference_broker {
@@ -147,8 +148,7 @@ absl::StatusOr<int32_t> StoreClips(Connection& connection, int64_t run_id,
         FROM runs r WHERE r.id = $1)sql",
                                      run_id);
     if (rows.empty()) return UnknownRun(run_id);
-    v1::RunSpec spec;
-    spec.ParseFromString(Blob(rows[0][0]));
+    const v1::RunSpec spec = options::StoredSpec(Blob(rows[0][0]));
     // The trainer normalises on candidates too, so in lockstep their number may not depend on
     // when answers came.
     const bool spent = !spec.lockstep() && Int(rows[0][1]) >= spec.labels();
@@ -191,8 +191,7 @@ absl::StatusOr<int64_t> PruneClips(Connection& connection, int64_t run_id) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<int64_t> {
     const pqxx::result runs = t.Exec("SELECT spec, iterations FROM runs WHERE id = $1", run_id);
     if (runs.empty()) return UnknownRun(run_id);
-    v1::RunSpec spec;
-    spec.ParseFromString(Blob(runs[0][0]));
+    const v1::RunSpec spec = options::StoredSpec(Blob(runs[0][0]));
     // SKIP LOCKED: a round that is being opened holds the clips it names.
     const pqxx::result deleted = t.Exec(
         "WITH oldest AS (SELECT iteration, ticket, index FROM clips "

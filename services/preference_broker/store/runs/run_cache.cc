@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/options/run_spec.h"
 #include "services/preference_broker/store/db/run_row.h"
 
 namespace backflip::preference_broker {
@@ -20,8 +21,7 @@ absl::StatusOr<std::shared_ptr<const LabelingConfig>> RunCache::Get(Transaction&
   }
   const pqxx::result rows = t.Exec("SELECT spec, task FROM runs WHERE id = $1", run_id);
   if (rows.empty()) return UnknownRun(run_id);
-  v1::RunSpec spec;
-  spec.ParseFromString(Blob(rows[0][0]));
+  const v1::RunSpec spec = options::StoredSpec(Blob(rows[0][0]));
   auto run = std::make_shared<LabelingConfig>();
   run->id = run_id;
   run->seed = spec.seed();

@@ -66,7 +66,7 @@ v1::Run RunOf(const pqxx::row& row) {
   v1::Run run;
   run.set_id(Int(row["id"]));
   run.set_state(Enum<v1::RunState>(row["state"]));
-  run.mutable_spec()->ParseFromString(Blob(row["spec"]));
+  *run.mutable_spec() = options::StoredSpec(Blob(row["spec"]));
   run.mutable_task()->ParseFromString(Blob(row["task"]));
   run.set_message(Text(row["message"]));
   run.set_iterations(Int(row["iterations"]));
@@ -220,8 +220,7 @@ absl::StatusOr<v1::Run> ContinueRun(Connection& connection, const Caller& caller
       return absl::FailedPreconditionError(
           absl::StrCat("run ", request.run_id(), " is ", state, ": cancel or pause it first"));
     }
-    v1::RunSpec spec;
-    spec.ParseFromString(Blob(rows[0][1]));
+    v1::RunSpec spec = options::StoredSpec(Blob(rows[0][1]));
     spec.set_labels(spec.labels() + request.add_labels());
     spec.set_steps(spec.steps() + request.add_steps());
     // the run has trained all steps that its labels allow; with a warm-up it would wait for many
@@ -285,7 +284,7 @@ absl::StatusOr<RunDefinition> GetRunDefinition(Connection& connection, int64_t r
     const pqxx::result rows = t.Exec("SELECT spec, task FROM runs WHERE id = $1", run_id);
     if (rows.empty()) return UnknownRun(run_id);
     RunDefinition definition;
-    definition.spec.ParseFromString(Blob(rows[0][0]));
+    definition.spec = options::StoredSpec(Blob(rows[0][0]));
     definition.task.ParseFromString(Blob(rows[0][1]));
     return definition;
   });

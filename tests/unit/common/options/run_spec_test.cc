@@ -7,14 +7,16 @@
 
 #include <cmath>
 #include <fstream>
-#include <functional>
 #include <limits>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/options/option.h"
+#include "common/rpc/limits.h"
 
 namespace backflip::options {
 namespace {
@@ -82,168 +84,162 @@ TEST(RunSpec, TheTrueRewardIsLearnedFromWhereThereIsOne) {
   EXPECT_TRUE(CheckFitsTask(spec, task).ok());
 }
 
-// What a field may be. `with`: what else the spec must say for the bounds to be
-// the field's own.
-struct Range {
-  const char* field;
-  double low, high;
-  enum { kClosed, kOpen } bounds = kClosed;
-  const char* with = "";
-};
-
-const Range kRanges[] = {
-    {"labels", 1, 1e6},
-    {"steps", 1, 1e12},
-    {"max_policy_lag", 0, 1},
-    {"steps_per_label", 0, 1e9},
-    {"warm_up_labels", 0, 1e6},
-    {"kept_snapshots", 1, 1000},
-    {"collection.environments", 1, 4096, Range::kClosed, "collection { batch_steps: 4096 }"},
-    {"collection.batch_steps", 1, 1e7},
-    {"collection.clips_per_batch", 0, 4096, Range::kClosed, "reward: TRUE"},
-    {"collection.noise_correlation", 0, 0.99},
-    {"collection.initial_episode_steps", 1, 1e6},
-    {"ppo.discount", 0, 1, Range::kOpen},
-    {"ppo.gae_lambda", 0, 1},
-    {"ppo.clip", 0, 1, Range::kOpen},
-    {"ppo.epochs", 1, 100},
-    {"ppo.minibatch_steps", 1, 777, Range::kClosed, "collection { batch_steps: 777 }"},
-    {"ppo.learning_rate", 0, 1, Range::kOpen},
-    {"ppo.max_gradient_norm", 0, 1e9, Range::kOpen},
-    {"ppo.entropy_bonus", 0, 10},
-    {"ppo.initial_log_std", -5, 2},
-    {"ppo.min_log_std", -20, 2},
-    {"ppo.final_min_log_std", -20, 2},
-    {"ppo.reward_scale", 0, 1e6, Range::kOpen},
-    {"ppo.final_learning_rate_share", 0, 1},
-    {"ppo.reused_batches", 0, 8},
-    {"ppo.hidden", 1, 4096},
-    {"reward_model.members", 1, 32},
-    {"reward_model.hidden", 1, 4096},
-    {"reward_model.learning_rate", 0, 1, Range::kOpen},
-    {"reward_model.minibatch_labels", 1, 4096},
-    {"reward_model.initial_updates", 1, 1e6},
-    {"reward_model.updates_per_round", 0, 1e6},
-    {"reward_model.held_out", 0, 0.9},
-    {"reward_model.weight_decay", 0, 10},
-    {"reward_model.uniform_answers", 0, 0.5},
-    {"queries.initial_share", 1e-6, 1},
-    {"queries.oversampling", 1, 1000},
-    {"queries.pool", 2, 100'000},
-    {"queries.asked_by", 1e-6, 1},
-    {"queries.overlap", 1, 100},
-    {"queries.overlap_share", 0, 1},
-    {"queries.max_overlap", 0, 100},
-    {"queries.clips_per_question", 2, 8},
-    {"queries.progress_share", 0, 0.5},
-    {"queries.first_labels", 1, 1e6},
-    {"quality.gold_share", 0, 0.5},
-    {"quality.repeat_share", 0, 0.5},
-    {"quality.qualification", 0, 50},
-    {"quality.break_after_minutes", 0, 1440},
-    {"quality.max_fast_answers", 0, 1000},
-    {"quality.max_cannot_tells", 0, 1000},
-    {"quality.max_one_sided", 0, 1000},
-    {"quality.min_gold_score", 0, 1},
-    {"quality.rule_window", 1, 100'000},
-};
-
-// Numbers of which any value is good.
+// Options of which any value is good.
 const std::set<std::string> kUnbounded = {"seed"};
 
-// The message that holds a field named with dots, and the field.
-std::pair<google::protobuf::Message*, const FieldDescriptor*> Find(const std::string& name,
-                                                                   v1::RunSpec* spec) {
-  const size_t dot = name.find('.');
-  const FieldDescriptor* field = spec->GetDescriptor()->FindFieldByName(name.substr(0, dot));
-  if (dot == std::string::npos) return {spec, field};
-  google::protobuf::Message* part = spec->GetReflection()->MutableMessage(spec, field);
-  return {part, part->GetDescriptor()->FindFieldByName(name.substr(dot + 1))};
+bool IsNumber(const Option& option) {
+  return option.field->cpp_type() != FieldDescriptor::CPPTYPE_BOOL &&
+         option.field->cpp_type() != FieldDescriptor::CPPTYPE_ENUM;
 }
 
-bool IsWhole(const FieldDescriptor& field) {
-  return field.cpp_type() != FieldDescriptor::CPPTYPE_DOUBLE;
-}
-
-// In all rows; of a list, its one number.
-v1::RunSpec SpecWith(const Range& range, double value) {
-  v1::RunSpec layer;
+// The option as `value`, a list as this one number, in a spec whose other options leave it its
+// whole range.
+v1::RunSpec SpecWith(const Option& option, double value) {
+  v1::RunSpec spec;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
-      "steps: 1000000000000 collection { environments: 1 batch_steps: 1 } ppo { minibatch_steps: 1 "
-      "}",
-      &layer));
-  v1::RunSpec with;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(range.with, &with));
-  v1::RunSpec spec = Overlay(Overlay(DefaultRunSpec(), layer), with);
-  const auto [message, field] = Find(range.field, &spec);
+      "steps: 1000000000000 collection { environments: 1 batch_steps: 1 } "
+      "ppo { minibatch_steps: 1 }",
+      &spec));
+  if (option.name == "collection.environments") spec.mutable_collection()->set_batch_steps(4096);
+  if (option.name == "collection.clips_per_batch") spec.set_reward(v1::TRUE);
+  if (option.name == "ppo.minibatch_steps") spec.mutable_collection()->set_batch_steps(10'000'000);
+  spec = Overlay(DefaultRunSpec(), spec);
+  google::protobuf::Message* message = &spec;
+  for (const FieldDescriptor* const part : option.parents)
+    message = message->GetReflection()->MutableMessage(message, part);
   const google::protobuf::Reflection* reflection = message->GetReflection();
-  if (field->is_repeated()) {
-    reflection->ClearField(message, field);
-    reflection->AddInt32(message, field, static_cast<int32_t>(value));
-  } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_INT32) {
-    reflection->SetInt32(message, field, static_cast<int32_t>(value));
-  } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_INT64) {
-    reflection->SetInt64(message, field, static_cast<int64_t>(value));
+  if (option.field->is_repeated()) {
+    reflection->ClearField(message, option.field);
+    reflection->AddInt32(message, option.field, static_cast<int32_t>(value));
+  } else if (option.field->cpp_type() == FieldDescriptor::CPPTYPE_INT32) {
+    reflection->SetInt32(message, option.field, static_cast<int32_t>(value));
+  } else if (option.field->cpp_type() == FieldDescriptor::CPPTYPE_INT64) {
+    reflection->SetInt64(message, option.field, static_cast<int64_t>(value));
   } else {
-    reflection->SetDouble(message, field, value);
+    reflection->SetDouble(message, option.field, value);
   }
   return spec;
 }
 
 TEST(RunSpec, EveryNumberIsTakenAtItsBoundsAndRefusedJustOutside) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  for (const Range& range : kRanges) {
-    SCOPED_TRACE(range.field);
-    v1::RunSpec probe;
-    const FieldDescriptor* const field = Find(range.field, &probe).second;
-    ASSERT_NE(field, nullptr);
-    const auto above = [&](double v) {
-      return IsWhole(*field) ? v + 1 : std::nextafter(v, kInfinity);
-    };
-    const auto below = [&](double v) {
-      return IsWhole(*field) ? v - 1 : std::nextafter(v, -kInfinity);
-    };
-    const bool open = range.bounds == Range::kOpen;
-    for (const double good :
-         {open ? above(range.low) : range.low, open ? below(range.high) : range.high}) {
-      const absl::Status status = ValidateRunSpec(SpecWith(range, good));
+  for (const Option& option : Options()) {
+    if (!IsNumber(option) || kUnbounded.count(option.name) > 0) continue;
+    SCOPED_TRACE(option.name);
+    const v1::OptionRules& rules = option.rules();
+    ASSERT_NE(rules.has_min(), rules.has_above());
+    ASSERT_NE(rules.has_max(), rules.has_below());
+    const bool whole = option.field->cpp_type() != FieldDescriptor::CPPTYPE_DOUBLE;
+    const auto above = [&](double v) { return whole ? v + 1 : std::nextafter(v, kInfinity); };
+    const auto below = [&](double v) { return whole ? v - 1 : std::nextafter(v, -kInfinity); };
+    for (const double good : {rules.has_min() ? rules.min() : above(rules.above()),
+                              rules.has_max() ? rules.max() : below(rules.below())}) {
+      const absl::Status status = ValidateRunSpec(SpecWith(option, good));
       EXPECT_TRUE(status.ok()) << good << ": " << status;
     }
-    std::vector<double> refused = {open ? range.low : below(range.low),
-                                   open ? range.high : above(range.high)};
-    if (!IsWhole(*field)) refused.push_back(std::numeric_limits<double>::quiet_NaN());
+    std::vector<double> refused = {rules.has_min() ? below(rules.min()) : rules.above(),
+                                   rules.has_max() ? above(rules.max()) : rules.below()};
+    if (!whole) refused.push_back(std::numeric_limits<double>::quiet_NaN());
     for (const double bad : refused) {
-      const absl::Status status = ValidateRunSpec(SpecWith(range, bad));
+      const absl::Status status = ValidateRunSpec(SpecWith(option, bad));
       EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << bad;
       EXPECT_THAT(std::string(status.message()),
-                  StartsWith(absl::StrCat("run spec: ", range.field, " is ")));
+                  StartsWith(absl::StrCat("run spec: ", option.name, " is ")));
       EXPECT_THAT(std::string(status.message()),
-                  HasSubstr(absl::StrCat("; allowed: ", open ? "more than " : "")));
+                  HasSubstr(absl::StrCat("; allowed: ", rules.has_above() ? "more than " : "")));
     }
   }
 }
 
-TEST(RunSpec, EveryNumberHasARange) {
-  std::set<std::string> known(kUnbounded);
-  for (const Range& range : kRanges) known.insert(range.field);
-  const std::function<void(const google::protobuf::Descriptor&, const std::string&)> look =
-      [&](const google::protobuf::Descriptor& message, const std::string& prefix) {
-        for (int i = 0; i < message.field_count(); ++i) {
-          const FieldDescriptor& field = *message.field(i);
-          const std::string name = prefix + field.name();
-          switch (field.cpp_type()) {
-            case FieldDescriptor::CPPTYPE_MESSAGE:
-              look(*field.message_type(), name + ".");
-              break;
-            case FieldDescriptor::CPPTYPE_BOOL:
-            case FieldDescriptor::CPPTYPE_ENUM:
-              break;
-            default:
-              EXPECT_EQ(known.count(name), 1u) << name << " is in no row of kRanges";
-          }
-        }
-      };
-  look(*v1::RunSpec::descriptor(), "");
+TEST(RunSpec, EveryOptionHasADefaultUnlessItMayStayUnset) {
+  const std::set<std::string> unset = {"collection.initial_episode_steps", "ppo.final_min_log_std"};
+  for (const Option& option : Options()) {
+    EXPECT_EQ(option.rules().default_().empty(), unset.count(option.name) > 0) << option.name;
+    v1::RunSpec spec;
+    SetDefault(option, &spec);
+    EXPECT_EQ(spec.SerializeAsString().empty(), unset.count(option.name) > 0) << option.name;
+  }
+}
+
+TEST(RunSpec, RangesAgreeWithTheLimitsOfMessages) {
+  std::map<std::string, double> max;
+  for (const Option& option : Options()) max[option.name] = option.rules().max();
+  EXPECT_EQ(max["queries.clips_per_question"], rpc::kMaxQuestionClips);
+  EXPECT_EQ(max["steps"], rpc::kMaxSteps);
+}
+
+TEST(RunSpec, RefusalsSayWhatIsAllowed) {
+  std::map<std::string, std::string> allowed;
+  for (const Option& option : Options()) allowed[option.name] = Allowed(option);
+  EXPECT_EQ(allowed["steps"], "1 to 1000000000000");
+  EXPECT_EQ(allowed["ppo.discount"], "more than 0 and less than 1");
+  EXPECT_EQ(allowed["queries.initial_share"], "1e-06 to 1");
+  EXPECT_EQ(allowed["queries.selector"], "DISAGREEMENT, RANDOM");
+  EXPECT_EQ(allowed["seed"], "");
+  EXPECT_EQ(allowed["lockstep"], "");
+}
+
+v1::RunSpec Text(const std::string& text) {
+  v1::RunSpec spec;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &spec)) << text;
+  return spec;
+}
+
+TEST(ResolveRunSpec, LaysTheRequestOverThePeoplesLayerOverTheTaskOverTheDefaults) {
+  const v1::RunSpec task = Text("labels: 500 steps: 1000000 quality { gold_share: 0.3 }");
+  const auto spec = ResolveRunSpec(task, true, Text("labels: 300 queries { progress_share: 0 }"));
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->seed(), 1u);
+  EXPECT_EQ(spec->steps(), 1'000'000);
+  EXPECT_EQ(spec->labels(), 300);
+  EXPECT_FALSE(spec->lockstep());
+  EXPECT_DOUBLE_EQ(spec->quality().gold_share(), 0.05);
+  EXPECT_EQ(spec->queries().progress_share(), 0);
+  EXPECT_EQ(spec->steps_per_label(), 3333);
+  EXPECT_EQ(spec->warm_up_labels(), 300);
+
+  const auto without = ResolveRunSpec(task, false, Text("labels: 300"));
+  ASSERT_TRUE(without.ok()) << without.status();
+  EXPECT_TRUE(without->lockstep());
+  EXPECT_DOUBLE_EQ(without->quality().gold_share(), 0.3);
+  EXPECT_EQ(without->steps_per_label(), 0);
+}
+
+TEST(ResolveRunSpec, DerivesThePaceOfPeoplesRunsOnlyWhereItIsNotGiven) {
+  const auto pace = [](const std::string& task, const std::string& request) {
+    const auto spec = ResolveRunSpec(Text(task), true,
+                                     Overlay(Text("labels: 100 steps: 1000000"), Text(request)));
+    EXPECT_TRUE(spec.ok()) << spec.status();
+    return std::pair(spec->steps_per_label(), spec->warm_up_labels());
+  };
+  EXPECT_EQ(pace("", ""), std::pair(int64_t{10'000}, 100));
+  EXPECT_EQ(pace("", "warm_up_labels: 40"), std::pair(int64_t{10'000}, 40));
+  EXPECT_EQ(pace("warm_up_labels: 0", ""), std::pair(int64_t{10'000}, 0));
+  EXPECT_EQ(pace("", "steps_per_label: 700"), std::pair(int64_t{700}, 0));
+  EXPECT_EQ(pace("steps_per_label: 700", "warm_up_labels: 40"), std::pair(int64_t{700}, 40));
+}
+
+TEST(ResolveRunSpec, HalvesPeoplesBatchesWhereTheyDivide) {
+  const auto batch = [](const std::string& task) {
+    const auto spec = ResolveRunSpec(Text(task), true, v1::RunSpec());
+    EXPECT_TRUE(spec.ok()) << spec.status();
+    return std::vector<int>{spec->collection().batch_steps(), spec->collection().clips_per_batch(),
+                            spec->ppo().reused_batches(), spec->ppo().epochs()};
+  };
+  EXPECT_EQ(batch(""), (std::vector<int>{4096, 32, 1, 5}));
+  EXPECT_EQ(batch("ppo { reused_batches: 1 epochs: 5 }"), (std::vector<int>{4096, 32, 3, 3}));
+  EXPECT_EQ(batch("ppo { minibatch_steps: 8192 }"), (std::vector<int>{8192, 64, 0, 10}));
+  EXPECT_EQ(batch("collection { environments: 24 batch_steps: 984 } ppo { minibatch_steps: 82 }"),
+            (std::vector<int>{984, 64, 0, 10}))
+      << "492 steps do not divide among 24 environments";
+}
+
+TEST(StoredSpec, HasTheDefaultsOfWhatAnOlderVersionDidNotStore) {
+  const v1::RunSpec spec = StoredSpec(Text("labels: 12 ppo { hidden: 8 }").SerializeAsString());
+  EXPECT_EQ(spec.labels(), 12);
+  ASSERT_EQ(spec.ppo().hidden_size(), 1);
+  EXPECT_EQ(spec.ppo().min_log_std(), -20);
+  EXPECT_TRUE(ValidateRunSpec(spec).ok());
 }
 
 TEST(RunSpec, ChoicesAreSet) {
