@@ -333,12 +333,12 @@ absl::Status Loop::Compare(int64_t round, Asker* asker) const {
       const int teacher = static_cast<int>(
           base::SeedOf({spec.seed(), kTeacherDraw, static_cast<uint64_t>(ordinal)}) %
           asker->teachers.size());
-      const teachers::Verdict verdict =
+      const v1::Choice choice =
           asker->teachers[teacher].Judge(first.true_rewards, second.true_rewards);
       asker->comparisons.push_back({ordinal + 1, ordinal, first.clip, second.clip,
-                                    verdict == teachers::Verdict::kLeft    ? 1.0f
-                                    : verdict == teachers::Verdict::kRight ? 0.0f
-                                                                           : 0.5f,
+                                    choice == v1::LEFT    ? 1.0f
+                                    : choice == v1::RIGHT ? 0.0f
+                                                          : 0.5f,
                                     teacher + 1});
     }
   }

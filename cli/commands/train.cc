@@ -28,6 +28,7 @@
 #include "common/options/run_spec.h"
 #include "common/sim/mujoco/compiled_task.h"
 #include "common/sim/mujoco/scene.h"
+#include "common/teachers/teacher.h"
 
 namespace backflip::cli {
 namespace {
@@ -40,13 +41,6 @@ constexpr double kGoldShare = 0.05;
 // Questions beside those to train on that compare the newest policy with earlier
 // ones: what shows that a reward is gamed.
 constexpr double kProgressShare = 0.05;
-
-const std::vector<std::string>& Teachers() {
-  static const auto* teachers =
-      new std::vector<std::string>{"oracle", "stochastic", "mistake",     "skip",    "equal",
-                                   "myopic", "random",     "half_random", "inverted"};
-  return *teachers;
-}
 
 // Empty for "none".
 std::vector<std::string> TeachersOf(const std::string& teacher) {
@@ -265,9 +259,9 @@ absl::Status CheckLabelers(const TrainOptions& options, const v1::RunSpec& spec,
                            const v1::TaskInfo& task) {
   const std::vector<std::string> teachers = TeachersOf(options.teacher);
   for (const std::string& name : teachers) {
-    if (std::find(Teachers().begin(), Teachers().end(), name) == Teachers().end()) {
+    if (!backflip::teachers::TraitsOf(name).ok()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("--teacher is '", name, "'; there are ", absl::StrJoin(Teachers(), ", "),
+          absl::StrCat("--teacher is '", name, "'; there are ", backflip::teachers::TeacherNames(),
                        ", and several of them "
                        "(oracle,inverted); with --human people answer"));
     }
