@@ -1,4 +1,4 @@
-#include "services/reward_trainer/trainer.h"
+#include "services/reward_trainer/reward_trainer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -49,8 +49,8 @@ v1::Run SmallRun(bool lockstep = true) {
   return run;
 }
 
-std::unique_ptr<Trainer> Start(const FakeBroker& broker) {
-  auto trainer = std::make_unique<Trainer>(rpc::Client(broker.address(), "token"));
+std::unique_ptr<RewardTrainer> Start(const FakeBroker& broker) {
+  auto trainer = std::make_unique<RewardTrainer>(rpc::Client(broker.address(), "token"));
   trainer->Start();
   return trainer;
 }
