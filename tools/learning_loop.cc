@@ -36,7 +36,6 @@
 #include "common/learn/ppo/ppo.h"
 #include "common/learn/selectors/selector.h"
 #include "common/learn/torch_runtime.h"
-#include "common/method/conversions.h"
 #include "common/method/ensemble_fitter.h"
 #include "common/method/round_planner.h"
 #include "common/method/seeds.h"
@@ -62,8 +61,8 @@ ABSL_FLAG(int, every, 10, "iterations between lines");
 namespace backflip {
 namespace {
 
-using method::ClipPointer;
-using method::Comparison;
+using experience::ClipPointer;
+using experience::Comparison;
 using method::Draws;
 using method::EnsembleFitter;
 
@@ -190,12 +189,9 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
 }
 
 absl::Status Loop::AddAsker(const std::string& name, const v1::RunSpec& spec) {
-  v1::Run run;
-  *run.mutable_spec() = spec;
-  run.mutable_task()->set_observation_size(task_->observation_size());
-  run.mutable_task()->set_action_size(task_->action_size());
   Asker asker{.name = name, .spec = spec};
-  ASSIGN_OR_RETURN(asker.fitter, EnsembleFitter::Create(method::FitterConfigOf(run)));
+  ASSIGN_OR_RETURN(asker.fitter,
+                   EnsembleFitter::Create(spec, task_->observation_size(), task_->action_size()));
   for (const std::string& teacher : absl::GetFlag(FLAGS_teachers)) {
     ASSIGN_OR_RETURN(const teachers::TeacherTraits traits, teachers::TraitsOf(teacher));
     asker.teachers.emplace_back(traits, asker.teachers.size() + 1);
@@ -294,11 +290,11 @@ absl::Status Loop::Collect(int64_t iteration) {
     const int share = clips * (e + 1) / environments - clips * e / environments;
     for (sim::Clip& cut :
          sim::CutClips(*task_, one, share, SeedOf(spec_, Draws::kClips, iteration, e))) {
-      learn::Clip clip;
-      // what follows the last action is shown, but not rewarded
-      clip.observations.assign(cut.observations.begin(), cut.observations.end() - o);
+      experience::Clip clip;
+      clip.steps = cut.steps;
+      clip.observations = std::move(cut.observations);
       clip.actions = std::move(cut.actions);
-      fresh_.push_back(std::make_shared<const learn::Clip>(std::move(clip)));
+      fresh_.push_back(std::make_shared<const experience::Clip>(std::move(clip)));
       pool_.push_back({fresh_.back(), std::move(cut.true_rewards)});
     }
   }
@@ -315,18 +311,15 @@ absl::Status Loop::Compare(int64_t round, Asker* asker) const {
   const size_t size = std::min<size_t>(pool_.size(), spec.queries().pool());
   const Candidate* pool = pool_.data() + (pool_.size() - size);
   std::vector<ClipPointer> clips;
-  std::vector<const learn::Clip*> candidates;
-  for (size_t i = 0; i < size; ++i) {
-    clips.push_back(pool[i].clip);
-    candidates.push_back(pool[i].clip.get());
-  }
+  for (size_t i = 0; i < size; ++i) clips.push_back(pool[i].clip);
   const int64_t steps = (round + 1) * spec_.collection().batch_steps();
   const int64_t wanted =
       options::LabelsWantedAt(spec, steps) - static_cast<int64_t>(asker->comparisons.size());
   if (wanted > 0) {
-    ASSIGN_OR_RETURN(const std::vector<learn::SelectedPair> pairs,
-                     method::SelectPairs(spec, method::ChoosingEnsemble(spec, *asker->fitter),
-                                         candidates, static_cast<int>(wanted), round));
+    const auto selector = learn::MakeSelector(spec.queries(), asker->fitter->trained_ensemble());
+    ASSIGN_OR_RETURN(
+        const std::vector<learn::SelectedPair> pairs,
+        selector->Select(clips, static_cast<int>(wanted), method::SelectionSeed(spec), round));
     for (const learn::SelectedPair& pair : pairs) {
       const Candidate &first = pool[pair.left], &second = pool[pair.right];
       const int64_t ordinal = static_cast<int64_t>(asker->comparisons.size());
