@@ -42,6 +42,10 @@ absl::Span<const NamedTeacher> Teachers() {
       {"skip", {.skip = 0.1}, "cannot tell between clips that are both bad"},
       {"equal", {.equal = 0.1}, "a tie between clips that are nearly alike"},
       {"myopic", {.myopia = 0.9}, "the end of a clip counts most"},
+      {"casual",
+       {.mistake = 0.05, .skip = 0.1, .equal = 0.1},
+       "as a person in a hurry: sometimes wrong, ties between clips that are nearly alike, cannot "
+       "tell between bad ones"},
       {"random", {.random = 1}, "left or right by chance"},
       {"half_random", {.random = 0.5}, "every other answer by chance"},
       {"inverted", {.mistake = 1}, "always the lesser true return"},

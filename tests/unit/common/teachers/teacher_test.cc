@@ -105,6 +105,15 @@ TEST(Equal, MeasuresTheUsualByTheLatestClips) {
   EXPECT_EQ(teacher.Judge({10, 0}, {8.5, 0}), v1::LEFT);
 }
 
+TEST(Casual, ErrsSometimesAndHasDoubts) {
+  Teacher teacher = Named("casual");
+  int wrong = 0;
+  for (int i = 0; i < 4000; ++i) wrong += teacher.Judge(Clip(13, i), Clip(7, i)) == v1::RIGHT;
+  EXPECT_NEAR(wrong / 4000.0, 0.05, 0.015);
+  EXPECT_EQ(teacher.Judge({10, 0}, {9.5, 0}), v1::TIE);
+  EXPECT_EQ(teacher.Judge({0.5, 0}, {0, 0}), v1::CANNOT_TELL);
+}
+
 TEST(Random, PrefersEitherSideWhateverTheClipsShow) {
   Teacher teacher = Named("random");
   int left = 0, better = 0;
