@@ -3,32 +3,29 @@
 #ifndef BACKFLIP_COMMON_LEARN_SELECTORS_DISAGREEMENT_H_
 #define BACKFLIP_COMMON_LEARN_SELECTORS_DISAGREEMENT_H_
 
-#include <cstdint>
 #include <vector>
 
-#include "common/learn/selectors/selector.h"
+#include "common/learn/selectors/scored.h"
 
 namespace backflip::learn {
 
-class DisagreementSelector : public Selector {
+class DisagreementSelector : public ScoredSelector {
  public:
-  DisagreementSelector(const RewardEnsemble& ensemble, int oversampling)
-      : ensemble_(ensemble), oversampling_(oversampling) {}
-
+  using ScoredSelector::ScoredSelector;
   absl::string_view name() const override { return "disagreement"; }
-  // Keeps the best of `oversampling` × `wanted` uniform pairs, the greatest variance first.
-  absl::StatusOr<std::vector<SelectedPair>> Select(
-      const std::vector<experience::ClipPointer>& candidates, int wanted, uint64_t seed,
-      uint64_t round) const override;
-  // With clips whose preference to those already there varies most, on average.
-  absl::StatusOr<std::vector<std::vector<int>>> Complete(
-      const std::vector<experience::ClipPointer>& candidates,
-      const std::vector<SelectedPair>& pairs, int clips, uint64_t seed,
-      uint64_t round) const override;
 
- private:
-  const RewardEnsemble& ensemble_;
-  const int oversampling_;
+ protected:
+  // The variance over the members.
+  double Score(const std::vector<double>& left, const std::vector<double>& right) const override {
+    double sum = 0, squares = 0;
+    for (size_t m = 0; m < left.size(); ++m) {
+      const double preference = Preference(left[m], right[m]);
+      sum += preference;
+      squares += preference * preference;
+    }
+    const double mean = sum / static_cast<double>(left.size());
+    return squares / static_cast<double>(left.size()) - mean * mean;
+  }
 };
 
 }  // namespace backflip::learn

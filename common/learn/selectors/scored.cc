@@ -1,7 +1,6 @@
-#include "common/learn/selectors/disagreement.h"
+#include "common/learn/selectors/scored.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 #include "common/base/status_macros.h"
@@ -9,24 +8,8 @@
 #include "common/learn/selectors/uniform.h"
 
 namespace backflip::learn {
-namespace {
 
-// Variance over the members of the predicted preference between clips with
-// these returns.
-double Disagreement(const std::vector<double>& left, const std::vector<double>& right) {
-  double sum = 0, squares = 0;
-  for (size_t m = 0; m < left.size(); ++m) {
-    const double preference = 1 / (1 + std::exp(right[m] - left[m]));
-    sum += preference;
-    squares += preference * preference;
-  }
-  const double mean = sum / static_cast<double>(left.size());
-  return squares / static_cast<double>(left.size()) - mean * mean;
-}
-
-}  // namespace
-
-absl::StatusOr<std::vector<SelectedPair>> DisagreementSelector::Select(
+absl::StatusOr<std::vector<SelectedPair>> ScoredSelector::Select(
     const std::vector<experience::ClipPointer>& candidates, int wanted, uint64_t seed,
     uint64_t round) const {
   std::vector<SelectedPair> pairs =
@@ -43,7 +26,7 @@ absl::StatusOr<std::vector<SelectedPair>> DisagreementSelector::Select(
   }
   ASSIGN_OR_RETURN(const auto returns, ensemble_.ClipReturns(clips));
   for (SelectedPair& pair : pairs) {
-    pair.score = Disagreement(returns[position[pair.left]], returns[position[pair.right]]);
+    pair.score = Score(returns[position[pair.left]], returns[position[pair.right]]);
   }
   std::stable_sort(pairs.begin(), pairs.end(),
                    [](const SelectedPair& a, const SelectedPair& b) { return a.score > b.score; });
@@ -51,7 +34,7 @@ absl::StatusOr<std::vector<SelectedPair>> DisagreementSelector::Select(
   return pairs;
 }
 
-absl::StatusOr<std::vector<std::vector<int>>> DisagreementSelector::Complete(
+absl::StatusOr<std::vector<std::vector<int>>> ScoredSelector::Complete(
     const std::vector<experience::ClipPointer>& candidates, const std::vector<SelectedPair>& pairs,
     int clips, uint64_t seed, uint64_t round) const {
   std::vector<std::vector<double>> returns;
@@ -60,7 +43,7 @@ absl::StatusOr<std::vector<std::vector<int>>> DisagreementSelector::Complete(
   }
   return CompleteToRankings(
       static_cast<int>(candidates.size()), pairs, clips, seed, round,
-      [&](int clip, int other) { return Disagreement(returns[clip], returns[other]); });
+      [&](int clip, int other) { return Score(returns[clip], returns[other]); });
 }
 
 }  // namespace backflip::learn
