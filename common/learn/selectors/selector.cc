@@ -1,6 +1,7 @@
 #include "common/learn/selectors/selector.h"
 
 #include "common/learn/selectors/disagreement.h"
+#include "common/learn/selectors/entropy.h"
 #include "common/learn/selectors/rankings.h"
 #include "common/learn/selectors/uniform.h"
 
@@ -14,10 +15,15 @@ absl::StatusOr<std::vector<std::vector<int>>> Selector::Complete(
 }
 
 std::unique_ptr<Selector> MakeSelector(const v1::Queries& queries, const RewardEnsemble* ensemble) {
-  if (ensemble != nullptr && queries.selector() == v1::DISAGREEMENT) {
-    return std::make_unique<DisagreementSelector>(*ensemble, queries.oversampling());
+  if (ensemble == nullptr) return std::make_unique<UniformSelector>();
+  switch (queries.selector()) {
+    case v1::DISAGREEMENT:
+      return std::make_unique<DisagreementSelector>(*ensemble, queries.oversampling());
+    case v1::ENTROPY:
+      return std::make_unique<EntropySelector>(*ensemble, queries.oversampling());
+    default:
+      return std::make_unique<UniformSelector>();
   }
-  return std::make_unique<UniformSelector>();
 }
 
 }  // namespace backflip::learn

@@ -1,5 +1,6 @@
 #include "common/learn/selectors/selector.h"
 
+#include <cmath>
 #include <memory>
 #include <set>
 #include <utility>
@@ -67,6 +68,22 @@ TEST(Selector, IsWhatTheRunAsksForOnceTheEnsembleIsTrained) {
   EXPECT_EQ(MakeSelector(queries, nullptr)->name(), "random");
   queries.set_selector(v1::RANDOM);
   EXPECT_EQ(MakeSelector(queries, ensemble.get())->name(), "random");
+  queries.set_selector(v1::ENTROPY);
+  EXPECT_EQ(MakeSelector(queries, ensemble.get())->name(), "entropy");
+}
+
+TEST(SelectByEntropy, PrefersPairsThatAreNearlyEven) {
+  const auto ensemble = Ensemble();
+  v1::Queries queries = options::DefaultRunSpec().queries();
+  queries.set_selector(v1::ENTROPY);
+  // of two clips that are the same every member's preference is one half
+  const auto pairs = MakeSelector(queries, ensemble.get())->Select(Candidates(30, 15, 3), 5, 1, 1);
+  ASSERT_TRUE(pairs.ok()) << pairs.status();
+  ASSERT_EQ(pairs->size(), 5u);
+  for (const SelectedPair& pair : *pairs) {
+    EXPECT_TRUE(pair.left < 15 && pair.right < 15);
+    EXPECT_NEAR(pair.score, std::log(2.0), 1e-3);
+  }
 }
 
 TEST(SelectByDisagreement, PrefersPairsTheMembersDisagreeAbout) {
