@@ -38,6 +38,7 @@
 #include "common/learn/torch_runtime.h"
 #include "common/method/ensemble_fitter.h"
 #include "common/method/round_planner.h"
+#include "common/method/rounds.h"
 #include "common/method/seeds.h"
 #include "common/nn/policy.h"
 #include "common/nn/reward.h"
@@ -122,8 +123,9 @@ class Loop {
   // One batch: what the policy learns from, with the ensemble's rewards once there is
   // one, and its clips in the pool.
   absl::Status Collect(int64_t iteration);
-  // Asks about clips of the pool, and fits the ensemble to all answers.
-  absl::Status Compare(int64_t round, Asker* asker) const;
+  // If a round follows `batch`: asks about clips of the pool, and fits the ensemble to all
+  // answers.
+  absl::Status Compare(int64_t batch, Asker* asker) const;
   absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot, Draws draws, int episodes);
   absl::Status Finish();
   absl::Status Print(int64_t done) const;
@@ -178,7 +180,8 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   if (spec.reward() != v1::TRUE) RETURN_IF_ERROR(loop->AddAsker("own", spec));
   for (const std::string& file : absl::GetFlag(FLAGS_watchers)) {
     ASSIGN_OR_RETURN(const v1::RunSpec layer, options::ReadRunSpecFile(file));
-    const v1::RunSpec watching = options::Overlay(spec, layer);
+    v1::RunSpec watching = options::Overlay(spec, layer);
+    *watching.mutable_collection() = spec.collection();  // it sees the run's batches
     RETURN_IF_ERROR(options::ValidateRunSpec(watching));
     RETURN_IF_ERROR(loop->AddAsker(file, watching));
   }
@@ -213,7 +216,7 @@ absl::Status Loop::Run() {
     simulating_ += t1 - t0;
     updating_ += Seconds() - t1;
     for (Asker& asker : askers_) RETURN_IF_ERROR(Compare(iteration, &asker));
-    if (!truth) {
+    if (!truth && method::RewardIteration(spec_, iteration + 1) == iteration + 1) {
       ASSIGN_OR_RETURN(
           model_, nn::RewardModel::FromSnapshot(askers_.front().fitter->ensemble().ToSnapshot()));
     }
@@ -304,17 +307,18 @@ absl::Status Loop::Collect(int64_t iteration) {
   return absl::OkStatus();
 }
 
-absl::Status Loop::Compare(int64_t round, Asker* asker) const {
+absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
   const double begin = Seconds();
   const v1::RunSpec& spec = asker->spec;
   RETURN_IF_ERROR(asker->fitter->AddCandidates(fresh_));
+  const int64_t round = method::RoundAt(spec, batch);
+  if (method::BatchOfRound(spec, round) != batch) return absl::OkStatus();
   const size_t size = std::min<size_t>(pool_.size(), spec.queries().pool());
   const Candidate* pool = pool_.data() + (pool_.size() - size);
   std::vector<ClipPointer> clips;
   for (size_t i = 0; i < size; ++i) clips.push_back(pool[i].clip);
-  const int64_t steps = (round + 1) * spec_.collection().batch_steps();
   const int64_t wanted =
-      options::LabelsWantedAt(spec, steps) - static_cast<int64_t>(asker->comparisons.size());
+      method::LabelsWantedIn(spec, round) - static_cast<int64_t>(asker->comparisons.size());
   if (wanted > 0) {
     const auto selector = learn::MakeSelector(spec.queries(), asker->fitter->trained_ensemble());
     ASSIGN_OR_RETURN(

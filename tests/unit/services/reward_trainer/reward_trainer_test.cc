@@ -93,6 +93,28 @@ TEST(Lockstep, AsksAsManyLabelsAsTheScheduleWants) {
   }
 }
 
+TEST(Lockstep, AsksAndFitsEverySoManyStepsWhereTheRunSaysSo) {
+  v1::Run run = SmallRun();
+  run.mutable_spec()->mutable_queries()->set_round_steps(150);  // three batches
+  FakeBroker broker(run);
+  AddBatches(&broker, 4);
+  auto trainer = Start(broker);
+  const auto rewards = broker.AwaitReward(4);
+  EXPECT_THAT(rewards, ElementsAre(testing::Key(1), testing::Key(4)));
+  size_t asked = 0;
+  for (const v1::OpenQuestionsRequest& round : broker.Rounds()) {
+    asked += round.questions_size();
+    EXPECT_EQ(asked, options::LabelsWantedAt(run.spec(), (round.round() + 1) * 150));
+  }
+  EXPECT_EQ(broker.Rounds().size(), 2u);
+  // and goes on from its checkpoint with the next round
+  trainer.reset();
+  AddBatches(&broker, 3);
+  trainer = Start(broker);
+  EXPECT_THAT(broker.AwaitReward(7),
+              ElementsAre(testing::Key(1), testing::Key(4), testing::Key(7)));
+}
+
 TEST(Lockstep, AsksAgainForWhatNobodyCouldTell) {
   FakeBroker broker(SmallRun());
   broker.SetJudge([](const v1::OpenedQuestion& question) {
