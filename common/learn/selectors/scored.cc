@@ -4,19 +4,17 @@
 #include <map>
 
 #include "common/base/status_macros.h"
-#include "common/learn/selectors/rankings.h"
-#include "common/learn/selectors/uniform.h"
 
 namespace backflip::learn {
 
-absl::StatusOr<std::vector<SelectedPair>> ScoredSelector::Select(
-    const std::vector<experience::ClipPointer>& candidates, int wanted, uint64_t seed,
-    uint64_t round) const {
-  std::vector<SelectedPair> pairs =
-      SelectUniformly(static_cast<int>(candidates.size()), wanted * oversampling_, seed, round);
+absl::StatusOr<std::vector<SelectedPair>> ScoredSelector::Select(const Candidates& candidates,
+                                                                 int wanted, uint64_t seed,
+                                                                 uint64_t round) const {
+  ASSIGN_OR_RETURN(std::vector<SelectedPair> pairs,
+                   Selector::Select(candidates, wanted * oversampling_, seed, round));
   // score each clip once
   std::map<int, int> position;
-  std::vector<experience::ClipPointer> clips;
+  Candidates clips;
   for (const SelectedPair& pair : pairs) {
     for (const int clip : {pair.left, pair.right}) {
       if (position.emplace(clip, static_cast<int>(clips.size())).second) {
@@ -35,15 +33,14 @@ absl::StatusOr<std::vector<SelectedPair>> ScoredSelector::Select(
 }
 
 absl::StatusOr<std::vector<std::vector<int>>> ScoredSelector::Complete(
-    const std::vector<experience::ClipPointer>& candidates, const std::vector<SelectedPair>& pairs,
-    int clips, uint64_t seed, uint64_t round) const {
+    const Candidates& candidates, const std::vector<SelectedPair>& pairs, int clips, uint64_t seed,
+    uint64_t round) const {
   std::vector<std::vector<double>> returns;
   if (clips > 2) {
     ASSIGN_OR_RETURN(returns, ensemble_.ClipReturns(candidates));
   }
-  return CompleteToRankings(
-      static_cast<int>(candidates.size()), pairs, clips, seed, round,
-      [&](int clip, int other) { return Score(returns[clip], returns[other]); });
+  return CompleteBy([&](int clip, int other) { return Score(returns[clip], returns[other]); },
+                    candidates.size(), pairs, clips, seed, round);
 }
 
 }  // namespace backflip::learn

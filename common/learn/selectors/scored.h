@@ -15,15 +15,14 @@ class ScoredSelector : public Selector {
   ScoredSelector(const RewardEnsemble& ensemble, int oversampling)
       : ensemble_(ensemble), oversampling_(oversampling) {}
 
-  // Keeps the best of `oversampling` × `wanted` uniform pairs, the greatest score first.
-  absl::StatusOr<std::vector<SelectedPair>> Select(
-      const std::vector<experience::ClipPointer>& candidates, int wanted, uint64_t seed,
-      uint64_t round) const override;
-  // With clips whose pairs with those already there have the greatest scores in sum.
-  absl::StatusOr<std::vector<std::vector<int>>> Complete(
-      const std::vector<experience::ClipPointer>& candidates,
-      const std::vector<SelectedPair>& pairs, int clips, uint64_t seed,
-      uint64_t round) const override;
+  // Keeps the best of `oversampling` × `wanted` pairs, the greatest score first.
+  absl::StatusOr<std::vector<SelectedPair>> Select(const Candidates& candidates, int wanted,
+                                                   uint64_t seed, uint64_t round) const override;
+  // With clips that have great scores with those already there.
+  absl::StatusOr<std::vector<std::vector<int>>> Complete(const Candidates& candidates,
+                                                         const std::vector<SelectedPair>& pairs,
+                                                         int clips, uint64_t seed,
+                                                         uint64_t round) const override;
 
  protected:
   // The score, at least 0, of a pair with these returns [members].

@@ -18,6 +18,11 @@ std::unique_ptr<RewardEnsemble> Ensemble() {
   return *RewardEnsemble::Create(options::DefaultRunSpec().reward_model(), false, 1, 2, 1);
 }
 
+std::vector<SelectedPair> SelectUniformly(int candidates, int wanted, uint64_t seed,
+                                          uint64_t round) {
+  return *UniformSelector().Select(Selector::Candidates(candidates), wanted, seed, round);
+}
+
 // Of 20 steps. The first `same` are all the same clip: nothing to disagree about.
 std::vector<experience::ClipPointer> Candidates(int count, int same, uint64_t seed) {
   std::vector<experience::ClipPointer> candidates;
