@@ -37,6 +37,7 @@
 #include "common/options/help.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
+#include "common/teachers/teacher.h"
 
 ABSL_FLAG(std::string, task, "hopper_backflip",
           "train, run: a task that comes with Backflip, or the path of a task folder");
@@ -44,11 +45,10 @@ ABSL_FLAG(std::string, labels, "",
           "train, run: comparisons to learn from; with --continue, +N more. Default: the task's");
 ABSL_FLAG(std::string, steps, "",
           "train, run: control steps of training; with --continue, +N more. Default: the task's");
-ABSL_FLAG(
-    std::string, teacher, "",
-    "train, run: simulated teacher: oracle, stochastic, mistake, skip, equal, myopic; faulty ones: "
-    "random, half_random, inverted; several labelers apart by commas (oracle,oracle,inverted). "
-    "Default: oracle, and none with --human");
+ABSL_FLAG(std::string, teacher, "",
+          absl::StrCat("train, run: simulated teacher: ", backflip::teachers::TeacherNames(),
+                       "; several of them with commas (oracle,oracle,inverted). Default: oracle, "
+                       "and none with --human"));
 ABSL_FLAG(
     bool, human, false,
     "train: people answer, on a page, and the link to it is printed; with --teacher, both answer. "

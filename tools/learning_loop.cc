@@ -36,9 +36,9 @@
 #include "common/learn/ppo/ppo.h"
 #include "common/learn/selectors/selector.h"
 #include "common/learn/torch_runtime.h"
-#include "common/method/conversions.h"
 #include "common/method/ensemble_fitter.h"
 #include "common/method/round_planner.h"
+#include "common/method/rounds.h"
 #include "common/method/seeds.h"
 #include "common/nn/policy.h"
 #include "common/nn/reward.h"
@@ -62,8 +62,8 @@ ABSL_FLAG(int, every, 10, "iterations between lines");
 namespace backflip {
 namespace {
 
-using method::ClipPointer;
-using method::Comparison;
+using experience::ClipPointer;
+using experience::Comparison;
 using method::Draws;
 using method::EnsembleFitter;
 
@@ -123,8 +123,9 @@ class Loop {
   // One batch: what the policy learns from, with the ensemble's rewards once there is
   // one, and its clips in the pool.
   absl::Status Collect(int64_t iteration);
-  // Asks about clips of the pool, and fits the ensemble to all answers.
-  absl::Status Compare(int64_t round, Asker* asker) const;
+  // If a round follows `batch`: asks about clips of the pool, and fits the ensemble to all
+  // answers.
+  absl::Status Compare(int64_t batch, Asker* asker) const;
   absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot, Draws draws, int episodes);
   absl::Status Finish();
   absl::Status Print(int64_t done) const;
@@ -179,7 +180,8 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   if (spec.reward() != v1::TRUE) RETURN_IF_ERROR(loop->AddAsker("own", spec));
   for (const std::string& file : absl::GetFlag(FLAGS_watchers)) {
     ASSIGN_OR_RETURN(const v1::RunSpec layer, options::ReadRunSpecFile(file));
-    const v1::RunSpec watching = options::Overlay(spec, layer);
+    v1::RunSpec watching = options::Overlay(spec, layer);
+    *watching.mutable_collection() = spec.collection();  // it sees the run's batches
     RETURN_IF_ERROR(options::ValidateRunSpec(watching));
     RETURN_IF_ERROR(loop->AddAsker(file, watching));
   }
@@ -190,12 +192,9 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
 }
 
 absl::Status Loop::AddAsker(const std::string& name, const v1::RunSpec& spec) {
-  v1::Run run;
-  *run.mutable_spec() = spec;
-  run.mutable_task()->set_observation_size(task_->observation_size());
-  run.mutable_task()->set_action_size(task_->action_size());
   Asker asker{.name = name, .spec = spec};
-  ASSIGN_OR_RETURN(asker.fitter, EnsembleFitter::Create(method::FitterConfigOf(run)));
+  ASSIGN_OR_RETURN(asker.fitter,
+                   EnsembleFitter::Create(spec, task_->observation_size(), task_->action_size()));
   for (const std::string& teacher : absl::GetFlag(FLAGS_teachers)) {
     ASSIGN_OR_RETURN(const teachers::TeacherTraits traits, teachers::TraitsOf(teacher));
     asker.teachers.emplace_back(traits, asker.teachers.size() + 1);
@@ -217,7 +216,7 @@ absl::Status Loop::Run() {
     simulating_ += t1 - t0;
     updating_ += Seconds() - t1;
     for (Asker& asker : askers_) RETURN_IF_ERROR(Compare(iteration, &asker));
-    if (!truth) {
+    if (!truth && method::RewardIteration(spec_, iteration + 1) == iteration + 1) {
       ASSIGN_OR_RETURN(
           model_, nn::RewardModel::FromSnapshot(askers_.front().fitter->ensemble().ToSnapshot()));
     }
@@ -295,11 +294,11 @@ absl::Status Loop::Collect(int64_t iteration) {
     const int share = clips * (e + 1) / environments - clips * e / environments;
     for (experience::Clip& cut :
          sim::CutClips(*task_, one, share, SeedOf(spec_, Draws::kClips, iteration, e))) {
-      learn::Clip clip;
-      // what follows the last action is shown, but not rewarded
-      clip.observations.assign(cut.observations.begin(), cut.observations.end() - o);
+      experience::Clip clip;
+      clip.steps = cut.steps;
+      clip.observations = std::move(cut.observations);
       clip.actions = std::move(cut.actions);
-      fresh_.push_back(std::make_shared<const learn::Clip>(std::move(clip)));
+      fresh_.push_back(std::make_shared<const experience::Clip>(std::move(clip)));
       pool_.push_back({fresh_.back(), std::move(cut.true_rewards)});
     }
   }
@@ -309,37 +308,35 @@ absl::Status Loop::Collect(int64_t iteration) {
   return absl::OkStatus();
 }
 
-absl::Status Loop::Compare(int64_t round, Asker* asker) const {
+absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
   const double begin = Seconds();
   const v1::RunSpec& spec = asker->spec;
   RETURN_IF_ERROR(asker->fitter->AddCandidates(fresh_));
+  const int64_t round = method::RoundAt(spec, batch);
+  if (method::BatchOfRound(spec, round) != batch) return absl::OkStatus();
   const size_t size = std::min<size_t>(pool_.size(), spec.queries().pool());
   const Candidate* pool = pool_.data() + (pool_.size() - size);
   std::vector<ClipPointer> clips;
-  std::vector<const learn::Clip*> candidates;
-  for (size_t i = 0; i < size; ++i) {
-    clips.push_back(pool[i].clip);
-    candidates.push_back(pool[i].clip.get());
-  }
-  const int64_t steps = (round + 1) * spec_.collection().batch_steps();
+  for (size_t i = 0; i < size; ++i) clips.push_back(pool[i].clip);
   const int64_t wanted =
-      options::LabelsWantedAt(spec, steps) - static_cast<int64_t>(asker->comparisons.size());
+      method::LabelsWantedIn(spec, round) - static_cast<int64_t>(asker->comparisons.size());
   if (wanted > 0) {
-    ASSIGN_OR_RETURN(const std::vector<learn::SelectedPair> pairs,
-                     method::SelectPairs(spec, method::ChoosingEnsemble(spec, *asker->fitter),
-                                         candidates, static_cast<int>(wanted), round));
+    const auto selector = learn::MakeSelector(spec.queries(), asker->fitter->trained_ensemble());
+    ASSIGN_OR_RETURN(
+        const std::vector<learn::SelectedPair> pairs,
+        selector->Select(clips, static_cast<int>(wanted), method::SelectionSeed(spec), round));
     for (const learn::SelectedPair& pair : pairs) {
       const Candidate &first = pool[pair.left], &second = pool[pair.right];
       const int64_t ordinal = static_cast<int64_t>(asker->comparisons.size());
       const int teacher = static_cast<int>(
           base::SeedOf({spec.seed(), kTeacherDraw, static_cast<uint64_t>(ordinal)}) %
           asker->teachers.size());
-      const teachers::Verdict verdict =
+      const v1::Choice choice =
           asker->teachers[teacher].Judge(first.true_rewards, second.true_rewards);
       asker->comparisons.push_back({ordinal + 1, ordinal, first.clip, second.clip,
-                                    verdict == teachers::Verdict::kLeft    ? 1.0f
-                                    : verdict == teachers::Verdict::kRight ? 0.0f
-                                                                           : 0.5f,
+                                    choice == v1::LEFT    ? 1.0f
+                                    : choice == v1::RIGHT ? 0.0f
+                                                          : 0.5f,
                                     teacher + 1});
     }
   }

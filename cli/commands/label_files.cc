@@ -25,6 +25,7 @@
 #include "cli/output/report.h"
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
+#include "common/experience/answers.h"
 #include "common/rpc/status.h"
 
 namespace backflip::cli {
@@ -124,27 +125,8 @@ absl::StatusOr<std::vector<Pair>> Pairs(const std::vector<v1::ExportedLabel>& la
       }
       shown.push_back(&clip->second);
     }
-    const v1::Answer& answer = label.answer();
-    if (!answer.has_ranking()) {
-      const v1::Choice choice = answer.choice();
-      if (choice != v1::LEFT && choice != v1::RIGHT && choice != v1::TIE) continue;
-      pairs.push_back({shown[0], shown[1],
-                       choice == v1::LEFT    ? 1.0f
-                       : choice == v1::RIGHT ? 0.0f
-                                             : 0.5f});
-      continue;
-    }
-    std::vector<int> rank(shown.size());
-    for (int g = 0; g < answer.ranking().groups_size(); ++g) {
-      for (const int position : answer.ranking().groups(g).positions()) rank[position] = g;
-    }
-    for (size_t i = 0; i < shown.size(); ++i) {
-      for (size_t j = i + 1; j < shown.size(); ++j) {
-        pairs.push_back({shown[i], shown[j],
-                         rank[i] < rank[j]   ? 1.0f
-                         : rank[i] > rank[j] ? 0.0f
-                                             : 0.5f});
-      }
+    for (const auto& pair : experience::PairsOf(label.answer(), static_cast<int>(shown.size()))) {
+      pairs.push_back({shown[pair.left], shown[pair.right], pair.left_preferred});
     }
   }
   return pairs;

@@ -28,18 +28,13 @@
 #include "common/options/run_spec.h"
 #include "common/sim/mujoco/scene.h"
 #include "common/sim/task.h"
+#include "common/teachers/teacher.h"
 
 namespace backflip::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string>& Teachers() {
-  static const auto* teachers =
-      new std::vector<std::string>{"oracle", "stochastic", "mistake",     "skip",    "equal",
-                                   "myopic", "random",     "half_random", "inverted"};
-  return *teachers;
-}
 
 // Empty for "none".
 std::vector<std::string> TeachersOf(const std::string& teacher) {
@@ -239,9 +234,9 @@ absl::Status CheckLabelers(const TrainOptions& options, const v1::RunSpec& spec,
                            const v1::TaskInfo& task) {
   const std::vector<std::string> teachers = TeachersOf(options.teacher);
   for (const std::string& name : teachers) {
-    if (std::find(Teachers().begin(), Teachers().end(), name) == Teachers().end()) {
+    if (!backflip::teachers::TraitsOf(name).ok()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("--teacher is '", name, "'; there are ", absl::StrJoin(Teachers(), ", "),
+          absl::StrCat("--teacher is '", name, "'; there are ", backflip::teachers::TeacherNames(),
                        ", and several of them "
                        "(oracle,inverted); with --human people answer"));
     }

@@ -3,11 +3,19 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "common/method/rounds.h"
+#include "common/options/run_spec.h"
 
 namespace backflip::method {
 namespace {
+
+using experience::ClipPointer;
+using experience::Comparison;
+
+// Keeps the ensemble's draws apart from other draws of the same run.
+constexpr uint64_t kEnsembleSeed = 0x656e73656d626c65;
 
 // The newest candidates that members are normalised on: some thousand steps
 // are enough for a mean and a deviation.
@@ -21,24 +29,21 @@ std::set<int64_t> LabelsOf(const std::vector<Comparison>& comparisons) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<EnsembleFitter>> EnsembleFitter::Create(const FitterConfig& config) {
-  std::unique_ptr<EnsembleFitter> fitter(new EnsembleFitter(config));
+absl::StatusOr<std::unique_ptr<EnsembleFitter>> EnsembleFitter::Create(const v1::RunSpec& spec,
+                                                                       int observation_size,
+                                                                       int action_size) {
+  std::unique_ptr<EnsembleFitter> fitter(new EnsembleFitter(spec, observation_size, action_size));
   RETURN_IF_ERROR(fitter->Begin());
   return fitter;
 }
 
 absl::Status EnsembleFitter::Begin() {
-  ASSIGN_OR_RETURN(ensemble_, learn::RewardEnsemble::Create(
-                                  config_.ensemble, config_.observation_size, config_.action_size));
+  ASSIGN_OR_RETURN(
+      ensemble_, learn::RewardEnsemble::Create(
+                     spec_.reward_model(), spec_.quality().learn_reliability(),
+                     base::SeedOf({spec_.seed(), kEnsembleSeed}), observation_size_, action_size_));
   label_ids_.clear();
   updates_ = 0;
-  return absl::OkStatus();
-}
-
-absl::Status EnsembleFitter::AddCandidates(const std::vector<ClipPointer>& candidates) {
-  for (const ClipPointer& clip : candidates) {
-    RETURN_IF_ERROR(ensemble_->AddObservations(clip->observations));
-  }
   return absl::OkStatus();
 }
 
@@ -47,13 +52,7 @@ absl::Status EnsembleFitter::AddNewLabels(const std::vector<Comparison>& compari
   for (const Comparison& comparison : comparisons) {
     if (label_ids_.count(comparison.label_id) > 0) continue;
     added.insert(comparison.label_id);
-    learn::Label label;
-    label.ordinal = comparison.ordinal;
-    label.left = *comparison.first;
-    label.right = *comparison.second;
-    label.left_preferred = comparison.first_preferred;
-    label.labeler = comparison.labeler;
-    RETURN_IF_ERROR(ensemble_->AddLabel(label));
+    RETURN_IF_ERROR(ensemble_->AddLabel(comparison));
   }
   label_ids_.merge(added);
   return absl::OkStatus();
@@ -66,13 +65,16 @@ bool EnsembleFitter::FittedTo(const std::vector<Comparison>& comparisons) const 
 absl::StatusOr<learn::RewardTrainingStats> EnsembleFitter::Fit(
     const std::vector<Comparison>& comparisons, const std::vector<ClipPointer>& candidates,
     const std::function<bool()>& stop) {
-  const std::set<int64_t> standing = LabelsOf(comparisons);
-  const int64_t labels = static_cast<int64_t>(standing.size());
+  const v1::RewardModel& model = spec_.reward_model();
+  const std::set<int64_t> valid = LabelsOf(comparisons);
+  const int64_t labels = static_cast<int64_t>(valid.size());
   const int64_t for_labels =
-      config_.initial_updates * std::max<int64_t>(1, labels / config_.initial_labels);
-  const int64_t first = labels > config_.first_round_labels ? for_labels : config_.initial_updates;
-  int64_t wanted = fitted() ? updates_ + config_.updates_per_round : first;
-  if (!std::includes(standing.begin(), standing.end(), label_ids_.begin(), label_ids_.end())) {
+      model.initial_updates() * std::max<int64_t>(1, labels / options::LabelsWantedAt(spec_, 0));
+  // the most that the first round asks; its last question may give some more
+  const int64_t first_round_labels = LabelsWantedIn(spec_, 0) + spec_.queries().overlap();
+  const int64_t first = labels > first_round_labels ? for_labels : model.initial_updates();
+  int64_t wanted = fitted() ? updates_ + model.updates_per_round() : first;
+  if (!std::includes(valid.begin(), valid.end(), label_ids_.begin(), label_ids_.end())) {
     wanted = std::min(wanted, for_labels);
     RETURN_IF_ERROR(Begin());
     RETURN_IF_ERROR(AddCandidates(candidates));
@@ -83,7 +85,7 @@ absl::StatusOr<learn::RewardTrainingStats> EnsembleFitter::Fit(
   int updates;
   do {
     if (stop && stop()) return absl::CancelledError("stopped while fitting the ensemble");
-    updates = fitted() ? config_.updates_per_round : config_.initial_updates;
+    updates = fitted() ? model.updates_per_round() : model.initial_updates();
     stats = ensemble_->Train(updates);
     if (!stats.ok()) break;
     updates_ += updates;
@@ -94,14 +96,8 @@ absl::StatusOr<learn::RewardTrainingStats> EnsembleFitter::Fit(
 
 absl::Status EnsembleFitter::NormalizeMembers(const std::vector<ClipPointer>& candidates) {
   if (candidates.empty()) return absl::OkStatus();
-  std::vector<float> observations, actions;
-  const size_t first = candidates.size() - std::min(candidates.size(), kNormalizationClips);
-  for (size_t i = first; i < candidates.size(); ++i) {
-    const learn::Clip& clip = *candidates[i];
-    observations.insert(observations.end(), clip.observations.begin(), clip.observations.end());
-    actions.insert(actions.end(), clip.actions.begin(), clip.actions.end());
-  }
-  return ensemble_->NormalizeMembers(observations, actions);
+  const size_t count = std::min(candidates.size(), kNormalizationClips);
+  return ensemble_->NormalizeMembers({candidates.end() - count, candidates.end()});
 }
 
 absl::Status EnsembleFitter::Load(const nn::Snapshot& state, int64_t updates,

@@ -40,25 +40,8 @@ size_t ProgressClip(const v1::RunSpec& spec, int64_t round, size_t place, int si
          size;
 }
 
-const learn::RewardEnsemble* ChoosingEnsemble(const v1::RunSpec& spec,
-                                              const EnsembleFitter& fitter) {
-  return spec.queries().selector() == v1::DISAGREEMENT && fitter.fitted() ? &fitter.ensemble()
-                                                                          : nullptr;
-}
-
 uint64_t SelectionSeed(const v1::RunSpec& spec) {
   return base::SeedOf({spec.seed(), kSelectionDraw});
-}
-
-absl::StatusOr<std::vector<learn::SelectedPair>> SelectPairs(
-    const v1::RunSpec& spec, const learn::RewardEnsemble* ensemble,
-    const std::vector<const learn::Clip*>& candidates, int wanted, int64_t round) {
-  const uint64_t seed = SelectionSeed(spec);
-  if (ensemble == nullptr) {
-    return learn::SelectUniformly(static_cast<int>(candidates.size()), wanted, seed, round);
-  }
-  return learn::SelectByDisagreement(*ensemble, candidates, wanted, spec.queries().oversampling(),
-                                     seed, round);
 }
 
 }  // namespace backflip::method

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/random.h"
 
 namespace backflip::teachers {
@@ -33,20 +34,37 @@ double ReturnOf(const std::vector<float>& rewards, double myopia) {
 
 }  // namespace
 
+absl::Span<const NamedTeacher> Teachers() {
+  static constexpr NamedTeacher kTeachers[] = {
+      {"oracle", {}, "the greater true return"},
+      {"stochastic", {.stochastic = true}, "the better clip more often"},
+      {"mistake", {.mistake = 0.1}, "one in ten answers turned around"},
+      {"skip", {.skip = 0.1}, "cannot tell between clips that are both bad"},
+      {"equal", {.equal = 0.1}, "a tie between clips that are nearly alike"},
+      {"myopic", {.myopia = 0.9}, "the end of a clip counts most"},
+      {"casual",
+       {.mistake = 0.05, .skip = 0.1, .equal = 0.1},
+       "as a person in a hurry: sometimes wrong, ties between clips that are nearly alike, cannot "
+       "tell between bad ones"},
+      {"random", {.random = 1}, "left or right by chance"},
+      {"half_random", {.random = 0.5}, "every other answer by chance"},
+      {"inverted", {.mistake = 1}, "always the lesser true return"},
+  };
+  return kTeachers;
+}
+
+std::string TeacherNames() {
+  return absl::StrJoin(Teachers(), ", ", [](std::string* out, const NamedTeacher& teacher) {
+    out->append(teacher.name);
+  });
+}
+
 absl::StatusOr<TeacherTraits> TraitsOf(absl::string_view name) {
-  if (name == "oracle") return TeacherTraits{};
-  if (name == "stochastic") return TeacherTraits{.stochastic = true};
-  if (name == "myopic") return TeacherTraits{.myopia = 0.9};
-  if (name == "mistake") return TeacherTraits{.mistake = 0.1};
-  if (name == "skip") return TeacherTraits{.skip = 0.1};
-  if (name == "equal") return TeacherTraits{.equal = 0.1};
-  if (name == "random") return TeacherTraits{.random = 1};
-  if (name == "half_random") return TeacherTraits{.random = 0.5};
-  if (name == "inverted") return TeacherTraits{.mistake = 1};
+  for (const NamedTeacher& teacher : Teachers()) {
+    if (name == teacher.name) return teacher.traits;
+  }
   return absl::InvalidArgumentError(
-      absl::StrCat("there is no teacher \"", name,
-                   "\"; there are oracle, stochastic, mistake, skip, equal, myopic, random, "
-                   "half_random and inverted"));
+      absl::StrCat("there is no teacher \"", name, "\"; there are ", TeacherNames()));
 }
 
 Teacher::Teacher(TeacherTraits traits, uint64_t seed) : traits_(traits), seed_(seed) {}
@@ -56,7 +74,7 @@ double Teacher::MeanRecentReturn() const {
          static_cast<double>(recent_returns_.size());
 }
 
-Verdict Teacher::Judge(const std::vector<float>& left, const std::vector<float>& right) {
+v1::Choice Teacher::Judge(const std::vector<float>& left, const std::vector<float>& right) {
   const double left_return = ReturnOf(left, 1), right_return = ReturnOf(right, 1);
   for (const double clip_return : {left_return, right_return}) {
     recent_returns_.push_back(clip_return);
@@ -65,11 +83,11 @@ Verdict Teacher::Judge(const std::vector<float>& left, const std::vector<float>&
   // both thresholds look at plain returns, myopic or not
   if (traits_.skip > 0 &&
       !(std::max(left_return, right_return) > traits_.skip * MeanRecentReturn())) {
-    return Verdict::kCannotTell;
+    return v1::CANNOT_TELL;
   }
   if (traits_.equal > 0 &&
       std::abs(left_return - right_return) < traits_.equal * MeanRecentReturn()) {
-    return Verdict::kTie;
+    return v1::TIE;
   }
 
   const double difference = ReturnOf(left, traits_.myopia) - ReturnOf(right, traits_.myopia);
@@ -81,19 +99,19 @@ Verdict Teacher::Judge(const std::vector<float>& left, const std::vector<float>&
   // drawn for the clip whose content comes first, so that sides do not matter
   const bool left_first = left_content <= right_content;
   if (traits_.random > 0 && draw(kRandomDraw) < traits_.random) {
-    return (draw(kRandomSideDraw) < 0.5) == left_first ? Verdict::kLeft : Verdict::kRight;
+    return (draw(kRandomSideDraw) < 0.5) == left_first ? v1::LEFT : v1::RIGHT;
   }
   bool left_better;
   if (traits_.stochastic) {
     const double first_better = 1 / (1 + std::exp(left_first ? -difference : difference));
     left_better = (draw(kChoiceDraw) < first_better) == left_first;
   } else if (difference == 0) {
-    return Verdict::kTie;
+    return v1::TIE;
   } else {
     left_better = difference > 0;
   }
   if (traits_.mistake > 0 && draw(kMistakeDraw) < traits_.mistake) left_better = !left_better;
-  return left_better ? Verdict::kLeft : Verdict::kRight;
+  return left_better ? v1::LEFT : v1::RIGHT;
 }
 
 }  // namespace backflip::teachers

@@ -6,10 +6,13 @@
 
 #include <cstdint>
 #include <deque>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "backflip/v1/label.pb.h"
 
 namespace backflip::teachers {
 
@@ -32,11 +35,19 @@ struct TeacherTraits {
   double random = 0;
 };
 
-// oracle, stochastic, mistake (0.1), skip (0.1), equal (0.1), myopic (0.9); random
-// (1), half_random (0.5) or inverted (mistake 1). INVALID_ARGUMENT lists the names.
-absl::StatusOr<TeacherTraits> TraitsOf(absl::string_view name);
+// A teacher by name, with a few words on how it answers, for help texts.
+struct NamedTeacher {
+  const char* name;
+  TeacherTraits traits;
+  const char* words;
+};
 
-enum class Verdict { kLeft, kRight, kTie, kCannotTell };
+// All teachers: the only list of them. To add one, add a line to it.
+absl::Span<const NamedTeacher> Teachers();
+// Their names, with commas.
+std::string TeacherNames();
+// INVALID_ARGUMENT lists the names.
+absl::StatusOr<TeacherTraits> TraitsOf(absl::string_view name);
 
 // Not thread-safe.
 //
@@ -48,17 +59,18 @@ enum class Verdict { kLeft, kRight, kTie, kCannotTell };
 // sees clips and no episodes, so R * H / T, what a clip earns on average, is
 // the mean return of the last kRecentClips clips it was shown, those of the
 // question included. (In B-Pref's own code e is applied twice from the second
-// session on, which makes both teachers all but oracles; here it is once.)
+// session on, which makes both teachers all but oracles; here it is applied once.)
 class Teacher {
  public:
-  // Ten episodes of 300 steps, in clips of 60 with as many on either side.
+  // About what ten episodes give in pairs.
   static constexpr size_t kRecentClips = 100;
 
   Teacher(TeacherTraits traits, uint64_t seed);
 
-  // Which clip is better, by their true rewards, step by step; both hold as
-  // many, at least one. Equal returns are a tie, where the answer is not drawn.
-  Verdict Judge(const std::vector<float>& left, const std::vector<float>& right);
+  // LEFT, RIGHT, TIE or CANNOT_TELL, by the clips' true rewards, step by step; both clips
+  // have the same number of steps, at least one. Equal returns are a tie, unless the
+  // answer is drawn.
+  v1::Choice Judge(const std::vector<float>& left, const std::vector<float>& right);
 
  private:
   double MeanRecentReturn() const;

@@ -5,6 +5,8 @@
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/log.h"
 #include "common/base/program.h"
 #include "common/base/status_macros.h"
@@ -15,13 +17,11 @@
 ABSL_FLAG(std::string, broker, "", "address of the preference-broker: host:port or unix:path");
 ABSL_FLAG(std::string, token_file, "", "file with the token of a teacher");
 ABSL_FLAG(int64_t, run, 0, "run to answer for; 0: any");
-ABSL_FLAG(
-    std::string, teacher, "oracle",
-    "oracle: the greater true return; stochastic: the better clip more often; mistake: one in "
-    "ten answers turned around; skip: cannot tell between clips that are both bad; equal: a "
-    "tie between clips that are nearly alike; myopic: the end of a clip counts most; random: "
-    "left or right by chance; half_random: so in every other answer; inverted: always the "
-    "lesser true return");
+ABSL_FLAG(std::string, teacher, "oracle",
+          absl::StrJoin(backflip::teachers::Teachers(), "; ",
+                        [](std::string* out, const backflip::teachers::NamedTeacher& teacher) {
+                          absl::StrAppend(out, teacher.name, ": ", teacher.words);
+                        }));
 ABSL_FLAG(uint64_t, seed, 1, "seed of the teacher's draws");
 ABSL_FLAG(double, labels_per_minute, 0, "rate of the answers; 0: as fast as possible");
 ABSL_FLAG(int, count, 8, "questions to hold at once, 1 to 16");

@@ -22,20 +22,6 @@ namespace {
 // A broker that says at once that there is nothing is asked again after this.
 constexpr absl::Duration kIdle = absl::Milliseconds(200);
 
-v1::Choice ChoiceOf(teachers::Verdict verdict) {
-  switch (verdict) {
-    case teachers::Verdict::kLeft:
-      return v1::LEFT;
-    case teachers::Verdict::kRight:
-      return v1::RIGHT;
-    case teachers::Verdict::kTie:
-      return v1::TIE;
-    case teachers::Verdict::kCannotTell:
-      return v1::CANNOT_TELL;
-  }
-  return v1::CHOICE_UNSPECIFIED;
-}
-
 }  // namespace
 
 absl::Status Validate(const TeacherClientConfig& config) {
@@ -90,7 +76,7 @@ bool TeacherClient::Draining() {
   return draining_;
 }
 
-bool TeacherClient::Drawn(double share) {
+bool TeacherClient::Chance(double share) {
   return std::uniform_real_distribution<double>(0, 1)(faults_) < share;
 }
 
@@ -109,7 +95,7 @@ void TeacherClient::WaitForTurn() {
     if (config_.never_answer == 0 && absl::Now() >= next_heartbeat_) {
       v1::HeartbeatResponse response;
       const auto context = broker_.UnaryContext();
-      // a lease that runs out all the same is no loss: its answer is taken
+      // a failure is no loss: answers are taken after the lease, too
       (void)stub_->Heartbeat(context.get(), {}, &response);
       next_heartbeat_ = absl::Now() + lease_ / 3;
     }
@@ -156,20 +142,16 @@ absl::StatusOr<v1::Answer> TeacherClient::AnswerTo(const v1::Question& question)
   }
   v1::Answer answer;
   if (clips == 2) {
-    answer.set_choice(ChoiceOf(teacher_.Judge(rewards[0], rewards[1])));
+    answer.set_choice(teacher_.Judge(rewards[0], rewards[1]));
     return answer;
   }
   // in the order of the pairs that each clip wins, a tie being half of one
   std::vector<int> points(clips, 0);
   for (int first = 0; first < clips; ++first) {
     for (int second = first + 1; second < clips; ++second) {
-      const teachers::Verdict verdict = teacher_.Judge(rewards[first], rewards[second]);
-      points[first] += verdict == teachers::Verdict::kLeft    ? 2
-                       : verdict == teachers::Verdict::kRight ? 0
-                                                              : 1;
-      points[second] += verdict == teachers::Verdict::kRight  ? 2
-                        : verdict == teachers::Verdict::kLeft ? 0
-                                                              : 1;
+      const v1::Choice choice = teacher_.Judge(rewards[first], rewards[second]);
+      points[first] += choice == v1::LEFT ? 2 : choice == v1::RIGHT ? 0 : 1;
+      points[second] += choice == v1::RIGHT ? 2 : choice == v1::LEFT ? 0 : 1;
     }
   }
   std::map<int, v1::RankGroup, std::greater<int>> groups;
@@ -186,7 +168,7 @@ absl::Status TeacherClient::Answer(const v1::Question& question) {
   request.set_idempotency_key(base::RandomHex128());
   ASSIGN_OR_RETURN(*request.mutable_answer(), AnswerTo(question));
   request.set_client("backflip-labeler 0.1.0");
-  const int times = Drawn(config_.answer_twice) ? 2 : 1;
+  const int times = Chance(config_.answer_twice) ? 2 : 1;
   for (int i = 0; i < times; ++i) {
     // not stopped by a drain: an answer is sent, or it is not
     RETURN_IF_ERROR(base::Retry({}, nullptr, [&] {
@@ -222,7 +204,7 @@ absl::Status TeacherClient::Work() {
     lease_ = absl::Milliseconds(leased.questions(0).lease_ms());
     next_heartbeat_ = absl::Now() + lease_ / 3;
     for (const v1::Question& question : leased.questions()) {
-      if (Drawn(config_.never_answer)) continue;
+      if (Chance(config_.never_answer)) continue;
       WaitForTurn();
       if (const absl::Status answered = Answer(question); !answered.ok()) {
         if (absl::IsUnauthenticated(answered)) return answered;

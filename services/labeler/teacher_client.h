@@ -24,22 +24,22 @@ struct TeacherClientConfig {
   int count = 8;
   // 0: as fast as possible.
   double labels_per_minute = 0;
-  // The fault model, shares in [0, 1] of the leases. They are drawn by lease, so that a question
-  // that was left is answered by whoever leases it next.
+  // The fault model: shares in [0, 1] of the leases, drawn for each lease. A question that
+  // is left unanswered goes to another lease.
   //
-  // Never answered: the lease runs out. Such a teacher sends no heartbeats,
-  // which would keep all of its leases alive.
+  // Not answered: the lease runs out. Such a teacher sends no heartbeats, which would keep
+  // all of its leases alive.
   double never_answer = 0;
-  // Sent twice, as a client does that lost the first reply.
+  // Answered twice, as by a client that lost the first reply.
   double answer_twice = 0;
 };
 
 // INVALID_ARGUMENT names the flag, its value and the allowed range.
 absl::Status Validate(const TeacherClientConfig& config);
 
-// Leases, judges and submits from one thread of its own. A broker that is away
-// is waited for; every answer has one idempotency key over all of its tries, so
-// that it becomes one label.
+// Leases, judges and submits from a thread of its own. Waits for a broker that cannot be
+// reached. Every answer keeps its idempotency key when it is tried again, so that it
+// becomes one label.
 class TeacherClient {
  public:
   TeacherClient(rpc::Client broker, TeacherClientConfig config, teachers::Teacher teacher);
@@ -47,18 +47,18 @@ class TeacherClient {
   ~TeacherClient();
 
   void Start();
-  // Leases nothing more. What is held is answered at once, whatever the rate,
-  // so that nobody has to wait until it runs out.
+  // Leases nothing more. Questions in hand are answered at once, whatever the rate, so
+  // that nobody has to wait until their leases run out.
   void Drain();
-  // Blocks until the thread has ended: OK after a drain, else why it cannot
-  // work (a refused token, a task without a true reward).
+  // Blocks until the thread has ended: OK after a drain, otherwise the reason (a refused
+  // token, a task without a true reward).
   absl::Status Wait();
 
  private:
   absl::Status Work();
-  // Up to `count` questions; none after a while without.
+  // Up to `count` questions; none when none came for a while.
   absl::StatusOr<v1::LeaseResponse> Lease();
-  // By the teacher's judgement: of two clips a choice, of more a ranking.
+  // A choice for two clips, a ranking for more.
   absl::StatusOr<v1::Answer> AnswerTo(const v1::Question& question);
   absl::Status Answer(const v1::Question& question);
   // Waits for the next turn at the wanted rate, keeping the leases alive.
@@ -66,13 +66,14 @@ class TeacherClient {
   // Until `until` or the drain.
   void Pause(absl::Time until);
   bool Draining();
-  bool Drawn(double share);
+  // True with probability `share`.
+  bool Chance(double share);
 
   const rpc::Client broker_;
   const TeacherClientConfig config_;
   const std::unique_ptr<v1::LabelingService::Stub> stub_;
   teachers::Teacher teacher_;
-  // Faults come by chance, as they do.
+  // Of the faults; seeded differently each time.
   std::mt19937_64 faults_;
   absl::Time next_turn_ = absl::InfinitePast();
   absl::Time next_heartbeat_ = absl::InfinitePast();

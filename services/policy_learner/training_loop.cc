@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "common/method/batch.h"
+#include "common/method/rounds.h"
 #include "common/method/seeds.h"
 #include "common/nn/snapshot.h"
 #include "common/options/run_spec.h"
@@ -238,7 +239,8 @@ absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::WaitReward(int64_t i
     ASSIGN_OR_RETURN(reward, NewestReward());
   }
   while (reward == nullptr) {
-    ASSIGN_OR_RETURN(reward, broker_->RewardOf(iteration, kPatience));
+    ASSIGN_OR_RETURN(reward,
+                     broker_->RewardOf(method::RewardIteration(spec_, iteration), kPatience));
     if (reward == nullptr) LetWorkersGo();
   }
   TakeWorkersBack();

@@ -9,7 +9,7 @@
 #include "common/base/status_macros.h"
 #include "common/learn/torch_runtime.h"
 #include "common/rpc/client.h"
-#include "services/reward_trainer/trainer.h"
+#include "services/reward_trainer/reward_trainer.h"
 
 ABSL_FLAG(std::string, broker, "", "address of the preference-broker: host:port or unix:path");
 ABSL_FLAG(std::string, token_file, "", "file with the token of a trainer");
@@ -28,7 +28,7 @@ absl::Status Main() {
   }
 
   base::ShutdownSignal shutdown;
-  Trainer trainer(rpc::Client(absl::GetFlag(FLAGS_broker), std::move(token)));
+  RewardTrainer trainer(rpc::Client(absl::GetFlag(FLAGS_broker), std::move(token)));
   trainer.Start();
   std::thread drain([&] {
     shutdown.Wait();

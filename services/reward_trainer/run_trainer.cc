@@ -13,23 +13,26 @@
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/client/snapshot_client.h"
+#include "common/experience/wire.h"
 #include "common/learn/selectors/selector.h"
-#include "common/method/conversions.h"
 #include "common/method/round_planner.h"
+#include "common/method/rounds.h"
 #include "common/options/run_spec.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/status.h"
+#include "services/reward_trainer/feed_follower.h"
+#include "services/reward_trainer/run_watcher.h"
 
 namespace backflip::reward_trainer {
 namespace {
 
-constexpr int64_t kRoundsPerCheckpoint = 10;
+constexpr int64_t kBatchesPerCheckpoint = 10;
 // How soon the loss of a claim is noticed while nothing else happens.
 constexpr std::chrono::milliseconds kLookUp(500);
 // What a drain may take to save a checkpoint.
 constexpr absl::Duration kSaveOnDrain = absl::Seconds(5);
 constexpr int64_t kAllRounds = std::numeric_limits<int64_t>::max();
-// A labeler works as long as their last answer is not older.
+// A labeler counts as active for so long after an answer.
 constexpr absl::Duration kActiveFor = absl::Minutes(1);
 
 }  // namespace
@@ -43,22 +46,18 @@ RunTrainer::RunTrainer(const rpc::Client& broker, std::unique_ptr<client::ClaimK
       training_(v1::TrainingService::NewStub(broker_.channel())),
       clips_(v1::ClipService::NewStub(broker_.channel())),
       ended_([this] { return Ended(); }),
-      book_(spec_.queries().overlap()),
-      batches_(run_.iterations()),
-      asking_stopped_(run_.asking_stopped()) {}
+      progress_(run_),
+      feed_(FollowFeed(broker_, run_, &progress_, ended_)),
+      watcher_(WatchRun(broker_, run_.id(), &progress_, ended_)) {}
 
-RunTrainer::~RunTrainer() {
-  Stop();
-  if (feed_thread_.joinable()) feed_thread_.join();
-  if (watch_thread_.joinable()) watch_thread_.join();
-}
+RunTrainer::~RunTrainer() { Stop(); }
 
 void RunTrainer::Stop() {
-  base::MutexLock lock(&mutex_);
   stopped_ = true;
-  if (feed_call_ != nullptr) feed_call_->TryCancel();
-  if (watch_call_ != nullptr) watch_call_->TryCancel();
-  changed_.NotifyAll();
+  feed_->Stop();
+  watcher_->Stop();
+  base::MutexLock lock(&progress_.mutex);
+  progress_.changed.NotifyAll();
 }
 
 void RunTrainer::Serve() {
@@ -67,9 +66,9 @@ void RunTrainer::Serve() {
                                   {"epoch", claim_->epoch()},
                                   {"lockstep", spec_.lockstep()}});
   absl::Status status = Train();
-  if (failed_) {
-    base::MutexLock lock(&mutex_);
-    status = failure_;
+  if (progress_.failed) {
+    base::MutexLock lock(&progress_.mutex);
+    status = progress_.failure;
   }
   Stop();
   // a claim whose run is over is still ours to save under and to give back
@@ -77,7 +76,7 @@ void RunTrainer::Serve() {
   if (lost || absl::IsAborted(status)) {
     base::LogInfo("let go of a run", {{"run", run_.id()}, {"reason", status.message()}});
   } else if (absl::IsCancelled(status)) {
-    // nobody waits for a trainer that cannot reach its broker: the lease runs out
+    // if the broker cannot be reached, the claim's lease runs out
     const absl::Status saved = Save();
     if (saved.ok()) (void)claim_->GiveBack();
     base::LogInfo("gave a run back", {{"run", run_.id()}, {"saved", saved.ok()}});
@@ -91,86 +90,79 @@ void RunTrainer::Serve() {
 }
 
 absl::Status RunTrainer::Train() {
-  ASSIGN_OR_RETURN(fitter_, method::EnsembleFitter::Create(method::FitterConfigOf(run_)));
-  feed_thread_ = std::thread([this] { FollowLabels(); });
-  watch_thread_ = std::thread([this] { WatchRun(); });
+  ASSIGN_OR_RETURN(fitter_, method::EnsembleFitter::Create(spec_, run_.task().observation_size(),
+                                                           run_.task().action_size()));
   RETURN_IF_ERROR(Restore());
   if (!spec_.lockstep()) return TrainAsLabelsCome();
-  while (true) {
-    const int64_t round = done_round_ + 1;
-    RETURN_IF_ERROR(
-        Await([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return batches_ > round; }));
-    RETURN_IF_ERROR(TrainInLockstep(round));
-  }
+  while (true) RETURN_IF_ERROR(TrainInLockstep(method::RoundAt(spec_, done_batch_) + 1));
 }
 
 absl::Status RunTrainer::TrainInLockstep(int64_t round) {
-  std::vector<method::ClipPointer> added;
-  RETURN_IF_ERROR(ReadCandidates(round, &added));
-  RETURN_IF_ERROR(fitter_->AddCandidates(added));
-  int64_t labels = 0;
+  const int64_t batch = method::BatchOfRound(spec_, round);
+  RETURN_IF_ERROR(Await(
+      [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) { return progress_.batches > batch; }));
+  RETURN_IF_ERROR(ReadCandidates(batch, /*new_to_ensemble=*/true));
+  int64_t wanted = 0;
   {
-    base::MutexLock lock(&mutex_);
-    if (!asking_stopped_) {
-      labels = method::LabelsToAsk(options::LabelsWantedAt(spec_, StepsAfter(round)),
-                                   book_.Counted(round - 1), book_.OpenPlaces(round - 1));
+    base::MutexLock lock(&progress_.mutex);
+    if (!progress_.asking_stopped) {
+      wanted = method::LabelsToAsk(method::LabelsWantedIn(spec_, round),
+                                   progress_.book.Counted(round - 1),
+                                   progress_.book.OpenPlaces(round - 1));
     }
   }
-  if (labels > 0) RETURN_IF_ERROR(Ask(round, round, labels).status());
-  RETURN_IF_ERROR(Await([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return asking_stopped_ || book_.OpenPlaces(round) == 0;
+  if (wanted > 0) RETURN_IF_ERROR(Ask(round, batch, wanted).status());
+  RETURN_IF_ERROR(Await([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) {
+    return progress_.asking_stopped || progress_.book.OpenPlaces(round) == 0;
   }));
-  std::vector<method::Comparison> comparisons;
-  int64_t position;
+  Labels labels;
   {
-    base::MutexLock lock(&mutex_);
-    position = book_.position();
-    comparisons = book_.Comparisons(round, position);
+    base::MutexLock lock(&progress_.mutex);
+    labels.position = progress_.book.position();
+    labels.comparisons = progress_.book.Comparisons(round, labels.position);
   }
-  return FitAndPublish(round, comparisons, position);
+  return FitAndPublish(batch, labels);
 }
 
 absl::Status RunTrainer::TrainAsLabelsCome() {
   int64_t seen = -1;
   bool stop_seen = false;
   while (true) {
-    int64_t batch, position, counted, open;
-    bool new_batch, asking_stopped;
-    std::vector<method::Comparison> comparisons;
-    RETURN_IF_ERROR(Await([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return batches_ > 0 && (batches_ - 1 > pool_round_ || book_.position() > seen ||
-                              asking_stopped_ != stop_seen);
+    RETURN_IF_ERROR(Await([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) {
+      return progress_.batches > 0 &&
+             (progress_.batches - 1 > pool_batch_ || progress_.book.position() > seen ||
+              progress_.asking_stopped != stop_seen);
     }));
+    int64_t batch;
     {
-      base::MutexLock lock(&mutex_);
-      batch = batches_ - 1;
-      // whatever comes from here on is looked at again
-      seen = book_.position();
-      stop_seen = asking_stopped_;
+      base::MutexLock lock(&progress_.mutex);
+      batch = progress_.batches - 1;
+      // what comes from here on is handled in the next turn
+      seen = progress_.book.position();
+      stop_seen = progress_.asking_stopped;
     }
-    new_batch = batch > pool_round_;
-    if (new_batch) {
-      std::vector<method::ClipPointer> added;
-      RETURN_IF_ERROR(ReadCandidates(batch, &added));
-      RETURN_IF_ERROR(fitter_->AddCandidates(added));
-    }
+    const bool new_batch = batch > pool_batch_;
+    if (new_batch) RETURN_IF_ERROR(ReadCandidates(batch, /*new_to_ensemble=*/true));
     RETURN_IF_ERROR(KeepAsking(batch));
+    Labels labels;
+    int64_t counted, open;
+    bool asking_stopped;
     {
-      base::MutexLock lock(&mutex_);
-      asking_stopped = asking_stopped_;
-      position = book_.position();
-      comparisons = book_.Comparisons(kAllRounds, position);
-      counted = book_.Counted(kAllRounds);
-      open = book_.OpenPlaces(kAllRounds);
+      base::MutexLock lock(&progress_.mutex);
+      asking_stopped = progress_.asking_stopped;
+      labels.position = progress_.book.position();
+      labels.comparisons = progress_.book.Comparisons(kAllRounds, labels.position);
+      counted = progress_.book.Counted(kAllRounds);
+      open = progress_.book.OpenPlaces(kAllRounds);
     }
     if (!fitter_->fitted()) {
-      // fewer than the first labels only where there is nothing more to wait for
+      // fewer than the first labels only where no more are expected
       const bool early = counted < FirstLabels() && open > 0;
-      if (!asking_stopped && (early || comparisons.empty())) continue;
-    } else if (!new_batch && fitter_->FittedTo(comparisons)) {
+      if (!asking_stopped && (early || labels.comparisons.empty())) continue;
+    } else if (!new_batch && fitter_->FittedTo(labels.comparisons)) {
       continue;
     }
-    RETURN_IF_ERROR(FitAndPublish(batch, comparisons, position));
+    RETURN_IF_ERROR(FitAndPublish(batch, labels));
   }
 }
 
@@ -182,12 +174,13 @@ absl::Status RunTrainer::KeepAsking(int64_t batch) {
   while (pool_.size() >= 2) {
     int64_t labels;
     {
-      base::MutexLock lock(&mutex_);
-      if (asking_stopped_) return absl::OkStatus();
+      base::MutexLock lock(&progress_.mutex);
+      if (progress_.asking_stopped) return absl::OkStatus();
       int64_t scheduled = options::LabelsWantedAt(spec_, StepsAfter(batch));
       if (!fitter_->fitted()) scheduled = std::max(scheduled, FirstLabels());
-      labels = method::LabelsToAskPeople(scheduled, spec_.labels(), book_.Counted(kAllRounds),
-                                         book_.OpenPlaces(kAllRounds), ActiveLabelers());
+      labels =
+          method::LabelsToAskPeople(scheduled, spec_.labels(), progress_.book.Counted(kAllRounds),
+                                    progress_.book.OpenPlaces(kAllRounds), ActiveLabelers());
     }
     if (labels == 0) return absl::OkStatus();
     // rounds that were opened before a restart are found one after the other
@@ -200,7 +193,7 @@ absl::Status RunTrainer::KeepAsking(int64_t batch) {
 
 int64_t RunTrainer::ActiveLabelers() {
   const absl::Time since = absl::Now() - kActiveFor;
-  return std::count_if(answered_at_.begin(), answered_at_.end(),
+  return std::count_if(progress_.answered_at.begin(), progress_.answered_at.end(),
                        [since](const auto& labeler) { return labeler.second > since; });
 }
 
@@ -215,32 +208,33 @@ absl::Status RunTrainer::Restore() {
   }
   ASSIGN_OR_RETURN(const nn::Snapshot ensemble, nn::Snapshot::Decode(bytes));
   const int64_t position = info.label_position();
-  RETURN_IF_ERROR(Await([&, position = position]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return book_.position() >= position;
+  RETURN_IF_ERROR(Await([&, position = position]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) {
+    return progress_.book.position() >= position;
   }));
-  std::vector<method::Comparison> comparisons;
+  const int64_t batch = state.round();
+  std::vector<experience::Comparison> comparisons;
   {
-    base::MutexLock lock(&mutex_);
-    comparisons = book_.Comparisons(spec_.lockstep() ? state.round() : kAllRounds, position);
+    base::MutexLock lock(&progress_.mutex);
+    comparisons = progress_.book.Comparisons(
+        spec_.lockstep() ? method::RoundAt(spec_, batch) : kAllRounds, position);
   }
   RETURN_IF_ERROR(fitter_->Load(ensemble, state.updates(), comparisons));
-  std::vector<method::ClipPointer> added;  // the ensemble's normaliser knows them
-  RETURN_IF_ERROR(ReadCandidates(state.round(), &added));
+  RETURN_IF_ERROR(ReadCandidates(batch, /*new_to_ensemble=*/false));
   ensemble_version_ = state.ensemble_version();
-  done_round_ = saved_round_ = state.round();
+  done_batch_ = saved_batch_ = batch;
   checkpoint_ = {info, bytes};
   base::LogInfo("went on from a checkpoint", {{"run", run_.id()},
-                                              {"round", done_round_},
+                                              {"batch", done_batch_},
                                               {"label_position", position},
                                               {"labels", fitter_->labels()}});
   return absl::OkStatus();
 }
 
-absl::Status RunTrainer::ReadCandidates(int64_t round, std::vector<method::ClipPointer>* added) {
+absl::Status RunTrainer::ReadCandidates(int64_t batch, bool new_to_ensemble) {
   v1::ListCandidatesRequest request;
   request.set_run_id(run_.id());
-  request.set_max_iteration(round);
-  request.set_after_iteration(pool_round_);
+  request.set_max_iteration(batch);
+  request.set_after_iteration(pool_batch_);
   request.set_limit(spec_.queries().pool());
   std::vector<Candidate> read;
   RETURN_IF_ERROR(base::Retry({}, ended_, [&]() -> absl::Status {
@@ -250,59 +244,60 @@ absl::Status RunTrainer::ReadCandidates(int64_t round, std::vector<method::ClipP
     v1::Candidate candidate;
     absl::Status bad;
     while (reader->Read(&candidate)) {
-      absl::StatusOr<learn::Clip> clip = method::ClipOf(candidate.clip(), run_.task());
+      absl::StatusOr<experience::Clip> clip = experience::FromProto(
+          candidate.clip(), run_.task().observation_size(), run_.task().action_size());
       if (!clip.ok()) {
         bad = clip.status();
         context->TryCancel();
         break;
       }
       read.push_back({candidate.clip_id(), candidate.clip().iteration(),
-                      std::make_shared<const learn::Clip>(*std::move(clip))});
+                      std::make_shared<const experience::Clip>(*std::move(clip))});
     }
     const absl::Status status = rpc::FromGrpc(reader->Finish());
     return bad.ok() ? status : bad;
   }));
+  std::vector<experience::ClipPointer> added;
   for (Candidate& candidate : read) {
-    added->push_back(candidate.clip);
+    added.push_back(candidate.clip);
     pool_.push_back(std::move(candidate));
   }
   const size_t limit = spec_.queries().pool();
   if (pool_.size() > limit) pool_.erase(pool_.begin(), pool_.end() - limit);
-  pool_round_ = round;
-  return absl::OkStatus();
+  pool_batch_ = batch;
+  return new_to_ensemble ? fitter_->AddCandidates(added) : absl::OkStatus();
 }
 
-std::vector<method::ClipPointer> RunTrainer::PoolClips() const {
-  std::vector<method::ClipPointer> clips;
+std::vector<experience::ClipPointer> RunTrainer::PoolClips() const {
+  std::vector<experience::ClipPointer> clips;
   clips.reserve(pool_.size());
   for (const Candidate& candidate : pool_) clips.push_back(candidate.clip);
   return clips;
 }
 
-int64_t RunTrainer::StepsAfter(int64_t round) const {
-  return (round + 1) * spec_.collection().batch_steps();
+int64_t RunTrainer::StepsAfter(int64_t batch) const {
+  return (batch + 1) * spec_.collection().batch_steps();
 }
 
 absl::StatusOr<bool> RunTrainer::Ask(int64_t round, int64_t batch, int64_t labels) {
   const v1::Queries& queries = spec_.queries();
   const std::vector<method::PlannedQuestion> planned = method::PlanRound(spec_, round, labels);
   const int wanted = static_cast<int>(planned.size());
-  std::vector<const learn::Clip*> clips;
-  for (const Candidate& candidate : pool_) clips.push_back(candidate.clip.get());
-  const learn::RewardEnsemble* const ensemble = method::ChoosingEnsemble(spec_, *fitter_);
+  const std::vector<experience::ClipPointer> clips = PoolClips();
+  const auto selector = learn::MakeSelector(queries, fitter_->trained_ensemble());
+  const uint64_t seed = method::SelectionSeed(spec_);
   ASSIGN_OR_RETURN(const std::vector<learn::SelectedPair> selected,
-                   method::SelectPairs(spec_, ensemble, clips, wanted, round));
-  v1::OpenQuestionsRequest request;
-  request.set_selector(ensemble != nullptr ? "disagreement" : "random");
+                   selector->Select(clips, wanted, seed, round));
   if (selected.empty()) {
     base::LogWarning("too few candidates for a pair",
                      {{"run", run_.id()}, {"round", round}, {"candidates", pool_.size()}});
     return true;
   }
-  ASSIGN_OR_RETURN(const auto rankings, learn::CompleteToRankings(
-                                            ensemble, clips, selected, queries.clips_per_question(),
-                                            method::SelectionSeed(spec_), round));
+  ASSIGN_OR_RETURN(const auto rankings,
+                   selector->Complete(clips, selected, queries.clips_per_question(), seed, round));
+  v1::OpenQuestionsRequest request;
   request.set_run_id(run_.id());
+  request.set_selector(std::string(selector->name()));
   request.set_epoch(claim_->epoch());
   request.set_round(round);
   request.set_ensemble_version(ensemble_version_);
@@ -321,10 +316,10 @@ absl::StatusOr<bool> RunTrainer::Ask(int64_t round, int64_t batch, int64_t label
     const auto context = broker_.UnaryContext(absl::Seconds(30));
     return rpc::FromGrpc(training_->OpenQuestions(context.get(), request, &response));
   }));
-  base::MutexLock lock(&mutex_);
+  base::MutexLock lock(&progress_.mutex);
   for (const v1::OpenedQuestion& question : response.questions()) {
     if (question.purpose() == v1::TRAIN) {
-      book_.AddQuestion(question.question_id(), round, question.overlap());
+      progress_.book.AddQuestion(question.question_id(), round, question.overlap());
     }
   }
   return response.opened();
@@ -337,8 +332,8 @@ void RunTrainer::AddProgressQuestion(int64_t round, int64_t batch, size_t place,
     if (candidate.iteration == batch) newest.push_back(candidate.id);
   }
   {
-    base::MutexLock lock(&mutex_);
-    earlier = book_.ComparedClips(round - 1, batch - 1);
+    base::MutexLock lock(&progress_.mutex);
+    earlier = progress_.book.ComparedClips(round - 1, batch - 1);
   }
   if (newest.empty() || earlier.empty()) return;
   v1::NewQuestion* question = request->add_questions();
@@ -348,68 +343,77 @@ void RunTrainer::AddProgressQuestion(int64_t round, int64_t batch, size_t place,
   question->set_overlap(1);
 }
 
-absl::Status RunTrainer::FitAndPublish(int64_t round,
-                                       const std::vector<method::Comparison>& comparisons,
-                                       int64_t position) {
+absl::Status RunTrainer::FitAndPublish(int64_t batch, const Labels& labels) {
   bool asking_stopped;
   {
-    base::MutexLock lock(&mutex_);
-    fitter_->SetGold(book_.Gold(position));
-    asking_stopped = asking_stopped_;
+    base::MutexLock lock(&progress_.mutex);
+    fitter_->SetGold(progress_.book.Gold(labels.position));
+    asking_stopped = progress_.asking_stopped;
   }
   const absl::StatusOr<learn::RewardTrainingStats> stats =
-      fitter_->Fit(comparisons, PoolClips(), ended_);
+      fitter_->Fit(labels.comparisons, PoolClips(), ended_);
   if (absl::IsFailedPrecondition(stats.status())) {
-    // Nothing to learn from yet. Lockstep's next iteration waits for it, and so
-    // does a run that gets no more labels; what had been learned from answers
-    // that were all taken back is to be forgotten.
-    base::LogWarning("too few labels to train on", {{"run", run_.id()}, {"round", round}});
+    // Published all the same if somebody waits for it (lockstep's next iteration, a run
+    // that gets no more labels), or if it replaces what was learned from answers that were
+    // all taken back.
+    base::LogWarning("too few labels to train on", {{"run", run_.id()}, {"batch", batch}});
     const bool wanted = spec_.lockstep() || ensemble_version_ > 0 || asking_stopped;
     if (!wanted) return absl::OkStatus();
   } else {
     RETURN_IF_ERROR(stats.status());
   }
+  RETURN_IF_ERROR(Publish(batch));
+  RETURN_IF_ERROR(KeepCheckpoint(batch, labels.position));
+  return stats.ok() ? Report(batch, *stats) : absl::OkStatus();
+}
 
+absl::Status RunTrainer::Publish(int64_t batch) {
   v1::SnapshotInfo info;
   info.set_run_id(run_.id());
   info.set_kind(v1::REWARD);
-  info.set_iteration(round + 1);
-  info.set_steps(StepsAfter(round));
+  info.set_iteration(batch + 1);
+  info.set_steps(StepsAfter(batch));
   info.set_labels(fitter_->labels());
   ASSIGN_OR_RETURN(const v1::SnapshotInfo published,
                    client::PublishSnapshot(broker_, claim_->epoch(), info,
                                            fitter_->ensemble().ToSnapshot().Encode(), ended_));
   ensemble_version_ = published.version();
-  done_round_ = round;
+  return absl::OkStatus();
+}
 
+absl::Status RunTrainer::KeepCheckpoint(int64_t batch, int64_t position) {
   v1::TrainerState state;
-  state.set_round(round);
+  state.set_round(batch);
   state.set_updates(fitter_->updates());
   state.set_ensemble_version(ensemble_version_);
-  checkpoint_.info = v1::CheckpointInfo();
-  checkpoint_.info.set_run_id(run_.id());
-  checkpoint_.info.set_iteration(round);
-  checkpoint_.info.set_steps(StepsAfter(round));
-  checkpoint_.info.set_label_position(position);
-  checkpoint_.info.set_counters(state.SerializeAsString());
-  checkpoint_.bytes = fitter_->ensemble().SaveState().Encode();
-  if (round >= saved_round_ + kRoundsPerCheckpoint || StepsAfter(round) >= spec_.steps()) {
-    RETURN_IF_ERROR(client::SaveCheckpoint(broker_, claim_->epoch(), checkpoint_.info,
-                                           checkpoint_.bytes, ended_));
-    saved_round_ = round;
+  v1::CheckpointInfo info;
+  info.set_run_id(run_.id());
+  info.set_iteration(batch);
+  info.set_steps(StepsAfter(batch));
+  info.set_label_position(position);
+  info.set_counters(state.SerializeAsString());
+  checkpoint_ = {std::move(info), fitter_->ensemble().SaveState().Encode()};
+  done_batch_ = batch;
+  if (batch < saved_batch_ + kBatchesPerCheckpoint && StepsAfter(batch) < spec_.steps()) {
+    return absl::OkStatus();
   }
+  RETURN_IF_ERROR(client::SaveCheckpoint(broker_, claim_->epoch(), checkpoint_.info,
+                                         checkpoint_.bytes, ended_));
+  saved_batch_ = batch;
+  return absl::OkStatus();
+}
 
-  if (!stats.ok()) return absl::OkStatus();
+absl::Status RunTrainer::Report(int64_t batch, const learn::RewardTrainingStats& stats) {
   v1::ReportMetricsRequest report;
   report.set_run_id(run_.id());
   report.set_epoch(claim_->epoch());
-  report.set_iteration(round);
-  report.set_steps(StepsAfter(round));
+  report.set_iteration(batch);
+  report.set_steps(StepsAfter(batch));
   auto& values = *report.mutable_values();
-  values["reward/accuracy"] = stats->accuracy;
-  values["reward/loss"] = stats->training_loss;
-  values["reward/held_out_loss"] = stats->validation_loss;
-  values["reward/weight_decay"] = stats->weight_decay;
+  values["reward/accuracy"] = stats.accuracy;
+  values["reward/loss"] = stats.training_loss;
+  values["reward/held_out_loss"] = stats.validation_loss;
+  values["reward/weight_decay"] = stats.weight_decay;
   values["reward/labels"] = static_cast<double>(fitter_->labels());
   RETURN_IF_ERROR(base::Retry({}, ended_, [&] {
     v1::ReportMetricsResponse response;
@@ -441,113 +445,19 @@ absl::Status RunTrainer::ReportReliability() {
 }
 
 absl::Status RunTrainer::Save() {
-  if (done_round_ == saved_round_) return absl::OkStatus();
+  if (done_batch_ == saved_batch_) return absl::OkStatus();
   const absl::Time until = absl::Now() + kSaveOnDrain;
   return client::SaveCheckpoint(broker_, claim_->epoch(), checkpoint_.info, checkpoint_.bytes,
                                 [until] { return absl::Now() > until; });
 }
 
 absl::Status RunTrainer::Await(const std::function<bool()>& condition) {
-  base::MutexLock lock(&mutex_);
+  base::MutexLock lock(&progress_.mutex);
   while (!Ended()) {
     if (condition()) return absl::OkStatus();
-    changed_.WaitFor(&mutex_, kLookUp);
+    progress_.changed.WaitFor(&progress_.mutex, kLookUp);
   }
   return absl::CancelledError("the run is over, or somebody else serves it");
-}
-
-void RunTrainer::Fail(absl::Status status) {
-  base::MutexLock lock(&mutex_);
-  failure_ = std::move(status);
-  failed_ = true;
-  changed_.NotifyAll();
-}
-
-void RunTrainer::FollowLabels() {
-  base::RetryPolicy policy;
-  policy.give_up_after = absl::InfiniteDuration();
-  while (!Ended()) {
-    const absl::Status status = base::Retry(policy, ended_, [&]() -> absl::Status {
-      const auto context = broker_.StreamContext();
-      {
-        base::MutexLock lock(&mutex_);
-        if (stopped_) return absl::CancelledError("stopped");
-        feed_call_ = context.get();
-      }
-      bool heard = false;
-      const absl::Status status = ReadFeed(context.get(), &heard);
-      base::MutexLock lock(&mutex_);
-      feed_call_ = nullptr;
-      // a stream that ends while it is wanted is opened again: at once, and
-      // with growing waits when nothing comes of it
-      if (!status.ok() && !absl::IsCancelled(status) && !base::IsRetryable(status)) return status;
-      return heard ? absl::OkStatus() : absl::UnavailableError("the label feed ended");
-    });
-    if (!status.ok() && !Ended()) return Fail(status);
-  }
-}
-
-absl::Status RunTrainer::ReadFeed(grpc::ClientContext* context, bool* heard) {
-  v1::FollowLabelsRequest request;
-  request.set_run_id(run_.id());
-  {
-    base::MutexLock lock(&mutex_);
-    request.set_from_position(book_.position() + 1);
-  }
-  const auto reader = training_->FollowLabels(context, request);
-  v1::LabelFeedMessage message;
-  absl::Status bad;
-  while (bad.ok() && reader->Read(&message)) {
-    *heard = true;
-    if (message.has_clip()) {
-      absl::StatusOr<learn::Clip> clip = method::ClipOf(message.clip().clip(), run_.task());
-      bad = clip.status();
-      base::MutexLock lock(&mutex_);
-      if (clip.ok()) {
-        book_.AddClip(message.clip().clip_id(), *std::move(clip),
-                      message.clip().clip().iteration());
-      }
-    } else if (message.has_entry()) {
-      base::MutexLock lock(&mutex_);
-      bad = book_.Apply(method::EntryOf(message.entry()));
-      answered_at_[message.entry().labeler()] = absl::Now();
-      changed_.NotifyAll();
-    }
-  }
-  if (!bad.ok()) context->TryCancel();
-  const absl::Status status = rpc::FromGrpc(reader->Finish());
-  return bad.ok() ? status : bad;
-}
-
-void RunTrainer::WatchRun() {
-  base::RetryPolicy policy;
-  policy.give_up_after = absl::InfiniteDuration();
-  v1::WatchRunRequest request;
-  request.set_run_id(run_.id());
-  request.set_wait_ms(rpc::kMaxWaitMs);
-  while (!Ended()) {
-    v1::Run run;
-    const absl::Status status = base::Retry(policy, ended_, [&] {
-      const auto context = broker_.LongPollContext();
-      {
-        base::MutexLock lock(&mutex_);
-        if (stopped_) return absl::CancelledError("stopped");
-        watch_call_ = context.get();
-      }
-      absl::Status status = rpc::FromGrpc(runs_->Watch(context.get(), request, &run));
-      base::MutexLock lock(&mutex_);
-      watch_call_ = nullptr;
-      return status;
-    });
-    if (Ended()) return;
-    if (!status.ok()) return Fail(status);
-    request.set_since_revision(run.revision());
-    base::MutexLock lock(&mutex_);
-    batches_ = std::max(batches_, run.iterations());
-    asking_stopped_ = run.asking_stopped();
-    if (run.state() != v1::RUNNING) run_over_ = true;
-    changed_.NotifyAll();
-  }
 }
 
 }  // namespace backflip::reward_trainer

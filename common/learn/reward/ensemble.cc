@@ -3,21 +3,23 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/learn/parameters.h"
 #include "common/learn/random.h"
-#include "common/nn/normalizer.h"
+#include "common/learn/reward/networks.h"
 
 namespace backflip::learn {
 namespace {
 
-// Kinds of keyed draws, so that no two uses share a stream.
-enum : uint64_t { kInitDraws = 0x7001, kBootstrapDraws, kMinibatchDraws, kValidationDraws };
+using experience::Clip;
+using experience::ClipPointer;
+using experience::Comparison;
+
+// Kinds of keyed draws, so that no two uses share a stream (networks.cc has 0x7001).
+enum : uint64_t { kBootstrapDraws = 0x7002, kMinibatchDraws, kValidationDraws };
 
 // Validation looks at this many held-out labels of each member at most: more
 // would cost as much as training.
@@ -29,12 +31,14 @@ constexpr size_t kReliabilityLabels = 2048;
 // looks within a round.
 constexpr int kReliabilityWarmUp = 50;
 constexpr int kReliabilityEvery = 25;
-// Values of η between 0 and 1 that a posterior is computed at: far narrower
-// than any posterior is.
-constexpr int kReliabilityGrid = 500;
 
+// A round changes a member's weight decay by a factor of 1 ± the step, so that the ratio
+// of validation loss to training loss comes between the bounds.
+constexpr double kWeightDecayStep = 0.05;
 constexpr double kWeightDecayMin = 1e-7;
 constexpr double kWeightDecayMax = 1.0;
+constexpr double kValidationRatioMin = 1.1;
+constexpr double kValidationRatioMax = 1.5;
 
 // The Poisson(1) variable at quantile `draw`: 0 up to 1/e.
 int Poisson1(double draw) {
@@ -48,136 +52,44 @@ int Poisson1(double draw) {
   return count;
 }
 
-// The posterior of η under a Beta(right, wrong) prior and answers that have
-// these probabilities at η = 1.
-Reliability PosteriorOf(double right, double wrong, const std::vector<double>& answers) {
-  std::vector<double> log_density(kReliabilityGrid);
-  for (int i = 0; i < kReliabilityGrid; ++i) {
-    const double eta = (i + 0.5) / kReliabilityGrid;
-    log_density[i] = (right - 1) * std::log(eta) + (wrong - 1) * std::log(1 - eta);
-    for (const double p : answers) {
-      log_density[i] += std::log(eta * p + (1 - eta) * (1 - p));
-    }
-  }
-  const double greatest = *std::max_element(log_density.begin(), log_density.end());
-  double total = 0;
-  for (double& value : log_density) total += value = std::exp(value - greatest);
-  Reliability result;
-  double below = 0;
-  for (int i = 0; i < kReliabilityGrid; ++i) {
-    const double share = log_density[i] / total;
-    result.mean += share * (i + 0.5) / kReliabilityGrid;
-    const auto quantile = [&](double q, double* value) {
-      if (below < q && below + share >= q) {
-        *value = (i + (q - below) / share) / kReliabilityGrid;
-      }
-    };
-    quantile(0.05, &result.low);
-    quantile(0.95, &result.high);
-    below += share;
-  }
-  return result;
-}
-
-absl::Status Check(const RewardEnsembleConfig& c, int observations, int actions) {
-  const auto require = [](bool good, const char* what) {
-    return good ? absl::OkStatus() : absl::InvalidArgumentError(what);
-  };
-  RETURN_IF_ERROR(require(observations > 0 && actions >= 0,
-                          "reward ensemble: observation and action sizes must be positive"));
-  RETURN_IF_ERROR(require(c.members >= 1 && c.members <= 1000,
-                          "reward ensemble: members must be in [1, 1000]"));
-  for (const int size : c.hidden) {
-    RETURN_IF_ERROR(require(size > 0, "reward ensemble: hidden layers must be positive"));
-  }
-  RETURN_IF_ERROR(require(c.learning_rate > 0 && c.minibatch > 0,
-                          "reward ensemble: learning_rate and minibatch must be positive"));
-  RETURN_IF_ERROR(require(c.random_answers >= 0 && c.random_answers < 1,
-                          "reward ensemble: random_answers must be in [0, 1)"));
-  RETURN_IF_ERROR(require(c.held_out >= 0 && c.held_out <= 0.9,
-                          "reward ensemble: held_out must be in [0, 0.9]"));
-  RETURN_IF_ERROR(require(c.weight_decay >= 0 && c.weight_decay_step >= 0 &&
-                              c.weight_decay_step < 1 &&
-                              c.validation_ratio_min <= c.validation_ratio_max,
-                          "reward ensemble: weight_decay must be >= 0, its step in [0, 1), and "
-                          "validation_ratio_min <= validation_ratio_max"));
-  RETURN_IF_ERROR(require(c.prior_right >= 1 && c.prior_wrong >= 1,
-                          "reward ensemble: prior_right and prior_wrong must be at least 1"));
-  return require(c.observation_clip > 0 && c.action_clip > 0,
-                 "reward ensemble: observation_clip and action_clip must be > 0");
-}
-
 }  // namespace
 
 struct RewardEnsemble::Impl {
-  static Parameters::Named Networks(const RewardEnsembleConfig& config,
-                                    const std::vector<int64_t>& sizes) {
-    at::Generator generator =
-        at::detail::createCPUGenerator(KeyedRandom(config.seed, kInitDraws).Next());
-    Parameters::Named named;
-    for (size_t i = 0; i + 1 < sizes.size(); ++i) {
-      // uniform within 1/√in, every member its own
-      const double bound = 1 / std::sqrt(static_cast<double>(sizes[i]));
-      const auto uniform = [&](std::vector<int64_t> shape) {
-        return (torch::rand(shape, generator, torch::kFloat32) * 2 - 1) * bound;
-      };
-      named.emplace_back(absl::StrCat("layer", i, ".weight"),
-                         uniform({config.members, sizes[i], sizes[i + 1]}));
-      named.emplace_back(absl::StrCat("layer", i, ".bias"),
-                         uniform({config.members, 1, sizes[i + 1]}));
-    }
-    return named;
-  }
+  Impl(const v1::RewardModel& model, bool learn_reliability, uint64_t seed, int o, int a)
+      : model(model),
+        learn_reliability(learn_reliability),
+        seed(seed),
+        members(model.members()),
+        networks(model, seed, o, a),
+        decay(members, model.weight_decay()),
+        taken(members),
+        held_out(members) {}
 
-  Impl(const RewardEnsembleConfig& config, int o, int a, std::vector<int64_t> sizes)
-      : config(config),
-        observation_size(o),
-        action_size(a),
-        sizes(std::move(sizes)),
-        networks(Networks(config, this->sizes)),
-        normalizer(o),
-        decay(config.members, config.weight_decay),
-        member_mean(config.members, 0.0f),
-        member_std(config.members, 1.0f),
-        taken(config.members),
-        held_out(config.members) {}
+  // The rewarded steps of clips, one after the other.
+  absl::StatusOr<Steps> StepsOf(const std::vector<ClipPointer>& clips) const;
+  absl::Status AddLabel(const Comparison& label);
+  absl::StatusOr<RewardTrainingStats> Train(int updates);
 
-  size_t layers() const { return sizes.size() - 1; }
-
-  // Network inputs [..., o + a] of raw ones.
-  torch::Tensor Inputs(const torch::Tensor& raw) const;
-  // Rewards [members, n] of inputs [members, n, o + a].
-  torch::Tensor Forward(torch::Tensor x) const;
-  // Rewards [members, steps], not normalised.
-  torch::Tensor Raw(const std::vector<float>& observations,
-                    const std::vector<float>& actions) const;
   // Differences of returns [members, n] of labels `rows` [members × n].
   torch::Tensor Differences(const std::vector<int64_t>& rows) const;
   // Losses [members, n] of each label; weights of single labels belong here.
   torch::Tensor Losses(const torch::Tensor& differences, const std::vector<int64_t>& rows) const;
+  // The minibatch of this round's update, and a step on it: losses [members].
+  torch::Tensor Update(int update);
+  // Losses and accuracy on held-out labels, and a step of every member's weight decay.
+  // `training`: the members' training losses.
+  void Validate(const std::vector<double>& training, RewardTrainingStats* stats);
 
-  absl::Status CheckSteps(const std::vector<float>& observations,
-                          const std::vector<float>& actions) const;
-  absl::Status AddLabel(const Label& label);
-  absl::StatusOr<RewardTrainingStats> Train(int updates);
-
-  bool LearnsReliability() const { return config.learn_reliability && labels_of.size() >= 2; }
-  // Gives every labeler the posterior of the networks as they stand, or only
-  // those without any their prior.
+  bool LearnsReliability() const { return learn_reliability && reliabilities.labelers() >= 2; }
   void UpdateReliabilities();
-  void StartReliabilities();
-  // η′ of each labeler.
-  std::map<int, double> RelativeReliabilities() const;
-  Reliability ReliabilityOf(int labeler, const std::vector<double>& answers) const;
 
-  const RewardEnsembleConfig config;
-  const int observation_size;
-  const int action_size;
-  const std::vector<int64_t> sizes;  // from input to output
-  Parameters networks;
-  nn::Normalizer normalizer;
+  const v1::RewardModel model;
+  const bool learn_reliability;
+  const uint64_t seed;
+  const int members;
+  RewardNetworks networks;
   std::vector<double> decay;
-  std::vector<float> member_mean, member_std;
+  ReliabilityTable reliabilities;
   int64_t rounds = 0;
 
   // Labels in the order in which they came, raw inputs [capacity, 2, k, o + a].
@@ -185,47 +97,36 @@ struct RewardEnsemble::Impl {
   int64_t clip_steps = 0;
   std::vector<float> left_preferred;
   std::vector<int> labelers;
-  std::map<int, int64_t> labels_of;                 // by labeler
-  std::map<int, std::pair<int64_t, int64_t>> gold;  // right, wrong
-  std::map<int, Reliability> reliabilities;         // empty: not learned
   // Per member: rows it trains on, as often as it took them, and the others.
   std::vector<std::vector<int64_t>> taken, held_out;
 };
 
-torch::Tensor RewardEnsemble::Impl::Inputs(const torch::Tensor& raw) const {
-  const torch::Tensor mean = ToTorch(normalizer.Mean(), {observation_size});
-  const torch::Tensor deviation = ToTorch(normalizer.StandardDeviation(), {observation_size});
-  const torch::Tensor observations = ((raw.narrow(-1, 0, observation_size) - mean) / deviation)
-                                         .clamp_(-config.observation_clip, config.observation_clip);
-  const torch::Tensor actions =
-      raw.narrow(-1, observation_size, action_size).clamp(-config.action_clip, config.action_clip);
-  return torch::cat({observations, actions}, -1);
-}
-
-torch::Tensor RewardEnsemble::Impl::Forward(torch::Tensor x) const {
-  for (size_t i = 0; i < layers(); ++i) {
-    x = torch::baddbmm(networks[2 * i + 1], x, networks[2 * i]);
-    if (i + 1 < layers()) x = torch::leaky_relu(x, 0.01);
+absl::StatusOr<Steps> RewardEnsemble::Impl::StepsOf(const std::vector<ClipPointer>& clips) const {
+  Steps steps;
+  for (const ClipPointer& clip : clips) {
+    const size_t observations = static_cast<size_t>(clip->steps) * networks.observation_size();
+    const size_t actions = static_cast<size_t>(clip->steps) * networks.action_size();
+    if (clip->steps < 1 ||
+        clip->observations.size() != observations + networks.observation_size() ||
+        clip->actions.size() != actions) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "reward ensemble: a clip of ", clip->steps, " steps has ", clip->observations.size(),
+          " observation and ", clip->actions.size(), " action values"));
+    }
+    const auto begin = clip->observations.begin();
+    steps.observations.insert(steps.observations.end(), begin, begin + observations);
+    steps.actions.insert(steps.actions.end(), clip->actions.begin(), clip->actions.end());
   }
-  return x.squeeze(-1);
-}
-
-torch::Tensor RewardEnsemble::Impl::Raw(const std::vector<float>& observations,
-                                        const std::vector<float>& actions) const {
-  torch::NoGradGuard no_grad;
-  const int64_t steps = static_cast<int64_t>(observations.size()) / observation_size;
-  const torch::Tensor raw = torch::cat(
-      {ToTorch(observations, {steps, observation_size}), ToTorch(actions, {steps, action_size})},
-      1);
-  return Forward(Inputs(raw).unsqueeze(0).expand({config.members, steps, sizes.front()}));
+  RETURN_IF_ERROR(networks.Check(steps));
+  return steps;
 }
 
 torch::Tensor RewardEnsemble::Impl::Differences(const std::vector<int64_t>& rows) const {
-  const int64_t n = static_cast<int64_t>(rows.size()) / config.members;
+  const int64_t n = static_cast<int64_t>(rows.size()) / members;
   const torch::Tensor index = torch::tensor(rows, torch::kInt64);
-  const torch::Tensor x = Inputs(clips.index_select(0, index))
-                              .view({config.members, n * 2 * clip_steps, sizes.front()});
-  const torch::Tensor returns = Forward(x).view({config.members, n, 2, clip_steps}).sum(-1);
+  const torch::Tensor x = networks.Inputs(clips.index_select(0, index))
+                              .view({members, n * 2 * clip_steps, clips.size(-1)});
+  const torch::Tensor returns = networks.Forward(x).view({members, n, 2, clip_steps}).sum(-1);
   return returns.select(2, 0) - returns.select(2, 1);
 }
 
@@ -235,11 +136,10 @@ torch::Tensor RewardEnsemble::Impl::Losses(const torch::Tensor& differences,
   targets.reserve(rows.size());
   for (const int64_t row : rows) targets.push_back(left_preferred[row]);
   const torch::Tensor target = ToTorch(targets, differences.sizes().vec());
-  const double noise = config.random_answers;
-  // the floor keeps the logarithm finite when no answer is random
+  const double noise = model.uniform_answers();
   torch::Tensor left = torch::sigmoid(differences) * (1 - noise) + noise / 2;
-  if (!reliabilities.empty()) {
-    const std::map<int, double> relative = RelativeReliabilities();
+  if (!reliabilities.estimates().empty()) {
+    const std::map<int, double> relative = reliabilities.Relative();
     std::vector<float> of_rows;
     of_rows.reserve(rows.size());
     for (const int64_t row : rows) {
@@ -248,35 +148,14 @@ torch::Tensor RewardEnsemble::Impl::Losses(const torch::Tensor& differences,
     const torch::Tensor eta = ToTorch(of_rows, differences.sizes().vec());
     left = eta * left + (1 - eta) * (1 - left);
   }
+  // the logarithm stays finite when no answer is random
   left = left.clamp(1e-7, 1 - 1e-7);
   return -(target * left.log() + (1 - target) * (1 - left).log());
 }
 
-absl::Status RewardEnsemble::Impl::CheckSteps(const std::vector<float>& observations,
-                                              const std::vector<float>& actions) const {
-  const size_t steps = observations.size() / observation_size;
-  if (steps == 0 || observations.size() != steps * observation_size ||
-      actions.size() != steps * action_size) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "reward ensemble: ", observations.size(), " observation values and ", actions.size(),
-        " action values are not steps of ", observation_size, " and ", action_size));
-  }
-  for (const std::vector<float>* values : {&observations, &actions}) {
-    for (const float value : *values) {
-      if (!std::isfinite(value)) {
-        return absl::InvalidArgumentError("reward ensemble: a value that is not finite");
-      }
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status RewardEnsemble::Impl::AddLabel(const Label& label) {
-  RETURN_IF_ERROR(CheckSteps(label.left.observations, label.left.actions));
-  RETURN_IF_ERROR(CheckSteps(label.right.observations, label.right.actions));
-  const int64_t steps = static_cast<int64_t>(label.left.observations.size()) / observation_size;
-  if (label.right.observations.size() != label.left.observations.size() ||
-      (clip_steps != 0 && steps != clip_steps)) {
+absl::Status RewardEnsemble::Impl::AddLabel(const Comparison& label) {
+  if (label.left->steps != label.right->steps ||
+      (clip_steps != 0 && label.left->steps != clip_steps)) {
     return absl::InvalidArgumentError(
         absl::StrCat("reward ensemble: label ", label.ordinal,
                      " has clips of another length than the labels before it"));
@@ -285,64 +164,29 @@ absl::Status RewardEnsemble::Impl::AddLabel(const Label& label) {
     return absl::InvalidArgumentError(absl::StrCat("reward ensemble: label ", label.ordinal,
                                                    " prefers left by a share outside [0, 1]"));
   }
-  clip_steps = steps;
+  ASSIGN_OR_RETURN(const Steps steps, StepsOf({label.left, label.right}));
+  const torch::Tensor raw = networks.Raw(steps).view({2, label.left->steps, -1});
+  clip_steps = label.left->steps;
   const int64_t row = static_cast<int64_t>(left_preferred.size());
   const int64_t capacity = clips.defined() ? clips.size(0) : 0;
   if (row == capacity) {
     const torch::Tensor more =
-        torch::zeros({std::max<int64_t>(256, capacity), 2, steps, sizes.front()});
+        torch::zeros({std::max<int64_t>(256, capacity), 2, clip_steps, raw.size(-1)});
     clips = clips.defined() ? torch::cat({clips, more}) : more;
   }
-  const Clip* sides[] = {&label.left, &label.right};
-  for (int side = 0; side < 2; ++side) {
-    torch::Tensor target = clips[row][side];
-    target.narrow(1, 0, observation_size)
-        .copy_(ToTorch(sides[side]->observations, {steps, observation_size}));
-    target.narrow(1, observation_size, action_size)
-        .copy_(ToTorch(sides[side]->actions, {steps, action_size}));
-  }
+  clips[row].copy_(raw);
   left_preferred.push_back(label.left_preferred);
   labelers.push_back(label.labeler);
-  ++labels_of[label.labeler];
-  for (int m = 0; m < config.members; ++m) {
-    const double draw = KeyedRandom(config.seed, kBootstrapDraws, label.ordinal, m).Uniform();
-    if (draw < config.held_out) {
+  reliabilities.AddLabel(label.labeler);
+  for (int m = 0; m < members; ++m) {
+    const double draw = KeyedRandom(seed, kBootstrapDraws, label.ordinal, m).Uniform();
+    if (draw < model.held_out()) {
       held_out[m].push_back(row);
     } else {
-      taken[m].insert(taken[m].end(), config.bootstrap ? Poisson1(draw) : 1, row);
+      taken[m].insert(taken[m].end(), Poisson1(draw), row);
     }
   }
   return absl::OkStatus();
-}
-
-Reliability RewardEnsemble::Impl::ReliabilityOf(int labeler,
-                                                const std::vector<double>& answers) const {
-  const auto known = gold.find(labeler);
-  const auto [right, wrong] = known == gold.end() ? std::pair<int64_t, int64_t>() : known->second;
-  Reliability reliability = PosteriorOf(config.prior_right + static_cast<double>(right),
-                                        config.prior_wrong + static_cast<double>(wrong), answers);
-  reliability.labeler = labeler;
-  reliability.labels = labels_of.at(labeler);
-  return reliability;
-}
-
-void RewardEnsemble::Impl::StartReliabilities() {
-  for (const auto& [labeler, labels] : labels_of) {
-    if (reliabilities.count(labeler) == 0) {
-      reliabilities[labeler] = ReliabilityOf(labeler, {});
-    }
-  }
-}
-
-std::map<int, double> RewardEnsemble::Impl::RelativeReliabilities() const {
-  double best = 0;
-  for (const auto& [labeler, of] : reliabilities) best = std::max(best, of.mean);
-  const double scale = best > 0.5 ? 2 * best - 1 : 1;
-  std::map<int, double> relative;
-  for (const auto& [labeler, of] : reliabilities) {
-    relative[labeler] = 0.5 + 0.5 * std::max(-1.0, (2 * of.mean - 1) / scale);
-  }
-  return relative;
 }
 
 void RewardEnsemble::Impl::UpdateReliabilities() {
@@ -355,16 +199,14 @@ void RewardEnsemble::Impl::UpdateReliabilities() {
     most = std::max(most, std::min(rows.size(), kReliabilityLabels));
   }
   std::vector<int64_t> rows;
-  rows.reserve(config.members * most);
+  rows.reserve(members * most);
   for (const std::vector<int64_t>& all : held_out) {
-    for (size_t i = 0; i < most; ++i) {
-      rows.push_back(all[all.size() - 1 - i % all.size()]);
-    }
+    for (size_t i = 0; i < most; ++i) rows.push_back(all[all.size() - 1 - i % all.size()]);
   }
   const torch::Tensor differences = Differences(rows).contiguous();
-  const double noise = config.random_answers;
-  std::map<int64_t, std::pair<double, int>> answered;  // sum over members, members
-  for (int m = 0; m < config.members; ++m) {
+  const double noise = model.uniform_answers();
+  std::map<int64_t, std::pair<double, int>> answered;  // by row: sum over members, members
+  for (int m = 0; m < members; ++m) {
     for (size_t i = 0; i < std::min(most, held_out[m].size()); ++i) {
       const size_t at = m * most + i;
       const float target = left_preferred[rows[at]];
@@ -372,18 +214,69 @@ void RewardEnsemble::Impl::UpdateReliabilities() {
       const double difference = differences.data_ptr<float>()[at];
       const double p =
           (1 - noise) / (1 + std::exp(target > 0.5f ? -difference : difference)) + noise / 2;
-      auto& [sum, members] = answered[rows[at]];
+      auto& [sum, count] = answered[rows[at]];
       sum += p;
-      ++members;
+      ++count;
     }
   }
-  std::map<int, std::vector<double>> of_labeler;
-  for (const auto& [row, p] : answered) {
-    of_labeler[labelers[row]].push_back(p.first / p.second);
+  std::map<int, std::vector<double>> answers;  // by labeler
+  for (const auto& [row, p] : answered) answers[labelers[row]].push_back(p.first / p.second);
+  reliabilities.Update(answers);
+}
+
+torch::Tensor RewardEnsemble::Impl::Update(int update) {
+  std::vector<int64_t> rows;
+  rows.reserve(members * model.minibatch_labels());
+  for (int m = 0; m < members; ++m) {
+    KeyedRandom random(seed, kMinibatchDraws, static_cast<uint64_t>(rounds) << 20 | update, m);
+    for (int i = 0; i < model.minibatch_labels(); ++i) {
+      rows.push_back(taken[m][random.Below(static_cast<int64_t>(taken[m].size()))]);
+    }
   }
-  for (const auto& [labeler, labels] : labels_of) {
-    reliabilities[labeler] = ReliabilityOf(labeler, of_labeler[labeler]);
+  const torch::Tensor losses = Losses(Differences(rows), rows).mean(1);
+  networks.Descend(losses, decay, model.learning_rate());
+  return losses.detach();
+}
+
+void RewardEnsemble::Impl::Validate(const std::vector<double>& training,
+                                    RewardTrainingStats* stats) {
+  int64_t labels = kValidationLabels;
+  for (const std::vector<int64_t>& rows : held_out) {
+    labels = std::min<int64_t>(labels, static_cast<int64_t>(rows.size()));
   }
+  if (labels == 0) return;
+  torch::NoGradGuard no_grad;
+  KeyedRandom random(seed, kValidationDraws, rounds);
+  std::vector<int64_t> rows;
+  for (int m = 0; m < members; ++m) {
+    // every label at most once: a random part of a shuffled copy
+    std::vector<int64_t> all = held_out[m];
+    for (int64_t i = 0; i < labels; ++i) {
+      std::swap(all[i], all[i + random.Below(static_cast<int64_t>(all.size()) - i)]);
+      rows.push_back(all[i]);
+    }
+  }
+  const torch::Tensor differences = Differences(rows).contiguous();
+  const torch::Tensor losses = Losses(differences, rows).mean(1).contiguous();
+  const double step = model.adapt_weight_decay() ? kWeightDecayStep : 0;
+  for (int m = 0; m < members; ++m) {
+    const double validation = losses.data_ptr<float>()[m];
+    stats->validation_loss += validation / members;
+    if (validation > kValidationRatioMax * training[m]) {
+      decay[m] *= 1 + step;
+    } else if (validation < kValidationRatioMin * training[m]) {
+      decay[m] *= 1 - step;
+    }
+    decay[m] = std::clamp(decay[m], kWeightDecayMin, kWeightDecayMax);
+  }
+  double right = 0, decisive = 0;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const float target = left_preferred[rows[i]];
+    if (target == 0.5f) continue;
+    ++decisive;
+    right += (differences.data_ptr<float>()[i] > 0) == (target > 0.5f);
+  }
+  if (decisive > 0) stats->accuracy = right / decisive;
 }
 
 absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
@@ -393,90 +286,26 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
           "reward ensemble: too few labels: a member has none to train on");
     }
   }
-  const int members = config.members;
   RewardTrainingStats stats;
   stats.labels = static_cast<int64_t>(left_preferred.size());
   std::vector<double> training(members, 0.0);
-  if (LearnsReliability()) StartReliabilities();
+  if (LearnsReliability()) reliabilities.Begin();
   for (int update = 0; update < updates; ++update) {
     if (LearnsReliability() && rounds == 0 && update >= kReliabilityWarmUp &&
         update % kReliabilityEvery == 0) {
       UpdateReliabilities();
     }
-    std::vector<int64_t> rows;
-    rows.reserve(members * config.minibatch);
-    for (int m = 0; m < members; ++m) {
-      KeyedRandom random(config.seed, kMinibatchDraws, static_cast<uint64_t>(rounds) << 20 | update,
-                         m);
-      for (int i = 0; i < config.minibatch; ++i) {
-        rows.push_back(taken[m][random.Below(static_cast<int64_t>(taken[m].size()))]);
-      }
-    }
-    const torch::Tensor losses = Losses(Differences(rows), rows).mean(1);  // [members]
-    networks.ClearGradients();
-    losses.sum().backward();
-    {
-      torch::NoGradGuard no_grad;
-      const torch::Tensor penalty = torch::tensor(decay, torch::kFloat32).view({members, 1, 1});
-      for (size_t i = 0; i < layers(); ++i) {
-        networks.Gradient(2 * i).addcmul_(networks[2 * i].detach(), penalty);
-      }
-    }
-    networks.Step(config.learning_rate);
-    const torch::Tensor plain = losses.detach();
-    for (int m = 0; m < members; ++m) {
-      training[m] += plain.data_ptr<float>()[m] / updates;
-    }
+    const torch::Tensor losses = Update(update);
+    for (int m = 0; m < members; ++m) training[m] += losses.data_ptr<float>()[m] / updates;
   }
-
   if (LearnsReliability() && (rounds > 0 || updates >= kReliabilityWarmUp)) {
     UpdateReliabilities();
   }
-
-  // validation, and a step of every member's weight decay
-  double accuracy = 0, decisive = 0, log_decay = 0;
-  for (int m = 0; m < members; ++m) {
-    stats.training_loss += training[m] / members;
-  }
-  int64_t validation_labels = kValidationLabels;
-  for (int m = 0; m < members; ++m) {
-    validation_labels =
-        std::min<int64_t>(validation_labels, static_cast<int64_t>(held_out[m].size()));
-  }
-  if (validation_labels > 0) {
-    torch::NoGradGuard no_grad;
-    KeyedRandom random(config.seed, kValidationDraws, rounds);
-    std::vector<int64_t> rows;
-    for (int m = 0; m < members; ++m) {
-      // every label at most once: a random part of a shuffled copy
-      std::vector<int64_t> all = held_out[m];
-      for (int64_t i = 0; i < validation_labels; ++i) {
-        std::swap(all[i], all[i + random.Below(static_cast<int64_t>(all.size()) - i)]);
-        rows.push_back(all[i]);
-      }
-    }
-    const torch::Tensor differences = Differences(rows).contiguous();
-    const torch::Tensor losses = Losses(differences, rows).mean(1).contiguous();
-    for (int m = 0; m < members; ++m) {
-      const double validation = losses.data_ptr<float>()[m];
-      stats.validation_loss += validation / members;
-      if (validation > config.validation_ratio_max * training[m]) {
-        decay[m] *= 1 + config.weight_decay_step;
-      } else if (validation < config.validation_ratio_min * training[m]) {
-        decay[m] *= 1 - config.weight_decay_step;
-      }
-      decay[m] = std::clamp(decay[m], kWeightDecayMin, kWeightDecayMax);
-    }
-    for (size_t i = 0; i < rows.size(); ++i) {
-      const float target = left_preferred[rows[i]];
-      if (target == 0.5f) continue;
-      ++decisive;
-      accuracy += (differences.data_ptr<float>()[i] > 0) == (target > 0.5f);
-    }
-  }
+  for (const double loss : training) stats.training_loss += loss / members;
+  Validate(training, &stats);
+  double log_decay = 0;
   for (const double value : decay) log_decay += std::log(std::max(value, 1e-12));
   stats.weight_decay = std::exp(log_decay / members);
-  if (decisive > 0) stats.accuracy = accuracy / decisive;
   ++rounds;
   return stats;
 }
@@ -484,40 +313,45 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
 RewardEnsemble::RewardEnsemble(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 RewardEnsemble::~RewardEnsemble() = default;
 
-absl::StatusOr<std::unique_ptr<RewardEnsemble>> RewardEnsemble::Create(
-    const RewardEnsembleConfig& config, int observation_size, int action_size) {
-  RETURN_IF_ERROR(Check(config, observation_size, action_size));
-  std::vector<int64_t> sizes = {observation_size + action_size};
-  sizes.insert(sizes.end(), config.hidden.begin(), config.hidden.end());
-  sizes.push_back(1);
+absl::StatusOr<std::unique_ptr<RewardEnsemble>> RewardEnsemble::Create(const v1::RewardModel& model,
+                                                                       bool learn_reliability,
+                                                                       uint64_t seed,
+                                                                       int observation_size,
+                                                                       int action_size) {
+  if (observation_size < 1 || action_size < 0) {
+    return absl::InvalidArgumentError(
+        "reward ensemble: observation and action sizes must be positive");
+  }
+  if (model.members() < 1 || model.minibatch_labels() < 1 || !(model.learning_rate() > 0)) {
+    return absl::InvalidArgumentError(
+        "reward ensemble: members, minibatch_labels and learning_rate must be set");
+  }
   std::unique_ptr<RewardEnsemble> ensemble;
   RETURN_IF_ERROR(Guard("reward ensemble", [&] {
-    ensemble.reset(
-        new RewardEnsemble(std::make_unique<Impl>(config, observation_size, action_size, sizes)));
+    ensemble.reset(new RewardEnsemble(
+        std::make_unique<Impl>(model, learn_reliability, seed, observation_size, action_size)));
     return absl::OkStatus();
   }));
   return ensemble;
 }
 
-int RewardEnsemble::members() const { return impl_->config.members; }
+int RewardEnsemble::members() const { return impl_->members; }
 
 int64_t RewardEnsemble::labels() const {
   return static_cast<int64_t>(impl_->left_preferred.size());
 }
 
-absl::Status RewardEnsemble::AddLabel(const Label& label) {
+absl::Status RewardEnsemble::AddLabel(const Comparison& label) {
   return Guard("reward ensemble", [&] { return impl_->AddLabel(label); });
 }
 
 void RewardEnsemble::SetGold(int labeler, int64_t right, int64_t wrong) {
-  impl_->gold[labeler] = {right, wrong};
+  impl_->reliabilities.SetGold(labeler, right, wrong);
 }
 
 std::vector<Reliability> RewardEnsemble::Reliabilities() const {
   std::vector<Reliability> all;
-  for (const auto& [labeler, reliability] : impl_->reliabilities) {
-    all.push_back(reliability);
-  }
+  for (const auto& [labeler, estimate] : impl_->reliabilities.estimates()) all.push_back(estimate);
   return all;
 }
 
@@ -530,146 +364,81 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Train(int updates) {
   return stats;
 }
 
-absl::Status RewardEnsemble::AddObservations(const std::vector<float>& observations) {
-  if (observations.size() % impl_->observation_size != 0) {
-    return absl::InvalidArgumentError("reward ensemble: observations of another size");
+absl::Status RewardEnsemble::AddCandidates(const std::vector<ClipPointer>& clips) {
+  for (const ClipPointer& clip : clips) {
+    ASSIGN_OR_RETURN(const Steps steps, impl_->StepsOf({clip}));
+    impl_->networks.AddObservations(steps.observations);
   }
-  impl_->normalizer.Add(observations.data(),
-                        static_cast<int64_t>(observations.size()) / impl_->observation_size);
   return absl::OkStatus();
 }
 
-absl::Status RewardEnsemble::NormalizeMembers(const std::vector<float>& observations,
-                                              const std::vector<float>& actions) {
-  RETURN_IF_ERROR(impl_->CheckSteps(observations, actions));
+absl::Status RewardEnsemble::NormalizeMembers(const std::vector<ClipPointer>& clips) {
+  ASSIGN_OR_RETURN(const Steps steps, impl_->StepsOf(clips));
   return Guard("reward ensemble", [&] {
-    const torch::Tensor raw = impl_->Raw(observations, actions);
-    const torch::Tensor mean = raw.mean(1).contiguous();
-    const torch::Tensor deviation = raw.std(1, /*unbiased=*/false).clamp_min(1e-6).contiguous();
-    for (int m = 0; m < members(); ++m) {
-      impl_->member_mean[m] = mean.data_ptr<float>()[m];
-      impl_->member_std[m] = deviation.data_ptr<float>()[m];
-    }
+    impl_->networks.NormalizeMembers(steps);
     return absl::OkStatus();
   });
 }
 
 absl::StatusOr<std::vector<float>> RewardEnsemble::Score(const std::vector<float>& observations,
                                                          const std::vector<float>& actions) const {
-  RETURN_IF_ERROR(impl_->CheckSteps(observations, actions));
+  const Steps steps{observations, actions};
+  RETURN_IF_ERROR(impl_->networks.Check(steps));
   std::vector<float> rewards;
   RETURN_IF_ERROR(Guard("reward ensemble", [&] {
-    const int64_t e = members();
-    const torch::Tensor raw = impl_->Raw(observations, actions);
-    rewards =
-        FromTorch(((raw - ToTorch(impl_->member_mean, {e, 1})) / ToTorch(impl_->member_std, {e, 1}))
-                      .mean(0))
-            .values;
+    rewards = impl_->networks.Score(steps);
     return absl::OkStatus();
   }));
   return rewards;
 }
 
 absl::StatusOr<std::vector<std::vector<double>>> RewardEnsemble::ClipReturns(
-    const std::vector<const Clip*>& clips) const {
+    const std::vector<ClipPointer>& clips) const {
   std::vector<std::vector<double>> returns;
   if (clips.empty()) return returns;
-  std::vector<float> observations, actions;
-  for (const Clip* clip : clips) {
-    if (clip->observations.size() != clips[0]->observations.size() ||
-        clip->actions.size() != clips[0]->actions.size()) {
+  for (const ClipPointer& clip : clips) {
+    if (clip->steps != clips[0]->steps) {
       return absl::InvalidArgumentError("reward ensemble: clips of different lengths");
     }
-    observations.insert(observations.end(), clip->observations.begin(), clip->observations.end());
-    actions.insert(actions.end(), clip->actions.begin(), clip->actions.end());
   }
-  RETURN_IF_ERROR(impl_->CheckSteps(observations, actions));
+  ASSIGN_OR_RETURN(const Steps steps, impl_->StepsOf(clips));
   RETURN_IF_ERROR(Guard("reward ensemble", [&] {
     const int64_t n = static_cast<int64_t>(clips.size());
     const torch::Tensor sums =
-        impl_->Raw(observations, actions).view({members(), n, -1}).sum(-1).contiguous();
+        impl_->networks.Rewards(steps).view({members(), n, -1}).sum(-1).contiguous();
     for (int64_t i = 0; i < n; ++i) {
       std::vector<double>& of_clip = returns.emplace_back();
-      for (int m = 0; m < members(); ++m) {
-        of_clip.push_back(sums.data_ptr<float>()[m * n + i]);
-      }
+      for (int m = 0; m < members(); ++m) of_clip.push_back(sums.data_ptr<float>()[m * n + i]);
     }
     return absl::OkStatus();
   }));
   return returns;
 }
 
-nn::Snapshot RewardEnsemble::ToSnapshot() const {
-  nn::Snapshot snapshot;
-  const int e = members(), o = impl_->observation_size;
-  for (size_t i = 0; i < impl_->layers(); ++i) {
-    const std::string name = absl::StrCat("layer", i);
-    snapshot.tensors[name + ".weight"] = FromTorch(impl_->networks[2 * i]);
-    snapshot.tensors[name + ".bias"] = FromTorch(impl_->networks[2 * i + 1].squeeze(1));
-  }
-  snapshot.tensors["observation_mean"] = {{o}, impl_->normalizer.Mean()};
-  snapshot.tensors["observation_std"] = {{o}, impl_->normalizer.StandardDeviation()};
-  snapshot.tensors["member_mean"] = {{e}, impl_->member_mean};
-  snapshot.tensors["member_std"] = {{e}, impl_->member_std};
-  snapshot.metadata["kind"] = "reward";
-  snapshot.metadata["members"] = absl::StrCat(e);
-  snapshot.metadata["observations"] = absl::StrCat(o);
-  snapshot.metadata["layers"] = absl::StrJoin(impl_->sizes, ",");
-  snapshot.metadata["activation"] = "leaky_relu";
-  snapshot.SetNumbers("observation_clip", {impl_->config.observation_clip});
-  snapshot.SetNumbers("action_clip", {impl_->config.action_clip});
-  return snapshot;
-}
+nn::Snapshot RewardEnsemble::ToSnapshot() const { return impl_->networks.ToSnapshot(); }
 
 nn::Snapshot RewardEnsemble::SaveState() const {
   nn::Snapshot state;
-  const int e = members();
-  impl_->networks.Save("networks.", &state);
-  impl_->normalizer.Save("normalizer", &state);
-  state.tensors["member_mean"] = {{e}, impl_->member_mean};
-  state.tensors["member_std"] = {{e}, impl_->member_std};
+  impl_->networks.Save(&state);
+  impl_->reliabilities.Save(&state);
   state.SetNumbers("weight_decay", impl_->decay);
-  std::vector<double> reliabilities;  // labeler, mean, low, high, labels; again
-  for (const auto& [labeler, r] : impl_->reliabilities) {
-    reliabilities.insert(reliabilities.end(), {static_cast<double>(labeler), r.mean, r.low, r.high,
-                                               static_cast<double>(r.labels)});
-  }
-  if (!reliabilities.empty()) state.SetNumbers("reliabilities", reliabilities);
   state.metadata["kind"] = "reward_state";
   state.metadata["rounds"] = absl::StrCat(impl_->rounds);
   return state;
 }
 
 absl::Status RewardEnsemble::LoadState(const nn::Snapshot& state) {
-  const int e = members();
   ASSIGN_OR_RETURN(const int64_t rounds, state.Integer("rounds"));
   ASSIGN_OR_RETURN(const std::vector<double> decay, state.Numbers("weight_decay"));
-  ASSIGN_OR_RETURN(const nn::Tensor* mean, state.Find("member_mean", {e}));
-  ASSIGN_OR_RETURN(const nn::Tensor* deviation, state.Find("member_std", {e}));
-  if (decay.size() != static_cast<size_t>(e)) {
+  if (decay.size() != impl_->decay.size()) {
     return absl::InvalidArgumentError(
         "the reward state has another number of weight decays than members");
   }
-  std::map<int, Reliability> reliabilities;
-  if (state.metadata.count("reliabilities") > 0) {
-    ASSIGN_OR_RETURN(const std::vector<double> numbers, state.Numbers("reliabilities"));
-    if (numbers.size() % 5 != 0) {
-      return absl::InvalidArgumentError("the reward state has reliabilities that cannot be read");
-    }
-    for (size_t i = 0; i < numbers.size(); i += 5) {
-      const int labeler = static_cast<int>(numbers[i]);
-      reliabilities[labeler] = {labeler, numbers[i + 1], numbers[i + 2], numbers[i + 3],
-                                static_cast<int64_t>(numbers[i + 4])};
-    }
-  }
   return Guard("reward state", [&]() -> absl::Status {
-    RETURN_IF_ERROR(impl_->networks.Load("networks.", state));
-    RETURN_IF_ERROR(impl_->normalizer.Load("normalizer", state));
+    RETURN_IF_ERROR(impl_->networks.Load(state));
+    RETURN_IF_ERROR(impl_->reliabilities.Load(state));
     impl_->rounds = rounds;
     impl_->decay = decay;
-    impl_->reliabilities = std::move(reliabilities);
-    impl_->member_mean = mean->values;
-    impl_->member_std = deviation->values;
     return absl::OkStatus();
   });
 }

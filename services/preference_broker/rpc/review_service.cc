@@ -7,12 +7,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/experience/answers.h"
 #include "common/nn/reward.h"
 #include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/topics.h"
-#include "services/preference_broker/store/labeling/answers.h"
 #include "services/preference_broker/store/labels/export.h"
 #include "services/preference_broker/store/labels/import.h"
 #include "services/preference_broker/store/review/review.h"
@@ -114,8 +114,8 @@ struct Import {
         RETURN_IF_ERROR(CheckClipId(absl::StrCat(name, ".clip_ids"), id));
         named.insert(id);
       }
-      RETURN_IF_ERROR(
-          CheckAnswer(absl::StrCat(name, ".answer"), label.answer(), label.clip_ids_size()));
+      RETURN_IF_ERROR(experience::CheckAnswer(absl::StrCat(name, ".answer"), label.answer(),
+                                              label.clip_ids_size()));
       RETURN_IF_ERROR(CheckPseudonym(absl::StrCat(name, ".labeler"), label.labeler()));
       RETURN_IF_ERROR(CheckRequestId(absl::StrCat(name, ".source_key"), label.source_key()));
       if (!sources.insert(label.source_key()).second) {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "common/learn/reward/ensemble.h"
 #include "common/nn/policy.h"
 #include "common/nn/snapshot.h"
+#include "common/options/run_spec.h"
 
 namespace backflip {
 namespace {
@@ -69,21 +71,29 @@ TEST(Snapshots, PythonReproducesActionsAndRewards) {
   trajectory.rewards = Draw(&random, kSteps, 0, 1);
   ASSERT_TRUE((*ppo)->Update({trajectory}).ok());
 
-  auto ensemble = learn::RewardEnsemble::Create({.hidden = {8}}, kObservations, kActions);
+  v1::RewardModel options = options::DefaultRunSpec().reward_model();
+  options.clear_hidden();
+  options.add_hidden(8);
+  auto ensemble = learn::RewardEnsemble::Create(options, false, 1, kObservations, kActions);
   ASSERT_TRUE(ensemble.ok()) << ensemble.status();
-  ASSERT_TRUE((*ensemble)->AddObservations(observations).ok());
+  experience::Clip all{.steps = kSteps, .observations = observations, .actions = actions};
+  all.observations.resize((kSteps + 1) * kObservations);
+  const auto candidate = std::make_shared<const experience::Clip>(std::move(all));
+  ASSERT_TRUE((*ensemble)->AddCandidates({candidate}).ok());
   for (int i = 0; i < 20; ++i) {
-    learn::Label label;
+    experience::Comparison label;
     label.ordinal = i;
-    for (learn::Clip* clip : {&label.left, &label.right}) {
-      clip->observations = Draw(&random, 4 * kObservations, 3, 2);
-      clip->actions = Draw(&random, 4 * kActions, 0, 1);
+    for (experience::ClipPointer* clip : {&label.left, &label.right}) {
+      *clip = std::make_shared<const experience::Clip>(
+          experience::Clip{.steps = 4,
+                           .observations = Draw(&random, 5 * kObservations, 3, 2),
+                           .actions = Draw(&random, 4 * kActions, 0, 1)});
     }
     label.left_preferred = i % 2;
     ASSERT_TRUE((*ensemble)->AddLabel(label).ok());
   }
   ASSERT_TRUE((*ensemble)->Train(5).ok());
-  ASSERT_TRUE((*ensemble)->NormalizeMembers(observations, actions).ok());
+  ASSERT_TRUE((*ensemble)->NormalizeMembers({candidate}).ok());
 
   const std::filesystem::path folder =
       std::filesystem::path(testing::TempDir()) / "safetensors_test";

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "common/experience/answers.h"
 #include "services/preference_broker/store/labeling/answers.h"
 
 namespace backflip::preference_broker {
@@ -97,7 +98,7 @@ v1::Feedback FeedbackOn(Transaction& t, int64_t gold_id, bool turned, const v1::
       t.Exec("SELECT answer, explanation FROM gold_pairs WHERE id = $1", gold_id)[0];
   const v1::Choice right = Enum<v1::Choice>(row[0]);
   v1::Feedback feedback;
-  feedback.mutable_expected()->set_choice(turned ? Turned(right) : right);
+  feedback.mutable_expected()->set_choice(turned ? experience::Turned(right) : right);
   feedback.set_correct(answer.choice() == feedback.expected().choice());
   feedback.set_explanation(Text(row[1]));
   return feedback;

@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
+#include "common/experience/answers.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
 #include "services/preference_broker/store/labeling/answers.h"
@@ -31,7 +32,8 @@ FeedEntry EntryOf(const pqxx::row& row) {
   entry.set_retraction(Bool(row["retraction"]));
   if (!entry.retraction()) {
     const v1::Answer shown = AnswerFromFields(row["choice"], row["ranking"]);
-    *entry.mutable_answer() = Bool(row["turned"]) ? Turned(shown, Int(row["clips"])) : shown;
+    *entry.mutable_answer() =
+        Bool(row["turned"]) ? experience::Turned(shown, Int(row["clips"])) : shown;
   }
   entry.set_overlap(Int(row["overlap"]));
   // a gold pair is put in a question in its own order

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/experience/answers.h"
 #include "services/preference_broker/store/db/requests.h"
 #include "services/preference_broker/store/labeling/answers.h"
 #include "services/preference_broker/store/labeling/checks.h"
@@ -115,9 +116,9 @@ bool Disagree(Transaction& t, int64_t question_id, int clips, int64_t overlap) {
   std::string first;
   for (const auto& row : rows) {
     const v1::Answer answer = AnswerFromFields(row[1], row[2]);
-    if (!Compares(answer)) continue;
+    if (!experience::Compares(answer)) continue;
     const std::string bytes =
-        InOrder(Bool(row[0]) ? Turned(answer, clips) : answer).SerializeAsString();
+        InOrder(Bool(row[0]) ? experience::Turned(answer, clips) : answer).SerializeAsString();
     if (first.empty()) first = bytes;
     if (bytes != first) return true;
   }
@@ -177,7 +178,8 @@ int64_t InsertLabel(Transaction& t, const Caller& caller, const HeldLease& lease
                     const std::string& body) {
   const v1::Timing& timing = request.timing();
   const int64_t active_ms = timing.active_ms() > 0 ? timing.active_ms() : timing.decision_ms();
-  const bool counts = lease.holds_slot && lease.purpose == v1::TRAIN && Compares(answer);
+  const bool counts =
+      lease.holds_slot && lease.purpose == v1::TRAIN && experience::Compares(answer);
   return Int(t.Exec(R"sql(
       WITH held AS (UPDATE leases SET state = 'ANSWERED', holds_slot = $3 WHERE id = $1),
         worked AS (INSERT INTO labeler_time AS w (caller_id, run_id, active_ms)
@@ -222,7 +224,7 @@ absl::StatusOr<SubmittedLabel> SubmitLabel(Connection& connection, RunCache& run
       label.surplus = lease.earlier_surplus;
       return label;
     }
-    RETURN_IF_ERROR(CheckAnswer("answer", answer, lease.clips));
+    RETURN_IF_ERROR(experience::CheckAnswer("answer", answer, lease.clips));
     ASSIGN_OR_RETURN(label.label_id, RepeatedLabel(lease, request, answer));
     if (label.label_id != 0) {
       label.surplus = lease.surplus;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
+#include "common/experience/answers.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/labeling/answers.h"
 
@@ -61,7 +62,7 @@ v1::ExportedLabel ExportedLabelOf(const pqxx::row& row) {
   label.set_note(Text(row["note"]));
   if (!row["expected"].is_null()) {
     const v1::Choice right = Enum<v1::Choice>(row["expected"]);
-    label.mutable_expected()->set_choice(Bool(row["as_given"]) ? right : Turned(right));
+    label.mutable_expected()->set_choice(Bool(row["as_given"]) ? right : experience::Turned(right));
   }
   label.set_schema(kExportSchema);
   return label;

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "common/experience/answers.h"
 #include "common/options/run_spec.h"
 #include "services/preference_broker/store/db/requests.h"
 #include "services/preference_broker/store/db/run_row.h"
@@ -192,9 +193,9 @@ void InsertLabel(Transaction& t, int64_t run_id, int64_t question_id, const NewL
       VALUES ($1, $2, $3, $4, $3, $5, false, $6, $7, false, $8, $9, $10, $11, $12, 'import',
         coalesce(to_timestamp(nullif($13::float8, 0)), now()), $14))sql",
          run_id, question_id, lease, item.labeler, Bytes{body}, ChoiceField(label.answer()),
-         RankingField(label.answer()), Compares(label.answer()), label.timing().decision_ms(),
-         label.timing().active_ms(), label.timing().loops(), label.timing().first_played_ms(),
-         answered, label.source_key());
+         RankingField(label.answer()), experience::Compares(label.answer()),
+         label.timing().decision_ms(), label.timing().active_ms(), label.timing().loops(),
+         label.timing().first_played_ms(), answered, label.source_key());
 }
 
 absl::Status CheckTakesLabels(int64_t run_id, const v1::RunSpec& spec, const std::string& state) {

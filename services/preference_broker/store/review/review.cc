@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
+#include "common/experience/answers.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/labeling/answers.h"
 #include "services/preference_broker/store/review/shared_answers.h"
@@ -142,7 +143,7 @@ absl::StatusOr<v1::ListDisagreementsResponse> ListDisagreements(
     // a ranking disagrees as much as its pairs do on average
     std::map<int64_t, std::vector<std::vector<int>>> counts;
     for (const SharedAnswer& answer : SharedAnswers(t, request.run_id())) {
-      const std::vector<PairValue> values = PairValues(answer);
+      const std::vector<int> values = PairValues(answer);
       if (values.empty()) continue;
       std::vector<std::vector<int>>& pairs = counts[answer.question];
       pairs.resize(values.size(), std::vector<int>(kPairValues));
@@ -188,7 +189,7 @@ absl::StatusOr<v1::ListDisagreementsResponse> ListDisagreements(
       answer->set_labeler(Text(row[1]));
       *answer->mutable_answer() = AnswerFromFields(row[3], row[4]);
       if (Bool(row[2]))
-        *answer->mutable_answer() = Turned(answer->answer(), question->clip_ids_size());
+        *answer->mutable_answer() = experience::Turned(answer->answer(), question->clip_ids_size());
       answer->set_answered_ms(Millis(row[5]));
       answer->set_note(Text(row[6]));
     }

@@ -3,6 +3,7 @@
 #include <map>
 #include <utility>
 
+#include "common/experience/answers.h"
 #include "services/preference_broker/store/labeling/answers.h"
 
 namespace backflip::preference_broker {
@@ -26,49 +27,27 @@ std::vector<SharedAnswer> SharedAnswers(Transaction& t, int64_t run_id) {
     answer.caller = Int(row[1]);
     answer.clips = Int(row[5]);
     answer.answer = AnswerFromFields(row[3], row[4]);
-    if (Bool(row[2])) answer.answer = Turned(answer.answer, answer.clips);
+    if (Bool(row[2])) answer.answer = experience::Turned(answer.answer, answer.clips);
   }
   return answers;
 }
 
-std::vector<PairValue> PairValues(const SharedAnswer& answer) {
-  if (answer.answer.has_ranking()) {
-    std::vector<int> rank(answer.clips);
-    for (int group = 0; group < answer.answer.ranking().groups_size(); ++group) {
-      for (const int32_t position : answer.answer.ranking().groups(group).positions()) {
-        if (position >= 0 && position < answer.clips) rank[position] = group;
-      }
-    }
-    std::vector<PairValue> values;
-    for (int i = 0; i < answer.clips; ++i) {
-      for (int j = i + 1; j < answer.clips; ++j) {
-        values.push_back(rank[i] < rank[j]   ? kFirstBetter
-                         : rank[i] > rank[j] ? kSecondBetter
-                                             : kEqual);
-      }
-    }
-    return values;
+std::vector<int> PairValues(const SharedAnswer& answer) {
+  std::vector<int> values;
+  for (const auto& pair : experience::PairsOf(answer.answer, answer.clips)) {
+    values.push_back(static_cast<int>(2 - 2 * pair.left_preferred));
   }
-  switch (answer.answer.choice()) {
-    case v1::LEFT:
-      return {kFirstBetter};
-    case v1::TIE:
-      return {kEqual};
-    case v1::RIGHT:
-      return {kSecondBetter};
-    default:
-      return {};
-  }
+  return values;
 }
 
 SharedVotes VotesOf(const std::vector<SharedAnswer>& answers) {
   SharedVotes shared;
   std::map<int64_t, int> places;
   for (size_t begin = 0, end = 0; begin < answers.size(); begin = end) {
-    std::vector<std::pair<int64_t, std::vector<PairValue>>> said;
+    std::vector<std::pair<int64_t, std::vector<int>>> said;
     for (end = begin; end < answers.size() && answers[end].question == answers[begin].question;
          ++end) {
-      std::vector<PairValue> values = PairValues(answers[end]);
+      std::vector<int> values = PairValues(answers[end]);
       if (!values.empty()) said.emplace_back(answers[end].caller, std::move(values));
     }
     if (said.size() < 2) continue;

@@ -11,8 +11,8 @@
 
 namespace backflip::preference_broker {
 
-// The values of a pair's answer, in their order.
-enum PairValue { kFirstBetter, kEqual, kSecondBetter, kPairValues };
+// The values that an answer has for a pair: the first is better, equal, the second is.
+inline constexpr int kPairValues = 3;
 
 // An answer to a question that two or more may have answered.
 struct SharedAnswer {
@@ -26,9 +26,9 @@ struct SharedAnswer {
 // labels. `run_id` 0: of all runs.
 std::vector<SharedAnswer> SharedAnswers(Transaction& t, int64_t run_id);
 
-// What an answer says about the pairs (i, j), i < j, of its question's clips, in their order.
-// Empty: nothing (cannot tell, broken).
-std::vector<PairValue> PairValues(const SharedAnswer& answer);
+// The value of each pair of the question's clips. Empty: it compares none (cannot tell,
+// broken).
+std::vector<int> PairValues(const SharedAnswer& answer);
 
 // Votes on pairs that have two or more. Their labelers are places in `callers`, their items
 // count pairs over all questions.

@@ -4,12 +4,14 @@
 #include <cmath>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <vector>
 
 #include "common/learn/reward/ensemble.h"
 #include "common/learn/torch_runtime.h"
+#include "common/options/run_spec.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 
@@ -53,22 +55,22 @@ TEST(CrowdReference, LabelersComeInTheOrderOfCrowdKitsSkills) {
   // a clip is known by its number alone, and a linear reward is its worth: the
   // model of Bradley and Terry
   const auto clip = [clips](int number) {
-    Clip one;
-    one.observations.assign(clips, 0.0f);
-    one.observations[number] = 1;
+    auto one = std::make_shared<experience::Clip>();
+    one->steps = 1;
+    one->observations.assign(2 * clips, 0.0f);
+    one->observations[number] = 1;
     return one;
   };
-  RewardEnsembleConfig config;
-  config.hidden = {};
-  config.members = 5;
-  config.random_answers = 0;
-  config.learning_rate = 0.03;
-  config.learn_reliability = true;
-  auto ensemble = RewardEnsemble::Create(config, clips, 0);
+  v1::RewardModel options = options::DefaultRunSpec().reward_model();
+  options.clear_hidden();
+  options.set_members(5);
+  options.set_uniform_answers(0);
+  options.set_learning_rate(0.03);
+  auto ensemble = RewardEnsemble::Create(options, /*learn_reliability=*/true, 1, clips, 0);
   ASSERT_TRUE(ensemble.ok()) << ensemble.status();
   for (const auto& vote : reference["votes"]) {  // pair, labeler, 0 to 2
     const auto& pair = reference["pairs"][vote[0].get<int>()];
-    Label label;
+    experience::Comparison label;
     label.ordinal = vote[0];
     label.labeler = vote[1];
     label.left = clip(pair[0]);

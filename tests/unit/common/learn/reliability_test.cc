@@ -7,25 +7,32 @@
 #include "common/learn/random.h"
 #include "common/learn/reward/ensemble.h"
 #include "common/learn/torch_runtime.h"
+#include "common/options/run_spec.h"
 #include "gtest/gtest.h"
 
 namespace backflip::learn {
 namespace {
 
+using experience::Clip;
+using experience::ClipPointer;
+using experience::Comparison;
+
 constexpr int kSteps = 10, kObservations = 4, kActions = 1;
 constexpr int kRandom = 4, kInverted = 5;  // of labelers 1 to 5
 
-Clip RandomClip(KeyedRandom* random) {
-  Clip clip;
+ClipPointer RandomClip(KeyedRandom* random) {
+  auto clip = std::make_shared<Clip>();
+  clip->steps = kSteps;
   // what stays over a clip is what tells clips apart
   double base[kObservations];
   for (double& value : base) value = 2 * random->Uniform() - 1;
   for (int i = 0; i < kSteps * kObservations; ++i) {
-    clip.observations.push_back(
+    clip->observations.push_back(
         static_cast<float>(base[i % kObservations] + 0.5 * (2 * random->Uniform() - 1)));
   }
+  clip->observations.resize((kSteps + 1) * kObservations);
   for (int i = 0; i < kSteps * kActions; ++i) {
-    clip.actions.push_back(static_cast<float>(2 * random->Uniform() - 1));
+    clip->actions.push_back(static_cast<float>(2 * random->Uniform() - 1));
   }
   return clip;
 }
@@ -41,21 +48,21 @@ double TrueReturn(const Clip& clip) {
   return sum;
 }
 
-Label TrueLabel(uint64_t seed, int64_t ordinal) {
+Comparison TrueLabel(uint64_t seed, int64_t ordinal) {
   KeyedRandom random(seed, ordinal);
-  Label label;
+  Comparison label;
   label.ordinal = ordinal;
   label.left = RandomClip(&random);
   label.right = RandomClip(&random);
-  label.left_preferred = TrueReturn(label.left) > TrueReturn(label.right);
+  label.left_preferred = TrueReturn(*label.left) > TrueReturn(*label.right);
   return label;
 }
 
 // `faulty`: labeler 4 answers at random, labeler 5 the reverse of the truth.
-std::vector<Label> CrowdOf(uint64_t seed, int labels, bool faulty) {
-  std::vector<Label> crowd;
+std::vector<Comparison> CrowdOf(uint64_t seed, int labels, bool faulty) {
+  std::vector<Comparison> crowd;
   for (int i = 0; i < labels; ++i) {
-    Label label = TrueLabel(seed, i);
+    Comparison label = TrueLabel(seed, i);
     label.labeler = 1 + i % 5;
     if (faulty && label.labeler == kRandom) {
       label.left_preferred = KeyedRandom(seed, 7, i).Uniform() < 0.5;
@@ -69,22 +76,21 @@ std::vector<Label> CrowdOf(uint64_t seed, int labels, bool faulty) {
 }
 
 std::unique_ptr<RewardEnsemble> Make(uint64_t seed, bool learn_reliability,
-                                     double held_out = RewardEnsembleConfig().held_out) {
+                                     double held_out = std::exp(-1.0)) {
   SetUpTorch();
-  RewardEnsembleConfig config;
-  config.hidden = {32, 32};
-  config.minibatch = 32;
-  config.learning_rate = 3e-3;
-  config.learn_reliability = learn_reliability;
-  config.held_out = held_out;
-  config.seed = seed;
-  auto ensemble = RewardEnsemble::Create(config, kObservations, kActions);
+  v1::RewardModel options = options::DefaultRunSpec().reward_model();
+  options.clear_hidden();
+  for (int i = 0; i < 2; ++i) options.add_hidden(32);
+  options.set_minibatch_labels(32);
+  options.set_learning_rate(3e-3);
+  options.set_held_out(held_out);
+  auto ensemble = RewardEnsemble::Create(options, learn_reliability, seed, kObservations, kActions);
   EXPECT_TRUE(ensemble.ok()) << ensemble.status();
   return *std::move(ensemble);
 }
 
 // As a run does: a first round, then a few more labels and updates at a time.
-void Fit(const std::vector<Label>& labels, RewardEnsemble* ensemble) {
+void Fit(const std::vector<Comparison>& labels, RewardEnsemble* ensemble) {
   size_t next = 0;
   for (; next < labels.size() / 4; ++next) {
     ASSERT_TRUE(ensemble->AddLabel(labels[next]).ok());
@@ -102,12 +108,12 @@ void Fit(const std::vector<Label>& labels, RewardEnsemble* ensemble) {
 double Accuracy(const RewardEnsemble& ensemble, uint64_t seed) {
   constexpr int kPairs = 400;
   int right = 0;
-  std::vector<Label> pairs;
-  std::vector<const Clip*> clips;
+  std::vector<Comparison> pairs;
+  std::vector<ClipPointer> clips;
   for (int i = 0; i < kPairs; ++i) pairs.push_back(TrueLabel(seed, 100'000 + i));
-  for (const Label& pair : pairs) {
-    clips.push_back(&pair.left);
-    clips.push_back(&pair.right);
+  for (const Comparison& pair : pairs) {
+    clips.push_back(pair.left);
+    clips.push_back(pair.right);
   }
   const auto returns = ensemble.ClipReturns(clips);
   EXPECT_TRUE(returns.ok());
@@ -171,7 +177,7 @@ TEST(Reliability, ChangesNothingForASingleLabeler) {
   auto with = Make(1, true), without = Make(1, false);
   for (RewardEnsemble* ensemble : {with.get(), without.get()}) {
     for (int i = 0; i < 60; ++i) {
-      Label label = TrueLabel(1, i);
+      Comparison label = TrueLabel(1, i);
       label.labeler = 3;
       ASSERT_TRUE(ensemble->AddLabel(label).ok());
     }
@@ -196,7 +202,7 @@ TEST(Reliability, BelievesLabelersWhoAreEquallyGoodAsOne) {
 
 TEST(Reliability, StartsAtThePriorThatGoldMade) {
   auto ensemble = Make(1, true);
-  for (const Label& label : CrowdOf(1, 30, true)) {
+  for (const Comparison& label : CrowdOf(1, 30, true)) {
     ASSERT_TRUE(ensemble->AddLabel(label).ok());
   }
   ensemble->SetGold(1, 16, 0);
@@ -215,9 +221,9 @@ TEST(Reliability, IsLearnedFromGoldWhereMostLabelersAreFaulty) {
   // three of five turn every answer around: without gold the networks must
   // believe them, with it they do not
   const auto crowd = [](uint64_t seed) {
-    std::vector<Label> labels;
+    std::vector<Comparison> labels;
     for (int i = 0; i < 300; ++i) {
-      Label label = TrueLabel(seed, i);
+      Comparison label = TrueLabel(seed, i);
       label.labeler = 1 + i % 5;
       if (label.labeler >= 3) label.left_preferred = 1 - label.left_preferred;
       labels.push_back(label);
@@ -234,8 +240,8 @@ TEST(Reliability, IsLearnedFromGoldWhereMostLabelersAreFaulty) {
 
 TEST(Reliability, GoesOnExactlyFromASavedState) {
   auto before = Make(1, true), after = Make(1, true);
-  const std::vector<Label> crowd = CrowdOf(1, 80, true);
-  for (const Label& label : crowd) {
+  const std::vector<Comparison> crowd = CrowdOf(1, 80, true);
+  for (const Comparison& label : crowd) {
     ASSERT_TRUE(before->AddLabel(label).ok());
     ASSERT_TRUE(after->AddLabel(label).ok());
   }
@@ -250,17 +256,12 @@ TEST(Reliability, GoesOnExactlyFromASavedState) {
 }
 
 TEST(Reliability, StaysAtThePriorWhereNothingIsHeldOut) {
-  RewardEnsembleConfig config;
-  config.held_out = 0;
-  config.learn_reliability = true;
-  SetUpTorch();
-  auto made = RewardEnsemble::Create(config, kObservations, kActions);
-  ASSERT_TRUE(made.ok());
-  for (const Label& label : CrowdOf(1, 60, true)) {
-    ASSERT_TRUE((*made)->AddLabel(label).ok());
+  auto made = Make(1, true, 0);
+  for (const Comparison& label : CrowdOf(1, 60, true)) {
+    ASSERT_TRUE(made->AddLabel(label).ok());
   }
-  ASSERT_TRUE((*made)->Train(60).ok());
-  for (const Reliability& r : (*made)->Reliabilities()) EXPECT_NEAR(r.mean, 0.8, 0.01);
+  ASSERT_TRUE(made->Train(60).ok());
+  for (const Reliability& r : made->Reliabilities()) EXPECT_NEAR(r.mean, 0.8, 0.01);
 }
 
 }  // namespace

@@ -6,23 +6,29 @@
 #include "common/learn/reward/ensemble.h"
 #include "common/learn/torch_runtime.h"
 #include "common/nn/reward.h"
+#include "common/options/run_spec.h"
 #include "gtest/gtest.h"
 
 namespace backflip::learn {
 namespace {
+
+using experience::Clip;
+using experience::Comparison;
 
 constexpr int kSteps = 5, kObservations = 2, kActions = 1;
 
 // The teacher likes the first observation.
 float TrueReward(const float* observation) { return observation[0]; }
 
-Clip RandomClip(KeyedRandom* random) {
-  Clip clip;
+std::shared_ptr<Clip> RandomClip(KeyedRandom* random) {
+  auto clip = std::make_shared<Clip>();
+  clip->steps = kSteps;
   for (int i = 0; i < kSteps * kObservations; ++i) {
-    clip.observations.push_back(static_cast<float>(2 * random->Uniform() - 1));
+    clip->observations.push_back(static_cast<float>(2 * random->Uniform() - 1));
   }
+  clip->observations.resize((kSteps + 1) * kObservations, 7);  // not rewarded
   for (int i = 0; i < kSteps * kActions; ++i) {
-    clip.actions.push_back(static_cast<float>(2 * random->Uniform() - 1));
+    clip->actions.push_back(static_cast<float>(2 * random->Uniform() - 1));
   }
   return clip;
 }
@@ -35,22 +41,29 @@ double TrueReturn(const Clip& clip) {
   return sum;
 }
 
-Label RandomLabel(int64_t ordinal) {
+Comparison RandomLabel(int64_t ordinal) {
   KeyedRandom random(99, ordinal);
-  Label label;
+  Comparison label;
   label.ordinal = ordinal;
   label.left = RandomClip(&random);
   label.right = RandomClip(&random);
-  label.left_preferred = TrueReturn(label.left) > TrueReturn(label.right);
+  label.left_preferred = TrueReturn(*label.left) > TrueReturn(*label.right);
   return label;
 }
 
-std::unique_ptr<RewardEnsemble> Make(RewardEnsembleConfig config = {}) {
+v1::RewardModel Options() {
+  v1::RewardModel options = options::DefaultRunSpec().reward_model();
+  options.clear_hidden();
+  options.add_hidden(16);
+  options.set_minibatch_labels(16);
+  options.set_learning_rate(1e-2);
+  return options;
+}
+
+std::unique_ptr<RewardEnsemble> Make(const v1::RewardModel& options = Options()) {
   SetUpTorch();
-  config.hidden = {16};
-  config.minibatch = 16;
-  config.learning_rate = 1e-2;
-  auto ensemble = RewardEnsemble::Create(config, kObservations, kActions);
+  auto ensemble = RewardEnsemble::Create(options, /*learn_reliability=*/false, /*seed=*/1,
+                                         kObservations, kActions);
   EXPECT_TRUE(ensemble.ok()) << ensemble.status();
   return *std::move(ensemble);
 }
@@ -73,7 +86,7 @@ TEST(RewardEnsemble, LosesLittleByContradictedAnswersWhenSomeAreRandom) {
   // no answer costs more than −ln(n / 2)
   auto ensemble = Make();
   for (int i = 0; i < 60; ++i) {
-    Label label = RandomLabel(i);
+    Comparison label = RandomLabel(i);
     if (i % 10 == 0) label.left_preferred = 1 - label.left_preferred;
     ASSERT_TRUE(ensemble->AddLabel(label).ok());
   }
@@ -85,7 +98,7 @@ TEST(RewardEnsemble, LosesLittleByContradictedAnswersWhenSomeAreRandom) {
 TEST(RewardEnsemble, LearnsNothingFromTies) {
   auto ensemble = Make();
   for (int i = 0; i < 60; ++i) {
-    Label label = RandomLabel(i);
+    Comparison label = RandomLabel(i);
     label.left_preferred = 0.5f;
     ASSERT_TRUE(ensemble->AddLabel(label).ok());
   }
@@ -101,9 +114,11 @@ TEST(RewardEnsemble, GivesTheSameRewardsToRollouts) {
   }
   ASSERT_TRUE(ensemble->Train(20).ok());
   KeyedRandom random(5, 5);
-  const Clip clip = RandomClip(&random);
-  ASSERT_TRUE(ensemble->AddObservations(clip.observations).ok());
-  ASSERT_TRUE(ensemble->NormalizeMembers(clip.observations, clip.actions).ok());
+  const std::shared_ptr<Clip> shown = RandomClip(&random);
+  ASSERT_TRUE(ensemble->AddCandidates({shown}).ok());
+  ASSERT_TRUE(ensemble->NormalizeMembers({shown}).ok());
+  Clip clip = *shown;
+  clip.observations.resize(kSteps * kObservations);
   const auto rewards = ensemble->Score(clip.observations, clip.actions);
   ASSERT_TRUE(rewards.ok());
   const auto model = nn::RewardModel::FromSnapshot(ensemble->ToSnapshot());
@@ -157,12 +172,12 @@ TEST(RewardEnsemble, DrawsTheSameBootstrapsHoweverLabelsArrive) {
 }
 
 TEST(RewardEnsemble, AdaptsItsWeightDecayToTheValidationLoss) {
-  RewardEnsembleConfig config;
-  config.weight_decay = 1e-3;
-  auto ensemble = Make(config);
+  v1::RewardModel options = Options();
+  options.set_weight_decay(1e-3);
+  auto ensemble = Make(options);
   // answers that mean nothing: the networks can only learn them by heart
   for (int i = 0; i < 40; ++i) {
-    Label label = RandomLabel(i);
+    Comparison label = RandomLabel(i);
     label.left_preferred = i % 2;
     ASSERT_TRUE(ensemble->AddLabel(label).ok());
   }
@@ -175,31 +190,35 @@ TEST(RewardEnsemble, AdaptsItsWeightDecayToTheValidationLoss) {
   EXPECT_GT(decay, 1e-3);
 }
 
-TEST(RewardEnsemble, TrainsOnEveryLabelWhenNoneIsHeldOutOrDrawn) {
-  RewardEnsembleConfig config;
-  config.bootstrap = false;
-  config.held_out = 0;
-  auto ensemble = Make(config);
-  // one label is enough for every member to train on
-  ASSERT_TRUE(ensemble->AddLabel(RandomLabel(0)).ok());
+TEST(RewardEnsemble, KeepsItsWeightDecayWhenNoLabelIsHeldOut) {
+  v1::RewardModel options = Options();
+  options.set_held_out(0);
+  auto ensemble = Make(options);
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(ensemble->AddLabel(RandomLabel(i)).ok());
   const auto stats = ensemble->Train(100);
   ASSERT_TRUE(stats.ok()) << stats.status();
   EXPECT_EQ(stats->validation_loss, 0);
-  EXPECT_NEAR(stats->weight_decay, config.weight_decay, 1e-12);
+  EXPECT_NEAR(stats->weight_decay, options.weight_decay(), 1e-12);
 }
 
 TEST(RewardEnsemble, RefusesWhatDoesNotFitAndChangesNothing) {
   auto ensemble = Make();
   EXPECT_FALSE(ensemble->Train(1).ok());  // no labels yet
   ASSERT_TRUE(ensemble->AddLabel(RandomLabel(0)).ok());
-  Label shorter = RandomLabel(1);
-  shorter.left.observations.resize(4 * kObservations);
-  shorter.left.actions.resize(4 * kActions);
+  KeyedRandom random(99, 1);
+  Comparison shorter = RandomLabel(1);
+  const auto short_clip = RandomClip(&random);
+  short_clip->steps = 4;
+  short_clip->observations.resize(5 * kObservations);
+  short_clip->actions.resize(4 * kActions);
+  shorter.left = short_clip;
   EXPECT_FALSE(ensemble->AddLabel(shorter).ok());
-  Label infinite = RandomLabel(1);
-  infinite.right.actions[0] = INFINITY;
+  Comparison infinite = RandomLabel(1);
+  const auto infinite_clip = RandomClip(&random);
+  infinite_clip->actions[0] = INFINITY;
+  infinite.right = infinite_clip;
   EXPECT_FALSE(ensemble->AddLabel(infinite).ok());
-  Label doubtful = RandomLabel(1);
+  Comparison doubtful = RandomLabel(1);
   doubtful.left_preferred = 1.5f;
   EXPECT_FALSE(ensemble->AddLabel(doubtful).ok());
   EXPECT_EQ(ensemble->labels(), 1);
@@ -207,9 +226,9 @@ TEST(RewardEnsemble, RefusesWhatDoesNotFitAndChangesNothing) {
   nn::Snapshot state = ensemble->SaveState();
   state.tensors.erase("networks.layer0.weight");
   EXPECT_FALSE(ensemble->LoadState(state).ok());
-  RewardEnsembleConfig config;
-  config.members = 0;
-  EXPECT_FALSE(RewardEnsemble::Create(config, 2, 1).ok());
+  v1::RewardModel options = Options();
+  options.set_members(0);
+  EXPECT_FALSE(RewardEnsemble::Create(options, false, 1, 2, 1).ok());
 }
 
 }  // namespace

@@ -1,13 +1,46 @@
 #include "common/learn/selectors/selector.h"
 
+#include <cmath>
+#include <memory>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "common/learn/random.h"
+#include "common/learn/selectors/uniform.h"
+#include "common/options/run_spec.h"
 #include "gtest/gtest.h"
 
 namespace backflip::learn {
 namespace {
+
+std::unique_ptr<RewardEnsemble> Ensemble() {
+  return *RewardEnsemble::Create(options::DefaultRunSpec().reward_model(), false, 1, 2, 1);
+}
+
+std::vector<SelectedPair> SelectUniformly(int candidates, int wanted, uint64_t seed,
+                                          uint64_t round) {
+  return *UniformSelector().Select(Selector::Candidates(candidates), wanted, seed, round);
+}
+
+// Of 20 steps. The first `same` are all the same clip: nothing to disagree about.
+std::vector<experience::ClipPointer> Candidates(int count, int same, uint64_t seed) {
+  std::vector<experience::ClipPointer> candidates;
+  KeyedRandom random(seed, seed);
+  for (int i = 0; i < count; ++i) {
+    auto clip = std::make_shared<experience::Clip>();
+    clip->steps = 20;
+    const float size = i < same ? 0 : 5;
+    for (int t = 0; t < 20; ++t) {
+      clip->observations.push_back(static_cast<float>(size * (random.Uniform() - 0.5)));
+      clip->observations.push_back(0);
+      clip->actions.push_back(0);
+    }
+    clip->observations.resize(21 * 2);
+    candidates.push_back(std::move(clip));
+  }
+  return candidates;
+}
 
 TEST(SelectUniformly, NeverRepeatsAPairOrPairsAClipWithItself) {
   const auto pairs = SelectUniformly(5, 10, 1, 1);
@@ -33,23 +66,35 @@ TEST(SelectUniformly, DrawsByRound) {
             std::make_pair(next[0].left, next[0].right));
 }
 
-TEST(SelectByDisagreement, PrefersPairsTheMembersDisagreeAbout) {
-  auto ensemble = RewardEnsemble::Create({}, 2, 1);
-  ASSERT_TRUE(ensemble.ok());
-  std::vector<Clip> clips(30);
-  std::vector<const Clip*> candidates;
-  KeyedRandom random(3, 3);
-  for (size_t i = 0; i < clips.size(); ++i) {
-    // the first half are all the same clip: nothing to disagree about
-    const float size = i < 15 ? 0 : 5;
-    for (int t = 0; t < 20; ++t) {
-      clips[i].observations.push_back(static_cast<float>(size * (random.Uniform() - 0.5)));
-      clips[i].observations.push_back(0);
-      clips[i].actions.push_back(0);
-    }
-    candidates.push_back(&clips[i]);
+TEST(Selector, IsWhatTheRunAsksForOnceTheEnsembleIsTrained) {
+  v1::Queries queries = options::DefaultRunSpec().queries();
+  const auto ensemble = Ensemble();
+  EXPECT_EQ(MakeSelector(queries, ensemble.get())->name(), "disagreement");
+  EXPECT_EQ(MakeSelector(queries, nullptr)->name(), "random");
+  queries.set_selector(v1::RANDOM);
+  EXPECT_EQ(MakeSelector(queries, ensemble.get())->name(), "random");
+  queries.set_selector(v1::ENTROPY);
+  EXPECT_EQ(MakeSelector(queries, ensemble.get())->name(), "entropy");
+}
+
+TEST(SelectByEntropy, PrefersPairsThatAreNearlyEven) {
+  const auto ensemble = Ensemble();
+  v1::Queries queries = options::DefaultRunSpec().queries();
+  queries.set_selector(v1::ENTROPY);
+  // of two clips that are the same every member's preference is one half
+  const auto pairs = MakeSelector(queries, ensemble.get())->Select(Candidates(30, 15, 3), 5, 1, 1);
+  ASSERT_TRUE(pairs.ok()) << pairs.status();
+  ASSERT_EQ(pairs->size(), 5u);
+  for (const SelectedPair& pair : *pairs) {
+    EXPECT_TRUE(pair.left < 15 && pair.right < 15);
+    EXPECT_NEAR(pair.score, std::log(2.0), 1e-3);
   }
-  const auto pairs = SelectByDisagreement(**ensemble, candidates, 5, 10, 1, 1);
+}
+
+TEST(SelectByDisagreement, PrefersPairsTheMembersDisagreeAbout) {
+  const auto ensemble = Ensemble();
+  const auto selector = MakeSelector(options::DefaultRunSpec().queries(), ensemble.get());
+  const auto pairs = selector->Select(Candidates(30, 15, 3), 5, 1, 1);
   ASSERT_TRUE(pairs.ok()) << pairs.status();
   ASSERT_EQ(pairs->size(), 5u);
   for (size_t i = 0; i < pairs->size(); ++i) {
@@ -62,23 +107,12 @@ TEST(SelectByDisagreement, PrefersPairsTheMembersDisagreeAbout) {
 }
 
 TEST(CompleteToRankings, KeepsThePairAndAddsClipsThatAreDisputed) {
-  auto ensemble = RewardEnsemble::Create({}, 2, 1);
-  ASSERT_TRUE(ensemble.ok());
-  std::vector<Clip> clips(40);
-  std::vector<const Clip*> candidates;
-  KeyedRandom random(4, 4);
-  for (size_t i = 0; i < clips.size(); ++i) {
-    const float size = i < 20 ? 0 : 5;  // the first half are all the same clip
-    for (int t = 0; t < 20; ++t) {
-      clips[i].observations.push_back(static_cast<float>(size * (random.Uniform() - 0.5)));
-      clips[i].observations.push_back(0);
-      clips[i].actions.push_back(0);
-    }
-    candidates.push_back(&clips[i]);
-  }
+  const auto ensemble = Ensemble();
+  const v1::Queries queries = options::DefaultRunSpec().queries();
+  const auto candidates = Candidates(40, 20, 4);
   const std::vector<SelectedPair> pairs = {{0, 25, 0.1}, {30, 1, 0.2}};
-  for (RewardEnsemble* judge : {ensemble->get(), static_cast<RewardEnsemble*>(nullptr)}) {
-    const auto rankings = CompleteToRankings(judge, candidates, pairs, 5, 1, 1);
+  for (const RewardEnsemble* judge : {ensemble.get(), static_cast<RewardEnsemble*>(nullptr)}) {
+    const auto rankings = MakeSelector(queries, judge)->Complete(candidates, pairs, 5, 1, 1);
     ASSERT_TRUE(rankings.ok()) << rankings.status();
     ASSERT_EQ(rankings->size(), 2u);
     int disputed = 0;
@@ -95,10 +129,9 @@ TEST(CompleteToRankings, KeepsThePairAndAddsClipsThatAreDisputed) {
     }
   }
   // pairs stay what they are, and there are no more clips than candidates
-  EXPECT_EQ((*CompleteToRankings(nullptr, candidates, pairs, 2, 1, 1))[0].size(), 2u);
-  EXPECT_EQ((*CompleteToRankings(nullptr, {candidates[0], candidates[1]}, {{0, 1, 0}}, 5, 1, 1))[0]
-                .size(),
-            2u);
+  const UniformSelector any;
+  EXPECT_EQ((*any.Complete(candidates, pairs, 2, 1, 1))[0].size(), 2u);
+  EXPECT_EQ((*any.Complete({candidates[0], candidates[1]}, {{0, 1, 0}}, 5, 1, 1))[0].size(), 2u);
 }
 
 }  // namespace

@@ -7,22 +7,31 @@
 #include <random>
 #include <vector>
 
+#include "common/options/run_spec.h"
+
 namespace backflip::method {
 namespace {
 
+using experience::Clip;
+using experience::ClipPointer;
+using experience::Comparison;
+
 constexpr int kSteps = 5, kObservations = 2;
 
-FitterConfig Config() {
-  FitterConfig config;
-  config.ensemble.hidden = {16};
-  config.ensemble.minibatch = 16;
-  config.observation_size = kObservations;
-  config.action_size = 1;
-  config.initial_updates = 60;
-  config.updates_per_round = 10;
-  config.initial_labels = 40;
-  config.first_round_labels = 45;
-  return config;
+// 40 labels before the first update, 44 in the first round.
+v1::RunSpec Spec() {
+  v1::RunSpec spec = options::DefaultRunSpec();
+  spec.set_labels(160);
+  spec.set_steps(3000);
+  spec.mutable_collection()->set_batch_steps(100);
+  spec.mutable_queries()->set_schedule(v1::UNIFORM);
+  v1::RewardModel& model = *spec.mutable_reward_model();
+  model.clear_hidden();
+  model.add_hidden(16);
+  model.set_minibatch_labels(16);
+  model.set_initial_updates(60);
+  model.set_updates_per_round(10);
+  return spec;
 }
 
 // Clips whose true reward is the first observation.
@@ -35,12 +44,14 @@ class EnsembleFitterTest : public testing::Test {
 
   ClipPointer RandomClip() {
     std::normal_distribution<float> normal;
-    auto clip = std::make_shared<learn::Clip>();
+    auto clip = std::make_shared<Clip>();
+    clip->steps = kSteps;
     for (int i = 0; i < kSteps * kObservations; ++i) clip->observations.push_back(normal(random_));
+    clip->observations.resize((kSteps + 1) * kObservations);
     for (int i = 0; i < kSteps; ++i) clip->actions.push_back(normal(random_));
     return clip;
   }
-  static double TrueReturn(const learn::Clip& clip) {
+  static double TrueReturn(const Clip& clip) {
     double sum = 0;
     for (int t = 0; t < kSteps; ++t) sum += clip.observations[t * kObservations];
     return sum;
@@ -53,7 +64,7 @@ class EnsembleFitterTest : public testing::Test {
     return {comparisons_.begin(), comparisons_.begin() + count};
   }
   std::unique_ptr<EnsembleFitter> Fitter() const {
-    auto fitter = EnsembleFitter::Create(Config());
+    auto fitter = EnsembleFitter::Create(Spec(), kObservations, 1);
     EXPECT_TRUE(fitter.ok()) << fitter.status();
     EXPECT_TRUE((*fitter)->AddCandidates(candidates_).ok());
     return *std::move(fitter);
@@ -112,7 +123,7 @@ TEST_F(EnsembleFitterTest, GoesOnFromACheckpointAsIfNothingHadHappened) {
   ASSERT_TRUE(whole->Fit(Labels(60), candidates_, nullptr).ok());
   const nn::Snapshot state = whole->ensemble().SaveState();
 
-  const auto restarted = EnsembleFitter::Create(Config());
+  const auto restarted = EnsembleFitter::Create(Spec(), kObservations, 1);
   ASSERT_TRUE(restarted.ok());
   ASSERT_TRUE((*restarted)->Load(state, whole->updates(), Labels(60)).ok());
   for (const int labels : {70, 80}) {

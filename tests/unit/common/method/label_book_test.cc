@@ -9,38 +9,43 @@
 namespace backflip::method {
 namespace {
 
+using experience::Comparison;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
 
+experience::Clip ClipOf(float observation) { return {.observations = {observation}}; }
+
 // A book that knows the clips "a" and "b".
 LabelBook Book(int overlap = 1) {
   LabelBook book(overlap);
-  book.AddClip("a", {{1}, {}});
-  book.AddClip("b", {{2}, {}});
+  book.AddClip("a", ClipOf(1));
+  book.AddClip("b", ClipOf(2));
   return book;
 }
 
 // The label of question `ordinal`, with ids that follow from it.
-LabelEntry Entry(int64_t position, int64_t ordinal, Verdict verdict = Verdict::kFirst) {
-  LabelEntry entry;
-  entry.position = position;
-  entry.label_id = 100 + ordinal;
-  entry.question_id = 1000 + ordinal;
-  entry.ordinal = ordinal;
-  entry.clip_ids = {"a", "b"};
-  entry.verdict = verdict;
+v1::LabelEntry Entry(int64_t position, int64_t ordinal, v1::Choice choice = v1::LEFT) {
+  v1::LabelEntry entry;
+  entry.set_position(position);
+  entry.set_label_id(100 + ordinal);
+  entry.set_question_id(1000 + ordinal);
+  entry.set_ordinal(ordinal);
+  entry.set_purpose(v1::TRAIN);
+  entry.add_clip_ids("a");
+  entry.add_clip_ids("b");
+  entry.mutable_answer()->set_choice(choice);
   return entry;
 }
 
-LabelEntry Retraction(int64_t position, const LabelEntry& of) {
-  LabelEntry entry = of;
-  entry.position = position;
-  entry.label_id = 500 + position;
-  entry.supersedes = of.label_id;
-  entry.retraction = true;
+v1::LabelEntry Retraction(int64_t position, const v1::LabelEntry& of) {
+  v1::LabelEntry entry = of;
+  entry.set_position(position);
+  entry.set_label_id(500 + position);
+  entry.set_supersedes(of.label_id());
+  entry.set_retraction(true);
   return entry;
 }
 
@@ -62,16 +67,16 @@ TEST(LabelBook, OrdersLabelsByOrdinalHoweverTheyCame) {
 
 TEST(LabelBook, TellsSidesAndTies) {
   LabelBook book = Book();
-  ASSERT_TRUE(book.Apply(Entry(1, 0, Verdict::kFirst)).ok());
-  ASSERT_TRUE(book.Apply(Entry(2, 1, Verdict::kSecond)).ok());
-  ASSERT_TRUE(book.Apply(Entry(3, 2, Verdict::kTie)).ok());
+  ASSERT_TRUE(book.Apply(Entry(1, 0, v1::LEFT)).ok());
+  ASSERT_TRUE(book.Apply(Entry(2, 1, v1::RIGHT)).ok());
+  ASSERT_TRUE(book.Apply(Entry(3, 2, v1::TIE)).ok());
   const std::vector<Comparison> comparisons = book.Comparisons(kAll, 3);
   ASSERT_EQ(comparisons.size(), 3);
-  EXPECT_EQ(comparisons[0].first_preferred, 1.0f);
-  EXPECT_EQ(comparisons[1].first_preferred, 0.0f);
-  EXPECT_EQ(comparisons[2].first_preferred, 0.5f);
-  EXPECT_EQ(comparisons[0].first->observations[0], 1);
-  EXPECT_EQ(comparisons[0].second->observations[0], 2);
+  EXPECT_EQ(comparisons[0].left_preferred, 1.0f);
+  EXPECT_EQ(comparisons[1].left_preferred, 0.0f);
+  EXPECT_EQ(comparisons[2].left_preferred, 0.5f);
+  EXPECT_EQ(comparisons[0].left->observations[0], 1);
+  EXPECT_EQ(comparisons[0].right->observations[0], 2);
 }
 
 TEST(LabelBook, TakesAnEntryThatComesTwiceOnce) {
@@ -93,8 +98,8 @@ TEST(LabelBook, RefusesAGap) {
 
 TEST(LabelBook, RefusesALabelWithoutItsClips) {
   LabelBook book = Book();
-  LabelEntry entry = Entry(1, 0);
-  entry.clip_ids[1] = "c";
+  v1::LabelEntry entry = Entry(1, 0);
+  entry.set_clip_ids(1, "c");
   EXPECT_THAT(book.Apply(entry).message(), HasSubstr("without its clip c"));
   EXPECT_EQ(book.position(), 0);
 }
@@ -103,7 +108,7 @@ TEST(LabelBook, NeitherTrainsOnNorCountsCannotTellWhichStillIsAnAnswer) {
   LabelBook book = Book();
   book.AddQuestion(1000, 0);
   EXPECT_EQ(book.OpenPlaces(kAll), 1);
-  ASSERT_TRUE(book.Apply(Entry(1, 0, Verdict::kNothing)).ok());
+  ASSERT_TRUE(book.Apply(Entry(1, 0, v1::CANNOT_TELL)).ok());
   EXPECT_THAT(Ordinals(book), IsEmpty());
   EXPECT_EQ(book.Counted(kAll), 0);
   EXPECT_EQ(book.OpenPlaces(kAll), 0);
@@ -112,9 +117,9 @@ TEST(LabelBook, NeitherTrainsOnNorCountsCannotTellWhichStillIsAnAnswer) {
 TEST(LabelBook, TrainsOnSurplusAnswersWithoutCountingThem) {
   LabelBook book = Book();
   ASSERT_TRUE(book.Apply(Entry(1, 0)).ok());
-  LabelEntry late = Entry(2, 0);
-  late.label_id = 7;
-  late.surplus = true;
+  v1::LabelEntry late = Entry(2, 0);
+  late.set_label_id(7);
+  late.set_surplus(true);
   ASSERT_TRUE(book.Apply(late).ok());
   EXPECT_THAT(Ordinals(book), ElementsAre(0, 0));
   EXPECT_EQ(book.Counted(kAll), 1);
@@ -122,8 +127,8 @@ TEST(LabelBook, TrainsOnSurplusAnswersWithoutCountingThem) {
 
 TEST(LabelBook, DoesNotTrainOnQuestionsThatCheckLabelers) {
   LabelBook book = Book();
-  LabelEntry gold = Entry(1, 0);
-  gold.purpose = Purpose::kGold;
+  v1::LabelEntry gold = Entry(1, 0);
+  gold.set_purpose(v1::GOLD);
   ASSERT_TRUE(book.Apply(gold).ok());
   EXPECT_THAT(Ordinals(book), IsEmpty());
   EXPECT_EQ(book.Counted(kAll), 0);
@@ -141,15 +146,15 @@ TEST(LabelBook, ReopensTheQuestionOfAnAnswerThatIsTakenBack) {
 
 TEST(LabelBook, PutsACorrectionInThePlaceOfTheAnswer) {
   LabelBook book = Book();
-  ASSERT_TRUE(book.Apply(Entry(1, 0, Verdict::kFirst)).ok());
-  LabelEntry correction = Entry(2, 0, Verdict::kSecond);
-  correction.label_id = 7;
-  correction.supersedes = 100;
+  ASSERT_TRUE(book.Apply(Entry(1, 0, v1::LEFT)).ok());
+  v1::LabelEntry correction = Entry(2, 0, v1::RIGHT);
+  correction.set_label_id(7);
+  correction.set_supersedes(100);
   ASSERT_TRUE(book.Apply(correction).ok());
   const std::vector<Comparison> comparisons = book.Comparisons(kAll, 2);
   ASSERT_EQ(comparisons.size(), 1);
   EXPECT_EQ(comparisons[0].label_id, 7);
-  EXPECT_EQ(comparisons[0].first_preferred, 0.0f);
+  EXPECT_EQ(comparisons[0].left_preferred, 0.0f);
   EXPECT_EQ(book.Counted(kAll), 1);
   EXPECT_EQ(book.OpenPlaces(kAll), 0);
 }
@@ -168,8 +173,8 @@ TEST(LabelBook, RemembersWhatStoodAtAPosition) {
 
 TEST(LabelBook, LeavesLaterRoundsOut) {
   LabelBook book = Book();
-  LabelEntry later = Entry(1, 5);
-  later.round = 3;
+  v1::LabelEntry later = Entry(1, 5);
+  later.set_round(3);
   ASSERT_TRUE(book.Apply(later).ok());
   ASSERT_TRUE(book.Apply(Entry(2, 0)).ok());
   book.AddQuestion(2000, 3);
@@ -185,8 +190,8 @@ TEST(LabelBook, WaitsForEveryAnswerThatAQuestionWants) {
   EXPECT_EQ(book.OpenPlaces(kAll), 2);
   ASSERT_TRUE(book.Apply(Entry(1, 0)).ok());
   EXPECT_EQ(book.OpenPlaces(kAll), 1);
-  LabelEntry second = Entry(2, 0);
-  second.label_id = 7;
+  v1::LabelEntry second = Entry(2, 0);
+  second.set_label_id(7);
   ASSERT_TRUE(book.Apply(second).ok());
   EXPECT_EQ(book.OpenPlaces(kAll), 0);
   EXPECT_EQ(book.Counted(kAll), 2);
@@ -198,33 +203,41 @@ TEST(LabelBook, WaitsForAsManyAnswersAsEachQuestionWants) {
   book.AddQuestion(1001, 0);
   EXPECT_EQ(book.OpenPlaces(kAll), 3);
   // where answers disagree the broker wants more
-  LabelEntry entry = Entry(1, 0);
-  entry.overlap = 4;
+  v1::LabelEntry entry = Entry(1, 0);
+  entry.set_overlap(4);
   ASSERT_TRUE(book.Apply(entry).ok());
   EXPECT_EQ(book.OpenPlaces(kAll), 4);
 }
 
 TEST(LabelBook, TellsWhoGaveALabel) {
   LabelBook book = Book();
-  LabelEntry entry = Entry(1, 0);
-  entry.labeler = 3;
+  v1::LabelEntry entry = Entry(1, 0);
+  entry.set_labeler(3);
   ASSERT_TRUE(book.Apply(entry).ok());
   EXPECT_EQ(book.Comparisons(kAll, 1)[0].labeler, 3);
 }
 
+void SetRanking(const std::vector<std::vector<int>>& groups, v1::LabelEntry* entry) {
+  v1::Ranking* ranking = entry->mutable_answer()->mutable_ranking();
+  ranking->clear_groups();
+  for (const std::vector<int>& group : groups) {
+    ranking->add_groups()->mutable_positions()->Add(group.begin(), group.end());
+  }
+}
+
 TEST(LabelBook, ExpandsARankingIntoItsPairsWithTies) {
   LabelBook book = Book();
-  book.AddClip("c", {{3}, {}});
-  LabelEntry entry = Entry(1, 0, Verdict::kNothing);
-  entry.clip_ids = {"a", "b", "c"};
-  entry.ranking = {{2}, {0, 1}};  // c, then a and b alike
+  book.AddClip("c", ClipOf(3));
+  v1::LabelEntry entry = Entry(1, 0, v1::CANNOT_TELL);
+  entry.add_clip_ids("c");
+  SetRanking({{2}, {0, 1}}, &entry);  // c, then a and b alike
   ASSERT_TRUE(book.Apply(entry).ok());
   const std::vector<Comparison> comparisons = book.Comparisons(kAll, 1);
   ASSERT_EQ(comparisons.size(), 3);
   const auto expect = [&](int i, float first, float second, float preferred) {
-    EXPECT_EQ(comparisons[i].first->observations[0], first);
-    EXPECT_EQ(comparisons[i].second->observations[0], second);
-    EXPECT_EQ(comparisons[i].first_preferred, preferred);
+    EXPECT_EQ(comparisons[i].left->observations[0], first);
+    EXPECT_EQ(comparisons[i].right->observations[0], second);
+    EXPECT_EQ(comparisons[i].left_preferred, preferred);
   };
   expect(0, 1, 2, 0.5f);
   expect(1, 1, 3, 0.0f);
@@ -234,10 +247,12 @@ TEST(LabelBook, ExpandsARankingIntoItsPairsWithTies) {
 
 TEST(LabelBook, RefusesARankingOfOtherClipsThanTheQuestions) {
   LabelBook book = Book();
-  LabelEntry entry = Entry(1, 0, Verdict::kNothing);
+  book.AddClip("c", ClipOf(3));
+  v1::LabelEntry entry = Entry(1, 0);
+  entry.add_clip_ids("c");
   for (const auto& ranking :
-       std::vector<std::vector<std::vector<int>>>{{{0}, {2}}, {{0}, {0, 1}}, {{1}}, {{-1}, {0}}}) {
-    entry.ranking = ranking;
+       std::vector<std::vector<std::vector<int>>>{{{0}, {3}}, {{0}, {0, 1}}, {{1}}, {{-1}, {0}}}) {
+    SetRanking(ranking, &entry);
     EXPECT_THAT(book.Apply(entry).message(), HasSubstr("ranks"));
   }
   EXPECT_EQ(book.position(), 0);
@@ -245,21 +260,21 @@ TEST(LabelBook, RefusesARankingOfOtherClipsThanTheQuestions) {
 
 TEST(LabelBook, ScoresLabelersOnPairsWithAKnownAnswer) {
   LabelBook book = Book();
-  const auto gold = [&](int labeler, Verdict verdict) {
-    LabelEntry entry = Entry(book.position() + 1, 0, verdict);
-    entry.label_id = 700 + entry.position;
-    entry.purpose = Purpose::kGold;
-    entry.expected = Verdict::kFirst;
-    entry.labeler = labeler;
+  const auto gold = [&](int labeler, v1::Choice choice) {
+    v1::LabelEntry entry = Entry(book.position() + 1, 0, choice);
+    entry.set_label_id(700 + entry.position());
+    entry.set_purpose(v1::GOLD);
+    entry.mutable_expected()->set_choice(v1::LEFT);
+    entry.set_labeler(labeler);
     return entry;
   };
-  ASSERT_TRUE(book.Apply(gold(1, Verdict::kFirst)).ok());
-  ASSERT_TRUE(book.Apply(gold(1, Verdict::kSecond)).ok());
-  ASSERT_TRUE(book.Apply(gold(1, Verdict::kNothing)).ok());  // cannot tell
-  ASSERT_TRUE(book.Apply(gold(2, Verdict::kTie)).ok());
-  LabelEntry takes_back = gold(1, Verdict::kFirst);
-  takes_back.retraction = true;
-  takes_back.supersedes = 702;
+  ASSERT_TRUE(book.Apply(gold(1, v1::LEFT)).ok());
+  ASSERT_TRUE(book.Apply(gold(1, v1::RIGHT)).ok());
+  ASSERT_TRUE(book.Apply(gold(1, v1::CANNOT_TELL)).ok());  // cannot tell
+  ASSERT_TRUE(book.Apply(gold(2, v1::TIE)).ok());
+  v1::LabelEntry takes_back = gold(1, v1::LEFT);
+  takes_back.set_retraction(true);
+  takes_back.set_supersedes(702);
   ASSERT_TRUE(book.Apply(takes_back).ok());
   EXPECT_EQ(book.Gold(2)[1].wrong, 1);
   auto scores = book.Gold(book.position());
@@ -271,15 +286,17 @@ TEST(LabelBook, ScoresLabelersOnPairsWithAKnownAnswer) {
 
 TEST(LabelBook, ListsClipsOfEarlierPoliciesThatWereCompared) {
   LabelBook book(1);
-  book.AddClip("old", {{1}, {}}, 2);
-  book.AddClip("older", {{2}, {}}, 1);
-  book.AddClip("new", {{2}, {}}, 7);
-  LabelEntry entry = Entry(1, 0);
-  entry.clip_ids = {"old", "new"};
+  book.AddClip("old", ClipOf(1), 2);
+  book.AddClip("older", ClipOf(2), 1);
+  book.AddClip("new", ClipOf(2), 7);
+  v1::LabelEntry entry = Entry(1, 0);
+  entry.set_clip_ids(0, "old");
+  entry.set_clip_ids(1, "new");
   ASSERT_TRUE(book.Apply(entry).ok());
   entry = Entry(2, 1);
-  entry.clip_ids = {"older", "new"};
-  entry.round = 1;
+  entry.set_clip_ids(0, "older");
+  entry.set_clip_ids(1, "new");
+  entry.set_round(1);
   ASSERT_TRUE(book.Apply(entry).ok());
   EXPECT_THAT(book.ComparedClips(kAll, 6), ElementsAre("older", "old"));
   EXPECT_THAT(book.ComparedClips(0, 6), ElementsAre("old"));

@@ -41,10 +41,11 @@ v1::Run SyntheticRun() {
 }
 
 nn::RewardModel Ensemble(uint64_t seed) {
-  learn::RewardEnsembleConfig config;
-  config.hidden = {8};
-  config.seed = seed;
-  const auto ensemble = *learn::RewardEnsemble::Create(config, kObservations, kActions);
+  v1::RewardModel options = options::DefaultRunSpec().reward_model();
+  options.clear_hidden();
+  options.add_hidden(8);
+  const auto ensemble =
+      *learn::RewardEnsemble::Create(options, false, seed, kObservations, kActions);
   return *nn::RewardModel::FromSnapshot(ensemble->ToSnapshot());
 }
 

@@ -1,4 +1,4 @@
-#include "services/reward_trainer/trainer.h"
+#include "services/reward_trainer/reward_trainer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -49,8 +49,8 @@ v1::Run SmallRun(bool lockstep = true) {
   return run;
 }
 
-std::unique_ptr<Trainer> Start(const FakeBroker& broker) {
-  auto trainer = std::make_unique<Trainer>(rpc::Client(broker.address(), "token"));
+std::unique_ptr<RewardTrainer> Start(const FakeBroker& broker) {
+  auto trainer = std::make_unique<RewardTrainer>(rpc::Client(broker.address(), "token"));
   trainer->Start();
   return trainer;
 }
@@ -91,6 +91,28 @@ TEST(Lockstep, AsksAsManyLabelsAsTheScheduleWants) {
     EXPECT_EQ(asked, options::LabelsWantedAt(SmallRun().spec(), (round.round() + 1) * 50));
     EXPECT_EQ(round.selector(), round.round() == 0 ? "random" : "disagreement");
   }
+}
+
+TEST(Lockstep, AsksAndFitsEverySoManyStepsWhereTheRunSaysSo) {
+  v1::Run run = SmallRun();
+  run.mutable_spec()->mutable_queries()->set_round_steps(150);  // three batches
+  FakeBroker broker(run);
+  AddBatches(&broker, 4);
+  auto trainer = Start(broker);
+  const auto rewards = broker.AwaitReward(4);
+  EXPECT_THAT(rewards, ElementsAre(testing::Key(1), testing::Key(4)));
+  size_t asked = 0;
+  for (const v1::OpenQuestionsRequest& round : broker.Rounds()) {
+    asked += round.questions_size();
+    EXPECT_EQ(asked, options::LabelsWantedAt(run.spec(), (round.round() + 1) * 150));
+  }
+  EXPECT_EQ(broker.Rounds().size(), 2u);
+  // and goes on from its checkpoint with the next round
+  trainer.reset();
+  AddBatches(&broker, 3);
+  trainer = Start(broker);
+  EXPECT_THAT(broker.AwaitReward(7),
+              ElementsAre(testing::Key(1), testing::Key(4), testing::Key(7)));
 }
 
 TEST(Lockstep, AsksAgainForWhatNobodyCouldTell) {

@@ -1,6 +1,6 @@
 // The reward-trainer: serves one run after the other.
-#ifndef BACKFLIP_SERVICES_REWARD_TRAINER_TRAINER_H_
-#define BACKFLIP_SERVICES_REWARD_TRAINER_TRAINER_H_
+#ifndef BACKFLIP_SERVICES_REWARD_TRAINER_REWARD_TRAINER_H_
+#define BACKFLIP_SERVICES_REWARD_TRAINER_REWARD_TRAINER_H_
 
 #include <string>
 #include <thread>
@@ -12,11 +12,11 @@
 
 namespace backflip::reward_trainer {
 
-class Trainer {
+class RewardTrainer {
  public:
-  explicit Trainer(rpc::Client broker);
+  explicit RewardTrainer(rpc::Client broker);
   // Drains and waits.
-  ~Trainer();
+  ~RewardTrainer();
 
   // Claims and serves runs from a thread of its own.
   void Start();
@@ -42,4 +42,4 @@ class Trainer {
 
 }  // namespace backflip::reward_trainer
 
-#endif  // BACKFLIP_SERVICES_REWARD_TRAINER_TRAINER_H_
+#endif  // BACKFLIP_SERVICES_REWARD_TRAINER_REWARD_TRAINER_H_

@@ -1,4 +1,4 @@
-#include "services/reward_trainer/trainer.h"
+#include "services/reward_trainer/reward_trainer.h"
 
 #include <memory>
 #include <utility>
@@ -11,35 +11,35 @@
 
 namespace backflip::reward_trainer {
 
-Trainer::Trainer(rpc::Client broker)
+RewardTrainer::RewardTrainer(rpc::Client broker)
     : broker_(std::move(broker)), claimant_(base::RandomHex128()) {}
 
-Trainer::~Trainer() {
+RewardTrainer::~RewardTrainer() {
   Drain();
   if (thread_.joinable()) thread_.join();
 }
 
-void Trainer::Start() {
+void RewardTrainer::Start() {
   thread_ = std::thread([this] { result_ = Work(); });
 }
 
-void Trainer::Drain() {
+void RewardTrainer::Drain() {
   base::MutexLock lock(&mutex_);
   draining_ = true;
   if (serving_ != nullptr) serving_->Stop();
 }
 
-absl::Status Trainer::Wait() {
+absl::Status RewardTrainer::Wait() {
   if (thread_.joinable()) thread_.join();
   return result_;
 }
 
-bool Trainer::Draining() {
+bool RewardTrainer::Draining() {
   base::MutexLock lock(&mutex_);
   return draining_;
 }
 
-absl::Status Trainer::Work() {
+absl::Status RewardTrainer::Work() {
   base::LogInfo("waiting for runs", {{"broker", broker_.address()}});
   base::RetryPolicy forever;
   forever.give_up_after = absl::InfiniteDuration();

@@ -1,0 +1,33 @@
+// Rounds: when questions are asked and the ensemble is fitted, in lockstep. A schedule of
+// its own beside the batches: queries.round_steps, in steps. Learner and trainer agree on
+// it by these functions alone.
+//
+// Round 0 follows batch 0, and each later one follows the batch before by round_steps,
+// rounded up to whole batches; 0: a round after each batch. Iteration i is rewarded by the
+// ensemble of the last round that followed a batch before i; it is published as the reward
+// of the iteration after its batch. All counts begin at 0; the first batch has no reward.
+#ifndef BACKFLIP_COMMON_METHOD_ROUNDS_H_
+#define BACKFLIP_COMMON_METHOD_ROUNDS_H_
+
+#include <cstdint>
+
+#include "backflip/v1/run.pb.h"
+
+namespace backflip::method {
+
+// The batch that `round` follows.
+int64_t BatchOfRound(const v1::RunSpec& spec, int64_t round);
+
+// The last round that followed `batch` or one before it; -1 for batch -1.
+int64_t RoundAt(const v1::RunSpec& spec, int64_t batch);
+
+// The iteration that the reward of iteration `iteration` (1 or more) was published for.
+int64_t RewardIteration(const v1::RunSpec& spec, int64_t iteration);
+
+// Labels that are wanted in all once the questions of `round` are answered: what the
+// schedule wants by the next round.
+int64_t LabelsWantedIn(const v1::RunSpec& spec, int64_t round);
+
+}  // namespace backflip::method
+
+#endif  // BACKFLIP_COMMON_METHOD_ROUNDS_H_
