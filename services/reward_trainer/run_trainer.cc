@@ -18,7 +18,6 @@
 #include "common/method/round_planner.h"
 #include "common/method/rounds.h"
 #include "common/options/run_spec.h"
-#include "common/rpc/limits.h"
 #include "common/rpc/status.h"
 #include "services/reward_trainer/feed_follower.h"
 #include "services/reward_trainer/run_watcher.h"

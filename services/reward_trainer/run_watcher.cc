@@ -3,24 +3,19 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/time/time.h"
 #include "backflip/v1/run.grpc.pb.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/limits.h"
 #include "common/rpc/status.h"
 
 namespace backflip::reward_trainer {
-namespace {
-
-constexpr absl::Duration kWait = absl::Seconds(25);
-
-}  // namespace
 
 std::unique_ptr<Listener> WatchRun(const rpc::Client& broker, int64_t run_id, RunProgress* progress,
                                    std::function<bool()> ended) {
   const std::shared_ptr<v1::RunService::Stub> runs = v1::RunService::NewStub(broker.channel());
   v1::WatchRunRequest request;
   request.set_run_id(run_id);
-  request.set_wait_ms(static_cast<int32_t>(absl::ToInt64Milliseconds(kWait)));
+  request.set_wait_ms(rpc::kMaxWaitMs);
   const auto watch = [runs, request,
                       progress](grpc::ClientContext* context) mutable -> absl::Status {
     v1::Run run;
@@ -34,7 +29,7 @@ std::unique_ptr<Listener> WatchRun(const rpc::Client& broker, int64_t run_id, Ru
     return absl::OkStatus();
   };
   return std::make_unique<Listener>(Listener::Config{
-      .new_context = [&broker] { return broker.UnaryContext(kWait + absl::Seconds(5)); },
+      .new_context = [&broker] { return broker.LongPollContext(); },
       .call = watch,
       .ended = std::move(ended),
       .failed = [progress](absl::Status status) { progress->Fail(std::move(status)); }});
