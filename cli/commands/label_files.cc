@@ -52,7 +52,7 @@ absl::Status CannotWrite(const std::string& path) {
 absl::StatusOr<std::map<std::string, v1::Clip>> ReadClips(const client::BrokerClient& broker,
                                                           int64_t run_id,
                                                           const std::set<std::string>& ids) {
-  const auto review = ReviewService::NewStub(broker.broker().channel());
+  const auto review = ReviewService::NewStub(broker.client().channel());
   std::map<std::string, v1::Clip> clips;
   auto next = ids.begin();
   while (next != ids.end()) {
@@ -61,7 +61,7 @@ absl::StatusOr<std::map<std::string, v1::Clip>> ReadClips(const client::BrokerCl
     for (; next != ids.end() && request.clip_ids_size() < kClipsPerCall; ++next) {
       request.add_clip_ids(*next);
     }
-    const auto context = broker.broker().StreamContext();
+    const auto context = broker.client().StreamContext();
     const auto reader = review->ExportClips(context.get(), request);
     v1::Candidate candidate;
     while (reader->Read(&candidate)) {
@@ -348,8 +348,8 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(const client::BrokerClient
                                                       int64_t run_id, const std::string& path) {
   std::ifstream file(path);
   if (!file) return absl::NotFoundError(absl::StrCat("cannot read ", path));
-  const auto review = ReviewService::NewStub(broker.broker().channel());
-  const auto context = broker.broker().StreamContext();
+  const auto review = ReviewService::NewStub(broker.client().channel());
+  const auto context = broker.client().StreamContext();
   v1::ImportLabelsResponse response;
   const auto writer = review->ImportLabels(context.get(), &response);
   std::string line;

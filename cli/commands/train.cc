@@ -300,7 +300,7 @@ absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options, const client::Bro
   ASSIGN_OR_RETURN(const std::string folder, FindTask(options.task));
   ASSIGN_OR_RETURN(const auto task, sim::CompiledTask::FromFolder(folder));
   ASSIGN_OR_RETURN(const v1::RunSpec spec, ResolveSpec(options, task->task()));
-  RETURN_IF_ERROR(client::PutBundle(broker.broker(), task->bundle().bytes));
+  RETURN_IF_ERROR(client::PutBundle(broker.client(), task->bundle().bytes));
   v1::PutSceneRequest scene;
   ASSIGN_OR_RETURN(*scene.mutable_glb(), sim::SceneGlb(*task));
   ASSIGN_OR_RETURN(const v1::PutSceneResponse stored,

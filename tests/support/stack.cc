@@ -158,7 +158,7 @@ absl::Status Stack::RestartDatabase() {
 absl::StatusOr<v1::Run> Stack::Create(const std::string& name, const v1::RunSpec& layer) {
   ASSIGN_OR_RETURN(const std::string folder, cli::FindTask(name));
   ASSIGN_OR_RETURN(const auto task, sim::CompiledTask::FromFolder(folder));
-  RETURN_IF_ERROR(client::PutBundle(operator_->broker(), task->bundle().bytes));
+  RETURN_IF_ERROR(client::PutBundle(operator_->client(), task->bundle().bytes));
   const v1::RunSpec spec =
       options::Overlay(options::Overlay(options::DefaultRunSpec(), task->task().defaults()), layer);
   return operator_->Create(spec, cli::InfoOf(*task), /*labels_from=*/0);
