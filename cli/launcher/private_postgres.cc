@@ -284,7 +284,7 @@ absl::Status PrivatePostgres::StartServer() {
 
 absl::Status PrivatePostgres::TryStartServer() {
   const std::string log = data_ + "/server.log";
-  Command command = {.argv = {absl::StrCat(binaries_, "/postgres"), "-D", data_},
+  Process process = {.argv = {absl::StrCat(binaries_, "/postgres"), "-D", data_},
                      .user = User{uid_, gid_},
                      .log_file = log,
                      .dies_with_parent = temporary_};
@@ -312,10 +312,10 @@ absl::Status PrivatePostgres::TryStartServer() {
            std::string("logging_collector=off"),
            std::string("log_checkpoints=off"),
        }) {
-    command.argv.push_back("-c");
-    command.argv.push_back(setting);
+    process.argv.push_back("-c");
+    process.argv.push_back(setting);
   }
-  ASSIGN_OR_RETURN(const pid_t pid, Spawn(command));
+  ASSIGN_OR_RETURN(const pid_t pid, Spawn(process));
   const absl::Time give_up = absl::Now() + absl::Minutes(2);
   while (waitpid(pid, nullptr, WNOHANG) == 0) {
     const std::vector<std::string> lines = PidFileOf(data_);
