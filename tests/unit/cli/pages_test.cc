@@ -14,8 +14,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "cli/commands/links.h"
 #include "cli/commands/train.h"
+#include "cli/output/links.h"
 
 namespace backflip::cli {
 namespace {

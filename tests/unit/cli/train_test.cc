@@ -7,8 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "cli/commands/replay.h"
 #include "cli/launcher/paths.h"
+#include "cli/output/replay.h"
 #include "common/options/run_spec.h"
 
 namespace backflip::cli {

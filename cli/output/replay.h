@@ -1,6 +1,6 @@
 // Tasks and behaviour, simulated and drawn here.
-#ifndef BACKFLIP_CLI_COMMANDS_REPLAY_H_
-#define BACKFLIP_CLI_COMMANDS_REPLAY_H_
+#ifndef BACKFLIP_CLI_OUTPUT_REPLAY_H_
+#define BACKFLIP_CLI_OUTPUT_REPLAY_H_
 
 #include <cstdint>
 #include <memory>
@@ -30,4 +30,4 @@ absl::Status NewTask(const std::string& model_path, const std::string& folder);
 
 }  // namespace backflip::cli
 
-#endif  // BACKFLIP_CLI_COMMANDS_REPLAY_H_
+#endif  // BACKFLIP_CLI_OUTPUT_REPLAY_H_

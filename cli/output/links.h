@@ -1,6 +1,6 @@
 // Links that people open: made for them, shown, and opened.
-#ifndef BACKFLIP_CLI_COMMANDS_LINKS_H_
-#define BACKFLIP_CLI_COMMANDS_LINKS_H_
+#ifndef BACKFLIP_CLI_OUTPUT_LINKS_H_
+#define BACKFLIP_CLI_OUTPUT_LINKS_H_
 
 #include <cstdint>
 #include <string>
@@ -39,4 +39,4 @@ std::string PagesUrl(const std::string& data);
 
 }  // namespace backflip::cli
 
-#endif  // BACKFLIP_CLI_COMMANDS_LINKS_H_
+#endif  // BACKFLIP_CLI_OUTPUT_LINKS_H_

@@ -1,7 +1,7 @@
 // Labels as files: JSON Lines, CSV, and arrays for other programs
 // (docs/protocol.md has the formats).
-#ifndef BACKFLIP_CLI_COMMANDS_LABEL_FILES_H_
-#define BACKFLIP_CLI_COMMANDS_LABEL_FILES_H_
+#ifndef BACKFLIP_CLI_OUTPUT_LABEL_FILES_H_
+#define BACKFLIP_CLI_OUTPUT_LABEL_FILES_H_
 
 #include <cstdint>
 #include <string>
@@ -39,4 +39,4 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(const client::BrokerClient
 
 }  // namespace backflip::cli
 
-#endif  // BACKFLIP_CLI_COMMANDS_LABEL_FILES_H_
+#endif  // BACKFLIP_CLI_OUTPUT_LABEL_FILES_H_

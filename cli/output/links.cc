@@ -1,4 +1,4 @@
-#include "cli/commands/links.h"
+#include "cli/output/links.h"
 
 #include <qrencode.h>
 #include <sys/wait.h>

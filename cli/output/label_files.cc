@@ -1,4 +1,4 @@
-#include "cli/commands/label_files.h"
+#include "cli/output/label_files.h"
 
 #include <google/protobuf/util/json_util.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "cli/commands/replay.h"
+#include "cli/output/replay.h"
 
 #include <utility>
 #include <vector>

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "cli/commands/label_files.h"
+#include "cli/output/label_files.h"
 
 namespace backflip::cli {
 namespace {
