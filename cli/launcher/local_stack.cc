@@ -265,7 +265,7 @@ void LocalStack::StopServing() {
 }
 
 void LocalStack::Stop() {
-  // who writes ends before what it writes to
+  // writers end before what they write to
   StopServing();
   std::error_code ignored;
   if (!pages_url_.empty()) fs::remove(PagesUrlFile(options_.data), ignored);

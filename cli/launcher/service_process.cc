@@ -52,8 +52,8 @@ void ServiceProcess::Supervise() {
       }
       pid = pid_ = *spawned;
     }
-    // leaves the dead process there, so that its number stays its own until
-    // nobody can send it a signal any more
+    // the process stays a zombie, so that its number is not reused while Drain or Stop may still
+    // send it a signal
     siginfo_t info = {};
     while (waitid(P_PID, pid, &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
     }
