@@ -19,9 +19,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "backflip/v1/label.grpc.pb.h"
 #include "backflip/v1/review.grpc.pb.h"
-#include "cli/commands/people.h"
 #include "cli/output/report.h"
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
@@ -259,8 +259,8 @@ absl::Status WriteText(const std::string& text, const std::string& path) {
   return WriteFile(path, text);
 }
 
-// A line as what is imported of it: a clip, a label to train on, or (neither is
-// set) a label that is no such thing. INVALID_ARGUMENT says why it is none of these.
+// Reads a line into what is imported: a clip, or a label to train on; neither is set where the
+// label is not one to train on. INVALID_ARGUMENT says why the line is neither a clip nor a label.
 absl::Status ParseLine(const std::string& line, v1::ImportLabelsRequest* request) {
   v1::Candidate candidate;
   const auto as_clip = json::JsonStringToMessage(line, &candidate);
@@ -287,15 +287,6 @@ absl::Status ParseLine(const std::string& line, v1::ImportLabelsRequest* request
 }
 
 }  // namespace
-
-absl::StatusOr<LabelFormat> ParseLabelFormat(const std::string& text) {
-  if (text == "jsonl") return LabelFormat::kJsonLines;
-  if (text == "csv") return LabelFormat::kCsv;
-  if (text == "npz") return LabelFormat::kNpz;
-  if (text == "trajectories") return LabelFormat::kTrajectories;
-  return absl::InvalidArgumentError(
-      absl::StrCat("--format is '", text, "'; it must be jsonl, csv, npz or trajectories"));
-}
 
 absl::Status ExportLabels(const client::BrokerClient& broker, int64_t run_id, LabelFormat format,
                           bool clips, const std::string& path) {
@@ -377,6 +368,14 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(const client::BrokerClient
   writer->WritesDone();
   RETURN_IF_ERROR(rpc::FromGrpc(writer->Finish()));
   return response;
+}
+
+std::string CsvField(absl::string_view text) {
+  // a labeler's name or note must not become a spreadsheet's formula
+  const bool formula = !text.empty() && absl::StrContains("=+-@\t\r", text.substr(0, 1));
+  const std::string field = absl::StrCat(formula ? "'" : "", text);
+  if (field.find_first_of(",\"\r\n") == std::string::npos) return field;
+  return absl::StrCat("\"", absl::StrReplaceAll(field, {{"\"", "\"\""}}), "\"");
 }
 
 }  // namespace backflip::cli

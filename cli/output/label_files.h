@@ -21,9 +21,6 @@ enum class LabelFormat {
   kTrajectories,  // NPZ of trajectories, two for each label, that `imitation` loads
 };
 
-// INVALID_ARGUMENT names the flag.
-absl::StatusOr<LabelFormat> ParseLabelFormat(const std::string& text);
-
 // Writes the standing labels of a run to `path`; JSON Lines and CSV go to
 // standard output where it is empty. With `clips`, JSON Lines hold the clips,
 // too, each before the first label that names it: what ImportLabels takes. The
@@ -36,6 +33,10 @@ absl::Status ExportLabels(const client::BrokerClient& broker, int64_t run_id, La
 // once however often it is called. INVALID_ARGUMENT names the line.
 absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(const client::BrokerClient& broker,
                                                       int64_t run_id, const std::string& path);
+
+// A field of a CSV file, quoted where RFC 4180 wants it; what a spreadsheet would take for a
+// formula gets an apostrophe before it.
+std::string CsvField(absl::string_view text);
 
 }  // namespace backflip::cli
 

@@ -14,7 +14,7 @@
 
 namespace backflip::cli {
 
-// What a run is created with.
+// What a run is told of its task when it is created.
 v1::TaskInfo InfoOf(const sim::CompiledTask& task);
 
 // Simulates one evaluation episode of a policy snapshot (version 0: the run's

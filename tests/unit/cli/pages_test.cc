@@ -129,7 +129,7 @@ TEST(CheckPages, AsksForHumanWherePagesAreMeant) {
   options.pages.share = true;
   EXPECT_THAT(CheckPages(options).message(), HasSubstr("give --human, too"));
   options.human = true;
-  options.broker = "broker:7400";
+  options.stack.broker = "broker:7400";
   EXPECT_THAT(CheckPages(options).message(), HasSubstr("the pages are served there"));
   options.pages.share = false;
   EXPECT_THAT(CheckPages(options).message(), HasSubstr("--public-url https://"));
