@@ -1,25 +1,22 @@
-// `backflip train`: a run from its options to its results.
+// `backflip train` and `backflip run`: a run from its options to its results.
 #ifndef BACKFLIP_CLI_COMMANDS_TRAIN_H_
 #define BACKFLIP_CLI_COMMANDS_TRAIN_H_
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "backflip/v1/run.pb.h"
 #include "backflip/v1/task.pb.h"
-#include "cli/launcher/local_stack.h"
-#include "cli/output/status_block.h"
-#include "common/base/program.h"
+#include "cli/command.h"
+#include "cli/launcher/pages.h"
 #include "common/client/broker_client.h"
 
 namespace backflip::cli {
 
-// The teacher that stands for people.
+// The value of --teacher where no simulated teacher answers.
 inline constexpr char kNoTeacher[] = "none";
 
 struct TrainOptions {
@@ -32,14 +29,10 @@ struct TrainOptions {
   std::optional<uint64_t> seed;
   // 0: as many as there are cores.
   int workers = 0;
-  std::string data;
+  // Without a broker: a stack of our own is started.
+  StackFlags stack;
   // Empty: none.
   std::string json;
-  std::string database;
-  // A broker that runs elsewhere, and a file with an operator's token there;
-  // empty: a stack of our own.
-  std::string broker;
-  std::string token_file;
   // RunSpec text file over the task's defaults; empty: none.
   std::string spec;
   // People answer on pages: links to them are made and shown.
@@ -64,24 +57,15 @@ absl::StatusOr<v1::RunSpec> ResolveSpec(const TrainOptions& options, const v1::T
 // TLS, or are not asked for.
 absl::Status CheckPages(const TrainOptions& options);
 
-// Whether the run will be answered. INVALID_ARGUMENT: --teacher names one that there is
-// not, or a question wants more answers than there are teachers, who answer each
-// question once, and nobody else may. FAILED_PRECONDITION, with the way out: teachers
-// cannot answer for the task. A broker elsewhere has labelers of its own.
+// Whether the run's questions can be answered. INVALID_ARGUMENT: --teacher names an unknown one, or
+// a question needs more answers than there are teachers (each answers a question once) and no
+// people may come. FAILED_PRECONDITION, with the way out: the task has nothing that teachers could
+// answer by. A broker elsewhere has labelers of its own.
 absl::Status CheckLabelers(const TrainOptions& options, const v1::RunSpec& spec,
                            const v1::TaskInfo& task);
 
 // Puts the task's bundle and scene to the broker and queues the run.
 absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options, const client::BrokerClient& broker);
-
-// Shows the run until it has ended, `shutdown` is requested (CANCELLED), or
-// `stack` (may be null) cannot go on. Returns how it ended.
-absl::StatusOr<v1::Run> Follow(const client::BrokerClient& broker, int64_t run_id,
-                               LocalStack* stack, base::ShutdownSignal* shutdown, LiveStatus* live);
-
-// All of it. CANCELLED when interrupted: then the run is paused, and everything
-// has ended.
-absl::Status Train(const TrainOptions& options, base::ShutdownSignal* shutdown);
 
 }  // namespace backflip::cli
 

@@ -113,7 +113,7 @@ void LocalStack::Add(const std::string& program, const std::string& token,
     arguments.push_back(absl::StrCat("--token-file=", TokenFile(options_.data, token)));
   }
   auto process = std::make_unique<ServiceProcess>(
-      name, Command{.argv = std::move(arguments), .log_file = log});
+      name, Process{.argv = std::move(arguments), .log_file = log});
   if (token.empty()) {
     broker_process_ = std::move(process);
   } else {
@@ -265,7 +265,7 @@ void LocalStack::StopServing() {
 }
 
 void LocalStack::Stop() {
-  // who writes ends before what it writes to
+  // writers end before what they write to
   StopServing();
   std::error_code ignored;
   if (!pages_url_.empty()) fs::remove(PagesUrlFile(options_.data), ignored);

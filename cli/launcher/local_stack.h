@@ -36,15 +36,15 @@ class LocalStack {
     // Set: pages for people are served, too.
     std::optional<PagesOptions> pages;
   };
-  // What it takes to serve a run.
+  // Which processes serve a run, and how.
   struct Serving {
     int64_t run_id = 0;
     // Rollout-worker threads.
     int threads = 1;
     // Whether the run learns from comparisons, hence needs a trainer.
     bool preferences = true;
-    // Of the labeler's teachers. Several are several labelers, each with a name
-    // and a token of its own.
+    // Names of simulated teachers. Several of them are labelers of their own, each with a name and
+    // a token.
     std::vector<std::string> teachers;
     uint64_t seed = 1;
   };
@@ -61,8 +61,7 @@ class LocalStack {
   // The database is this stack's alone, and so are all runs in it.
   bool private_database() const { return postgres_ != nullptr; }
 
-  // What browsers reach the pages by, without a / at its end; empty: there are
-  // none.
+  // URL of the pages, without a slash at the end; empty: none are served.
   const std::string& pages_url() const { return pages_url_; }
 
   // The broker, as an operator.
@@ -80,7 +79,7 @@ class LocalStack {
   // stays. Idempotent. Blocks, for 20 seconds at most.
   void StopServing();
 
-  // Drains and ends everything, those who write before what they write to.
+  // Drains and ends everything, writers before what they write to.
   // Idempotent. Blocks, for half a minute at most.
   void Stop();
 

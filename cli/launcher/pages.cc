@@ -69,14 +69,13 @@ absl::Status Check(const PagesOptions& options) {
   if (options.share) {
     if (!tls && options.public_url.empty()) {
       return absl::InvalidArgumentError(
-          "--share opens the pages to other machines, so it takes TLS: "
-          "--tls-certificate FILE --tls-key FILE, or a proxy with TLS in front "
-          "and --public-url https://...");
+          "--share opens the pages to other machines, so it takes TLS: --tls-certificate FILE "
+          "--tls-key FILE, or a proxy with TLS in front and --public-url https://...");
     }
   } else if (tls || !options.public_url.empty()) {
     return absl::InvalidArgumentError(
-        "--tls-certificate, --tls-key and --public-url say how the pages are "
-        "shared: give --share, too");
+        "--tls-certificate, --tls-key and --public-url say how the pages are shared: give --share, "
+        "too");
   } else if (!options.listen.empty() && !IsLoopback(HostOf(options.listen))) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--http-listen ", options.listen, " is open to other machines: give --share, too"));
@@ -96,14 +95,14 @@ absl::StatusOr<std::string> CheckPublicUrl(absl::string_view url) {
       host.find_first_of("/?#@ ") != absl::string_view::npos) {
     return absl::InvalidArgumentError(
         absl::StrCat("--public-url is '", url,
-                     "'; it must be https:// and a host, with its "
-                     "port where that is not 443: https://labels.example.org"));
+                     "'; it must be https:// and a host, with its port where that is not 443: "
+                     "https://labels.example.org"));
   }
   if (http && !IsLoopback(HostOf(host))) {
     return absl::InvalidArgumentError(
         absl::StrCat("--public-url is '", url,
-                     "': over http, whoever is on the way could take "
-                     "the link and answer in its owner's name. It must be https://"));
+                     "': over http, whoever is on the way could take the link and answer in its "
+                     "owner's name. It must be https://"));
   }
   return std::string(url);
 }
@@ -127,8 +126,8 @@ absl::StatusOr<PagesAddress> ChoosePagesAddress(const PagesOptions& options) {
     if (port == 0 && options.share && !tls) {
       return absl::FailedPreconditionError(
           absl::StrCat("port ", kPort,
-                       " is taken, where a proxy would look for the pages. End "
-                       "what listens there, or choose another: --http-listen 127.0.0.1:PORT"));
+                       " is taken, where a proxy would look for the pages. End what listens there, "
+                       "or choose another: --http-listen 127.0.0.1:PORT"));
     }
     if (port == 0) port = FreePort(0, tls);
     if (port == 0) return absl::UnavailableError("no TCP port is free for the pages");

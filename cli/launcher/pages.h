@@ -1,5 +1,4 @@
-// Where the pages for people are: what the broker listens at, and by what
-// browsers reach it.
+// Addresses of the pages for people: where the broker listens, and the URL for browsers.
 #ifndef BACKFLIP_CLI_LAUNCHER_PAGES_H_
 #define BACKFLIP_CLI_LAUNCHER_PAGES_H_
 
@@ -10,10 +9,9 @@
 
 namespace backflip::cli {
 
-// As the command line has it.
+// Flags of `backflip train` about the pages.
 struct PagesOptions {
-  // For other machines, too: by a certificate of its own, or behind a proxy that
-  // browsers reach by `public_url`.
+  // Open to other machines: with a certificate, or behind a proxy whose URL is `public_url`.
   bool share = false;
   // host:port. Empty: port 7480, or a free one where that is taken; at every
   // address of this machine where shared with a certificate, else on loopback.

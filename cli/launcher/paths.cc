@@ -89,9 +89,8 @@ absl::StatusOr<std::string> SocketFolder(const std::string& data) {
       (info.st_mode & 0077) != 0) {
     return absl::FailedPreconditionError(
         absl::StrCat(folder,
-                     ", the folder of the services' sockets, belongs "
-                     "to somebody else or is open to others. Remove it, and "
-                     "try again."));
+                     ", the folder of the services' sockets, belongs to somebody else or is open "
+                     "to others. Remove it, and try again."));
   }
   return folder;
 }

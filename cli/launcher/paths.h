@@ -11,21 +11,21 @@ namespace backflip::cli {
 // The path of one of our programs: beside the one that runs.
 std::string ProgramPath(const std::string& name);
 
-// /var/lib/backflip for root, whom PostgreSQL's own user must be able to
-// follow, else .local/share/backflip in the caller's home.
+// /var/lib/backflip for root, since the user `postgres` must be able to enter it, else
+// .local/share/backflip in the caller's home.
 std::string DefaultDataFolder();
 
 // The folder of a task: `task` itself where it is a folder with a task file
 // (or the task file), else the one of that name that comes with the programs.
-// NOT_FOUND names what was looked for and lists the tasks that there are.
+// NOT_FOUND says what was looked for and lists the tasks that exist.
 absl::StatusOr<std::string> FindTask(const std::string& task);
 
-// A short folder for the sockets of the stack on `data`, the same each time,
-// which only the caller can enter; made where it is missing. Paths of sockets
-// have at most 107 bytes. FAILED_PRECONDITION when somebody else holds it.
+// The folder of the sockets of the stack on `data`: always the same, open to the caller alone, and
+// created where it is missing. Its path is short, since a socket's has at most 107 bytes.
+// FAILED_PRECONDITION: it belongs to another user.
 absl::StatusOr<std::string> SocketFolder(const std::string& data);
 
-// Where the stack on `data` says how browsers reach it, while it runs.
+// File with the URL of the pages of the stack on `data`, while it runs.
 std::string PagesUrlFile(const std::string& data);
 
 // Where the broker of the stack on `data` listens: unix:path.

@@ -68,8 +68,8 @@ std::string BinariesOf(int version) { return absl::StrCat(kVersions, "/", versio
 absl::Status NotInstalled() {
   return absl::FailedPreconditionError(absl::StrCat(
       "PostgreSQL ", kOldestVersion, " or newer is not installed (there is no ", kVersions,
-      "/*/bin/postgres). Install the package `postgresql`, or give "
-      "a database of your own with --database URL."));
+      "/*/bin/postgres). Install the package `postgresql`, or give a database of your own with "
+      "--database URL."));
 }
 
 // The lines of a running server's postmaster.pid.
@@ -83,8 +83,8 @@ std::vector<std::string> PidFileOf(const std::string& data) {
   return lines;
 }
 
-// Whether `pid` is a server that runs, and not the remains of one or a
-// stranger that got its number.
+// Whether `pid` is a running server, neither a zombie nor another program that was given the
+// number.
 bool Serves(pid_t pid) {
   const std::string stat = ReadFile(absl::StrCat("/proc/", pid, "/stat"));
   return absl::StrContains(stat, "(postgres) ") && !absl::StrContains(stat, "(postgres) Z");
@@ -125,6 +125,23 @@ PrivatePostgres::~PrivatePostgres() {
 }
 
 absl::Status PrivatePostgres::Prepare() {
+  RETURN_IF_ERROR(HoldFolder());
+  RETURN_IF_ERROR(ChooseUser());
+  RETURN_IF_ERROR(ChooseVersion());
+  if (absl::StatusOr<std::string> entered =
+          Run({.argv = {"test", "-x", folder_}, .user = User{uid_, gid_}});
+      !entered.ok()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "PostgreSQL cannot run as root, and the user ", kServerUser,
+        ", as whom it runs instead, cannot enter the data folder ", folder_,
+        ". Choose one that every user can enter with --data, such as /var/lib/backflip."));
+  }
+  std::error_code error;
+  if (!fs::exists(data_ + "/PG_VERSION", error)) RETURN_IF_ERROR(MakeData());
+  return absl::OkStatus();
+}
+
+absl::Status PrivatePostgres::HoldFolder() {
   std::error_code error;
   fs::create_directories(folder_, error);
   if (error) {
@@ -134,6 +151,9 @@ absl::Status PrivatePostgres::Prepare() {
   }
   folder_ = fs::canonical(folder_, error).string();
   data_ = folder_ + "/postgres";
+  // A path to a socket has at most 107 bytes, and a data folder's may be longer. The name depends
+  // on the folder alone, so that the address survives a restart.
+  socket_folder_ = absl::StrCat("/tmp/backflip-pg-", base::Sha256Hex(folder_).substr(0, 12));
 
   // one process at a time; the kernel lets go when it ends, however it ends
   const std::string lock = folder_ + "/postgres.lock";
@@ -148,69 +168,47 @@ absl::Status PrivatePostgres::Prepare() {
         absl::StrCat("another backflip runs in the data folder ", folder_,
                      ". End it first, or choose another folder with --data."));
   }
+  return absl::OkStatus();
+}
 
+absl::Status PrivatePostgres::ChooseUser() {
   uid_ = geteuid();
-  gid_ = getegid();
-  if (uid_ == 0) {
-    const passwd* user = getpwnam(kServerUser);
-    // the package makes the user
-    if (user == nullptr) return NotInstalled();
-    uid_ = user->pw_uid;
-    gid_ = user->pw_gid;
-  }
-
-  const std::vector<int> installed = InstalledVersions();
-  if (installed.empty() || installed.back() < kOldestVersion) {
-    return NotInstalled();
-  }
-  int version = installed.back();
-  if (fs::exists(data_ + "/PG_VERSION", error)) {
-    const std::string text = ReadFile(data_ + "/PG_VERSION");
-    if (!absl::SimpleAtoi(absl::StripAsciiWhitespace(text), &version)) {
-      return absl::DataLossError(
-          absl::StrCat(data_,
-                       "/PG_VERSION holds no version: these are no data of PostgreSQL. "
-                       "Move ",
-                       data_, " away to start afresh."));
-    }
-    if (std::find(installed.begin(), installed.end(), version) == installed.end()) {
-      return absl::FailedPreconditionError(absl::StrCat("the runs in ", data_,
-                                                        " were written by PostgreSQL ", version,
-                                                        ", but only ", installed.back(),
-                                                        " is installed. Install the package "
-                                                        "postgresql-",
-                                                        version,
-                                                        " beside it to go on with them, or convert "
-                                                        "them with pg_upgrade, or move ",
-                                                        data_, " away to start afresh."));
-    }
-  }
-  binaries_ = BinariesOf(version);
-
-  // A path to a socket has at most 107 bytes, and a data folder's may be
-  // longer. The name depends on the folder alone, so that the address survives
-  // a restart.
-  socket_folder_ = absl::StrCat("/tmp/backflip-pg-", base::Sha256Hex(folder_).substr(0, 12));
-  const passwd* user = getpwuid(uid_);
+  const passwd* user = uid_ == 0 ? getpwnam(kServerUser) : getpwuid(uid_);
+  if (user == nullptr && uid_ == 0) return NotInstalled();  // the package makes the user
   if (user == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrCat("the user with number ", uid_,
-                     " has no name in /etc/passwd, and "
-                     "PostgreSQL needs one. Give a database of your own with --database URL."));
+                     " has no name in /etc/passwd, and PostgreSQL needs one. Give a database of "
+                     "your own with --database URL."));
   }
+  gid_ = uid_ == 0 ? user->pw_gid : getegid();
+  uid_ = user->pw_uid;
   url_ =
       absl::StrCat("postgresql:///", kDatabase, "?host=", socket_folder_, "&user=", user->pw_name);
+  return absl::OkStatus();
+}
 
-  if (absl::StatusOr<std::string> entered =
-          Run({.argv = {"test", "-x", folder_}, .user = User{uid_, gid_}});
-      !entered.ok()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("PostgreSQL cannot run as root, and the user ", kServerUser,
-                     ", as whom it runs instead, cannot enter the data folder ", folder_,
-                     ". Choose one that every user can enter with --data, such as "
-                     "/var/lib/backflip."));
+absl::Status PrivatePostgres::ChooseVersion() {
+  const std::vector<int> installed = InstalledVersions();
+  if (installed.empty() || installed.back() < kOldestVersion) return NotInstalled();
+  int version = installed.back();
+  const std::string version_file = data_ + "/PG_VERSION";
+  std::error_code error;
+  if (fs::exists(version_file, error)) {
+    if (!absl::SimpleAtoi(absl::StripAsciiWhitespace(ReadFile(version_file)), &version)) {
+      return absl::DataLossError(
+          absl::StrCat(version_file, " holds no version: these are no data of PostgreSQL. Move ",
+                       data_, " away to start afresh."));
+    }
+    if (std::find(installed.begin(), installed.end(), version) == installed.end()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the runs in ", data_, " were written by PostgreSQL ", version, ", but only ",
+          installed.back(), " is installed. Install the package postgresql-", version,
+          " beside it to go on with them, or convert them with pg_upgrade, or move ", data_,
+          " away to start afresh."));
+    }
   }
-  if (!fs::exists(data_ + "/PG_VERSION", error)) RETURN_IF_ERROR(MakeData());
+  binaries_ = BinariesOf(version);
   return absl::OkStatus();
 }
 
@@ -224,8 +222,8 @@ absl::Status PrivatePostgres::MakeData() {
     return absl::FailedPreconditionError(
         absl::StrCat("cannot make ", half_made, ": ", ErrnoText()));
   }
-  // Whoever reaches the socket may connect; its folder lets only the server's
-  // user in.
+  // Every process that can reach the socket may connect, but only the server's user can enter its
+  // folder.
   absl::Status made = RunTool("initdb", {"-D", half_made, "--auth=trust", "--encoding=UTF8",
                                          "--locale=C", "--no-instructions", "--no-sync"})
                           .status();
@@ -256,8 +254,8 @@ absl::Status PrivatePostgres::StartServer() {
       (info.st_mode & 0077) != 0) {
     return absl::FailedPreconditionError(
         absl::StrCat(socket_folder_,
-                     ", the folder of PostgreSQL's socket, belongs to "
-                     "somebody else or is open to others. Remove it, and try again."));
+                     ", the folder of PostgreSQL's socket, belongs to somebody else or is open to "
+                     "others. Remove it, and try again."));
   }
 
   const std::vector<std::string> left = PidFileOf(data_);
@@ -273,7 +271,7 @@ absl::Status PrivatePostgres::StartServer() {
     // half started, or out of reach
     RETURN_IF_ERROR(EndServer());
   }
-  // the sessions of a server that was killed hold its memory for a moment
+  // the shared memory of a killed server stays in use for a moment
   constexpr int kTries = 5;
   for (int i = 1;; ++i) {
     absl::Status status = TryStartServer();
@@ -284,7 +282,7 @@ absl::Status PrivatePostgres::StartServer() {
 
 absl::Status PrivatePostgres::TryStartServer() {
   const std::string log = data_ + "/server.log";
-  Command command = {.argv = {absl::StrCat(binaries_, "/postgres"), "-D", data_},
+  Process process = {.argv = {absl::StrCat(binaries_, "/postgres"), "-D", data_},
                      .user = User{uid_, gid_},
                      .log_file = log,
                      .dies_with_parent = temporary_};
@@ -295,7 +293,7 @@ absl::Status PrivatePostgres::TryStartServer() {
            // an acknowledged label is on disk
            absl::StrCat("fsync=", temporary_ ? "off" : "on"),
            absl::StrCat("synchronous_commit=", temporary_ ? "off" : "on"),
-           // small: it shares a laptop with the learning
+           // little memory and few processes: learning needs them
            std::string("shared_buffers=32MB"),
            std::string("maintenance_work_mem=16MB"),
            std::string("max_connections=60"),
@@ -312,10 +310,10 @@ absl::Status PrivatePostgres::TryStartServer() {
            std::string("logging_collector=off"),
            std::string("log_checkpoints=off"),
        }) {
-    command.argv.push_back("-c");
-    command.argv.push_back(setting);
+    process.argv.push_back("-c");
+    process.argv.push_back(setting);
   }
-  ASSIGN_OR_RETURN(const pid_t pid, Spawn(command));
+  ASSIGN_OR_RETURN(const pid_t pid, Spawn(process));
   const absl::Time give_up = absl::Now() + absl::Minutes(2);
   while (waitpid(pid, nullptr, WNOHANG) == 0) {
     const std::vector<std::string> lines = PidFileOf(data_);
@@ -348,7 +346,7 @@ absl::Status PrivatePostgres::EndServer() {
     }
     absl::SleepFor(absl::Milliseconds(20));
   }
-  // its remains; an adopted server is no child of ours and leaves none
+  // reaps it; an adopted server is no child of ours
   waitpid(pid_, nullptr, 0);
   pid_ = 0;
   return absl::OkStatus();

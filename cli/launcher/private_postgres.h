@@ -16,9 +16,9 @@ namespace backflip::cli {
 
 // A running server. One process at a time holds a folder. Not thread-safe.
 //
-// PostgreSQL refuses to run as root: there it runs as the user `postgres`, whom
-// Debian's package makes, and otherwise as the caller. Acknowledged means on
-// disk: fsync and synchronous_commit are on.
+// PostgreSQL refuses to run as root: then it runs as the user `postgres`, which Debian's package
+// creates, otherwise as the caller. What it acknowledges is on disk: fsync and synchronous_commit
+// are on.
 class PrivatePostgres {
  public:
   // Starts the server whose data are in `folder`/postgres, and makes folder,
@@ -32,12 +32,11 @@ class PrivatePostgres {
   // Data are made whole or not at all.
   static absl::StatusOr<std::unique_ptr<PrivatePostgres>> Start(const std::string& folder);
 
-  // As Start, on data in a new folder of its own that the end removes: for
-  // tests. Acknowledged is not on disk here, and the server dies with the
-  // thread that called.
+  // As Start, for tests: in a new folder, which the destructor removes. What it acknowledges need
+  // not be on disk, and the server dies with the calling thread.
   static absl::StatusOr<std::unique_ptr<PrivatePostgres>> StartTemporary();
 
-  // Stops the server if that was not done.
+  // Stops the server, unless Stop was called.
   ~PrivatePostgres();
   PrivatePostgres(const PrivatePostgres&) = delete;
   PrivatePostgres& operator=(const PrivatePostgres&) = delete;
@@ -49,7 +48,7 @@ class PrivatePostgres {
   // The server's process.
   pid_t pid() const { return pid_; }
 
-  // Whether the server's process is there.
+  // Whether the server's process is alive.
   bool Running() const;
 
   // Ends sessions and the server, and waits for that. Idempotent.
@@ -59,7 +58,14 @@ class PrivatePostgres {
 
  private:
   PrivatePostgres() = default;
+  // Everything that starting the server takes, from folder_ and temporary_.
   absl::Status Prepare();
+  // Makes the folder and locks it for this process.
+  absl::Status HoldFolder();
+  // Who the server runs as, and the URL that follows from it.
+  absl::Status ChooseUser();
+  // The newest server that is installed, or the one that wrote the data.
+  absl::Status ChooseVersion();
   absl::Status MakeData();
   // Adopts or starts.
   absl::Status StartServer();

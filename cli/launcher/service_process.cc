@@ -25,11 +25,11 @@ std::string HowItEnded(const siginfo_t& info) {
 
 }  // namespace
 
-ServiceProcess::ServiceProcess(std::string name, Command command)
+ServiceProcess::ServiceProcess(std::string name, Process process)
     : name_(std::move(name)),
-      command_([&] {
-        command.dies_with_parent = true;
-        return std::move(command);
+      process_([&] {
+        process.dies_with_parent = true;
+        return std::move(process);
       }()),
       supervisor_([this] { Supervise(); }) {}
 
@@ -45,15 +45,15 @@ void ServiceProcess::Supervise() {
     {
       base::MutexLock lock(&mutex_);
       if (stopping_) break;
-      absl::StatusOr<pid_t> spawned = Spawn(command_);
+      absl::StatusOr<pid_t> spawned = Spawn(process_);
       if (!spawned.ok()) {
         failure_ = spawned.status();
         break;
       }
       pid = pid_ = *spawned;
     }
-    // leaves the dead process there, so that its number stays its own until
-    // nobody can send it a signal any more
+    // the process stays a zombie, so that its number is not reused while Drain or Stop may still
+    // send it a signal
     siginfo_t info = {};
     while (waitid(P_PID, pid, &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
     }
@@ -62,13 +62,13 @@ void ServiceProcess::Supervise() {
     waitpid(pid, nullptr, 0);
     if (stopping_) break;
     events_.push_back(absl::StrCat(name_, " ", HowItEnded(info),
-                                   " and is started again; its log is ", command_.log_file));
+                                   " and is started again; its log is ", process_.log_file));
     crashes.push_back(absl::Now());
     while (crashes.front() < absl::Now() - absl::Minutes(1)) crashes.pop_front();
     if (crashes.size() > kCrashesAMinute) {
       failure_ = absl::InternalError(
           absl::StrCat(name_, " ended ", crashes.size(), " times within a minute, last time it ",
-                       HowItEnded(info), ". Its log says why: ", command_.log_file));
+                       HowItEnded(info), ". Its log says why: ", process_.log_file));
       break;
     }
     if (!stopping_) changed_.WaitFor(&mutex_, kPause);

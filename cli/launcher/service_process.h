@@ -24,8 +24,8 @@ class ServiceProcess {
   // More crashes than this within a minute are a failure.
   static constexpr int kCrashesAMinute = 5;
 
-  // Starts it. Its output is appended to command.log_file.
-  ServiceProcess(std::string name, Command command);
+  // Starts it. Its output is appended to process.log_file.
+  ServiceProcess(std::string name, Process process);
   // Stop(0).
   ~ServiceProcess();
   ServiceProcess(const ServiceProcess&) = delete;
@@ -47,7 +47,7 @@ class ServiceProcess {
   void Supervise();
 
   const std::string name_;
-  const Command command_;
+  const Process process_;
   mutable base::Mutex mutex_;
   base::CondVar changed_;
   pid_t pid_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -28,7 +28,7 @@ absl::Status Errno(const std::string& what) {
 // Everything that the child needs is made before the fork: between fork and
 // exec, in a process that may have had threads, only system calls are safe.
 struct Prepared {
-  explicit Prepared(const Command& command) : strings(command.argv) {
+  explicit Prepared(const Process& process) : strings(process.argv) {
     for (std::string& arg : strings) argv.push_back(arg.data());
     argv.push_back(nullptr);
     for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -43,7 +43,7 @@ struct Prepared {
 };
 
 // Never returns.
-[[noreturn]] void Exec(const Command& command, const Prepared& prepared, int in, int out,
+[[noreturn]] void Exec(const Process& process, const Prepared& prepared, int in, int out,
                        pid_t parent) {
   setsid();
   if (in >= 0) dup2(in, STDIN_FILENO);
@@ -51,13 +51,13 @@ struct Prepared {
     dup2(out, STDOUT_FILENO);
     dup2(out, STDERR_FILENO);
   }
-  if (command.user.has_value() && geteuid() == 0) {
-    if (setgroups(1, &command.user->gid) != 0 || setgid(command.user->gid) != 0 ||
-        setuid(command.user->uid) != 0) {
+  if (process.user.has_value() && geteuid() == 0) {
+    if (setgroups(1, &process.user->gid) != 0 || setgid(process.user->gid) != 0 ||
+        setuid(process.user->uid) != 0) {
       _exit(126);
     }
   }
-  if (command.dies_with_parent) {
+  if (process.dies_with_parent) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     // the parent may have gone before the line above
     if (getppid() != parent) _exit(126);
@@ -76,8 +76,8 @@ struct Prepared {
 
 }  // namespace
 
-absl::StatusOr<std::string> Run(const Command& command) {
-  const Prepared prepared(command);
+absl::StatusOr<std::string> Run(const Process& process) {
+  const Prepared prepared(process);
   int in[2], out[2];
   if (pipe2(in, O_CLOEXEC) != 0) return Errno("cannot make a pipe");
   if (pipe2(out, O_CLOEXEC) != 0) {
@@ -86,11 +86,11 @@ absl::StatusOr<std::string> Run(const Command& command) {
     return Errno("cannot make a pipe");
   }
   // a line or two, which the pipe holds
-  [[maybe_unused]] const ssize_t sent = write(in[1], command.input.data(), command.input.size());
+  [[maybe_unused]] const ssize_t sent = write(in[1], process.input.data(), process.input.size());
   close(in[1]);
   const pid_t parent = getpid();
   const pid_t pid = fork();
-  if (pid == 0) Exec(command, prepared, in[0], out[1], parent);
+  if (pid == 0) Exec(process, prepared, in[0], out[1], parent);
   close(in[0]);
   close(out[1]);
   if (pid < 0) {
@@ -114,20 +114,20 @@ absl::StatusOr<std::string> Run(const Command& command) {
   if (output.size() > kTailBytes) {
     output = absl::StrCat("...", output.substr(output.size() - kTailBytes));
   }
-  return absl::InternalError(absl::StrCat(command.argv[0], " ", how, ":\n", output));
+  return absl::InternalError(absl::StrCat(process.argv[0], " ", how, ":\n", output));
 }
 
-absl::StatusOr<pid_t> Spawn(const Command& command) {
-  const Prepared prepared(command);
+absl::StatusOr<pid_t> Spawn(const Process& process) {
+  const Prepared prepared(process);
   int out = -1;
-  if (!command.log_file.empty()) {
-    out = open(command.log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (out < 0) return Errno(absl::StrCat("cannot write ", command.log_file));
+  if (!process.log_file.empty()) {
+    out = open(process.log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (out < 0) return Errno(absl::StrCat("cannot write ", process.log_file));
   }
   const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
   const pid_t parent = getpid();
   const pid_t pid = fork();
-  if (pid == 0) Exec(command, prepared, null, out, parent);
+  if (pid == 0) Exec(process, prepared, null, out, parent);
   if (out >= 0) close(out);
   if (null >= 0) close(null);
   if (pid < 0) return Errno("cannot start a process");

@@ -18,7 +18,7 @@ struct User {
   gid_t gid;
 };
 
-struct Command {
+struct Process {
   // Program (a path, or a name that is looked for in PATH) and arguments.
   std::vector<std::string> argv;
   // Whom to run as. Only root may name somebody else.
@@ -32,16 +32,16 @@ struct Command {
   bool dies_with_parent = false;
 };
 
-// Runs the command to its end and returns what it wrote to standard output and
+// Runs the process to its end and returns what it wrote to standard output and
 // error. Blocks. Fails with INTERNAL when it ends with another code than 0;
 // the message then names the program and closes with the end of its output.
 // The program sees no signal mask of ours, no PG* variables, and "/" as its
 // working directory.
-absl::StatusOr<std::string> Run(const Command& command);
+absl::StatusOr<std::string> Run(const Process& process);
 
-// Starts the command in a session of its own, so that Ctrl-C at the terminal
+// Starts the process in a session of its own, so that Ctrl-C at the terminal
 // reaches only the parent. The caller waits for it (waitpid).
-absl::StatusOr<pid_t> Spawn(const Command& command);
+absl::StatusOr<pid_t> Spawn(const Process& process);
 
 }  // namespace backflip::cli
 

@@ -1,79 +1,123 @@
 #include "cli/output/help.h"
 
-#include <set>
-#include <vector>
+#include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_replace.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 
 namespace backflip::cli {
 namespace {
 
 constexpr size_t kColumns = 100;
-constexpr size_t kNameColumns = 22;
+// Where descriptions begin.
+constexpr size_t kOfCommands = 39;
+constexpr size_t kOfFlags = 28;
 
-std::string FirstWord(absl::string_view text) {
-  return std::string(text.substr(0, text.find(' ')));
+std::string Title(Section section) {
+  switch (section) {
+    case Section::kStart:
+      return "Start here";
+    case Section::kRuns:
+      return "Runs";
+    case Section::kPeople:
+      return "People who answer";
+    case Section::kLabels:
+      return "Labels";
+    case Section::kSetUp:
+      return "Setting up";
+  }
+  return "";
 }
 
-// Words in lines after a name.
-std::string Entry(const std::string& name, absl::string_view description) {
-  std::string text = absl::StrFormat("  %-*s", kNameColumns - 3, name);
-  size_t column = name.size() < kNameColumns - 2 ? kNameColumns - 1 : kColumns;
-  for (const absl::string_view word : absl::StrSplit(description, ' ', absl::SkipEmpty())) {
-    if (column + 1 + word.size() > kColumns) {
-      absl::StrAppend(&text, "\n", std::string(kNameColumns - 1, ' '));
-      column = kNameColumns - 1;
+// A paragraph from `column` on, where the line has come to `begin`.
+std::string Wrapped(absl::string_view paragraph, size_t begin, size_t column) {
+  std::string text;
+  for (const absl::string_view word : absl::StrSplit(paragraph, ' ', absl::SkipEmpty())) {
+    if (begin > column && begin + 1 + word.size() > kColumns) {
+      text += '\n';
+      begin = 0;
     }
-    absl::StrAppend(&text, " ", word);
-    column += 1 + word.size();
+    const size_t space = begin < column ? column - begin : begin > column ? 1 : 0;
+    absl::StrAppend(&text, std::string(space, ' '), word);
+    begin += space + word.size();
   }
-  return absl::StrCat(text, "\n");
+  return text + '\n';
 }
 
-// Whether the command takes a flag; then what there is to say of it there.
-bool Takes(const std::set<std::string>& commands, absl::string_view command,
-           absl::string_view* description) {
-  const size_t colon = description->find(": ");
-  const absl::string_view whose = description->substr(0, colon);
-  if (colon == absl::string_view::npos ||
-      commands.count(FirstWord(whose.substr(0, whose.find(',')))) == 0) {
-    return true;
+std::string Entry(const std::string& name, absl::string_view description, size_t column) {
+  std::string text = "  " + name;
+  if (text.size() < column) return text + Wrapped(description, text.size(), column);
+  return absl::StrCat(text, "\n", Wrapped(description, 0, column));
+}
+
+std::string FlagList(const std::vector<Flag>& flags) {
+  std::string text;
+  for (const Flag& flag : flags) {
+    absl::StrAppend(&text, Entry(flag.Text(),
+                                 flag.default_value.empty()
+                                     ? flag.help
+                                     : absl::StrCat(flag.help, ". Default: ", flag.default_value),
+                                 kOfFlags));
   }
-  bool takes = false, alone = true;
-  for (const absl::string_view one : absl::StrSplit(whose, ", ")) {
-    takes |= FirstWord(one) == command;
-    alone &= one.find(' ') == absl::string_view::npos && commands.count(std::string(one)) > 0;
+  return text;
+}
+
+std::string FlagsOfEveryCommand() {
+  return absl::StrCat("\nEvery command takes:\n\n", FlagList(StackFlags().Flags()));
+}
+
+std::string CommandHelp(const Command& command) {
+  std::string sentence = command.summary + ".";
+  sentence[0] = absl::ascii_toupper(sentence[0]);
+  const bool options = std::any_of(command.flags.begin(), command.flags.end(),
+                                   [](const Flag& flag) { return !flag.required; });
+  std::string text = absl::StrCat("backflip ", command.Usage(), options ? " [FLAGS]" : "", "\n\n",
+                                  Wrapped(sentence, 0, 0));
+  if (!command.details.empty()) absl::StrAppend(&text, "\n", Wrapped(command.details, 0, 0));
+  if (!command.flags.empty()) absl::StrAppend(&text, "\n", FlagList(command.flags));
+  return text;
+}
+
+std::string CommandList(const std::vector<Command>& commands) {
+  std::string text = "Backflip trains control policies from comparisons of short clips.\n";
+  const Command* last = nullptr;
+  for (const Command& command : commands) {
+    if (last == nullptr || last->section != command.section) {
+      absl::StrAppend(&text, "\n", Title(command.section), ":\n\n");
+    }
+    absl::StrAppend(&text, Entry(command.Usage(), command.summary, kOfCommands));
+    last = &command;
   }
-  // names of commands tell nothing here, but "train --human" does
-  if (alone) description->remove_prefix(colon + 2);
-  return takes;
+  return absl::StrCat(text, FlagsOfEveryCommand(),
+                      "\n`backflip COMMAND --help` explains a command and its flags, `backflip "
+                      "help spec` the options of a run.\n");
 }
 
 }  // namespace
 
-std::string HelpText(absl::string_view usage, const std::map<std::string, std::string>& flags,
-                     absl::string_view command) {
-  std::set<std::string> commands;
-  std::string text;
-  for (absl::string_view line : absl::StrSplit(usage, '\n')) {
-    if (!absl::StartsWith(line, "  ")) continue;
-    commands.insert(FirstWord(line.substr(2)));
-    if (FirstWord(line.substr(2)) == command)
-      absl::StrAppend(&text, "backflip ", line.substr(2), "\n");
+std::string HelpText(const std::vector<Command>& commands, const std::vector<std::string>& words) {
+  // a file or a run may have been typed after the command's name
+  for (size_t count = std::min<size_t>(2, words.size()); count > 0; --count) {
+    const std::string name = absl::StrJoin(words.begin(), words.begin() + count, " ");
+    std::string exact;
+    std::vector<std::string> family, usages;
+    for (const Command& command : commands) {
+      if (command.Name() == name) exact = CommandHelp(command);
+      if (!absl::StartsWith(command.Name(), name + " ")) continue;
+      family.push_back(CommandHelp(command));
+      usages.push_back(absl::StrCat("See also: backflip ", command.Usage(), "\n"));
+    }
+    if (!exact.empty()) {
+      return absl::StrCat(exact, FlagsOfEveryCommand(), usages.empty() ? "" : "\n",
+                          absl::StrJoin(usages, ""));
+    }
+    if (!family.empty()) return absl::StrJoin(family, "\n\n") + FlagsOfEveryCommand();
   }
-  if (text.empty()) return std::string(usage);
-  absl::StrAppend(&text, "\n");
-  for (const auto& [name, help] : flags) {
-    absl::string_view description = help;
-    if (!Takes(commands, command, &description)) continue;
-    absl::StrAppend(
-        &text, Entry(absl::StrCat("--", absl::StrReplaceAll(name, {{"_", "-"}})), description));
-  }
-  return text;
+  return CommandList(commands);
 }
 
 }  // namespace backflip::cli

@@ -1,21 +1,19 @@
-// What `backflip --help` and `backflip COMMAND --help` print.
+// What `backflip help`, `backflip help COMMAND` and `backflip COMMAND --help` print.
 #ifndef BACKFLIP_CLI_OUTPUT_HELP_H_
 #define BACKFLIP_CLI_OUTPUT_HELP_H_
 
-#include <map>
 #include <string>
+#include <vector>
 
-#include "absl/strings/string_view.h"
+#include "cli/command.h"
 
 namespace backflip::cli {
 
-// The lines of `usage` about `command`, and the flags that it takes; `usage`
-// itself where it has no such command. A line about a command is indented by
-// two spaces and begins with it. `flags` are names and descriptions; one begins
-// with the commands that take it ("train, run: ", "labels import, retract: ",
-// "train --human: "), else all do.
-std::string HelpText(absl::string_view usage, const std::map<std::string, std::string>& flags,
-                     absl::string_view command);
+// The help of the command that `words` name; of each command whose name begins with them, where
+// none is exactly that ("labels"); the list of commands where there is none of these either. Of
+// flags it has the commands' own, and then once those of every command. Lines of at most 100
+// characters.
+std::string HelpText(const std::vector<Command>& commands, const std::vector<std::string>& words);
 
 }  // namespace backflip::cli
 

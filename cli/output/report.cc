@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "cli/launcher/subprocess.h"
 #include "cli/output/status_block.h"
+#include "common/base/status_macros.h"
 #include "nlohmann/json.hpp"
 
 namespace backflip::cli {
@@ -28,7 +29,7 @@ struct Series {
   std::vector<std::pair<double, double>> points;
 };
 
-// Keeps the last point, which is where the run stands.
+// Keeps the last point, where the run is now.
 std::vector<std::pair<double, double>> Thinned(
     const std::vector<std::pair<double, double>>& points) {
   const size_t stride = points.size() / kPointsPerSeries + 1;
@@ -53,6 +54,68 @@ double TickStep(double range) {
 // In double quotes of gnuplot.
 std::string Quoted(const std::string& text) {
   return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\\", "\\\\"}, {"\"", "\\\""}}), "\"");
+}
+
+// What the run is measured by first, then what it learns from; without series that have no points.
+std::vector<Series> Panels(const v1::Run& run, const std::vector<v1::MetricPoint>& points) {
+  std::vector<std::pair<std::string, std::string>> names;
+  for (const std::string& name : run.task().metrics()) {
+    names.emplace_back(name, absl::StrCat(name, " per episode"));
+  }
+  if (run.task().has_true_reward()) names.emplace_back("true_return", "true return");
+  if (run.spec().reward() != v1::TRUE) {
+    names.emplace_back("predicted_return", "predicted return");
+    names.emplace_back("reward/accuracy", "accuracy of the reward model");
+    names.emplace_back("reward/labels", "labels");
+  }
+  std::map<std::string, std::map<int64_t, double>> by_name;
+  for (const v1::MetricPoint& point : points) {
+    if (std::isfinite(point.value())) by_name[point.name()][point.steps()] = point.value();
+  }
+  std::vector<Series> panels;
+  for (const auto& [name, title] : names) {
+    const auto& series = by_name[name];
+    if (!series.empty()) panels.push_back({title, {series.begin(), series.end()}});
+  }
+  return panels;
+}
+
+// What gnuplot draws: at least one panel, two in a row, over the same steps.
+std::string CurveScript(const v1::Run& run, const std::vector<Series>& panels,
+                        const std::string& path) {
+  double last_step = 1;
+  for (const Series& panel : panels) {
+    last_step = std::max(last_step, panel.points.back().first);
+  }
+  const int columns = panels.size() > 1 ? 2 : 1;
+  const int rows = (panels.size() + columns - 1) / columns;
+  std::string script = absl::StrFormat(
+      "set terminal svg size %d,%d dynamic background rgb 'white' font 'sans-serif,12'\n"
+      "set output %s\n"
+      "set multiplot layout %d,%d title %s noenhanced\n"
+      "unset key\n"
+      "set grid lc rgb '#dddddd'\n"
+      "set border 3\n"
+      "set tics nomirror\n"
+      "set xlabel 'steps (thousands)'\n"
+      "set xrange [0:%.9g]\n"
+      "set xtics %.9g\n",
+      450 * columns, 40 + 230 * rows, Quoted(path), rows, columns,
+      Quoted(
+          absl::StrFormat("%s, run %d, seed %d", run.task().name(), run.id(), run.spec().seed())),
+      last_step / 1e3, TickStep(last_step / 1e3));
+  for (size_t i = 0; i < panels.size(); ++i) {
+    absl::StrAppendFormat(&script, "$p%d << EOD\n", i);
+    for (const auto& [x, y] : Thinned(panels[i].points)) {
+      absl::StrAppendFormat(&script, "%.9g %.9g\n", x / 1e3, y);
+    }
+    absl::StrAppendFormat(
+        &script,
+        "EOD\nset title %s noenhanced\n"
+        "plot $p%d using 1:2 with linespoints lw 2 pt 7 ps 0.2 lc rgb '#3366aa'\n",
+        Quoted(panels[i].title), i);
+  }
+  return script + "unset multiplot\n";
 }
 
 }  // namespace
@@ -149,78 +212,18 @@ absl::Status WriteFile(const std::string& path, const std::string& content) {
 
 absl::Status WriteCurve(const v1::Run& run, const std::vector<v1::MetricPoint>& points,
                         const std::string& path) {
-  // series and titles: what the run is measured by first, then what it learns
-  // from
-  std::vector<std::pair<std::string, std::string>> names;
-  for (const std::string& name : run.task().metrics()) {
-    names.emplace_back(name, absl::StrCat(name, " per episode"));
-  }
-  if (run.task().has_true_reward()) {
-    names.emplace_back("true_return", "true return");
-  }
-  if (run.spec().reward() != v1::TRUE) {
-    names.emplace_back("predicted_return", "predicted return");
-    names.emplace_back("reward/accuracy", "accuracy of the reward model");
-    names.emplace_back("reward/labels", "labels");
-  }
-  std::map<std::string, std::map<int64_t, double>> by_name;
-  for (const v1::MetricPoint& point : points) {
-    if (std::isfinite(point.value())) {
-      by_name[point.name()][point.steps()] = point.value();
-    }
-  }
-  std::vector<Series> panels;
-  double last_step = 1;
-  for (const auto& [name, title] : names) {
-    const auto& series = by_name[name];
-    if (series.empty()) continue;
-    panels.push_back({title, {series.begin(), series.end()}});
-    last_step = std::max<double>(last_step, series.rbegin()->first);
-  }
+  const std::vector<Series> panels = Panels(run, points);
   if (panels.empty()) return absl::NotFoundError("the run has no metrics yet");
-
-  const int columns = panels.size() > 1 ? 2 : 1;
-  const int rows = (panels.size() + columns - 1) / columns;
-  std::string script;
-  absl::StrAppendFormat(&script,
-                        "set terminal svg size %d,%d dynamic background rgb 'white' font "
-                        "'sans-serif,12'\nset output %s\n",
-                        450 * columns, 40 + 230 * rows, Quoted(path));
-  absl::StrAppendFormat(&script, "set multiplot layout %d,%d title %s noenhanced\n", rows, columns,
-                        Quoted(absl::StrFormat("%s, run %d, seed %d", run.task().name(), run.id(),
-                                               run.spec().seed())));
-  absl::StrAppend(&script,
-                  "unset key\nset grid lc rgb '#dddddd'\nset border 3\n"
-                  "set tics nomirror\nset xlabel 'steps (thousands)'\n");
-  absl::StrAppendFormat(&script, "set xrange [0:%.9g]\nset xtics %.9g\n", last_step / 1e3,
-                        TickStep(last_step / 1e3));
-  for (size_t i = 0; i < panels.size(); ++i) {
-    absl::StrAppendFormat(&script, "$p%d << EOD\n", i);
-    for (const auto& [x, y] : Thinned(panels[i].points)) {
-      absl::StrAppendFormat(&script, "%.9g %.9g\n", x / 1e3, y);
-    }
-    absl::StrAppendFormat(
-        &script,
-        "EOD\nset title %s noenhanced\n"
-        "plot $p%d using 1:2 with linespoints lw 2 pt 7 ps 0.2 lc rgb '#3366aa'\n",
-        Quoted(panels[i].title), i);
-  }
-  absl::StrAppend(&script, "unset multiplot\n");
-
   const std::string script_path = path + ".gnuplot";
-  if (absl::Status status = WriteFile(script_path, script); !status.ok()) {
-    return status;
-  }
+  RETURN_IF_ERROR(WriteFile(script_path, CurveScript(run, panels, path)));
   const absl::StatusOr<std::string> drawn = Run({.argv = {"gnuplot", script_path}});
   std::error_code ignored;
   fs::remove(script_path, ignored);
-  if (!drawn.ok()) {
-    fs::remove(path, ignored);
-    return absl::UnavailableError(
-        absl::StrCat("the chart could not be drawn (is the package gnuplot-nox installed?): ",
-                     drawn.status().message()));
-  }
-  return absl::OkStatus();
+  if (drawn.ok()) return absl::OkStatus();
+  fs::remove(path, ignored);
+  return absl::UnavailableError(
+      absl::StrCat("the chart could not be drawn (is the package gnuplot-nox installed?): ",
+                   drawn.status().message()));
 }
 
 }  // namespace backflip::cli

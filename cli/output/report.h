@@ -1,4 +1,4 @@
-// What a run came to: figures, summary, JSON, chart.
+// Results of a run: figures, summary, JSON, chart.
 #ifndef BACKFLIP_CLI_OUTPUT_REPORT_H_
 #define BACKFLIP_CLI_OUTPUT_REPORT_H_
 

@@ -26,7 +26,7 @@ std::optional<double> MetricOf(const v1::Run& run, const std::string& name) {
 
 std::string Number(std::optional<double> value) { return value.has_value() ? Short(*value) : "-"; }
 
-// name and value of what the run is measured by: truth and the task's metrics
+// Name and value of each metric of the task.
 std::vector<std::string> Measures(const v1::Run& run) {
   std::vector<std::string> measures;
   for (const std::string& name : run.task().metrics()) {

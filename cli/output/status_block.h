@@ -1,4 +1,4 @@
-// How a run stands, as text for a terminal or a log.
+// The state of a run, as text for a terminal or a log.
 #ifndef BACKFLIP_CLI_OUTPUT_STATUS_BLOCK_H_
 #define BACKFLIP_CLI_OUTPUT_STATUS_BLOCK_H_
 
@@ -55,7 +55,7 @@ class LiveStatus {
   void Show(const v1::Run& run, const Pace& pace, absl::Duration elapsed);
   // A sentence that stays, above the block.
   void Say(const std::string& sentence);
-  // Leaves the last block standing.
+  // Leaves the last block on the terminal.
   void Finish();
 
  private:

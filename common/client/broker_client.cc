@@ -8,8 +8,8 @@ namespace backflip::client {
 
 using v1::RunService;
 
-BrokerClient::BrokerClient(rpc::Client broker, std::function<bool()> stop)
-    : broker_(std::move(broker)), stop_(std::move(stop)) {}
+BrokerClient::BrokerClient(rpc::Client client, std::function<bool()> stop)
+    : client_(std::move(client)), stop_(std::move(stop)) {}
 
 absl::StatusOr<v1::Run> BrokerClient::Create(const v1::RunSpec& spec, const v1::TaskInfo& task,
                                              bool people, int64_t labels_from) const {
@@ -83,8 +83,8 @@ absl::Status BrokerClient::Export(
     int64_t run_id, const std::function<void(const v1::ExportedLabel&)>& label) const {
   v1::ExportRequest request;
   request.set_run_id(run_id);
-  const auto labels = v1::LabelingService::NewStub(broker_.channel());
-  const auto context = broker_.StreamContext();
+  const auto labels = v1::LabelingService::NewStub(client_.channel());
+  const auto context = client_.StreamContext();
   const auto reader = labels->Export(context.get(), request);
   v1::ExportedLabel exported;
   while (reader->Read(&exported)) label(exported);

@@ -23,9 +23,9 @@ namespace backflip::client {
 // of base::Retry; `stop` (may be null) ends that with CANCELLED. Thread-safe.
 class BrokerClient {
  public:
-  BrokerClient(rpc::Client broker, std::function<bool()> stop);
+  BrokerClient(rpc::Client client, std::function<bool()> stop);
 
-  const rpc::Client& broker() const { return broker_; }
+  const rpc::Client& client() const { return client_; }
   const std::function<bool()>& stop() const { return stop_; }
 
   // A unary call: Call<v1::PeopleService>(&v1::PeopleService::Stub::Invite,
@@ -35,10 +35,10 @@ class BrokerClient {
                                                                       const Request&, Response*),
                                 const Request& request,
                                 absl::Duration deadline = absl::Seconds(10)) const {
-    const auto stub = Service::NewStub(broker_.channel());
+    const auto stub = Service::NewStub(client_.channel());
     Response response;
     RETURN_IF_ERROR(base::Retry({}, stop_, [&] {
-      const auto context = broker_.UnaryContext(deadline);
+      const auto context = client_.UnaryContext(deadline);
       response.Clear();
       return rpc::FromGrpc(((*stub).*method)(context.get(), request, &response));
     }));
@@ -63,7 +63,7 @@ class BrokerClient {
                       const std::function<void(const v1::ExportedLabel&)>& label) const;
 
  private:
-  rpc::Client broker_;
+  rpc::Client client_;
   std::function<bool()> stop_;
 };
 

@@ -78,7 +78,7 @@ bool Launcher::Prints(const std::string& text) {
   const absl::Time give_up = absl::Now() + kPatience;
   while (!absl::StrContains(Printed(), text)) {
     if (absl::Now() > give_up) return false;
-    // what it printed at its end is there by now
+    // a program that has ended has written all its output
     if (Ended()) return absl::StrContains(Printed(), text);
     absl::SleepFor(absl::Milliseconds(20));
   }

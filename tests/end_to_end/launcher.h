@@ -1,5 +1,5 @@
-// `backflip` as somebody starts it at a terminal, and people who answer behind
-// the links that it prints.
+// `backflip` as it is started at a terminal, and people who open the links that it prints and
+// answer.
 #ifndef BACKFLIP_TESTS_END_TO_END_LAUNCHER_H_
 #define BACKFLIP_TESTS_END_TO_END_LAUNCHER_H_
 

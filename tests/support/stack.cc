@@ -14,9 +14,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
-#include "cli/commands/replay.h"
 #include "cli/launcher/paths.h"
 #include "cli/launcher/subprocess.h"
+#include "cli/output/replay.h"
 #include "common/base/status_macros.h"
 #include "common/client/snapshot_client.h"
 #include "common/options/run_spec.h"
@@ -158,7 +158,7 @@ absl::Status Stack::RestartDatabase() {
 absl::StatusOr<v1::Run> Stack::Create(const std::string& name, const v1::RunSpec& layer) {
   ASSIGN_OR_RETURN(const std::string folder, cli::FindTask(name));
   ASSIGN_OR_RETURN(const auto task, sim::Task::FromFolder(folder));
-  RETURN_IF_ERROR(client::PutBundle(operator_->broker(), task->bundle().bytes));
+  RETURN_IF_ERROR(client::PutBundle(operator_->client(), task->bundle().bytes));
   const v1::RunSpec spec =
       options::Overlay(options::Overlay(options::DefaultRunSpec(), task->task().defaults()), layer);
   return operator_->Create(spec, cli::InfoOf(*task), /*labels_from=*/0);

@@ -100,7 +100,7 @@ class Commands : public ::testing::Test {
         rpc::Client(broker_->address(), accepted.ok() ? accepted->token() : ""));
   }
 
-  // Answers so many questions, left, right, left, …
+  // Answers `count` questions: left, right, left, …
   void Answer(const Peer& labeler, int count) {
     for (int i = 0; i < count; ++i) {
       const auto lease =
@@ -166,7 +166,7 @@ TEST_F(Commands, InviteListPauseResumeAndRevokeALabeler) {
   Ok({"labeler", "resume", "ada"});
   Answer(*ada, 1);
   Ok({"labeler", "revoke", "ada"});
-  // soon: a broker remembers for some seconds whom it knows
+  // not at once: a broker caches known tokens for some seconds
   absl::Status refused;
   for (int i = 0; i < 1000 && !absl::IsUnauthenticated(refused); ++i) {
     refused =
@@ -324,6 +324,20 @@ TEST_F(Commands, HaveTheirFlagsInTheirHelp) {
   EXPECT_THAT(help, HasSubstr("--format"));
   EXPECT_THAT(help, Not(HasSubstr("--consent")));
   EXPECT_THAT(Ok({"--help"}), HasSubstr("labels export RUN"));
+  EXPECT_EQ(Ok({"help"}), Ok({"--help"}));
+  EXPECT_EQ(Ok({"help", "labels", "export"}), Ok({"labels", "export", "--help"}));
+  EXPECT_THAT(Ok({"labels", "export", "--help"}), Not(HasSubstr("--labeler")));
+}
+
+TEST_F(Commands, RefuseWhatTheyDoNotTakeAndNameTheNearest) {
+  EXPECT_THAT(Refused({"runs", "--teacher=oracle"}),
+              HasSubstr("`backflip runs` takes no --teacher; `backflip runs --help`"));
+  EXPECT_THAT(Refused({"labels", "export", Run(), "--fromat=csv"}),
+              HasSubstr("did you mean --format?"));
+  EXPECT_THAT(Refused({"rums"}), HasSubstr("did you mean `backflip runs`?"));
+  EXPECT_THAT(Refused({"labels", "exprot", Run()}),
+              HasSubstr("did you mean `backflip labels export`?"));
+  EXPECT_THAT(Refused({"cancel"}), HasSubstr("usage: backflip cancel RUN"));
 }
 
 TEST_F(Commands, StopAsking) {
@@ -338,7 +352,8 @@ TEST_F(Commands, RefuseAForkOfWhatThereIsNot) {
 }
 
 TEST_F(Commands, KeepPairsWhoseAnswerIsKnown) {
-  EXPECT_THAT(Refused({"gold", "add", Run(), clips_[0], clips_[1]}), HasSubstr("--answer is ''"));
+  EXPECT_THAT(Refused({"gold", "add", Run(), clips_[0], clips_[1]}),
+              HasSubstr("--answer SIDE is missing: left (the first clip is better)"));
   const std::string gold = Lines(Ok({"gold", "add", Run(), clips_[0], clips_[1], "--answer=right",
                                      "--use=qualify", "--why=it turns further"}))
                                .front();
@@ -362,7 +377,7 @@ TEST_F(Commands, InviteAGroupAndSayWhatIsMissing) {
   EXPECT_TRUE(described->needs_outside_id());
   EXPECT_EQ(described->consent(), "Clips only.");
   EXPECT_EQ(described->answers_wanted(), 50);
-  EXPECT_THAT(Refused({"labeler", "invite"}), HasSubstr("--name is missing"));
+  EXPECT_THAT(Refused({"labeler", "invite"}), HasSubstr("--name NAME is missing"));
   EXPECT_THAT(Refused({"labeler", "invite", "--name=eve", "--role=king"}),
               HasSubstr("--role is 'king'"));
   EXPECT_THAT(Refused({"labeler", "invite", "--name=eve", "--expires=soon"}),

@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
 #include <string>
+#include <vector>
+
+#include "absl/strings/str_split.h"
 
 namespace backflip::cli {
 namespace {
@@ -13,46 +15,67 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-constexpr char kUsage[] =
-    "What it is.\n\n  train              learn\n  labels import FILE    take labels\n"
-    "  labels export RUN     give them\n  run FILE           queue\n";
+class Help : public ::testing::Test {
+ protected:
+  std::string Text(const std::string& words) {
+    return HelpText(commands_, absl::StrSplit(words, ' ', absl::SkipEmpty()));
+  }
 
-std::string Help(const std::string& command) {
-  return HelpText(kUsage,
-                  {{"data", "data folder: everything. Default: here"},
-                   {"tls_key", "train --human: its key"},
-                   {"steps", "train, run: how many"},
-                   {"run_id", "labels import, retract: which"}},
-                  command);
+  int steps_ = 200;
+  std::string text_;
+  std::vector<Command> commands_ = {
+      {Section::kStart,
+       "train",
+       "learn",
+       nullptr,
+       {{"steps N", &steps_, "how many"}, {"tls-key FILE", &text_, "its key"}},
+       "For a while."},
+      {Section::kLabels, "labels export RUN", "give them", nullptr},
+      {Section::kLabels,
+       "labels import FILE",
+       "take labels",
+       nullptr,
+       {Flag("run RUN", &text_, "which").Required()}},
+  };
+};
+
+TEST_F(Help, OfACommandHasItsUsageAndItsFlags) {
+  EXPECT_THAT(Text("train"), StartsWith("backflip train [FLAGS]\n\n"
+                                        "Learn.\n\nFor a while.\n\n"
+                                        "  --steps N                 how many. Default: 200\n"
+                                        "  --tls-key FILE            its key\n\n"
+                                        "Every command takes:\n\n  --data FOLDER "));
+  EXPECT_THAT(Text("labels import file"), StartsWith("backflip labels import FILE --run RUN"));
+  EXPECT_THAT(Text("labels import"), Not(HasSubstr("--tls-key")));
 }
 
-TEST(Help, OfACommandHasItsLinesAndItsFlags) {
-  EXPECT_EQ(
-      Help("labels"),
-      "backflip labels import FILE    take labels\nbackflip labels export RUN     give them\n\n"
-      "  --data              data folder: everything. Default: here\n"
-      "  --run-id            labels import, retract: which\n");
-  EXPECT_THAT(Help("train"), HasSubstr("--tls-key           train --human: its key\n"));
-  EXPECT_THAT(Help("run"), HasSubstr("--steps             how many\n"));
-  EXPECT_THAT(Help("run"), Not(HasSubstr("--tls-key")));
+TEST_F(Help, OfAFamilyOfCommandsHasEach) {
+  const std::string help = Text("labels");
+  EXPECT_THAT(help, StartsWith("backflip labels export RUN\n\nGive them.\n\n\n"
+                               "backflip labels import FILE --run RUN\n\nTake labels.\n"));
+  EXPECT_EQ(help.find("--broker ADDRESS"), help.rfind("--broker ADDRESS"));
+  commands_.push_back({Section::kLabels, "labels", "count them", nullptr});
+  EXPECT_THAT(Text("labels"), StartsWith("backflip labels\n\nCount them."));
+  EXPECT_THAT(Text("labels"), HasSubstr("See also: backflip labels export RUN\n"));
 }
 
-TEST(Help, WithoutACommandListsThem) {
-  EXPECT_EQ(Help(""), kUsage);
-  EXPECT_EQ(Help("fly"), kUsage);
+TEST_F(Help, WithoutACommandListsThemBySection) {
+  EXPECT_THAT(
+      Text(""),
+      HasSubstr("Start here:\n\n  train                                learn\n\nLabels:\n\n"
+                "  labels export RUN                    give them\n"
+                "  labels import FILE --run RUN         take labels\n\nEvery command takes"));
+  EXPECT_EQ(Text("fly"), Text(""));
 }
 
-TEST(Help, BreaksLongDescriptions) {
+TEST_F(Help, BreaksLongDescriptions) {
   std::string words;
   for (int i = 0; i < 60; ++i) words += "word ";
-  const std::string help =
-      HelpText(kUsage, {{"a_name_that_is_longer_than_others", words}}, "train");
-  for (size_t begin = 0; begin < help.size();) {
-    const size_t end = help.find('\n', begin);
-    EXPECT_LE(end - begin, 100);
-    begin = end + 1;
-  }
-  EXPECT_THAT(help, HasSubstr("  --a-name-that-is-longer-than-others\n                      word"));
+  commands_[0].flags.push_back({"a-name-that-is-longer-than-others N", &text_, words});
+  const std::string help = Text("train");
+  for (const absl::string_view line : absl::StrSplit(help, '\n')) EXPECT_LE(line.size(), 100);
+  EXPECT_THAT(help, HasSubstr("  --a-name-that-is-longer-than-others N\n"
+                              "                            word"));
 }
 
 }  // namespace

@@ -14,8 +14,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "cli/commands/links.h"
 #include "cli/commands/train.h"
+#include "cli/output/links.h"
 
 namespace backflip::cli {
 namespace {
@@ -129,7 +129,7 @@ TEST(CheckPages, AsksForHumanWherePagesAreMeant) {
   options.pages.share = true;
   EXPECT_THAT(CheckPages(options).message(), HasSubstr("give --human, too"));
   options.human = true;
-  options.broker = "broker:7400";
+  options.stack.broker = "broker:7400";
   EXPECT_THAT(CheckPages(options).message(), HasSubstr("the pages are served there"));
   options.pages.share = false;
   EXPECT_THAT(CheckPages(options).message(), HasSubstr("--public-url https://"));

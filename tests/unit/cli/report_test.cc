@@ -48,7 +48,7 @@ TEST(Results, CountOnlyFreshEpisodesOfTheBestSnapshot) {
   const Results results =
       Summarise(FinishedRun(),
                 {Episode(5, true, 100), Episode(5, true, 300),
-                 // of the choice among snapshots, and of an earlier end of the run
+                 // one from choosing among snapshots, one from an earlier end of the run
                  Episode(5, false, 9000), Episode(4, true, 9000)},
                 10, 800);
   EXPECT_EQ(results.episodes, 2);

@@ -29,7 +29,7 @@ class ServiceProcessTest : public ::testing::Test {
   }
   ~ServiceProcessTest() override { fs::remove_all(folder_); }
 
-  Command Shell(const std::string& script) const {
+  Process Shell(const std::string& script) const {
     return {.argv = {"/bin/sh", "-c", script}, .log_file = folder_ + "/log"};
   }
 
@@ -99,8 +99,8 @@ TEST_F(ServiceProcessTest, DiesWithTheLauncherHoweverThatEnds) {
     // the service holds the pipe open for as long as it lives
     dup2(pipe_fds[1], STDERR_FILENO);
     close(pipe_fds[0]);
-    Command command{.argv = {"/bin/sh", "-c", "echo ready >&2; exec sleep 100"}};
-    ServiceProcess process("service", command);
+    const Process sleeper{.argv = {"/bin/sh", "-c", "echo ready >&2; exec sleep 100"}};
+    ServiceProcess process("service", sleeper);
     pause();
   }
   close(pipe_fds[1]);

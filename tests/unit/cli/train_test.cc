@@ -7,8 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "cli/commands/replay.h"
 #include "cli/launcher/paths.h"
+#include "cli/output/replay.h"
 #include "common/options/run_spec.h"
 
 namespace backflip::cli {
@@ -137,7 +137,7 @@ TEST(CheckLabelers, RefusesMoreAnswersToAQuestionThanThereAreTeachers) {
   options.human = true;
   EXPECT_TRUE(CheckLabelers(options, spec, task).ok()) << "people may come";
   options.human = false;
-  options.broker = "there:1";
+  options.stack.broker = "there:1";
   EXPECT_TRUE(CheckLabelers(options, spec, task).ok()) << "others may answer there";
   EXPECT_TRUE(CheckLabelers(With("oracle,oracle,oracle"), spec, task).ok());
   EXPECT_TRUE(CheckLabelers(With(kNoTeacher), spec, task).ok());

@@ -1,9 +1,9 @@
-#include "cli/commands/people.h"
+#include "cli/values.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "cli/commands/label_files.h"
+#include "cli/output/label_files.h"
 
 namespace backflip::cli {
 namespace {
@@ -46,18 +46,12 @@ TEST(CsvField, IsQuotedAndNoFormula) {
   EXPECT_EQ(CsvField("@a,b"), "\"'@a,b\"");
 }
 
-TEST(GoldFlags, ListWhatTheyTake) {
-  EXPECT_EQ(ParseAnswer("tie").value(), v1::TIE);
-  EXPECT_THAT(ParseAnswer("up").status().message(), HasSubstr("--answer is 'up'"));
-  EXPECT_THAT(ParseAnswer("").status().message(), HasSubstr("left (the first clip is better)"));
-  EXPECT_EQ(ParseGoldUse("qualify").value(), v1::QUALIFY);
-  EXPECT_THAT(ParseGoldUse("test").status().message(), HasSubstr("--use is 'test'"));
-}
-
-TEST(LabelFormat, ListsTheFormats) {
-  EXPECT_EQ(ParseLabelFormat("trajectories").value(), LabelFormat::kTrajectories);
-  EXPECT_THAT(ParseLabelFormat("xml").status().message(),
-              HasSubstr("jsonl, csv, npz or trajectories"));
+TEST(ParseSnapshot, TakesARunAndMaybeAVersion) {
+  EXPECT_EQ(ParseSnapshot("3").value().version, 0);
+  EXPECT_EQ(ParseSnapshot("3@12").value().run_id, 3);
+  EXPECT_EQ(ParseSnapshot("3@12").value().version, 12);
+  EXPECT_THAT(ParseSnapshot("3@newest").status().message(), HasSubstr("RUN@VERSION"));
+  EXPECT_THAT(ParseSnapshot("mine").status().message(), HasSubstr("'mine' is no run"));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "cli/commands/label_files.h"
+#include "cli/output/label_files.h"
 
 #include <google/protobuf/util/json_util.h>
 #include <unistd.h>
@@ -19,9 +19,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "backflip/v1/label.grpc.pb.h"
 #include "backflip/v1/review.grpc.pb.h"
-#include "cli/commands/people.h"
 #include "cli/output/report.h"
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
@@ -53,7 +53,7 @@ absl::Status CannotWrite(const std::string& path) {
 absl::StatusOr<std::map<std::string, v1::Clip>> ReadClips(const client::BrokerClient& broker,
                                                           int64_t run_id,
                                                           const std::set<std::string>& ids) {
-  const auto review = ReviewService::NewStub(broker.broker().channel());
+  const auto review = ReviewService::NewStub(broker.client().channel());
   std::map<std::string, v1::Clip> clips;
   auto next = ids.begin();
   while (next != ids.end()) {
@@ -62,7 +62,7 @@ absl::StatusOr<std::map<std::string, v1::Clip>> ReadClips(const client::BrokerCl
     for (; next != ids.end() && request.clip_ids_size() < kClipsPerCall; ++next) {
       request.add_clip_ids(*next);
     }
-    const auto context = broker.broker().StreamContext();
+    const auto context = broker.client().StreamContext();
     const auto reader = review->ExportClips(context.get(), request);
     v1::Candidate candidate;
     while (reader->Read(&candidate)) {
@@ -241,8 +241,8 @@ absl::Status WriteText(const std::string& text, const std::string& path) {
   return WriteFile(path, text);
 }
 
-// A line as what is imported of it: a clip, a label to train on, or (neither is
-// set) a label that is no such thing. INVALID_ARGUMENT says why it is none of these.
+// Reads a line into what is imported: a clip, or a label to train on; neither is set where the
+// label is not one to train on. INVALID_ARGUMENT says why the line is neither a clip nor a label.
 absl::Status ParseLine(const std::string& line, v1::ImportLabelsRequest* request) {
   v1::Candidate candidate;
   const auto as_clip = json::JsonStringToMessage(line, &candidate);
@@ -269,15 +269,6 @@ absl::Status ParseLine(const std::string& line, v1::ImportLabelsRequest* request
 }
 
 }  // namespace
-
-absl::StatusOr<LabelFormat> ParseLabelFormat(const std::string& text) {
-  if (text == "jsonl") return LabelFormat::kJsonLines;
-  if (text == "csv") return LabelFormat::kCsv;
-  if (text == "npz") return LabelFormat::kNpz;
-  if (text == "trajectories") return LabelFormat::kTrajectories;
-  return absl::InvalidArgumentError(
-      absl::StrCat("--format is '", text, "'; it must be jsonl, csv, npz or trajectories"));
-}
 
 absl::Status ExportLabels(const client::BrokerClient& broker, int64_t run_id, LabelFormat format,
                           bool clips, const std::string& path) {
@@ -330,8 +321,8 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(const client::BrokerClient
                                                       int64_t run_id, const std::string& path) {
   std::ifstream file(path);
   if (!file) return absl::NotFoundError(absl::StrCat("cannot read ", path));
-  const auto review = ReviewService::NewStub(broker.broker().channel());
-  const auto context = broker.broker().StreamContext();
+  const auto review = ReviewService::NewStub(broker.client().channel());
+  const auto context = broker.client().StreamContext();
   v1::ImportLabelsResponse response;
   const auto writer = review->ImportLabels(context.get(), &response);
   std::string line;
@@ -359,6 +350,14 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(const client::BrokerClient
   writer->WritesDone();
   RETURN_IF_ERROR(rpc::FromGrpc(writer->Finish()));
   return response;
+}
+
+std::string CsvField(absl::string_view text) {
+  // a labeler's name or note must not become a spreadsheet's formula
+  const bool formula = !text.empty() && absl::StrContains("=+-@\t\r", text.substr(0, 1));
+  const std::string field = absl::StrCat(formula ? "'" : "", text);
+  if (field.find_first_of(",\"\r\n") == std::string::npos) return field;
+  return absl::StrCat("\"", absl::StrReplaceAll(field, {{"\"", "\"\""}}), "\"");
 }
 
 }  // namespace backflip::cli

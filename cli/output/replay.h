@@ -1,6 +1,6 @@
 // Tasks and behaviour, simulated and drawn here.
-#ifndef BACKFLIP_CLI_COMMANDS_REPLAY_H_
-#define BACKFLIP_CLI_COMMANDS_REPLAY_H_
+#ifndef BACKFLIP_CLI_OUTPUT_REPLAY_H_
+#define BACKFLIP_CLI_OUTPUT_REPLAY_H_
 
 #include <cstdint>
 #include <memory>
@@ -14,7 +14,7 @@
 
 namespace backflip::cli {
 
-// What a run is created with.
+// What a run is told of its task when it is created.
 v1::TaskInfo InfoOf(const sim::Task& task);
 
 // Simulates one evaluation episode of a policy snapshot (version 0: the run's
@@ -30,4 +30,4 @@ absl::Status NewTask(const std::string& model_path, const std::string& folder);
 
 }  // namespace backflip::cli
 
-#endif  // BACKFLIP_CLI_COMMANDS_REPLAY_H_
+#endif  // BACKFLIP_CLI_OUTPUT_REPLAY_H_

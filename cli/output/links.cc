@@ -1,11 +1,10 @@
-#include "cli/commands/links.h"
+#include "cli/output/links.h"
 
 #include <qrencode.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -14,7 +13,6 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "backflip/v1/people.grpc.pb.h"
-#include "cli/launcher/paths.h"
 #include "cli/launcher/subprocess.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
@@ -22,16 +20,16 @@
 namespace backflip::cli {
 namespace {
 
-// Light around a QR code, in modules, as its standard wants it.
+// Width of the light border that the standard asks for, in modules.
 constexpr int kQuietZone = 4;
-// The invites that the command line makes by itself are for now.
+// How long an invite can be accepted that was made without a term.
 constexpr absl::Duration kValid = absl::Hours(24);
 
 absl::StatusOr<std::string> RunLink(const client::BrokerClient& broker, const std::string& url,
                                     int64_t run_id, v1::InviteRole role, absl::string_view name) {
   v1::InviteRequest request;
   request.set_role(role);
-  // names are taken once, and nobody is known by this one
+  // a name can be used once; nobody needs to know this one
   request.set_name(absl::StrCat(name, "-", base::RandomHex128().substr(0, 6)));
   if (role == v1::INVITE_LABELER) request.add_run_ids(run_id);
   request.set_expires_ms(absl::ToUnixMillis(absl::Now() + kValid));
@@ -99,12 +97,6 @@ bool OpenInBrowser(const std::string& link) {
   // it may be the browser itself, and live as long
   std::thread([pid = *opener] { waitpid(pid, nullptr, 0); }).detach();
   return true;
-}
-
-std::string PagesUrl(const std::string& data) {
-  std::string url;
-  std::ifstream(PagesUrlFile(data)) >> url;
-  return url;
 }
 
 }  // namespace backflip::cli

@@ -1,4 +1,4 @@
-#include "cli/commands/replay.h"
+#include "cli/output/replay.h"
 
 #include <utility>
 #include <vector>
@@ -60,14 +60,14 @@ v1::TaskInfo InfoOf(const sim::Task& task) {
 absl::Status FilmSnapshot(const client::BrokerClient& broker, const v1::Run& run, int64_t version,
                           uint64_t seed, const std::string& path) {
   ASSIGN_OR_RETURN(const std::string bundle,
-                   client::GetBundle(broker.broker(), run.task().bundle_hash(), broker.stop()));
+                   client::GetBundle(broker.client(), run.task().bundle_hash(), broker.stop()));
   ASSIGN_OR_RETURN(auto task, sim::Task::FromBundle(bundle));
   v1::GetSnapshotRequest request;
   request.set_run_id(run.id());
   request.set_kind(v1::POLICY);
   request.set_version(version != 0 ? version : run.best_version());
   ASSIGN_OR_RETURN(const auto fetched,
-                   client::GetSnapshot(broker.broker(), request, broker.stop()));
+                   client::GetSnapshot(broker.client(), request, broker.stop()));
   ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(fetched.second));
   ASSIGN_OR_RETURN(auto policy, nn::Policy::FromSnapshot(snapshot));
   const int steps = task->task().evaluation_steps();

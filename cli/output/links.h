@@ -1,6 +1,6 @@
 // Links that people open: made for them, shown, and opened.
-#ifndef BACKFLIP_CLI_COMMANDS_LINKS_H_
-#define BACKFLIP_CLI_COMMANDS_LINKS_H_
+#ifndef BACKFLIP_CLI_OUTPUT_LINKS_H_
+#define BACKFLIP_CLI_OUTPUT_LINKS_H_
 
 #include <cstdint>
 #include <string>
@@ -18,8 +18,7 @@ namespace backflip::cli {
 absl::StatusOr<std::string> Invite(const client::BrokerClient& broker, const std::string& url,
                                    v1::InviteRequest request);
 
-// A personal invite to label one run, for a person of whom nothing else is
-// known; and one to its dashboard.
+// A personal invite to label one run, under a random name; and one to the run's dashboard.
 absl::StatusOr<std::string> LabelingLink(const client::BrokerClient& broker, const std::string& url,
                                          int64_t run_id);
 absl::StatusOr<std::string> DashboardLink(const client::BrokerClient& broker,
@@ -33,10 +32,6 @@ absl::StatusOr<std::string> QrCode(const std::string& text);
 // there is no desktop.
 bool OpenInBrowser(const std::string& link);
 
-// Where the pages of the stack on `data` are: written by whoever serves them,
-// empty where nobody does.
-std::string PagesUrl(const std::string& data);
-
 }  // namespace backflip::cli
 
-#endif  // BACKFLIP_CLI_COMMANDS_LINKS_H_
+#endif  // BACKFLIP_CLI_OUTPUT_LINKS_H_

@@ -1,7 +1,7 @@
 // Labels as files: JSON Lines, CSV, and arrays for other programs
 // (docs/protocol.md has the formats).
-#ifndef BACKFLIP_CLI_COMMANDS_LABEL_FILES_H_
-#define BACKFLIP_CLI_COMMANDS_LABEL_FILES_H_
+#ifndef BACKFLIP_CLI_OUTPUT_LABEL_FILES_H_
+#define BACKFLIP_CLI_OUTPUT_LABEL_FILES_H_
 
 #include <cstdint>
 #include <string>
@@ -21,9 +21,6 @@ enum class LabelFormat {
   kTrajectories,  // NPZ of trajectories, two for each label, that `imitation` loads
 };
 
-// INVALID_ARGUMENT names the flag.
-absl::StatusOr<LabelFormat> ParseLabelFormat(const std::string& text);
-
 // Writes the standing labels of a run to `path`; JSON Lines and CSV go to
 // standard output where it is empty. With `clips`, JSON Lines hold the clips,
 // too, each before the first label that names it: what ImportLabels takes. The
@@ -37,6 +34,10 @@ absl::Status ExportLabels(const client::BrokerClient& broker, int64_t run_id, La
 absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(const client::BrokerClient& broker,
                                                       int64_t run_id, const std::string& path);
 
+// A field of a CSV file, quoted where RFC 4180 wants it; what a spreadsheet would take for a
+// formula gets an apostrophe before it.
+std::string CsvField(absl::string_view text);
+
 }  // namespace backflip::cli
 
-#endif  // BACKFLIP_CLI_COMMANDS_LABEL_FILES_H_
+#endif  // BACKFLIP_CLI_OUTPUT_LABEL_FILES_H_

@@ -1,0 +1,219 @@
+// backflip labeler invite, list, statement, pause, resume, revoke, forget: the people who label.
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "backflip/v1/people.grpc.pb.h"
+#include "cli/command.h"
+#include "cli/output/label_files.h"
+#include "cli/output/links.h"
+#include "cli/session.h"
+#include "cli/values.h"
+#include "common/base/status_macros.h"
+
+namespace backflip::cli {
+namespace {
+
+using v1::PeopleService;
+
+struct LabelerFlags {
+  // invite
+  std::string name;
+  v1::InviteRole role = v1::INVITE_LABELER;
+  std::string runs, expires = "14d";
+  int64_t answers = 0, minutes = 0;
+  bool group = false;
+  int cap = 100;
+  std::string consent, price, completion_code;
+  // list, statement
+  std::string run, since, until;
+  // pause, revoke
+  std::string reason;
+};
+LabelerFlags& flags = *new LabelerFlags;
+
+absl::Status InviteLabeler(const Call& call) {
+  v1::InviteRequest request;
+  request.set_name(flags.name);
+  request.set_role(flags.role);
+  ASSIGN_OR_RETURN(const std::vector<int64_t> runs, ParseRuns("runs", flags.runs));
+  request.mutable_run_ids()->Add(runs.begin(), runs.end());
+  ASSIGN_OR_RETURN(const absl::Time expires,
+                   ParseMoment("expires", flags.expires, absl::Now(), /*future=*/true));
+  request.set_expires_ms(absl::ToUnixMillis(expires));
+  request.set_answers_wanted(flags.answers);
+  request.set_minutes_wanted(flags.minutes);
+  if (flags.group) {
+    v1::GroupInvite* group = request.mutable_group();
+    group->set_cap(flags.cap);
+    group->set_consent(flags.consent);
+    group->set_price(flags.price);
+    group->set_completion_code(flags.completion_code);
+  }
+  ASSIGN_OR_RETURN(const std::string url, PagesUrlOf(call.stack));
+  ASSIGN_OR_RETURN(const Session session, OpenSession(call));
+  ASSIGN_OR_RETURN(const std::string link, Invite(*session.broker, url, request));
+  absl::PrintF("%s\n", link);
+  return absl::OkStatus();
+}
+
+// 0: all runs.
+absl::StatusOr<int64_t> RunFlag() {
+  if (flags.run.empty()) return 0;
+  return ParseRun(flags.run);
+}
+
+std::string Percent(bool known, double share) {
+  return known ? absl::StrFormat("%.0f %%", 100 * share) : "-";
+}
+
+std::string StateText(v1::LabelerState state) {
+  switch (state) {
+    case v1::LABELER_PAUSED:
+      return "paused";
+    case v1::REVOKED:
+      return "revoked";
+    default:
+      return "active";
+  }
+}
+
+absl::Status ListLabelers(const Call& call) {
+  v1::ListLabelersRequest request;
+  ASSIGN_OR_RETURN(const int64_t run_id, RunFlag());
+  request.set_run_id(run_id);
+  ASSIGN_OR_RETURN(const Session session, OpenSession(call));
+  ASSIGN_OR_RETURN(
+      const v1::ListLabelersResponse response,
+      session.broker->Call<PeopleService>(&PeopleService::Stub::ListLabelers, request));
+  absl::PrintF("%-24s %-8s %7s %8s %6s %11s %6s %12s  %s\n", "labeler", "state", "labels",
+               "seconds", "gold", "consistency", "left", "reliability", "reason");
+  for (const v1::Labeler& l : response.labelers()) {
+    absl::PrintF("%-24s %-8s %7d %8s %6s %11s %6s %12s  %s\n",
+                 absl::StrCat(l.name(), l.teacher() ? " (teacher)" : ""), StateText(l.state()),
+                 l.labels(),
+                 l.median_seconds() > 0 ? absl::StrFormat("%.1f", l.median_seconds()) : "-",
+                 Percent(l.has_gold_score(), l.gold_score()),
+                 Percent(l.has_self_consistency(), l.self_consistency()),
+                 Percent(l.has_left_share(), l.left_share()),
+                 l.has_reliability()
+                     ? absl::StrFormat("%.2f-%.2f", l.reliability_low(), l.reliability_high())
+                     : "-",
+                 l.reason());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PrintStatement(const Call& call) {
+  v1::StatementRequest request;
+  ASSIGN_OR_RETURN(const int64_t run_id, RunFlag());
+  request.set_run_id(run_id);
+  if (!flags.since.empty()) {
+    ASSIGN_OR_RETURN(const absl::Time since,
+                     ParseMoment("since", flags.since, absl::Now(), /*future=*/false));
+    request.set_since_ms(absl::ToUnixMillis(since));
+  }
+  if (!flags.until.empty()) {
+    ASSIGN_OR_RETURN(const absl::Time until,
+                     ParseMoment("until", flags.until, absl::Now(), /*future=*/false));
+    request.set_until_ms(absl::ToUnixMillis(until));
+  }
+  ASSIGN_OR_RETURN(const Session session, OpenSession(call));
+  ASSIGN_OR_RETURN(const v1::StatementResponse response,
+                   session.broker->Call<PeopleService>(&PeopleService::Stub::Statement, request));
+  std::string csv =
+      "name,outside_id,labels,active_minutes,waiting_minutes,gold_score,completion_code\r\n";
+  for (const v1::StatementRow& row : response.rows()) {
+    absl::StrAppendFormat(&csv, "%s,%s,%d,%.2f,%.2f,%s,%s\r\n", CsvField(row.name()),
+                          CsvField(row.outside_id()), row.labels(), row.active_minutes(),
+                          row.waiting_minutes(),
+                          row.has_gold_score() ? absl::StrFormat("%.3f", row.gold_score()) : "",
+                          CsvField(row.completion_code()));
+  }
+  std::fputs(csv.c_str(), stdout);
+  return absl::OkStatus();
+}
+
+absl::Status SetState(v1::LabelerState state, const Call& call) {
+  v1::SetLabelerStateRequest request;
+  request.set_name(call.Word(0));
+  request.set_state(state);
+  request.set_reason(flags.reason);
+  ASSIGN_OR_RETURN(const Session session, OpenSession(call));
+  return session.broker->Call<PeopleService>(&PeopleService::Stub::SetLabelerState, request)
+      .status();
+}
+
+absl::Status Forget(const Call& call) {
+  v1::ForgetLabelerRequest request;
+  request.set_name(call.Word(0));
+  ASSIGN_OR_RETURN(const Session session, OpenSession(call));
+  ASSIGN_OR_RETURN(
+      const v1::ForgetLabelerResponse response,
+      session.broker->Call<PeopleService>(&PeopleService::Stub::ForgetLabeler, request));
+  absl::PrintF("the labels stay, under the name %s\n", response.name());
+  return absl::OkStatus();
+}
+
+const Registered kRegistered{
+    {Section::kPeople,
+     "labeler invite",
+     "a link for somebody who labels, or for many of them",
+     InviteLabeler,
+     {Flag("name NAME", &flags.name,
+           "the labeler's pseudonym; of a group: what its members' names begin with")
+          .Required(),
+      {"role ROLE",
+       &flags.role,
+       {{"labeler", v1::INVITE_LABELER},
+        {"reviewer", v1::INVITE_REVIEWER},
+        {"operator", v1::INVITE_OPERATOR},
+        {"teacher", v1::INVITE_TEACHER}},
+       "labeler, reviewer, operator or teacher (a program)"},
+      {"runs RUN,...", &flags.runs, "runs to answer for, such as 1,2. Default: all"},
+      {"expires TIME", &flags.expires, "until when it can be accepted: 7d, 12h, 2026-12-01"},
+      {"answers N", &flags.answers, "ends after this many answers. Default: no end"},
+      {"minutes N", &flags.minutes, "ends after this many minutes. Default: no end"},
+      {"group", &flags.group,
+       "one link for many, each known by an id of the platform they come from"},
+      {"cap N", &flags.cap, "with --group: most labelers"},
+      {"consent TEXT", &flags.consent, "with --group: shown before they start"},
+      {"price TEXT", &flags.price, "with --group: what is paid"},
+      {"completion-code CODE", &flags.completion_code,
+       "with --group: shown at the end, to be given to the platform"}},
+     "The link works once; that of a group, for as many people as --cap says."},
+    {Section::kPeople,
+     "labeler list",
+     "who labels, and how well",
+     ListLabelers,
+     {{"run RUN", &flags.run, "figures of this run alone. Default: of all runs"}}},
+    {Section::kPeople,
+     "labeler statement",
+     "what each labeler worked, as CSV, to pay by",
+     PrintStatement,
+     {{"run RUN", &flags.run, "of this run alone. Default: of all runs"},
+      {"since TIME", &flags.since, "from when, such as 7d or 2026-12-01. Default: all"},
+      {"until TIME", &flags.until, "until when. Default: now"}}},
+    {Section::kPeople,
+     "labeler pause NAME",
+     "give a labeler no more questions for now",
+     [](const Call& call) { return SetState(v1::LABELER_PAUSED, call); },
+     {{"reason TEXT", &flags.reason, "shown to the labeler"}}},
+    {Section::kPeople, "labeler resume NAME", "give a paused labeler questions again",
+     [](const Call& call) { return SetState(v1::ACTIVE, call); }},
+    {Section::kPeople,
+     "labeler revoke NAME",
+     "refuse a labeler's token for good; the labels stay",
+     [](const Call& call) { return SetState(v1::REVOKED, call); },
+     {{"reason TEXT", &flags.reason, "shown to the labeler"}}},
+    {Section::kPeople, "labeler forget NAME",
+     "erase name and tokens; the labels stay under a pseudonym", Forget},
+};
+
+}  // namespace
+}  // namespace backflip::cli
