@@ -31,7 +31,7 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/status/status.h"
-#include "common/base/random.h"
+#include "common/base/draws.h"
 #include "common/base/status_macros.h"
 #include "common/learn/ppo/ppo.h"
 #include "common/learn/selectors/selector.h"
@@ -39,7 +39,6 @@
 #include "common/method/conversions.h"
 #include "common/method/ensemble_fitter.h"
 #include "common/method/round_planner.h"
-#include "common/method/seeds.h"
 #include "common/nn/policy.h"
 #include "common/nn/reward.h"
 #include "common/options/run_spec.h"
@@ -62,13 +61,10 @@ ABSL_FLAG(int, every, 10, "iterations between lines");
 namespace backflip {
 namespace {
 
+using base::Draw;
 using method::ClipPointer;
 using method::Comparison;
-using method::Draws;
 using method::EnsembleFitter;
-
-// Keys the draw of who answers a question.
-constexpr uint64_t kTeacherDraw = 0x74656163686572;
 
 struct Candidate {
   ClipPointer clip;
@@ -125,7 +121,7 @@ class Loop {
   absl::Status Collect(int64_t iteration);
   // Asks about clips of the pool, and fits the ensemble to all answers.
   absl::Status Compare(int64_t round, Asker* asker) const;
-  absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot, Draws draws, int episodes);
+  absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot, Draw draw, int episodes);
   absl::Status Finish();
   absl::Status Print(int64_t done) const;
   absl::Status PrintAsker(const Asker& asker) const;
@@ -184,7 +180,7 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
     RETURN_IF_ERROR(loop->AddAsker(file, watching));
   }
   for (int e = 0; e < spec.collection().environments(); ++e) {
-    loop->starts_.push_back({SeedOf(spec, Draws::kEnvironment, e), {}});
+    loop->starts_.push_back({base::SeedOf(spec.seed(), Draw::kEnvironment, e), {}});
   }
   return loop;
 }
@@ -292,8 +288,8 @@ absl::Status Loop::Collect(int64_t iteration) {
       first = end;
     }
     const int share = clips * (e + 1) / environments - clips * e / environments;
-    for (sim::Clip& cut :
-         sim::CutClips(*task_, one, share, SeedOf(spec_, Draws::kClips, iteration, e))) {
+    for (sim::Clip& cut : sim::CutClips(*task_, one, share,
+                                        base::SeedOf(spec_.seed(), Draw::kClips, iteration, e))) {
       learn::Clip clip;
       // what follows the last action is shown, but not rewarded
       clip.observations.assign(cut.observations.begin(), cut.observations.end() - o);
@@ -330,9 +326,8 @@ absl::Status Loop::Compare(int64_t round, Asker* asker) const {
     for (const learn::SelectedPair& pair : pairs) {
       const Candidate &first = pool[pair.left], &second = pool[pair.right];
       const int64_t ordinal = static_cast<int64_t>(asker->comparisons.size());
-      const int teacher = static_cast<int>(
-          base::SeedOf({spec.seed(), kTeacherDraw, static_cast<uint64_t>(ordinal)}) %
-          asker->teachers.size());
+      const int teacher = static_cast<int>(base::SeedOf(spec.seed(), Draw::kTeacher, ordinal) %
+                                           asker->teachers.size());
       const teachers::Verdict verdict =
           asker->teachers[teacher].Judge(first.true_rewards, second.true_rewards);
       asker->comparisons.push_back({ordinal + 1, ordinal, first.clip, second.clip,
@@ -347,14 +342,14 @@ absl::Status Loop::Compare(int64_t round, Asker* asker) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot, Draws draws, int episodes) {
+absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot, Draw draw, int episodes) {
   ASSIGN_OR_RETURN(nn::Policy policy, nn::Policy::FromSnapshot(snapshot));
   sim::Ticket ticket;
   ticket.policy = std::make_shared<const nn::Policy>(std::move(policy));
   ticket.evaluation = true;
   ticket.steps = task_->task().evaluation_steps();
   for (int i = 0; i < episodes; ++i) {
-    ticket.environments.push_back({SeedOf(spec_, draws, i), {}});
+    ticket.environments.push_back({base::SeedOf(spec_.seed(), draw, i), {}});
   }
   const int steps = ticket.steps;
   ASSIGN_OR_RETURN(const sim::Rollout rollout, simulator_->Run(std::move(ticket)));
@@ -384,7 +379,7 @@ absl::Status Loop::Finish() {
   double best_score = 0;
   for (const auto& [steps, snapshot] : kept_) {
     ASSIGN_OR_RETURN(const Evaluation e,
-                     Evaluate(snapshot, Draws::kEvaluation, policy_learner::kEvaluationEpisodes));
+                     Evaluate(snapshot, Draw::kEvaluation, policy_learner::kEvaluationEpisodes));
     std::printf("kept at %.2fM: predicted %.1f true %.0f", steps / 1e6, e.predicted, e.true_return);
     PrintMetrics(e.metrics);
     std::printf("\n");
@@ -400,7 +395,7 @@ absl::Status Loop::Finish() {
     }
   }
   ASSIGN_OR_RETURN(const Evaluation e,
-                   Evaluate(*best, Draws::kFinalEvaluation, policy_learner::kFinalEpisodes));
+                   Evaluate(*best, Draw::kFinalEvaluation, policy_learner::kFinalEpisodes));
   std::printf("final: seed %llu labels %zu true %.3f",
               static_cast<unsigned long long>(spec_.seed()),
               model_.has_value() ? askers_.front().comparisons.size() : 0, e.true_return);

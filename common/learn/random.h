@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "common/base/random.h"
+#include "common/base/draws.h"
 
 namespace backflip::learn {
 
@@ -16,6 +16,9 @@ class KeyedRandom {
     for (const uint64_t part : {a, b, c}) state_ = Next() ^ part;
     Next();
   }
+
+  KeyedRandom(uint64_t seed, base::Draw draw, uint64_t b = 0, uint64_t c = 0)
+      : KeyedRandom(seed, static_cast<uint64_t>(draw), b, c) {}
 
   uint64_t Next() {
     uint64_t z = (state_ += 0x9e3779b97f4a7c15);

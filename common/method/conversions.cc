@@ -1,7 +1,7 @@
 #include "common/method/conversions.h"
 
 #include "absl/strings/str_cat.h"
-#include "common/base/random.h"
+#include "common/base/draws.h"
 #include "common/options/run_spec.h"
 
 namespace backflip::method {
@@ -73,8 +73,6 @@ LabelEntry EntryOf(const v1::LabelEntry& entry) {
 }
 
 FitterConfig FitterConfigOf(const v1::Run& run) {
-  // keeps the ensemble's draws apart from everybody else's of the same run
-  constexpr uint64_t kEnsembleSeed = 0x656e73656d626c65;
   const v1::RunSpec& spec = run.spec();
   const v1::RewardModel& model = spec.reward_model();
   FitterConfig config;
@@ -89,7 +87,7 @@ FitterConfig FitterConfigOf(const v1::Run& run) {
   config.ensemble.weight_decay = model.weight_decay();
   config.ensemble.learn_reliability = spec.quality().learn_reliability();
   if (!model.adapt_weight_decay()) config.ensemble.weight_decay_step = 0;
-  config.ensemble.seed = base::SeedOf({spec.seed(), kEnsembleSeed});
+  config.ensemble.seed = base::SeedOf(spec.seed(), base::Draw::kEnsemble);
   config.observation_size = run.task().observation_size();
   config.action_size = run.task().action_size();
   config.initial_updates = model.initial_updates();

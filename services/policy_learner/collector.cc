@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/base/draws.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
-#include "common/method/seeds.h"
 #include "common/rpc/protocol.h"
 
 namespace backflip::policy_learner {
@@ -141,7 +141,7 @@ void Collector::MaybeStartBatch() {
     for (int e = first; e < last; ++e) {
       v1::EnvironmentStart* start = ticket->add_environments();
       if (states_.empty()) {
-        start->set_reset_seed(method::SeedOf(spec_, method::Draws::kEnvironment, e));
+        start->set_reset_seed(base::SeedOf(spec_.seed(), base::Draw::kEnvironment, e));
       } else {
         *start->mutable_state() = states_[e];
       }
@@ -151,7 +151,7 @@ void Collector::MaybeStartBatch() {
       const int64_t clips = spec_.collection().clips_per_batch();
       ticket->set_clips(
           static_cast<int>(clips * last / environments - clips * first / environments));
-      ticket->set_clip_seed(method::SeedOf(spec_, method::Draws::kClips, batch_, index));
+      ticket->set_clip_seed(base::SeedOf(spec_.seed(), base::Draw::kClips, batch_, index));
     }
     messages.push_back(std::move(message));
   }

@@ -8,10 +8,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/base/draws.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "common/method/batch.h"
-#include "common/method/seeds.h"
 #include "common/nn/snapshot.h"
 #include "common/options/run_spec.h"
 
@@ -25,9 +25,9 @@ constexpr size_t kMostStateBytes = 2 << 20;
 // Weight of the newest iteration in steps_per_second.
 constexpr double kSmoothing = 0.2;
 
-std::vector<uint64_t> EpisodeSeeds(const v1::RunSpec& spec, method::Draws draws, int episodes) {
+std::vector<uint64_t> EpisodeSeeds(const v1::RunSpec& spec, base::Draw draw, int episodes) {
   std::vector<uint64_t> seeds;
-  for (int i = 0; i < episodes; ++i) seeds.push_back(method::SeedOf(spec, draws, i));
+  for (int i = 0; i < episodes; ++i) seeds.push_back(base::SeedOf(spec.seed(), draw, i));
   return seeds;
 }
 
@@ -64,7 +64,7 @@ learn::PpoConfig PpoConfigOf(const v1::RunSpec& spec, int64_t batches) {
   config.noise_correlation = spec.collection().noise_correlation();
   config.centre_rewards = ppo.centre_rewards();
   config.reward_deviation = ppo.reward_scale();
-  config.seed = method::SeedOf(spec, method::Draws::kPpo);
+  config.seed = base::SeedOf(spec.seed(), base::Draw::kPpo);
   return config;
 }
 
@@ -212,7 +212,7 @@ void TrainingLoop::StartEvaluation(Kept* kept, std::string bytes) {
        .version = kept->info.version(),
        .steps_trained = kept->info.steps(),
        .bytes = std::move(bytes)},
-      0, EpisodeSeeds(spec_, method::Draws::kEvaluation, kEvaluationEpisodes), false);
+      0, EpisodeSeeds(spec_, base::Draw::kEvaluation, kEvaluationEpisodes), false);
 }
 
 absl::Status TrainingLoop::TakeEvaluations() {
@@ -384,8 +384,7 @@ absl::Status TrainingLoop::Finish(const std::function<bool()>& stop) {
        .version = best->info.version(),
        .steps_trained = best->info.steps(),
        .bytes = std::move(bytes)},
-      kEvaluationEpisodes, EpisodeSeeds(spec_, method::Draws::kFinalEvaluation, kFinalEpisodes),
-      true);
+      kEvaluationEpisodes, EpisodeSeeds(spec_, base::Draw::kFinalEvaluation, kFinalEpisodes), true);
   return collector_->WaitEvaluation(final_episodes, stop).status();
 }
 

@@ -68,7 +68,7 @@ torch::Tensor Forward(const Parameters& network, size_t layers, torch::Tensor x)
 
 struct Ppo::Impl {
   static at::Generator Generator(uint64_t seed, uint64_t update) {
-    return at::detail::createCPUGenerator(KeyedRandom(seed, 0x9900, update).Next());
+    return at::detail::createCPUGenerator(KeyedRandom(seed, base::Draw::kPpoUpdate, update).Next());
   }
 
   static std::vector<int64_t> Sizes(const PpoConfig& config, int in, int out) {

@@ -16,9 +16,6 @@
 namespace backflip::learn {
 namespace {
 
-// Kinds of keyed draws, so that no two uses share a stream.
-enum : uint64_t { kInitDraws = 0x7001, kBootstrapDraws, kMinibatchDraws, kValidationDraws };
-
 // Validation looks at this many held-out labels of each member at most: more
 // would cost as much as training.
 constexpr int64_t kValidationLabels = 96;
@@ -112,8 +109,8 @@ absl::Status Check(const RewardEnsembleConfig& c, int observations, int actions)
 struct RewardEnsemble::Impl {
   static Parameters::Named Networks(const RewardEnsembleConfig& config,
                                     const std::vector<int64_t>& sizes) {
-    at::Generator generator =
-        at::detail::createCPUGenerator(KeyedRandom(config.seed, kInitDraws).Next());
+    at::Generator generator = at::detail::createCPUGenerator(
+        KeyedRandom(config.seed, base::Draw::kEnsembleWeights).Next());
     Parameters::Named named;
     for (size_t i = 0; i + 1 < sizes.size(); ++i) {
       // uniform within 1/√in, every member its own
@@ -305,7 +302,8 @@ absl::Status RewardEnsemble::Impl::AddLabel(const Label& label) {
   labelers.push_back(label.labeler);
   ++labels_of[label.labeler];
   for (int m = 0; m < config.members; ++m) {
-    const double draw = KeyedRandom(config.seed, kBootstrapDraws, label.ordinal, m).Uniform();
+    const double draw =
+        KeyedRandom(config.seed, base::Draw::kBootstrap, label.ordinal, m).Uniform();
     if (draw < config.held_out) {
       held_out[m].push_back(row);
     } else {
@@ -406,8 +404,8 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
     std::vector<int64_t> rows;
     rows.reserve(members * config.minibatch);
     for (int m = 0; m < members; ++m) {
-      KeyedRandom random(config.seed, kMinibatchDraws, static_cast<uint64_t>(rounds) << 20 | update,
-                         m);
+      KeyedRandom random(config.seed, base::Draw::kEnsembleMinibatch,
+                         static_cast<uint64_t>(rounds) << 20 | update, m);
       for (int i = 0; i < config.minibatch; ++i) {
         rows.push_back(taken[m][random.Below(static_cast<int64_t>(taken[m].size()))]);
       }
@@ -445,7 +443,7 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
   }
   if (validation_labels > 0) {
     torch::NoGradGuard no_grad;
-    KeyedRandom random(config.seed, kValidationDraws, rounds);
+    KeyedRandom random(config.seed, base::Draw::kHeldOut, rounds);
     std::vector<int64_t> rows;
     for (int m = 0; m < members; ++m) {
       // every label at most once: a random part of a shuffled copy

@@ -12,8 +12,6 @@
 namespace backflip::learn {
 namespace {
 
-constexpr uint64_t kSelectionDraws = 0x5e1ec7;
-constexpr uint64_t kRankingDraws = 0x4a4c;
 // Candidates that each further clip of a ranking is chosen among.
 constexpr int kDrawnForRanking = 32;
 
@@ -38,7 +36,7 @@ std::vector<SelectedPair> SelectUniformly(int candidates, int wanted, uint64_t s
   if (candidates < 2) return pairs;
   const int64_t possible = static_cast<int64_t>(candidates) * (candidates - 1) / 2;
   wanted = static_cast<int>(std::min<int64_t>(wanted, possible));
-  KeyedRandom random(seed, kSelectionDraws, round);
+  KeyedRandom random(seed, base::Draw::kPairs, round);
   std::set<std::pair<int, int>> drawn;
   while (static_cast<int>(pairs.size()) < wanted) {
     const int left = static_cast<int>(random.Below(candidates));
@@ -89,7 +87,7 @@ absl::StatusOr<std::vector<std::vector<int>>> CompleteToRankings(
   for (const SelectedPair& pair : pairs) {
     std::vector<int>& ranking = rankings.emplace_back();
     ranking = {pair.left, pair.right};
-    KeyedRandom random(seed, kRankingDraws, round, rankings.size());
+    KeyedRandom random(seed, base::Draw::kRankings, round, rankings.size());
     while (static_cast<int>(ranking.size()) < clips) {
       int chosen = -1;
       double most = -1;
