@@ -38,6 +38,7 @@
 #include "common/learn/torch_runtime.h"
 #include "common/method/conversions.h"
 #include "common/method/ensemble_fitter.h"
+#include "common/method/pace.h"
 #include "common/method/round_planner.h"
 #include "common/nn/policy.h"
 #include "common/nn/reward.h"
@@ -46,7 +47,6 @@
 #include "common/sim/mujoco/compiled_task.h"
 #include "common/sim/simulator.h"
 #include "common/teachers/teacher.h"
-#include "services/policy_learner/collector.h"
 #include "services/policy_learner/training_loop.h"
 
 ABSL_FLAG(std::string, task, "tasks/hopper_backflip", "task folder");
@@ -167,7 +167,7 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
     return absl::InvalidArgumentError(
         "teachers compare true rewards: the task needs a true_reward");
   }
-  loop->batches_ = policy_learner::Collector::Batches(spec);
+  loop->batches_ = method::Batches(spec);
   ASSIGN_OR_RETURN(loop->simulator_,
                    sim::Simulator::Start(loop->task_, absl::GetFlag(FLAGS_threads)));
   ASSIGN_OR_RETURN(loop->ppo_, learn::Ppo::Create(policy_learner::PpoConfigOf(spec, loop->batches_),
@@ -238,8 +238,7 @@ absl::Status Loop::Collect(int64_t iteration) {
   ticket.policy = std::make_shared<const nn::Policy>(std::move(policy));
   ticket.environments = starts_;
   ticket.steps = spec_.collection().batch_steps() / environments;
-  ticket.episode_steps =
-      policy_learner::Collector::EpisodeSteps(spec_, task_->task().episode_steps(), iteration);
+  ticket.episode_steps = method::EpisodeSteps(spec_, task_->task().episode_steps(), iteration);
   ASSIGN_OR_RETURN(sim::Rollout rollout, simulator_->Run(std::move(ticket)));
 
   batch_.clear();
@@ -318,7 +317,7 @@ absl::Status Loop::Compare(int64_t round, Asker* asker) const {
   }
   const int64_t steps = (round + 1) * spec_.collection().batch_steps();
   const int64_t wanted =
-      options::LabelsWantedAt(spec, steps) - static_cast<int64_t>(asker->comparisons.size());
+      method::LabelsWantedAt(spec, steps) - static_cast<int64_t>(asker->comparisons.size());
   if (wanted > 0) {
     ASSIGN_OR_RETURN(const std::vector<learn::SelectedPair> pairs,
                      method::SelectPairs(spec, method::ChoosingEnsemble(spec, *asker->fitter),

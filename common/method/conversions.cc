@@ -2,7 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/draws.h"
-#include "common/options/run_spec.h"
+#include "common/method/pace.h"
 
 namespace backflip::method {
 namespace {
@@ -92,10 +92,10 @@ FitterConfig FitterConfigOf(const v1::Run& run) {
   config.action_size = run.task().action_size();
   config.initial_updates = model.initial_updates();
   config.updates_per_round = model.updates_per_round();
-  config.initial_labels = options::LabelsWantedAt(spec, 0);
+  config.initial_labels = LabelsWantedAt(spec, 0);
   // asked after the first batch; the last question may give some more
   config.first_round_labels =
-      options::LabelsWantedAt(spec, spec.collection().batch_steps()) + spec.queries().overlap();
+      LabelsWantedAt(spec, spec.collection().batch_steps()) + spec.queries().overlap();
   return config;
 }
 

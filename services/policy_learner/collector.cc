@@ -9,6 +9,7 @@
 #include "common/base/draws.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
+#include "common/method/pace.h"
 #include "common/rpc/protocol.h"
 
 namespace backflip::policy_learner {
@@ -59,20 +60,6 @@ absl::Status Collector::CheckSizes(const v1::RunSpec& spec, const v1::TaskInfo& 
   return absl::OkStatus();
 }
 
-int32_t Collector::EpisodeSteps(const v1::RunSpec& spec, int32_t final_steps, int64_t batch) {
-  const int64_t last = Batches(spec) - 1;
-  if (!spec.collection().has_initial_episode_steps() || last <= 0) {
-    return final_steps;
-  }
-  const int64_t initial = spec.collection().initial_episode_steps();
-  return static_cast<int32_t>(initial + (final_steps - initial) * std::min(batch, last) / last);
-}
-
-int64_t Collector::Batches(const v1::RunSpec& spec) {
-  const int64_t batch = spec.collection().batch_steps();
-  return (spec.steps() + batch - 1) / batch;
-}
-
 Collector::Collector(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t iteration,
                      std::vector<v1::EnvironmentState> environments)
     : spec_(spec),
@@ -116,7 +103,7 @@ void Collector::AddPolicy(PolicyToAct info) {
 
 void Collector::MaybeStartBatch() {
   if (batch_group_ != nullptr || policies_.empty()) return;
-  if (batch_ >= Batches(spec_)) return;
+  if (batch_ >= method::Batches(spec_)) return;
   // after a restart the policy of the batch before is not there: a newer one
   // acts then
   const int64_t wanted = std::max(batch_ - spec_.max_policy_lag(), policies_.begin()->first);
@@ -135,7 +122,7 @@ void Collector::MaybeStartBatch() {
     ticket->set_purpose(v1::COLLECT);
     ticket->set_policy_version(it->second->info.version);
     ticket->set_steps(StepsPerEnvironment(spec_));
-    ticket->set_episode_steps(EpisodeSteps(spec_, task_.episode_steps(), batch_));
+    ticket->set_episode_steps(method::EpisodeSteps(spec_, task_.episode_steps(), batch_));
     const int first = index * each;
     const int last = std::min(environments, first + each);
     for (int e = first; e < last; ++e) {

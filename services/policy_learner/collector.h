@@ -63,13 +63,6 @@ class Collector {
   // what to change.
   static absl::Status CheckSizes(const v1::RunSpec& spec, const v1::TaskInfo& task);
 
-  // How many batches give at least the run's steps. No more are collected.
-  static int64_t Batches(const v1::RunSpec& spec);
-
-  // Steps of a training episode in `batch`: from the spec's
-  // initial_episode_steps in the first to `final_steps`, the task's, in the last.
-  static int32_t EpisodeSteps(const v1::RunSpec& spec, int32_t final_steps, int64_t batch);
-
   // Begins with batch `iteration`; `environments`: where the last batch before
   // it left them, or empty for fresh ones.
   Collector(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t iteration,

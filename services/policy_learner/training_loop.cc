@@ -12,8 +12,8 @@
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "common/method/batch.h"
+#include "common/method/pace.h"
 #include "common/nn/snapshot.h"
-#include "common/options/run_spec.h"
 
 namespace backflip::policy_learner {
 namespace {
@@ -29,11 +29,6 @@ std::vector<uint64_t> EpisodeSeeds(const v1::RunSpec& spec, base::Draw draw, int
   std::vector<uint64_t> seeds;
   for (int i = 0; i < episodes; ++i) seeds.push_back(base::SeedOf(spec.seed(), draw, i));
   return seeds;
-}
-
-// Whether steps wait for labels rather than labels for steps.
-bool PacedByLabels(const v1::RunSpec& spec) {
-  return spec.reward() == v1::PREFERENCES && !spec.lockstep() && spec.steps_per_label() > 0;
 }
 
 // Of a Gaussian with this mean logarithm of its deviations, nats.
@@ -88,7 +83,7 @@ TrainingLoop::TrainingLoop(const v1::Run& run, BrokerLink* broker)
     : run_(run),
       spec_(run_.spec()),
       broker_(broker),
-      batches_(Collector::Batches(run.spec())),
+      batches_(method::Batches(run.spec())),
       end_(batches_) {}
 
 absl::Status TrainingLoop::Restore() {
@@ -145,7 +140,7 @@ absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
   RETURN_IF_ERROR(PublishPolicy());
   boundary_ = Boundary();
   while (iteration_ < end_) {
-    if (PacedByLabels(spec_)) SetEnd(broker_->LookAtAsking());
+    if (method::PacedByLabels(spec_)) SetEnd(broker_->LookAtAsking());
     // while the workers simulate
     RETURN_IF_ERROR(Report());
     RETURN_IF_ERROR(TakeEvaluations());
@@ -156,7 +151,7 @@ absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
     ASSIGN_OR_RETURN(method::Rollouts rollouts, collector_->WaitBatch(iteration_, stop));
     const int64_t steps = steps_ + spec_.collection().batch_steps();
     RETURN_IF_ERROR(broker_->CompleteBatch(iteration_, steps));
-    if (Rewarded(iteration_)) {
+    if (method::LearnsFrom(spec_, iteration_)) {
       ASSIGN_OR_RETURN(reward_, WaitReward(iteration_));
       const nn::RewardModel* const model = reward_ ? &reward_->model : nullptr;
       std::vector<learn::Trajectory> batch = method::MakeBatch(rollouts, run_.task(), model);
@@ -179,10 +174,6 @@ absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
     boundary_ = Boundary();
   }
   return absl::OkStatus();
-}
-
-bool TrainingLoop::Rewarded(int64_t iteration) const {
-  return spec_.reward() == v1::TRUE || !spec_.lockstep() || iteration > 0;
 }
 
 absl::Status TrainingLoop::PublishPolicy() {
@@ -248,7 +239,8 @@ absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::WaitReward(int64_t i
 
 absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::NewestReward() {
   std::shared_ptr<const Reward> newest;
-  while (newest == nullptr || TooFarPastTheLabels(*newest)) {
+  while (newest == nullptr ||
+         (!asking_stopped_ && method::WaitsForLabels(spec_, steps_, newest->info.labels()))) {
     ASSIGN_OR_RETURN(const std::shared_ptr<const Reward> newer,
                      broker_->RewardAfter(newest ? newest->info.version() : 0, kPatience));
     if (newer != nullptr) {
@@ -265,17 +257,9 @@ absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::NewestReward() {
   return newest;
 }
 
-bool TrainingLoop::TooFarPastTheLabels(const Reward& reward) const {
-  return PacedByLabels(spec_) && !asking_stopped_ && reward.info.labels() < spec_.labels() &&
-         steps_ > options::StepsAllowedBy(spec_, reward.info.labels());
-}
-
 void TrainingLoop::SetEnd(const Asking& asking) {
   asking_stopped_ = asking.stopped;
-  end_ = batches_;
-  if (!asking_stopped_ || !PacedByLabels(spec_)) return;
-  const int64_t earned = asking.labels * spec_.steps_per_label() / spec_.collection().batch_steps();
-  end_ = std::min(batches_, std::max(iteration_ + 1, earned));
+  end_ = asking.stopped ? method::BatchesOnceStopped(spec_, asking.labels, iteration_) : batches_;
 }
 
 void TrainingLoop::LetWorkersGo() {

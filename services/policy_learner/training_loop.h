@@ -70,19 +70,15 @@ class TrainingLoop {
   void StartEvaluation(Kept* kept, std::string bytes);
   // Takes evaluations that have ended, and charts them.
   absl::Status TakeEvaluations();
-  // What batch `iteration` is rewarded with; null where it comes with true
-  // rewards, or is not rewarded at all (see `Rewarded`).
+  // The reward for batch `iteration`; null where it comes with true rewards.
   absl::StatusOr<std::shared_ptr<const Reward>> WaitReward(int64_t iteration);
   // The newest there is, once there are labels enough for the steps so far.
   absl::StatusOr<std::shared_ptr<const Reward>> NewestReward();
-  bool TooFarPastTheLabels(const Reward& reward) const;
-  // Where the run ends by now: once the asking was stopped, with the steps that
-  // its labels have earned, after the batch in hand at the soonest.
+  // Recomputes `end_`, which moves when the asking is stopped.
   void SetEnd(const Asking& asking);
   // Workers serve other runs while this one waits for labels.
   void LetWorkersGo();
   void TakeWorkersBack();
-  bool Rewarded(int64_t iteration) const;
   void ChartUpdate(const learn::PpoStats& stats);
   absl::Status Report();
   v1::LearnerState Boundary() const;

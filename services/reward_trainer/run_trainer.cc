@@ -15,6 +15,7 @@
 #include "common/client/snapshot_client.h"
 #include "common/learn/selectors/selector.h"
 #include "common/method/conversions.h"
+#include "common/method/pace.h"
 #include "common/method/round_planner.h"
 #include "common/options/run_spec.h"
 #include "common/rpc/status.h"
@@ -118,7 +119,7 @@ absl::Status RunTrainer::TrainInLockstep(int64_t round) {
   {
     base::MutexLock lock(&mutex_);
     if (!asking_stopped_) {
-      labels = method::LabelsToAsk(options::LabelsWantedAt(spec_, StepsAfter(round)),
+      labels = method::LabelsToAsk(method::LabelsWantedAt(spec_, StepsAfter(round)),
                                    book_.Counted(round - 1), book_.OpenPlaces(round - 1));
     }
   }
@@ -171,7 +172,7 @@ absl::Status RunTrainer::TrainAsLabelsCome() {
     }
     if (!fitter_->fitted()) {
       // fewer than the first labels only where there is nothing more to wait for
-      const bool early = counted < FirstLabels() && open > 0;
+      const bool early = counted < method::FirstLabels(spec_) && open > 0;
       if (!asking_stopped && (early || comparisons.empty())) continue;
     } else if (!new_batch && fitter_->FittedTo(comparisons)) {
       continue;
@@ -180,18 +181,14 @@ absl::Status RunTrainer::TrainAsLabelsCome() {
   }
 }
 
-int64_t RunTrainer::FirstLabels() const {
-  return std::min(spec_.queries().first_labels(), spec_.labels());
-}
-
 absl::Status RunTrainer::KeepAsking(int64_t batch) {
   while (pool_.size() >= 2) {
     int64_t labels;
     {
       base::MutexLock lock(&mutex_);
       if (asking_stopped_) return absl::OkStatus();
-      int64_t scheduled = options::LabelsWantedAt(spec_, StepsAfter(batch));
-      if (!fitter_->fitted()) scheduled = std::max(scheduled, FirstLabels());
+      int64_t scheduled = method::LabelsWantedAt(spec_, StepsAfter(batch));
+      if (!fitter_->fitted()) scheduled = std::max(scheduled, method::FirstLabels(spec_));
       labels = method::LabelsToAskPeople(scheduled, spec_.labels(), book_.Counted(kAllRounds),
                                          book_.OpenPlaces(kAllRounds), ActiveLabelers());
     }

@@ -82,8 +82,6 @@ class RunTrainer {
   std::vector<method::ClipPointer> PoolClips() const;
 
   int64_t StepsAfter(int64_t round) const;
-  // Labels before the first ensemble, without lockstep.
-  int64_t FirstLabels() const;
 
   // The two threads that hear of labels and of batches, until Ended.
   void FollowLabels();

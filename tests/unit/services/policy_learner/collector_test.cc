@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "common/method/pace.h"
 #include "common/options/run_spec.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -208,7 +209,7 @@ TEST(Collector, CollectsOneBatchAheadWithALagOfOneAndNoFurther) {
 TEST(Collector, EndsWithTheLastBatch) {
   v1::RunSpec spec = Spec();
   spec.set_steps(kEnvironments * kSteps + 1);
-  ASSERT_EQ(Collector::Batches(spec), 2);
+  ASSERT_EQ(method::Batches(spec), 2);
   Collector collector(spec, SyntheticTask(), 1, {});
   collector.AddPolicy(PolicyOf(1));
   FakeWorker worker(&collector, 8);
@@ -356,11 +357,11 @@ TEST(Collector, SaysWhichOptionMakesRolloutsTooLarge) {
 
 TEST(Collector, LengthensEpisodesToTheTasksOverTheRun) {
   v1::RunSpec spec = Spec();
-  EXPECT_EQ(Collector::EpisodeSteps(spec, 500, 0), 500);
+  EXPECT_EQ(method::EpisodeSteps(spec, 500, 0), 500);
   spec.mutable_collection()->set_initial_episode_steps(50);
-  EXPECT_EQ(Collector::EpisodeSteps(spec, 500, 0), 50);
-  EXPECT_EQ(Collector::EpisodeSteps(spec, 500, 1), 100);
-  EXPECT_EQ(Collector::EpisodeSteps(spec, 500, 9), 500);
+  EXPECT_EQ(method::EpisodeSteps(spec, 500, 0), 50);
+  EXPECT_EQ(method::EpisodeSteps(spec, 500, 1), 100);
+  EXPECT_EQ(method::EpisodeSteps(spec, 500, 9), 500);
 
   const v1::TaskInfo task = SyntheticTask();
   spec.mutable_collection()->set_initial_episode_steps(task.clip_steps());
