@@ -9,56 +9,20 @@
 #include "common/base/draws.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
+#include "common/method/batches.h"
 #include "common/method/pace.h"
 #include "common/rpc/protocol.h"
 
 namespace backflip::policy_learner {
 namespace {
 
-constexpr int64_t kRolloutBytes = 3 << 20;
 constexpr int64_t kPolicyChunkBytes = 1 << 20;
-// More tickets give simulation threads finer pieces to share, fewer cost less.
-constexpr int kTicketsPerBatch = 64;
 constexpr int kMostThreads = 4096;
 // A worker whose heart beats but that keeps a ticket so long is stuck.
 constexpr absl::Duration kStuckAfter = absl::Minutes(2);
 constexpr std::chrono::milliseconds kStopCheck(100);
 
-int64_t StepBytes(const v1::TaskInfo& task) {
-  // observations, actions, log-probability, true reward
-  return 4 * (task.observation_size() + task.action_size() + 2);
-}
-
-int StepsPerEnvironment(const v1::RunSpec& spec) {
-  return spec.collection().batch_steps() / spec.collection().environments();
-}
-
-int EnvironmentsPerTicket(const v1::RunSpec& spec, const v1::TaskInfo& task) {
-  const int environments = spec.collection().environments();
-  const int few = (environments + kTicketsPerBatch - 1) / kTicketsPerBatch;
-  const int64_t most = kRolloutBytes / (StepBytes(task) * StepsPerEnvironment(spec));
-  return static_cast<int>(std::clamp<int64_t>(few, 1, std::max<int64_t>(1, most)));
-}
-
 }  // namespace
-
-absl::Status Collector::CheckSizes(const v1::RunSpec& spec, const v1::TaskInfo& task) {
-  const int64_t step = StepBytes(task);
-  if (StepsPerEnvironment(spec) * step > kRolloutBytes) {
-    const int64_t most = kRolloutBytes / step;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "collection.batch_steps / collection.environments is ", StepsPerEnvironment(spec),
-        " steps, which with ", task.observation_size(),
-        " observations is over 3 MB; allowed: at most ", most, " steps for each environment"));
-  }
-  if (task.evaluation_steps() * step > kRolloutBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("evaluation_steps of task ", task.name(), " is ", task.evaluation_steps(),
-                     ", which with ", task.observation_size(),
-                     " observations is over 3 MB; allowed: at most ", kRolloutBytes / step));
-  }
-  return absl::OkStatus();
-}
 
 Collector::Collector(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t iteration,
                      std::vector<v1::EnvironmentState> environments)
@@ -111,7 +75,7 @@ void Collector::MaybeStartBatch() {
   if (it == policies_.end() || wanted > batch_) return;
 
   const int environments = spec_.collection().environments();
-  const int each = EnvironmentsPerTicket(spec_, task_);
+  const int each = method::EnvironmentsPerTicket(spec_, task_);
   const int tickets = (environments + each - 1) / each;
   std::vector<std::shared_ptr<v1::LearnerMessage>> messages;
   for (int index = 0; index < tickets; ++index) {
@@ -121,7 +85,7 @@ void Collector::MaybeStartBatch() {
     ticket->set_index(index);
     ticket->set_purpose(v1::COLLECT);
     ticket->set_policy_version(it->second->info.version);
-    ticket->set_steps(StepsPerEnvironment(spec_));
+    ticket->set_steps(method::StepsPerEnvironment(spec_));
     ticket->set_episode_steps(method::EpisodeSteps(spec_, task_.episode_steps(), batch_));
     const int first = index * each;
     const int last = std::min(environments, first + each);
@@ -134,10 +98,7 @@ void Collector::MaybeStartBatch() {
       }
     }
     if (spec_.reward() == v1::PREFERENCES) {
-      // ticket by ticket, the batch's clips by the share of its environments
-      const int64_t clips = spec_.collection().clips_per_batch();
-      ticket->set_clips(
-          static_cast<int>(clips * last / environments - clips * first / environments));
+      ticket->set_clips(method::ClipsOf(spec_, first, last));
       ticket->set_clip_seed(base::SeedOf(spec_.seed(), base::Draw::kClips, batch_, index));
     }
     messages.push_back(std::move(message));
@@ -194,8 +155,8 @@ absl::Status Collector::WaitFor(const std::function<bool()>& stop, Done done) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::unique_ptr<v1::Rollout>>> Collector::WaitBatch(
-    int64_t iteration, const std::function<bool()>& stop) {
+absl::StatusOr<Rollouts> Collector::WaitBatch(int64_t iteration,
+                                              const std::function<bool()>& stop) {
   base::MutexLock lock(&mutex_);
   RETURN_IF_ERROR(WaitFor(
       stop, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return complete_.contains(iteration); }));
@@ -241,16 +202,16 @@ int64_t Collector::Evaluate(const PolicyToAct& info, int first_episode,
   return handle;
 }
 
-std::optional<Episodes> Collector::TakeEvaluation(int64_t handle) {
+std::optional<Rollouts> Collector::TakeEvaluation(int64_t handle) {
   base::MutexLock lock(&mutex_);
   const auto it = evaluations_.find(handle);
   if (it == evaluations_.end() || it->second->missing > 0) return std::nullopt;
-  Episodes episodes{std::move(it->second->rollouts)};
+  Rollouts rollouts = std::move(it->second->rollouts);
   evaluations_.erase(it);
-  return episodes;
+  return rollouts;
 }
 
-absl::StatusOr<Episodes> Collector::WaitEvaluation(int64_t handle,
+absl::StatusOr<Rollouts> Collector::WaitEvaluation(int64_t handle,
                                                    const std::function<bool()>& stop) {
   base::MutexLock lock(&mutex_);
   const auto it = evaluations_.find(handle);
@@ -258,7 +219,7 @@ absl::StatusOr<Episodes> Collector::WaitEvaluation(int64_t handle,
   const std::shared_ptr<Group> group = it->second;
   RETURN_IF_ERROR(WaitFor(stop, [&] { return group->missing == 0; }));
   evaluations_.erase(handle);
-  return Episodes{std::move(group->rollouts)};
+  return std::move(group->rollouts);
 }
 
 void Collector::ReleaseWorkers() {

@@ -44,10 +44,8 @@ struct PolicyToAct {
   std::string bytes;
 };
 
-struct Episodes {
-  // Rollouts in the order of `seeds`.
-  std::vector<std::unique_ptr<v1::Rollout>> rollouts;
-};
+// Of one batch or evaluation, in the order of its tickets.
+using Rollouts = std::vector<std::unique_ptr<v1::Rollout>>;
 
 // Batch b acts with policy max(0, b - max_policy_lag): its tickets go out as
 // soon as batch b - 1 is complete and that policy is there. Environments go on
@@ -59,10 +57,6 @@ struct Episodes {
 // Thread-safe. Nothing blocks but the Wait functions.
 class Collector {
  public:
-  // INVALID_ARGUMENT when rollouts of this run would not fit into a message; says
-  // what to change.
-  static absl::Status CheckSizes(const v1::RunSpec& spec, const v1::TaskInfo& task);
-
   // Begins with batch `iteration`; `environments`: where the last batch before
   // it left them, or empty for fresh ones.
   Collector(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t iteration,
@@ -75,8 +69,7 @@ class Collector {
   // The rollouts of a batch, in the order of its tickets. Batches are taken one
   // after the other. `stop` is asked at least ten times a second: CANCELLED
   // once it is true.
-  absl::StatusOr<std::vector<std::unique_ptr<v1::Rollout>>> WaitBatch(
-      int64_t iteration, const std::function<bool()>& stop);
+  absl::StatusOr<Rollouts> WaitBatch(int64_t iteration, const std::function<bool()>& stop);
 
   // Where the environments stood after the batch taken last.
   std::vector<v1::EnvironmentState> environments() const;
@@ -87,8 +80,8 @@ class Collector {
   int64_t Evaluate(const PolicyToAct& policy, int first_episode, const std::vector<uint64_t>& seeds,
                    bool final_episodes);
   // Nothing while the evaluation lasts. The handle is used up once it gave one.
-  std::optional<Episodes> TakeEvaluation(int64_t handle);
-  absl::StatusOr<Episodes> WaitEvaluation(int64_t handle, const std::function<bool()>& stop);
+  std::optional<Rollouts> TakeEvaluation(int64_t handle);
+  absl::StatusOr<Rollouts> WaitEvaluation(int64_t handle, const std::function<bool()>& stop);
 
   // Asks every worker, and every later one, to go on with other work.
   void ReleaseWorkers();
@@ -129,7 +122,7 @@ class Collector {
   };
   // What tickets are asked for together.
   struct Group {
-    std::vector<std::unique_ptr<v1::Rollout>> rollouts;
+    Rollouts rollouts;
     int missing = 0;
   };
   struct Worker {

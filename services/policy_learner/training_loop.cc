@@ -1,9 +1,6 @@
 #include "services/policy_learner/training_loop.h"
 
 #include <algorithm>
-#include <cmath>
-#include <iterator>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,7 +8,9 @@
 #include "common/base/draws.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
-#include "common/method/batch.h"
+#include "common/experience/wire.h"
+#include "common/method/batches.h"
+#include "common/method/evaluation.h"
 #include "common/method/pace.h"
 #include "common/nn/snapshot.h"
 
@@ -25,56 +24,25 @@ constexpr size_t kMostStateBytes = 2 << 20;
 // Weight of the newest iteration in steps_per_second.
 constexpr double kSmoothing = 0.2;
 
-std::vector<uint64_t> EpisodeSeeds(const v1::RunSpec& spec, base::Draw draw, int episodes) {
-  std::vector<uint64_t> seeds;
-  for (int i = 0; i < episodes; ++i) seeds.push_back(base::SeedOf(spec.seed(), draw, i));
-  return seeds;
-}
-
-// Of a Gaussian with this mean logarithm of its deviations, nats.
-double Entropy(double log_std, int actions) {
-  return actions * (0.5 * std::log(2 * M_PI * M_E) + log_std);
+std::vector<experience::Trajectory> TrajectoriesOf(const Rollouts& rollouts, int action_size) {
+  std::vector<experience::Trajectory> trajectories;
+  for (const auto& rollout : rollouts) {
+    for (const v1::Trajectory& trajectory : rollout->trajectories()) {
+      trajectories.push_back(experience::FromProto(trajectory, action_size));
+    }
+  }
+  return trajectories;
 }
 
 }  // namespace
 
-learn::PpoConfig PpoConfigOf(const v1::RunSpec& spec, int64_t batches) {
-  const v1::Ppo& ppo = spec.ppo();
-  learn::PpoConfig config;
-  config.hidden.assign(ppo.hidden().begin(), ppo.hidden().end());
-  config.gamma = ppo.discount();
-  config.lambda = ppo.gae_lambda();
-  config.clip = ppo.clip();
-  config.epochs = ppo.epochs();
-  config.minibatch = ppo.minibatch_steps();
-  config.learning_rate = ppo.learning_rate();
-  config.gradient_norm = ppo.max_gradient_norm();
-  config.entropy = ppo.entropy_bonus();
-  config.initial_log_std = ppo.initial_log_std();
-  config.log_std_floor = ppo.min_log_std();
-  config.anneal_updates = batches;
-  config.final_learning_rate = ppo.learning_rate() * ppo.final_learning_rate_share();
-  config.final_log_std_floor =
-      ppo.has_final_min_log_std() ? ppo.final_min_log_std() : ppo.min_log_std();
-  config.noise_correlation = spec.collection().noise_correlation();
-  config.centre_rewards = ppo.centre_rewards();
-  config.reward_deviation = ppo.reward_scale();
-  config.seed = base::SeedOf(spec.seed(), base::Draw::kPpo);
-  return config;
-}
-
-bool IsKept(int64_t iteration, int64_t batches, int kept) {
-  const int64_t n = std::min<int64_t>(kept, batches);
-  return iteration * n / batches > (iteration - 1) * n / batches;
-}
-
 absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(const v1::Run& run,
                                                                    BrokerLink* broker) {
-  RETURN_IF_ERROR(Collector::CheckSizes(run.spec(), run.task()));
+  RETURN_IF_ERROR(method::CheckRolloutSizes(run.spec(), run.task()));
   auto loop = std::unique_ptr<TrainingLoop>(new TrainingLoop(run, broker));
-  ASSIGN_OR_RETURN(loop->ppo_,
-                   learn::Ppo::Create(PpoConfigOf(run.spec(), loop->batches_),
-                                      run.task().observation_size(), run.task().action_size()));
+  ASSIGN_OR_RETURN(
+      loop->algorithm_,
+      learn::MakeAlgorithm(run.spec(), {run.task().observation_size(), run.task().action_size()}));
   RETURN_IF_ERROR(loop->Restore());
   return loop;
 }
@@ -92,7 +60,7 @@ absl::Status TrainingLoop::Restore() {
   if (checkpoint.ok()) {
     auto& [state, bytes] = *checkpoint;
     ASSIGN_OR_RETURN(const nn::Snapshot saved, nn::Snapshot::Decode(bytes));
-    RETURN_IF_ERROR(ppo_->LoadState(saved));
+    RETURN_IF_ERROR(algorithm_->LoadState(saved));
     iteration_ = state.iteration();
     steps_ = state.steps();
     environments.assign(state.environments().begin(), state.environments().end());
@@ -107,7 +75,7 @@ absl::Status TrainingLoop::Restore() {
     ASSIGN_OR_RETURN(const auto policy,
                      broker_->LoadPolicyOf(run_.forked_from_run(), run_.forked_from_version()));
     ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(policy.second));
-    RETURN_IF_ERROR(ppo_->BeginFrom(snapshot, policy.first.steps()));
+    RETURN_IF_ERROR(algorithm_->BeginFrom(snapshot, policy.first.steps()));
     base::LogInfo("beginning as another run's policy", {{"run", run_.id()},
                                                         {"of_run", run_.forked_from_run()},
                                                         {"version", run_.forked_from_version()}});
@@ -148,23 +116,16 @@ absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
       RETURN_IF_ERROR(SaveCheckpoint());
     }
 
-    ASSIGN_OR_RETURN(method::Rollouts rollouts, collector_->WaitBatch(iteration_, stop));
+    ASSIGN_OR_RETURN(const Rollouts rollouts, collector_->WaitBatch(iteration_, stop));
     const int64_t steps = steps_ + spec_.collection().batch_steps();
     RETURN_IF_ERROR(broker_->CompleteBatch(iteration_, steps));
+    RETURN_IF_ERROR(
+        algorithm_->Observe({iteration_, TrajectoriesOf(rollouts, run_.task().action_size())}));
     if (method::LearnsFrom(spec_, iteration_)) {
       ASSIGN_OR_RETURN(reward_, WaitReward(iteration_));
-      const nn::RewardModel* const model = reward_ ? &reward_->model : nullptr;
-      std::vector<learn::Trajectory> batch = method::MakeBatch(rollouts, run_.task(), model);
-      for (const method::Rollouts& earlier : earlier_) {
-        std::vector<learn::Trajectory> again = method::MakeBatch(earlier, run_.task(), model);
-        std::move(again.begin(), again.end(), std::back_inserter(batch));
-      }
-      ASSIGN_OR_RETURN(const learn::PpoStats stats, ppo_->Update(batch));
-      ChartUpdate(stats);
-    }
-    earlier_.push_back(std::move(rollouts));
-    if (earlier_.size() > static_cast<size_t>(spec_.ppo().reused_batches())) {
-      earlier_.pop_front();
+      ASSIGN_OR_RETURN(const learn::Statistics statistics,
+                       algorithm_->Improve(CurrentReward(), method::Progress(spec_, iteration_)));
+      Chart(statistics);
     }
     ++iteration_;
     steps_ = steps;
@@ -177,9 +138,10 @@ absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
 }
 
 absl::Status TrainingLoop::PublishPolicy() {
-  std::string bytes = ppo_->ToSnapshot().Encode();
-  const bool kept = iteration_ > 0 &&
-                    (iteration_ == end_ || IsKept(iteration_, batches_, spec_.kept_snapshots()));
+  std::string bytes = algorithm_->Policy().Encode();
+  const bool kept =
+      iteration_ > 0 &&
+      (iteration_ == end_ || method::IsKept(iteration_, batches_, spec_.kept_snapshots()));
   ASSIGN_OR_RETURN(const v1::SnapshotInfo info,
                    broker_->PublishPolicy(iteration_, steps_, kept, bytes));
   if (iteration_ < end_) {
@@ -203,22 +165,32 @@ void TrainingLoop::StartEvaluation(Kept* kept, std::string bytes) {
        .version = kept->info.version(),
        .steps_trained = kept->info.steps(),
        .bytes = std::move(bytes)},
-      0, EpisodeSeeds(spec_, base::Draw::kEvaluation, kEvaluationEpisodes), false);
+      0, method::EpisodeSeeds(spec_, base::Draw::kEvaluation, method::kEvaluationEpisodes), false);
 }
 
 absl::Status TrainingLoop::TakeEvaluations() {
   for (Kept& kept : kept_) {
-    if (kept.evaluation == 0 || kept.episodes.has_value()) continue;
+    if (kept.evaluation == 0 || !kept.episodes.empty()) continue;
     // before the first reward there is nothing to score with
     if (spec_.reward() != v1::TRUE && reward_ == nullptr) return absl::OkStatus();
-    kept.episodes = collector_->TakeEvaluation(kept.evaluation);
-    if (!kept.episodes.has_value()) continue;
-    const double predicted =
-        method::MeanReturn(kept.episodes->rollouts, reward_ ? &reward_->model : nullptr);
-    RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(), kept.info.steps(),
-                                           {{"predicted_return", predicted}}));
+    const std::optional<Rollouts> rollouts = collector_->TakeEvaluation(kept.evaluation);
+    if (!rollouts.has_value()) continue;
+    kept.episodes = TrajectoriesOf(*rollouts, run_.task().action_size());
+    RETURN_IF_ERROR(Score(kept).status());
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<double> TrainingLoop::Score(const Kept& kept) {
+  const double predicted = method::MeanReturn(kept.episodes, CurrentReward());
+  RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(), kept.info.steps(),
+                                         {{"predicted_return", predicted}}));
+  return predicted;
+}
+
+method::RunReward TrainingLoop::CurrentReward() const {
+  return reward_ == nullptr ? method::RunReward(nullptr)
+                            : method::RunReward(&reward_->model, reward_->info.version());
 }
 
 absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::WaitReward(int64_t iteration) {
@@ -277,15 +249,8 @@ void TrainingLoop::TakeWorkersBack() {
   broker_->SetWantedSteps(spec_.collection().batch_steps());
 }
 
-void TrainingLoop::ChartUpdate(const learn::PpoStats& stats) {
-  metrics_["policy/entropy"] = Entropy(stats.log_std, run_.task().action_size());
-  metrics_["policy/kl"] = stats.kl;
-  metrics_["policy/clipped"] = stats.clipped;
-  metrics_["policy/log_std"] = stats.log_std;
-  metrics_["policy/loss"] = stats.policy_loss;
-  metrics_["policy/value_loss"] = stats.value_loss;
-  metrics_["policy/explained_variance"] = stats.explained_variance;
-  metrics_["policy/reward_mean"] = stats.reward_mean;
+void TrainingLoop::Chart(const learn::Statistics& statistics) {
+  for (const auto& [name, value] : statistics) metrics_["policy/" + name] = value;
   if (reward_ != nullptr) {
     metrics_["policy/reward_labels"] = static_cast<double>(reward_->info.labels());
   }
@@ -324,7 +289,7 @@ v1::LearnerState TrainingLoop::Boundary() const {
 }
 
 absl::Status TrainingLoop::SaveCheckpoint() {
-  RETURN_IF_ERROR(broker_->SaveCheckpoint(boundary_, ppo_->SaveState().Encode()));
+  RETURN_IF_ERROR(broker_->SaveCheckpoint(boundary_, algorithm_->SaveState().Encode()));
   saved_iteration_ = boundary_.iteration();
   return absl::OkStatus();
 }
@@ -341,34 +306,30 @@ absl::Status TrainingLoop::Finish(const std::function<bool()>& stop) {
   if (spec_.reward() == v1::PREFERENCES) {
     ASSIGN_OR_RETURN(reward_, WaitReward(batches_));
   }
-  const nn::RewardModel* model = reward_ ? &reward_->model : nullptr;
-  const Kept* best = nullptr;
-  double best_return = -std::numeric_limits<double>::infinity();
+  std::vector<double> returns;
   for (Kept& kept : kept_) {
-    if (!kept.episodes.has_value()) {
-      ASSIGN_OR_RETURN(kept.episodes, collector_->WaitEvaluation(kept.evaluation, stop));
+    if (kept.episodes.empty()) {
+      ASSIGN_OR_RETURN(const Rollouts rollouts, collector_->WaitEvaluation(kept.evaluation, stop));
+      kept.episodes = TrajectoriesOf(rollouts, run_.task().action_size());
     }
-    const double predicted = method::MeanReturn(kept.episodes->rollouts, model);
-    RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(), kept.info.steps(),
-                                           {{"predicted_return", predicted}}));
-    if (predicted > best_return) {
-      best = &kept;
-      best_return = predicted;
-    }
+    ASSIGN_OR_RETURN(returns.emplace_back(), Score(kept));
   }
-  if (best == nullptr) return absl::InternalError("the run kept no snapshot");
-  RETURN_IF_ERROR(broker_->SetBest(best->info.version()));
+  const std::optional<size_t> place = method::BestOf(returns);
+  if (!place.has_value()) return absl::InternalError("the run kept no snapshot");
+  const v1::SnapshotInfo& best = kept_[*place].info;
+  RETURN_IF_ERROR(broker_->SetBest(best.version()));
   base::LogInfo("best snapshot", {{"run", run_.id()},
-                                  {"version", best->info.version()},
-                                  {"iteration", best->info.iteration()},
-                                  {"predicted_return", best_return}});
-  ASSIGN_OR_RETURN(std::string bytes, broker_->LoadPolicy(best->info.version()));
+                                  {"version", best.version()},
+                                  {"iteration", best.iteration()},
+                                  {"predicted_return", returns[*place]}});
+  ASSIGN_OR_RETURN(std::string bytes, broker_->LoadPolicy(best.version()));
   const int64_t final_episodes = collector_->Evaluate(
-      {.iteration = best->info.iteration(),
-       .version = best->info.version(),
-       .steps_trained = best->info.steps(),
+      {.iteration = best.iteration(),
+       .version = best.version(),
+       .steps_trained = best.steps(),
        .bytes = std::move(bytes)},
-      kEvaluationEpisodes, EpisodeSeeds(spec_, base::Draw::kFinalEvaluation, kFinalEpisodes), true);
+      method::kEvaluationEpisodes,
+      method::EpisodeSeeds(spec_, base::Draw::kFinalEvaluation, method::kFinalEpisodes), true);
   return collector_->WaitEvaluation(final_episodes, stop).status();
 }
 

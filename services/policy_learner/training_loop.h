@@ -3,11 +3,9 @@
 #define BACKFLIP_SERVICES_POLICY_LEARNER_TRAINING_LOOP_H_
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,23 +14,13 @@
 #include "absl/time/time.h"
 #include "backflip/v1/run.pb.h"
 #include "backflip/v1/state.pb.h"
-#include "common/learn/ppo/ppo.h"
-#include "common/method/batch.h"
+#include "common/experience/trajectory.h"
+#include "common/learn/algorithm.h"
+#include "common/method/run_reward.h"
 #include "services/policy_learner/broker_link.h"
 #include "services/policy_learner/collector.h"
 
 namespace backflip::policy_learner {
-
-// A kept snapshot's evaluation; then those that a run reports of its best.
-inline constexpr int kEvaluationEpisodes = 10;
-inline constexpr int kFinalEpisodes = 20;
-
-// What a run's spec says of PPO, for a run of `batches` batches.
-learn::PpoConfig PpoConfigOf(const v1::RunSpec& spec, int64_t batches);
-
-// Whether policy `iteration` (from 1 on) is one of the `kept` snapshots of a run
-// of `batches` batches: evenly spread, the last one always among them.
-bool IsKept(int64_t iteration, int64_t batches, int kept);
 
 // Not thread-safe, but for the collector.
 //
@@ -56,8 +44,8 @@ class TrainingLoop {
   // A kept snapshot and its evaluation.
   struct Kept {
     v1::SnapshotInfo info;
-    int64_t evaluation = 0;  // handle, 0: not asked for since the start
-    std::optional<Episodes> episodes;
+    int64_t evaluation = 0;                        // handle, 0: not asked for since the start
+    std::vector<experience::Trajectory> episodes;  // empty: not there yet
   };
 
   TrainingLoop(const v1::Run& run, BrokerLink* broker);
@@ -70,6 +58,10 @@ class TrainingLoop {
   void StartEvaluation(Kept* kept, std::string bytes);
   // Takes evaluations that have ended, and charts them.
   absl::Status TakeEvaluations();
+  // Charts the mean return of `kept`'s episodes under the current reward.
+  absl::StatusOr<double> Score(const Kept& kept);
+  // By `reward_`, or by true rewards. Valid until `reward_` changes.
+  method::RunReward CurrentReward() const;
   // The reward for batch `iteration`; null where it comes with true rewards.
   absl::StatusOr<std::shared_ptr<const Reward>> WaitReward(int64_t iteration);
   // The newest there is, once there are labels enough for the steps so far.
@@ -79,7 +71,7 @@ class TrainingLoop {
   // Workers serve other runs while this one waits for labels.
   void LetWorkersGo();
   void TakeWorkersBack();
-  void ChartUpdate(const learn::PpoStats& stats);
+  void Chart(const learn::Statistics& statistics);
   absl::Status Report();
   v1::LearnerState Boundary() const;
   absl::Status SaveCheckpoint();
@@ -91,15 +83,13 @@ class TrainingLoop {
   // Batches until the end; at most batches_.
   int64_t end_;
   bool asking_stopped_ = false;
-  std::unique_ptr<learn::Ppo> ppo_;
+  std::unique_ptr<learn::Algorithm> algorithm_;
   std::shared_ptr<Collector> collector_;
 
   // The batch that comes next, and the steps in all before it.
   int64_t iteration_ = 0;
   int64_t steps_ = 0;
   std::vector<Kept> kept_;
-  // Of batches before, for ppo.reused_batches; the oldest first.
-  std::deque<method::Rollouts> earlier_;
   // The reward that was used last.
   std::shared_ptr<const Reward> reward_;
   // The last whole iteration, as a checkpoint says it.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "common/method/batches.h"
 #include "common/method/pace.h"
 #include "common/options/run_spec.h"
 #include "gmock/gmock.h"
@@ -308,7 +309,7 @@ TEST(Collector, LetsEvaluationsGiveWayToBatches) {
   worker.ReturnAll();
   const auto episodes = collector.TakeEvaluation(handle);
   ASSERT_TRUE(episodes.has_value());
-  EXPECT_THAT(Indices(episodes->rollouts), ElementsAre(0, 1, 2));
+  EXPECT_THAT(Indices(*episodes), ElementsAre(0, 1, 2));
 }
 
 TEST(Collector, SendsAPolicyAgainThatAWorkerNoLongerKeeps) {
@@ -347,10 +348,10 @@ TEST(Collector, StopsWaitingWhenAsked) {
 
 TEST(Collector, SaysWhichOptionMakesRolloutsTooLarge) {
   v1::RunSpec spec = Spec();
-  EXPECT_TRUE(Collector::CheckSizes(spec, SyntheticTask()).ok());
+  EXPECT_TRUE(method::CheckRolloutSizes(spec, SyntheticTask()).ok());
   spec.mutable_collection()->set_environments(1);
   spec.mutable_collection()->set_batch_steps(1'000'000);
-  const absl::Status status = Collector::CheckSizes(spec, SyntheticTask());
+  const absl::Status status = method::CheckRolloutSizes(spec, SyntheticTask());
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("collection.batch_steps / collection.environments"));
 }

@@ -492,14 +492,5 @@ TEST(TrainingLoop, GoesOnWhenTheLabelBudgetIsSpent) {
   EXPECT_THAT(broker.asked, ::testing::Each(0));
 }
 
-TEST(IsKept, SpreadsSnapshotsEvenlyAndKeepsTheLast) {
-  std::vector<int64_t> kept;
-  for (int64_t i = 1; i <= 10; ++i) {
-    if (IsKept(i, 10, 3)) kept.push_back(i);
-  }
-  EXPECT_THAT(kept, ElementsAre(4, 7, 10));
-  for (int64_t i = 1; i <= 5; ++i) EXPECT_TRUE(IsKept(i, 5, 20));
-}
-
 }  // namespace
 }  // namespace backflip::policy_learner
