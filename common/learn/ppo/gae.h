@@ -21,7 +21,9 @@ struct AdvantageEstimates {
 // cover these in order, and `next_values` [pieces] are the values of the observations that
 // follow the pieces. After a piece that ended
 //   by its time limit, or not at all, `next_values` counts;
-//   as the task has it (kTerminal), nothing counts.
+//   as the task has it (kTerminal), nothing counts;
+//   by a divergence, the value before its last step does: the observation that follows means
+//   nothing, and a divergence must neither pay nor cost.
 AdvantageEstimates EstimateAdvantages(absl::Span<const float> rewards,
                                       absl::Span<const float> values,
                                       absl::Span<const experience::Piece> pieces,

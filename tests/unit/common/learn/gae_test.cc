@@ -31,6 +31,15 @@ TEST(EstimateAdvantages, CountsNothingAfterATerminalEnd) {
   EXPECT_EQ(Estimate(End::kTerminal, 8).advantages, Estimate(End::kNone, 0).advantages);
 }
 
+TEST(EstimateAdvantages, SeesNoGainInADivergence) {
+  // whatever is observed after it
+  EXPECT_EQ(Estimate(End::kDiverged, 1000).advantages, Estimate(End::kNone, 6).advantages);
+  // a policy that earns 1 a step, for ever: the step that diverged is like any other
+  const std::vector<experience::Piece> pieces = {{0, 3, End::kDiverged, 0}};
+  EXPECT_THAT(EstimateAdvantages({1, 1, 1}, {2, 2, 2}, pieces, {1000}, 0.5, 0.5).advantages,
+              ElementsAre(0, 0, 0));
+}
+
 TEST(EstimateAdvantages, LetsNothingFlowFromOnePieceToAnother) {
   const std::vector<experience::Piece> pieces = {{0, 1, End::kTimeLimit, 0},
                                                  {1, 2, End::kNone, -1}};

@@ -153,6 +153,22 @@ TEST(Ppo, AgreesWithTheRolloutOnTheProbabilityOfAnAction) {
   EXPECT_LT(statistics->at("clipped"), 0.05);
 }
 
+TEST(Ppo, LearnsNothingFromWhatFollowsADivergence) {
+  std::vector<std::string> policies;
+  for (const float observation : {0.0f, 0.9f}) {
+    auto ppo = Make();
+    double reward;
+    Batch batch = Collect(*ppo, 1, &reward);
+    for (Trajectory& t : batch.trajectories) {
+      t.episode_ends = {{15, experience::End::kDiverged}};
+      t.end_observations = {observation};
+    }
+    ASSERT_TRUE(Update(ppo.get(), std::move(batch)).ok());
+    policies.push_back(ppo->Policy().Encode());
+  }
+  EXPECT_EQ(policies[0], policies[1]);
+}
+
 TEST(Ppo, RefusesBadBatchesAndChangesNothing) {
   auto ppo = Make();
   double reward;
