@@ -74,7 +74,6 @@ v1::RunSpec DefaultRunSpec() {
   spec.set_seed(1);
   spec.set_reward(v1::PREFERENCES);
   spec.set_lockstep(true);
-  spec.set_max_policy_lag(0);
   spec.set_steps_per_label(0);
   spec.set_warm_up_labels(0);
   spec.set_kept_snapshots(20);
@@ -158,7 +157,6 @@ absl::Status ValidateRunSpec(const v1::RunSpec& spec) {
   check.InRange<int64_t>("steps", spec.steps(), 1, 1'000'000'000'000);
   check.OneOf("reward", spec.reward() == v1::PREFERENCES || spec.reward() == v1::TRUE,
               "PREFERENCES, TRUE");
-  check.InRange<int64_t>("max_policy_lag", spec.max_policy_lag(), 0, 1);
   check.InRange<int64_t>("steps_per_label", spec.steps_per_label(), 0, 1'000'000'000);
   check.InRange<int64_t>("warm_up_labels", spec.warm_up_labels(), 0, 1'000'000);
   check.InRange<int64_t>("kept_snapshots", spec.kept_snapshots(), 1, 1000);

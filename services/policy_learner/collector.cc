@@ -31,8 +31,7 @@ Collector::Collector(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t 
       shape_{task.observation_size(), task.action_size(), task.episode_steps(),
              spec.reward() == v1::TRUE},
       batch_(iteration),
-      states_(environments),
-      taken_states_(std::move(environments)) {}
+      states_(std::move(environments)) {}
 
 Collector::Key Collector::KeyOf(const v1::Ticket& ticket) {
   return {ticket.purpose(), ticket.iteration(), ticket.index()};
@@ -55,25 +54,17 @@ std::shared_ptr<const Collector::Policy> Collector::MakePolicy(PolicyToAct info)
 }
 
 void Collector::AddPolicy(PolicyToAct info) {
-  auto policy = MakePolicy(std::move(info));
+  const auto policy = MakePolicy(std::move(info));
   base::MutexLock lock(&mutex_);
-  policies_[policy->info.iteration] = policy;
-  while (static_cast<int>(policies_.size()) > spec_.max_policy_lag() + 1) {
-    policies_.erase(policies_.begin());
-  }
-  MaybeStartBatch();
+  if (policy->info.iteration != batch_ || batch_group_ != nullptr) return;
+  if (batch_ >= method::Batches(spec_)) return;
+  batch_group_ = std::make_shared<Group>();
+  OpenTickets(BatchTickets(policy->info.version), policy, batch_group_);
   Issue(absl::Now());
 }
 
-void Collector::MaybeStartBatch() {
-  if (batch_group_ != nullptr || policies_.empty()) return;
-  if (batch_ >= method::Batches(spec_)) return;
-  // after a restart the policy of the batch before is not there: a newer one
-  // acts then
-  const int64_t wanted = std::max(batch_ - spec_.max_policy_lag(), policies_.begin()->first);
-  const auto it = policies_.find(wanted);
-  if (it == policies_.end() || wanted > batch_) return;
-
+std::vector<std::shared_ptr<v1::LearnerMessage>> Collector::BatchTickets(
+    int64_t policy_version) const {
   const int environments = spec_.collection().environments();
   const int each = method::EnvironmentsPerTicket(spec_, task_);
   const int tickets = (environments + each - 1) / each;
@@ -84,7 +75,7 @@ void Collector::MaybeStartBatch() {
     ticket->set_iteration(batch_);
     ticket->set_index(index);
     ticket->set_purpose(v1::COLLECT);
-    ticket->set_policy_version(it->second->info.version);
+    ticket->set_policy_version(policy_version);
     ticket->set_steps(method::StepsPerEnvironment(spec_));
     ticket->set_episode_steps(method::EpisodeSteps(spec_, task_.episode_steps(), batch_));
     const int first = index * each;
@@ -103,8 +94,7 @@ void Collector::MaybeStartBatch() {
     }
     messages.push_back(std::move(message));
   }
-  batch_group_ = std::make_shared<Group>();
-  OpenTickets(std::move(messages), it->second, batch_group_);
+  return messages;
 }
 
 void Collector::OpenTickets(std::vector<std::shared_ptr<v1::LearnerMessage>> messages,
@@ -117,15 +107,6 @@ void Collector::OpenTickets(std::vector<std::shared_ptr<v1::LearnerMessage>> mes
     ids_[KeyOf(ticket)] = id;
     book_.Add(id, ticket.purpose() == v1::COLLECT);
     open_[id] = {std::move(messages[i]), policy, group, static_cast<int>(i)};
-  }
-}
-
-void Collector::TakeStates() {
-  states_.clear();
-  for (const auto& rollout : batch_group_->rollouts) {
-    for (const v1::Trajectory& path : rollout->trajectories()) {
-      states_.push_back(path.end());
-    }
   }
 }
 
@@ -158,14 +139,14 @@ absl::Status Collector::WaitFor(const std::function<bool()>& stop, Done done) {
 absl::StatusOr<Rollouts> Collector::WaitBatch(int64_t iteration,
                                               const std::function<bool()>& stop) {
   base::MutexLock lock(&mutex_);
-  RETURN_IF_ERROR(WaitFor(
-      stop, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return complete_.contains(iteration); }));
-  const std::shared_ptr<Group> group = std::move(complete_[iteration]);
-  complete_.erase(iteration);
-  taken_states_.clear();
+  RETURN_IF_ERROR(
+      WaitFor(stop, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return batch_ > iteration; }));
+  const std::shared_ptr<Group> group = std::move(complete_);
+  complete_ = nullptr;
+  states_.clear();
   for (const auto& rollout : group->rollouts) {
-    for (const v1::Trajectory& path : rollout->trajectories()) {
-      taken_states_.push_back(path.end());
+    for (const v1::Trajectory& trajectory : rollout->trajectories()) {
+      states_.push_back(trajectory.end());
     }
   }
   return std::move(group->rollouts);
@@ -173,7 +154,7 @@ absl::StatusOr<Rollouts> Collector::WaitBatch(int64_t iteration,
 
 std::vector<v1::EnvironmentState> Collector::environments() const {
   base::MutexLock lock(&mutex_);
-  return taken_states_;
+  return states_;
 }
 
 int64_t Collector::Evaluate(const PolicyToAct& info, int first_episode,
@@ -319,10 +300,9 @@ absl::Status Collector::Return(WorkerId worker_id, std::unique_ptr<v1::Rollout> 
     open_.erase(it);
     if (--group->missing == 0) {
       if (group == batch_group_) {
-        TakeStates();
-        complete_[batch_++] = std::move(batch_group_);
+        complete_ = std::move(batch_group_);
         batch_group_ = nullptr;
-        MaybeStartBatch();
+        ++batch_;
       }
       changed_.NotifyAll();
     }

@@ -35,7 +35,7 @@ class WorkerLink {
 };
 
 struct PolicyToAct {
-  // The batch that it acts in first.
+  // The batch that it acts in; of an evaluation: the batches it was trained on.
   int64_t iteration = 0;
   // Given by the broker.
   int64_t version = 0;
@@ -47,9 +47,9 @@ struct PolicyToAct {
 // Of one batch or evaluation, in the order of its tickets.
 using Rollouts = std::vector<std::unique_ptr<v1::Rollout>>;
 
-// Batch b acts with policy max(0, b - max_policy_lag): its tickets go out as
-// soon as batch b - 1 is complete and that policy is there. Environments go on
-// from batch to batch. Evaluations fill the time in which no batch wants steps.
+// Batch b acts with policy b: its tickets go out as soon as that policy is there.
+// Environments go on from batch to batch. Evaluations fill the time in which no batch
+// wants steps.
 //
 // What tickets say depends on nothing but the run's options and what came
 // before, never on how many workers there are.
@@ -64,6 +64,7 @@ class Collector {
 
   // ---- The learner's side.
 
+  // Begins batch `policy.iteration`: that of the start, or that after the batch taken last.
   void AddPolicy(PolicyToAct policy);
 
   // The rollouts of a batch, in the order of its tickets. Batches are taken one
@@ -138,8 +139,9 @@ class Collector {
   void OpenTickets(std::vector<std::shared_ptr<v1::LearnerMessage>> messages,
                    std::shared_ptr<const Policy> policy, std::shared_ptr<Group> group)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void MaybeStartBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void TakeStates() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Tickets of batch `batch_`.
+  std::vector<std::shared_ptr<v1::LearnerMessage>> BatchTickets(int64_t policy_version) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Issue(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   template <typename Done>
   absl::Status WaitFor(const std::function<bool()>& stop, Done done)
@@ -154,13 +156,10 @@ class Collector {
   // The batch that is collected now or next.
   int64_t batch_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<Group> batch_group_ ABSL_GUARDED_BY(mutex_);
-  // Complete and not taken.
-  std::map<int64_t, std::shared_ptr<Group>> complete_ ABSL_GUARDED_BY(mutex_);
-  // By iteration; the newest max_policy_lag + 1.
-  std::map<int64_t, std::shared_ptr<const Policy>> policies_ ABSL_GUARDED_BY(mutex_);
-  // After the newest complete batch; after the batch taken last.
+  // Complete and not taken; else null.
+  std::shared_ptr<Group> complete_ ABSL_GUARDED_BY(mutex_);
+  // After the batch taken last.
   std::vector<v1::EnvironmentState> states_ ABSL_GUARDED_BY(mutex_);
-  std::vector<v1::EnvironmentState> taken_states_ ABSL_GUARDED_BY(mutex_);
 
   TicketBook book_ ABSL_GUARDED_BY(mutex_);
   TicketId next_ticket_ ABSL_GUARDED_BY(mutex_) = 1;

@@ -266,7 +266,6 @@ absl::Status TrainingLoop::Report() {
                             ? seconds
                             : seconds_per_step_ + kSmoothing * (seconds - seconds_per_step_);
     metrics_["steps_per_second"] = 1 / seconds_per_step_;
-    metrics_["policy/lag"] = std::min<double>(spec_.max_policy_lag(), iteration_);
     metrics_["policy/late_rollouts"] = static_cast<double>(collector_->dropped());
     metrics_["policy/workers"] = collector_->workers();
     RETURN_IF_ERROR(broker_->ReportMetrics(iteration_, steps_, metrics_));

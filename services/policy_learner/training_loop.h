@@ -24,8 +24,8 @@ namespace backflip::policy_learner {
 
 // Not thread-safe, but for the collector.
 //
-// The same run from the same checkpoint gives the same policies in lockstep
-// without policy lag, whatever the workers.
+// The same run from the same checkpoint gives the same policies in lockstep, whatever the
+// workers.
 class TrainingLoop {
  public:
   // Loads the newest checkpoint, if there is one. `broker` is not owned and

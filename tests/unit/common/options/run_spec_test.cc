@@ -94,7 +94,6 @@ struct Range {
 const Range kRanges[] = {
     {"labels", 1, 1e6},
     {"steps", 1, 1e12},
-    {"max_policy_lag", 0, 1},
     {"steps_per_label", 0, 1e9},
     {"warm_up_labels", 0, 1e6},
     {"kept_snapshots", 1, 1000},

@@ -170,7 +170,7 @@ TEST(Collector, GivesTheSameTicketsWhateverTheWorkers) {
   EXPECT_EQ(seen[0], seen[1]);
 }
 
-TEST(Collector, StartsABatchOnlyWithItsOwnPolicyWithoutLag) {
+TEST(Collector, StartsABatchOnlyWithItsOwnPolicy) {
   Collector collector(Spec(), SyntheticTask(), 0, {});
   collector.AddPolicy(PolicyOf(0));
   FakeWorker worker(&collector, 8);
@@ -182,29 +182,6 @@ TEST(Collector, StartsABatchOnlyWithItsOwnPolicyWithoutLag) {
   ASSERT_THAT(worker.tickets, SizeIs(kEnvironments));
   EXPECT_EQ(worker.tickets[0].iteration(), 1);
   EXPECT_EQ(worker.tickets[0].policy_version(), 101);
-}
-
-TEST(Collector, CollectsOneBatchAheadWithALagOfOneAndNoFurther) {
-  v1::RunSpec spec = Spec();
-  spec.set_max_policy_lag(1);
-  Collector collector(spec, SyntheticTask(), 0, {});
-  collector.AddPolicy(PolicyOf(0));
-  FakeWorker worker(&collector, 8);
-  while (worker.tickets.front().iteration() == 0) worker.ReturnOne();
-  ASSERT_THAT(worker.tickets, SizeIs(kEnvironments));
-  EXPECT_EQ(worker.tickets[0].iteration(), 1);
-  EXPECT_EQ(worker.tickets[0].policy_version(), 100);
-  worker.ReturnAll();
-  EXPECT_THAT(worker.tickets, IsEmpty()) << "batch 2 needs policy 1";
-  collector.AddPolicy(PolicyOf(1));
-  ASSERT_THAT(worker.tickets, SizeIs(kEnvironments));
-  EXPECT_EQ(worker.tickets[0].iteration(), 2);
-  EXPECT_EQ(worker.tickets[0].policy_version(), 101);
-  // both are taken in order
-  EXPECT_TRUE(collector.WaitBatch(0, Never).ok());
-  EXPECT_EQ(collector.environments()[0].physics(0), kSteps);
-  EXPECT_TRUE(collector.WaitBatch(1, Never).ok());
-  EXPECT_EQ(collector.environments()[0].physics(0), 2 * kSteps);
 }
 
 TEST(Collector, EndsWithTheLastBatch) {

@@ -350,21 +350,6 @@ TEST(TrainingLoop, LearnsFromTrueRewardsInABaseline) {
   EXPECT_NE(broker.PolicyOf(0), broker.PolicyOf(1));
 }
 
-TEST(TrainingLoop, CollectsAheadWithALagOfOne) {
-  v1::Run run = SyntheticRun();
-  run.mutable_spec()->set_max_policy_lag(1);
-  std::vector<std::string> last;
-  for (int i = 0; i < 2; ++i) {
-    FakeBroker broker;
-    const auto loop = *TrainingLoop::Create(run, &broker);
-    SyntheticWorker worker(loop->collector(), false);
-    ASSERT_TRUE(loop->Run(Never).ok());
-    EXPECT_EQ(broker.metrics["policy/lag"][12], 1);
-    last.push_back(broker.PolicyOf(24));
-  }
-  EXPECT_EQ(last[0], last[1]);
-}
-
 TEST(TrainingLoop, NeverTrainsFurtherPastTheLabelsThanPromised) {
   v1::Run run = SyntheticRun();
   run.mutable_spec()->set_lockstep(false);
