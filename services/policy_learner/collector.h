@@ -35,7 +35,7 @@ class WorkerLink {
 };
 
 struct PolicyToAct {
-  // The batch that it acts in; of an evaluation: the batches it was trained on.
+  // The batch that it acts in; for an evaluation, how many batches it was trained on.
   int64_t iteration = 0;
   // Given by the broker.
   int64_t version = 0;

@@ -7,7 +7,7 @@
 #include "common/base/retry.h"
 #include "common/learn/torch_runtime.h"
 #include "services/policy_learner/grpc_broker_link.h"
-#include "services/policy_learner/training_loop.h"
+#include "services/policy_learner/learner_loop.h"
 
 namespace backflip::policy_learner {
 namespace {
@@ -79,7 +79,7 @@ void PolicyLearner::Serve(client::ClaimKeeper* claim) {
   absl::Status status;
   {
     GrpcBrokerLink link(broker_, claim, stop);
-    auto loop = TrainingLoop::Create(claim->run(), &link);
+    auto loop = LearnerLoop::Create(claim->run(), &link);
     status = loop.status();
     if (status.ok()) {
       service_.Serve((*loop)->collector(), claim->collect_token());

@@ -1,6 +1,6 @@
 // One run from its checkpoint to its end: batch, reward, update, policy.
-#ifndef BACKFLIP_SERVICES_POLICY_LEARNER_TRAINING_LOOP_H_
-#define BACKFLIP_SERVICES_POLICY_LEARNER_TRAINING_LOOP_H_
+#ifndef BACKFLIP_SERVICES_POLICY_LEARNER_LEARNER_LOOP_H_
+#define BACKFLIP_SERVICES_POLICY_LEARNER_LEARNER_LOOP_H_
 
 #include <cstdint>
 #include <functional>
@@ -26,12 +26,12 @@ namespace backflip::policy_learner {
 //
 // The same run from the same checkpoint gives the same policies in lockstep, whatever the
 // workers.
-class TrainingLoop {
+class LearnerLoop {
  public:
   // Loads the newest checkpoint, if there is one. `broker` is not owned and
   // outlives the loop. Errors say what about the run cannot be served.
-  static absl::StatusOr<std::unique_ptr<TrainingLoop>> Create(const v1::Run& run,
-                                                              BrokerLink* broker);
+  static absl::StatusOr<std::unique_ptr<LearnerLoop>> Create(const v1::Run& run,
+                                                             BrokerLink* broker);
 
   const std::shared_ptr<Collector>& collector() const { return collector_; }
 
@@ -48,7 +48,7 @@ class TrainingLoop {
     std::vector<experience::Trajectory> episodes;  // empty: not there yet
   };
 
-  TrainingLoop(const v1::Run& run, BrokerLink* broker);
+  LearnerLoop(const v1::Run& run, BrokerLink* broker);
   absl::Status Restore();
   absl::Status Train(const std::function<bool()>& stop);
   absl::Status Finish(const std::function<bool()>& stop);
@@ -106,4 +106,4 @@ class TrainingLoop {
 
 }  // namespace backflip::policy_learner
 
-#endif  // BACKFLIP_SERVICES_POLICY_LEARNER_TRAINING_LOOP_H_
+#endif  // BACKFLIP_SERVICES_POLICY_LEARNER_LEARNER_LOOP_H_

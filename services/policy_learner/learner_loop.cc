@@ -1,4 +1,4 @@
-#include "services/policy_learner/training_loop.h"
+#include "services/policy_learner/learner_loop.h"
 
 #include <algorithm>
 #include <utility>
@@ -36,10 +36,10 @@ std::vector<experience::Trajectory> TrajectoriesOf(const Rollouts& rollouts, int
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(const v1::Run& run,
-                                                                   BrokerLink* broker) {
+absl::StatusOr<std::unique_ptr<LearnerLoop>> LearnerLoop::Create(const v1::Run& run,
+                                                                 BrokerLink* broker) {
   RETURN_IF_ERROR(method::CheckRolloutSizes(run.spec(), run.task()));
-  auto loop = std::unique_ptr<TrainingLoop>(new TrainingLoop(run, broker));
+  auto loop = std::unique_ptr<LearnerLoop>(new LearnerLoop(run, broker));
   ASSIGN_OR_RETURN(
       loop->algorithm_,
       learn::MakeAlgorithm(run.spec(), {run.task().observation_size(), run.task().action_size()}));
@@ -47,14 +47,14 @@ absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(const v1::Run
   return loop;
 }
 
-TrainingLoop::TrainingLoop(const v1::Run& run, BrokerLink* broker)
+LearnerLoop::LearnerLoop(const v1::Run& run, BrokerLink* broker)
     : run_(run),
       spec_(run_.spec()),
       broker_(broker),
       batches_(method::Batches(run.spec())),
       end_(batches_) {}
 
-absl::Status TrainingLoop::Restore() {
+absl::Status LearnerLoop::Restore() {
   std::vector<v1::EnvironmentState> environments;
   auto checkpoint = broker_->LoadCheckpoint();
   if (checkpoint.ok()) {
@@ -90,7 +90,7 @@ absl::Status TrainingLoop::Restore() {
   return absl::OkStatus();
 }
 
-absl::Status TrainingLoop::Run(const std::function<bool()>& stop) {
+absl::Status LearnerLoop::Run(const std::function<bool()>& stop) {
   absl::Status status = Train(stop);
   if (status.ok()) status = Finish(stop);
   if (absl::IsCancelled(status) && boundary_.iteration() != saved_iteration_) {
@@ -103,7 +103,7 @@ absl::Status TrainingLoop::Run(const std::function<bool()>& stop) {
   return status;
 }
 
-absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
+absl::Status LearnerLoop::Train(const std::function<bool()>& stop) {
   broker_->SetWantedSteps(spec_.collection().batch_steps());
   RETURN_IF_ERROR(PublishPolicy());
   boundary_ = Boundary();
@@ -137,7 +137,7 @@ absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
   return absl::OkStatus();
 }
 
-absl::Status TrainingLoop::PublishPolicy() {
+absl::Status LearnerLoop::PublishPolicy() {
   std::string bytes = algorithm_->Policy().Encode();
   const bool kept =
       iteration_ > 0 &&
@@ -159,7 +159,7 @@ absl::Status TrainingLoop::PublishPolicy() {
   return absl::OkStatus();
 }
 
-void TrainingLoop::StartEvaluation(Kept* kept, std::string bytes) {
+void LearnerLoop::StartEvaluation(Kept* kept, std::string bytes) {
   kept->evaluation = collector_->Evaluate(
       {.iteration = kept->info.iteration(),
        .version = kept->info.version(),
@@ -168,7 +168,7 @@ void TrainingLoop::StartEvaluation(Kept* kept, std::string bytes) {
       0, method::EpisodeSeeds(spec_, base::Draw::kEvaluation, method::kEvaluationEpisodes), false);
 }
 
-absl::Status TrainingLoop::TakeEvaluations() {
+absl::Status LearnerLoop::TakeEvaluations() {
   for (Kept& kept : kept_) {
     if (kept.evaluation == 0 || !kept.episodes.empty()) continue;
     // before the first reward there is nothing to score with
@@ -181,19 +181,19 @@ absl::Status TrainingLoop::TakeEvaluations() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<double> TrainingLoop::Score(const Kept& kept) {
+absl::StatusOr<double> LearnerLoop::Score(const Kept& kept) {
   const double predicted = method::MeanReturn(kept.episodes, CurrentReward());
   RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(), kept.info.steps(),
                                          {{"predicted_return", predicted}}));
   return predicted;
 }
 
-method::RunReward TrainingLoop::CurrentReward() const {
+method::RunReward LearnerLoop::CurrentReward() const {
   return reward_ == nullptr ? method::RunReward(nullptr)
                             : method::RunReward(&reward_->model, reward_->info.version());
 }
 
-absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::WaitReward(int64_t iteration) {
+absl::StatusOr<std::shared_ptr<const Reward>> LearnerLoop::WaitReward(int64_t iteration) {
   if (spec_.reward() == v1::TRUE) return nullptr;
   const absl::Time begin = absl::Now();
   std::shared_ptr<const Reward> reward;
@@ -209,7 +209,7 @@ absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::WaitReward(int64_t i
   return reward;
 }
 
-absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::NewestReward() {
+absl::StatusOr<std::shared_ptr<const Reward>> LearnerLoop::NewestReward() {
   std::shared_ptr<const Reward> newest;
   while (newest == nullptr ||
          (!asking_stopped_ && method::WaitsForLabels(spec_, steps_, newest->info.labels()))) {
@@ -229,12 +229,12 @@ absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::NewestReward() {
   return newest;
 }
 
-void TrainingLoop::SetEnd(const Asking& asking) {
+void LearnerLoop::SetEnd(const Asking& asking) {
   asking_stopped_ = asking.stopped;
   end_ = asking.stopped ? method::BatchesOnceStopped(spec_, asking.labels, iteration_) : batches_;
 }
 
-void TrainingLoop::LetWorkersGo() {
+void LearnerLoop::LetWorkersGo() {
   if (workers_gone_) return;
   workers_gone_ = true;
   base::LogInfo("waiting for labels", {{"run", run_.id()}, {"iteration", iteration_}});
@@ -242,14 +242,14 @@ void TrainingLoop::LetWorkersGo() {
   collector_->ReleaseWorkers();
 }
 
-void TrainingLoop::TakeWorkersBack() {
+void LearnerLoop::TakeWorkersBack() {
   if (!workers_gone_) return;
   workers_gone_ = false;
   collector_->TakeWorkers();
   broker_->SetWantedSteps(spec_.collection().batch_steps());
 }
 
-void TrainingLoop::Chart(const learn::Statistics& statistics) {
+void LearnerLoop::Chart(const learn::Statistics& statistics) {
   for (const auto& [name, value] : statistics) metrics_["policy/" + name] = value;
   if (reward_ != nullptr) {
     metrics_["policy/reward_labels"] = static_cast<double>(reward_->info.labels());
@@ -257,7 +257,7 @@ void TrainingLoop::Chart(const learn::Statistics& statistics) {
   metrics_["policy/reward_wait_seconds"] = absl::ToDoubleSeconds(reward_wait_);
 }
 
-absl::Status TrainingLoop::Report() {
+absl::Status LearnerLoop::Report() {
   const absl::Time now = absl::Now();
   if (last_boundary_ != absl::InfinitePast()) {
     const double seconds =
@@ -275,7 +275,7 @@ absl::Status TrainingLoop::Report() {
   return absl::OkStatus();
 }
 
-v1::LearnerState TrainingLoop::Boundary() const {
+v1::LearnerState LearnerLoop::Boundary() const {
   v1::LearnerState state;
   state.set_iteration(iteration_);
   state.set_steps(steps_);
@@ -287,13 +287,13 @@ v1::LearnerState TrainingLoop::Boundary() const {
   return state;
 }
 
-absl::Status TrainingLoop::SaveCheckpoint() {
+absl::Status LearnerLoop::SaveCheckpoint() {
   RETURN_IF_ERROR(broker_->SaveCheckpoint(boundary_, algorithm_->SaveState().Encode()));
   saved_iteration_ = boundary_.iteration();
   return absl::OkStatus();
 }
 
-absl::Status TrainingLoop::Finish(const std::function<bool()>& stop) {
+absl::Status LearnerLoop::Finish(const std::function<bool()>& stop) {
   RETURN_IF_ERROR(Report());
   if (iteration_ != saved_iteration_) RETURN_IF_ERROR(SaveCheckpoint());
   // those of before a restart are evaluated again: the same episodes
