@@ -44,7 +44,7 @@ struct PolicyToAct {
   std::string bytes;
 };
 
-// Of one batch or evaluation, in the order of its tickets.
+// The rollouts of one batch or evaluation, in the order of its tickets.
 using Rollouts = std::vector<std::unique_ptr<v1::Rollout>>;
 
 // Batch b acts with policy b: its tickets go out as soon as that policy is there.
@@ -57,8 +57,8 @@ using Rollouts = std::vector<std::unique_ptr<v1::Rollout>>;
 // Thread-safe. Nothing blocks but the Wait functions.
 class Collector {
  public:
-  // Begins with batch `iteration`; `environments`: where the last batch before
-  // it left them, or empty for fresh ones.
+  // Begins with batch `iteration`. `environments`: their states after the batch before, or
+  // empty for fresh ones.
   Collector(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t iteration,
             std::vector<v1::EnvironmentState> environments);
 
@@ -72,7 +72,7 @@ class Collector {
   // once it is true.
   absl::StatusOr<Rollouts> WaitBatch(int64_t iteration, const std::function<bool()>& stop);
 
-  // Where the environments stood after the batch taken last.
+  // The environments' states after the batch taken last.
   std::vector<v1::EnvironmentState> environments() const;
 
   // Asks for one episode of mean actions for each seed, numbered from
@@ -80,13 +80,13 @@ class Collector {
   // an episode number.
   int64_t Evaluate(const PolicyToAct& policy, int first_episode, const std::vector<uint64_t>& seeds,
                    bool final_episodes);
-  // Nothing while the evaluation lasts. The handle is used up once it gave one.
+  // Nothing until the evaluation is complete. A handle gives its episodes once.
   std::optional<Rollouts> TakeEvaluation(int64_t handle);
   absl::StatusOr<Rollouts> WaitEvaluation(int64_t handle, const std::function<bool()>& stop);
 
-  // Asks every worker, and every later one, to go on with other work.
+  // Asks every worker, and each that connects later, to ask the broker for other work.
   void ReleaseWorkers();
-  // Takes workers again.
+  // Accepts workers again.
   void TakeWorkers();
 
   // Rollouts that came late or twice.
@@ -98,7 +98,7 @@ class Collector {
   // `link` must live until Disconnect. Sends Registered and tickets.
   // INVALID_ARGUMENT or FAILED_PRECONDITION refuse the worker.
   absl::StatusOr<WorkerId> Connect(const v1::Register& hello, WorkerLink* link, absl::Time now);
-  // INVALID_ARGUMENT: the stream must end.
+  // INVALID_ARGUMENT: the rollout is not what its ticket asked for; the stream must end.
   absl::Status Return(WorkerId worker, std::unique_ptr<v1::Rollout> rollout, absl::Time now);
   // A heartbeat.
   void Heard(WorkerId worker, absl::Time now);
@@ -121,7 +121,7 @@ class Collector {
     std::shared_ptr<Group> group;
     int place = 0;
   };
-  // What tickets are asked for together.
+  // Tickets that are waited for together.
   struct Group {
     Rollouts rollouts;
     int missing = 0;
@@ -153,7 +153,7 @@ class Collector {
 
   mutable base::Mutex mutex_;
   base::CondVar changed_;
-  // The batch that is collected now or next.
+  // The batch that is being collected, or comes next.
   int64_t batch_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<Group> batch_group_ ABSL_GUARDED_BY(mutex_);
   // Complete and not taken; else null.

@@ -1,4 +1,6 @@
-// One run from its checkpoint to its end: batch, reward, update, policy.
+// The learner's side of one run, from its checkpoint to its end: a batch comes from the
+// workers, a reward from the trainer, the algorithm improves, and its policy goes out. The
+// loop is the protocol with the broker; the method is in common/method and common/learn.
 #ifndef BACKFLIP_SERVICES_POLICY_LEARNER_LEARNER_LOOP_H_
 #define BACKFLIP_SERVICES_POLICY_LEARNER_LEARNER_LOOP_H_
 
@@ -22,7 +24,7 @@
 
 namespace backflip::policy_learner {
 
-// Not thread-safe, but for the collector.
+// Not thread-safe, except for the collector.
 //
 // The same run from the same checkpoint gives the same policies in lockstep, whatever the
 // workers.
@@ -35,16 +37,16 @@ class LearnerLoop {
 
   const std::shared_ptr<Collector>& collector() const { return collector_; }
 
-  // Serves the run to its end; the best snapshot is set and its final episodes
-  // are reported then. Blocks. CANCELLED once `stop` (thread-safe) answered
-  // true; a checkpoint of the last whole iteration was tried to be saved.
+  // Serves the run to its end: then the best snapshot is set, and its final episodes are
+  // reported. Blocks. `stop`: thread-safe. CANCELLED once it answered true, after an attempt
+  // to save a checkpoint of the last whole iteration.
   absl::Status Run(const std::function<bool()>& stop);
 
  private:
   // A kept snapshot and its evaluation.
   struct Kept {
     v1::SnapshotInfo info;
-    int64_t evaluation = 0;                        // handle, 0: not asked for since the start
+    int64_t evaluation = 0;  // the collector's handle; 0: not asked for since the start
     std::vector<experience::Trajectory> episodes;  // empty: not there yet
   };
 
@@ -53,10 +55,10 @@ class LearnerLoop {
   absl::Status Train(const std::function<bool()>& stop);
   absl::Status Finish(const std::function<bool()>& stop);
 
-  // Publishes the policy as it stands, and has it act.
+  // Publishes the current policy, and hands it to the collector.
   absl::Status PublishPolicy();
   void StartEvaluation(Kept* kept, std::string bytes);
-  // Takes evaluations that have ended, and charts them.
+  // Takes evaluations that are complete, and charts them.
   absl::Status TakeEvaluations();
   // Charts the mean return of `kept`'s episodes under the current reward.
   absl::StatusOr<double> Score(const Kept& kept);
@@ -64,7 +66,7 @@ class LearnerLoop {
   method::RunReward CurrentReward() const;
   // The reward for batch `iteration`; null where it comes with true rewards.
   absl::StatusOr<std::shared_ptr<const Reward>> WaitReward(int64_t iteration);
-  // The newest there is, once there are labels enough for the steps so far.
+  // The newest reward, once there are enough labels for the steps so far.
   absl::StatusOr<std::shared_ptr<const Reward>> NewestReward();
   // Recomputes `end_`, which moves when the asking is stopped.
   void SetEnd(const Asking& asking);
@@ -92,7 +94,7 @@ class LearnerLoop {
   std::vector<Kept> kept_;
   // The reward that was used last.
   std::shared_ptr<const Reward> reward_;
-  // The last whole iteration, as a checkpoint says it.
+  // What a checkpoint of the last whole iteration says.
   v1::LearnerState boundary_;
   int64_t saved_iteration_ = -1;
 

@@ -12,7 +12,7 @@
 namespace backflip::policy_learner {
 namespace {
 
-// For workers to return what they have in hand.
+// How long workers may take to return their tickets.
 constexpr absl::Duration kReleaseGrace = absl::Seconds(5);
 
 }  // namespace
@@ -65,7 +65,7 @@ void PolicyLearner::Loop() {
       Serve(claim.get());
     } else if (!status.ok() && !absl::IsCancelled(status)) {
       base::LogWarning("cannot claim a run", {{"reason", status.message()}});
-      // not to be tried again at once: a wrong token stays wrong
+      // back off: a rejected token will not become valid
       (void)base::Retry({.give_up_after = absl::Seconds(3)}, stop,
                         [] { return absl::UnavailableError(""); });
     }
@@ -95,7 +95,7 @@ void PolicyLearner::Serve(client::ClaimKeeper* claim) {
   } else if (claim->Lost() || absl::IsAborted(status)) {
     base::LogInfo("run let go", {{"run", run}, {"state", claim->state()}});
   } else if (absl::IsCancelled(status) || base::IsRetryable(status)) {
-    // ours to give back: somebody else goes on from the checkpoint
+    // the claim is still ours to give back: another learner goes on from the checkpoint
     base::LogInfo("run given back", {{"run", run}, {"reason", status.message()}});
     released = claim->GiveBack();
   } else {
