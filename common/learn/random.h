@@ -30,7 +30,7 @@ class KeyedRandom {
   // In [0, 1).
   double Uniform() { return base::UnitInterval(Next()); }
 
-  // In 0 … bound − 1; the bias for bounds far under 2⁶⁴ is nothing.
+  // In 0 … bound − 1. The bias is negligible for bounds far below 2⁶⁴.
   int64_t Below(int64_t bound) {
     return static_cast<int64_t>(Next() % static_cast<uint64_t>(bound));
   }

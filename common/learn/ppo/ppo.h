@@ -12,10 +12,9 @@
 namespace backflip::learn {
 
 // PPO by spec.ppo, with the run's seed and collection.noise_correlation (for
-// common/nn/policy.h). Every batch that it observes is to be improved on next or not at
-// all; the ppo.reused_batches before it are learned from again. It learns from the newest
-// batch first, then from earlier ones, oldest first; only afterwards does the observation
-// normaliser take all of them in.
+// common/nn/policy.h). An improvement learns from the batch observed last, and again from the
+// ppo.reused_batches before it, oldest first. Only afterwards does the observation normaliser
+// take them in.
 absl::StatusOr<std::unique_ptr<Algorithm>> MakePpo(const v1::RunSpec& spec, Sizes sizes);
 
 }  // namespace backflip::learn
