@@ -7,8 +7,8 @@
 //                 [--teachers=oracle,oracle,inverted] [--threads=1] [--every=10]
 //                 [--watchers=FILE,FILE]
 //
-// FILE is a RunSpec in protobuf's text format, laid over the task's defaults; its
-// questions are pairs, each answered once, by a teacher drawn at random.
+// FILE is a RunSpec in protobuf's text format, laid over the task's defaults. Questions are
+// pairs, each answered once, by a teacher drawn at random; other options are refused.
 // A watcher is a further ensemble, of the run's spec with its FILE over it: it asks
 // and is fitted as the run's own, but rewards nothing. So many settings of the reward
 // are compared on the same behaviour, also on that of `reward: TRUE`.
@@ -31,15 +31,19 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/status/status.h"
-#include "common/base/random.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/draws.h"
 #include "common/base/status_macros.h"
-#include "common/learn/ppo/ppo.h"
+#include "common/learn/algorithm.h"
 #include "common/learn/selectors/selector.h"
 #include "common/learn/torch_runtime.h"
+#include "common/method/batches.h"
 #include "common/method/ensemble_fitter.h"
+#include "common/method/evaluation.h"
+#include "common/method/pace.h"
 #include "common/method/round_planner.h"
 #include "common/method/rounds.h"
-#include "common/method/seeds.h"
+#include "common/method/run_reward.h"
 #include "common/nn/policy.h"
 #include "common/nn/reward.h"
 #include "common/options/run_spec.h"
@@ -47,8 +51,6 @@
 #include "common/sim/simulator.h"
 #include "common/sim/task.h"
 #include "common/teachers/teacher.h"
-#include "services/policy_learner/collector.h"
-#include "services/policy_learner/training_loop.h"
 
 ABSL_FLAG(std::string, task, "tasks/hopper_backflip", "task folder");
 ABSL_FLAG(std::string, spec, "", "RunSpec, text format, over the defaults");
@@ -62,13 +64,10 @@ ABSL_FLAG(int, every, 10, "iterations between lines");
 namespace backflip {
 namespace {
 
+using base::Draw;
 using experience::ClipPointer;
 using experience::Comparison;
-using method::Draws;
 using method::EnsembleFitter;
-
-// Keys the draw of who answers a question.
-constexpr uint64_t kTeacherDraw = 0x74656163686572;
 
 struct Candidate {
   ClipPointer clip;
@@ -99,11 +98,48 @@ double Correlation(const std::vector<double>& x, const std::vector<double>& y) {
   return (dx * dy).sum() / std::sqrt(dx.square().sum() * dy.square().sum());
 }
 
+// Distances from the mean, each with the sum of those that follow it within its episode,
+// discounted by `decay`.
+std::vector<double> Following(const experience::Batch& batch, const std::vector<double>& rewards,
+                              double decay) {
+  const double mean = SeriesOf(rewards).mean();
+  std::vector<double> following(rewards.size());
+  size_t begin = 0;
+  for (const experience::Trajectory& trajectory : batch.trajectories) {
+    for (const experience::Piece& piece : experience::PiecesOf(trajectory)) {
+      const size_t end = begin + piece.steps;
+      double sum = 0;
+      for (size_t k = end; k-- > begin;) following[k] = sum = rewards[k] - mean + decay * sum;
+      begin = end;
+    }
+  }
+  return following;
+}
+
 double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Means over evaluation episodes.
+// UNIMPLEMENTED names an option of which the loop does nothing.
+absl::Status CheckSupported(const v1::RunSpec& spec) {
+  const v1::Queries& queries = spec.queries();
+  const std::pair<bool, const char*> refused[] = {
+      {!spec.lockstep(), "lockstep: false"},
+      {queries.clips_per_question() > 2, "queries.clips_per_question above 2 (rankings)"},
+      {queries.overlap() > 1, "queries.overlap above 1"},
+      {queries.max_overlap() > 1, "queries.max_overlap above 1"},
+      {queries.progress_share() > 0, "queries.progress_share"},
+  };
+  for (const auto& [is_set, name] : refused) {
+    if (is_set) {
+      return absl::UnimplementedError(
+          absl::StrCat("learning_loop does not do ", name, ": use backflip train"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Sums over episodes, or means.
 struct Evaluation {
   double predicted = 0;
   double true_return = 0;
@@ -120,38 +156,40 @@ class Loop {
 
   // An ensemble that asks and is fitted as `spec` has it.
   absl::Status AddAsker(const std::string& name, const v1::RunSpec& spec);
-  // One batch: what the policy learns from, with the ensemble's rewards once there is
-  // one, and its clips in the pool.
+  // One batch: what the policy learns from, and its clips in the pool.
   absl::Status Collect(int64_t iteration);
-  // If a round follows `batch`: asks about clips of the pool, and fits the ensemble to all
-  // answers.
+  void TakeClips(const sim::Rollout& ticket, int clips, uint64_t seed);
+  // After a batch that a round follows: asks about clips of the pool, and fits the ensemble
+  // to all answers.
   absl::Status Compare(int64_t batch, Asker* asker) const;
-  absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot, Draws draws, int episodes);
+  Comparison Answer(Asker* asker, const Candidate& left, const Candidate& right) const;
+  absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot, Draw draw, int episodes);
+  method::RunReward Reward() const;
   absl::Status Finish();
   absl::Status Print(int64_t done) const;
   absl::Status PrintAsker(const Asker& asker) const;
   void PrintMetrics(const std::vector<double>& values) const;
 
   v1::RunSpec spec_;
+  v1::TaskInfo info_;  // sizes alone
   std::shared_ptr<const sim::Task> task_;
   int64_t batches_ = 0;
   std::unique_ptr<sim::Simulator> simulator_;
-  std::unique_ptr<learn::Ppo> ppo_;
+  std::unique_ptr<learn::Algorithm> algorithm_;
   // The run's own first, unless it learns from the true reward; then watchers.
   std::vector<Asker> askers_;
-  std::optional<nn::RewardModel> model_;
+  std::optional<nn::RewardModel> model_;  // the newest ensemble
 
   std::vector<sim::EnvironmentStart> starts_;
-  std::vector<learn::Trajectory> batch_;
-  std::vector<std::vector<float>> true_rewards_;  // of the batch's trajectories
+  experience::Batch batch_;  // the newest, with true rewards
   std::vector<Candidate> pool_;
-  std::vector<ClipPointer> fresh_;
-  std::vector<std::pair<int64_t, nn::Snapshot>> kept_;
+  std::vector<ClipPointer> fresh_;                      // clips of the newest batch
+  std::vector<std::pair<int64_t, nn::Snapshot>> kept_;  // steps trained, policy
 
   // of the newest batch
   double true_sum_ = 0;
   std::vector<double> metrics_;
-  learn::PpoStats update_;
+  learn::Statistics statistics_ = {{"log_std", 0}, {"kl", 0}};
   double simulating_ = 0, updating_ = 0;
   const double begin_ = Seconds();
 };
@@ -160,6 +198,8 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   auto loop = std::unique_ptr<Loop>(new Loop());
   ASSIGN_OR_RETURN(loop->task_, sim::Task::FromFolder(absl::GetFlag(FLAGS_task)));
   const sim::Task& task = *loop->task_;
+  loop->info_.set_observation_size(task.observation_size());
+  loop->info_.set_action_size(task.action_size());
   v1::RunSpec& spec = loop->spec_;
   spec = options::Overlay(options::DefaultRunSpec(), task.task().defaults());
   if (const std::string file = absl::GetFlag(FLAGS_spec); !file.empty()) {
@@ -172,29 +212,29 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
     return absl::InvalidArgumentError(
         "teachers compare true rewards: the task needs a true_reward");
   }
-  loop->batches_ = policy_learner::Collector::Batches(spec);
+  loop->batches_ = method::Batches(spec);
   ASSIGN_OR_RETURN(loop->simulator_,
                    sim::Simulator::Start(loop->task_, absl::GetFlag(FLAGS_threads)));
-  ASSIGN_OR_RETURN(loop->ppo_, learn::Ppo::Create(policy_learner::PpoConfigOf(spec, loop->batches_),
-                                                  task.observation_size(), task.action_size()));
+  ASSIGN_OR_RETURN(loop->algorithm_,
+                   learn::MakeAlgorithm(spec, {task.observation_size(), task.action_size()}));
   if (spec.reward() != v1::TRUE) RETURN_IF_ERROR(loop->AddAsker("own", spec));
   for (const std::string& file : absl::GetFlag(FLAGS_watchers)) {
     ASSIGN_OR_RETURN(const v1::RunSpec layer, options::ReadRunSpecFile(file));
-    v1::RunSpec watching = options::Overlay(spec, layer);
-    *watching.mutable_collection() = spec.collection();  // it sees the run's batches
+    const v1::RunSpec watching = options::Overlay(spec, layer);
     RETURN_IF_ERROR(options::ValidateRunSpec(watching));
     RETURN_IF_ERROR(loop->AddAsker(file, watching));
   }
   for (int e = 0; e < spec.collection().environments(); ++e) {
-    loop->starts_.push_back({SeedOf(spec, Draws::kEnvironment, e), {}});
+    loop->starts_.push_back({base::SeedOf(spec.seed(), Draw::kEnvironment, e), {}});
   }
   return loop;
 }
 
 absl::Status Loop::AddAsker(const std::string& name, const v1::RunSpec& spec) {
+  RETURN_IF_ERROR(CheckSupported(spec));
   Asker asker{.name = name, .spec = spec};
   ASSIGN_OR_RETURN(asker.fitter,
-                   EnsembleFitter::Create(spec, task_->observation_size(), task_->action_size()));
+                   EnsembleFitter::Create(spec, info_.observation_size(), info_.action_size()));
   for (const std::string& teacher : absl::GetFlag(FLAGS_teachers)) {
     ASSIGN_OR_RETURN(const teachers::TeacherTraits traits, teachers::TraitsOf(teacher));
     asker.teachers.emplace_back(traits, asker.teachers.size() + 1);
@@ -203,27 +243,32 @@ absl::Status Loop::AddAsker(const std::string& name, const v1::RunSpec& spec) {
   return absl::OkStatus();
 }
 
+method::RunReward Loop::Reward() const {
+  return method::RunReward(model_.has_value() ? &*model_ : nullptr);
+}
+
 absl::Status Loop::Run() {
-  const bool truth = spec_.reward() == v1::TRUE;
   for (int64_t iteration = 0; iteration < batches_; ++iteration) {
     const double t0 = Seconds();
     RETURN_IF_ERROR(Collect(iteration));
     const double t1 = Seconds();
-    // the first batch only gives candidates
-    if (truth || iteration > 0) {
-      ASSIGN_OR_RETURN(update_, ppo_->Update(batch_));
+    RETURN_IF_ERROR(algorithm_->Observe(batch_));
+    if (method::LearnsFrom(spec_, iteration)) {
+      ASSIGN_OR_RETURN(statistics_,
+                       algorithm_->Improve(Reward(), method::Progress(spec_, iteration)));
     }
     simulating_ += t1 - t0;
     updating_ += Seconds() - t1;
     for (Asker& asker : askers_) RETURN_IF_ERROR(Compare(iteration, &asker));
-    if (!truth && method::RewardIteration(spec_, iteration + 1) == iteration + 1) {
+    if (spec_.reward() != v1::TRUE &&
+        method::RewardIteration(spec_, iteration + 1) == iteration + 1) {
       ASSIGN_OR_RETURN(
           model_, nn::RewardModel::FromSnapshot(askers_.front().fitter->ensemble().ToSnapshot()));
     }
 
     const int64_t done = iteration + 1;
-    if (policy_learner::IsKept(done, batches_, spec_.kept_snapshots())) {
-      kept_.emplace_back(done * spec_.collection().batch_steps(), ppo_->ToSnapshot());
+    if (method::IsKept(done, batches_, spec_.kept_snapshots())) {
+      kept_.emplace_back(done * spec_.collection().batch_steps(), algorithm_->Policy());
     }
     if (done % absl::GetFlag(FLAGS_every) == 0 || done == batches_) {
       RETURN_IF_ERROR(Print(done));
@@ -233,79 +278,51 @@ absl::Status Loop::Run() {
 }
 
 absl::Status Loop::Collect(int64_t iteration) {
-  const int o = task_->observation_size(), a = task_->action_size();
-  const int environments = static_cast<int>(starts_.size());
-  const int clips = spec_.collection().clips_per_batch();
-  sim::Ticket ticket;
-  ASSIGN_OR_RETURN(ticket.policy, nn::Policy::FromSnapshot(ppo_->ToSnapshot()));
-  ticket.environments = starts_;
-  ticket.steps = spec_.collection().batch_steps() / environments;
-  ticket.episode_steps =
-      policy_learner::Collector::EpisodeSteps(spec_, task_->task().episode_steps(), iteration);
-  ASSIGN_OR_RETURN(sim::Rollout rollout, simulator_->Run(std::move(ticket)));
+  sim::Ticket whole;
+  ASSIGN_OR_RETURN(whole.policy, nn::Policy::FromSnapshot(algorithm_->Policy()));
+  whole.environments = starts_;
+  whole.steps = method::StepsPerEnvironment(spec_);
+  whole.episode_steps = method::EpisodeSteps(spec_, task_->task().episode_steps(), iteration);
+  ASSIGN_OR_RETURN(sim::Rollout rollout, simulator_->Run(std::move(whole)));
 
-  batch_.clear();
-  true_rewards_.clear();
+  batch_ = {iteration, {}};
   fresh_.clear();
   true_sum_ = 0;
   metrics_.assign(task_->metric_names().size(), 0);
-  for (int e = 0; e < environments; ++e) {
-    // a ticket of the services
-    const sim::Rollout one{{std::move(rollout.trajectories[e])},
-                           {std::move(rollout.ends[e])},
-                           {std::move(rollout.truths[e])},
-                           {std::move(rollout.recordings[e])}};
-    const experience::Trajectory& t = one.trajectories[0];
-    const std::vector<float>& rewards = t.true_rewards;
-    starts_[e].state = one.ends[0];
-    for (const float r : rewards) true_sum_ += r;
-    for (const auto& episode : one.truths[0].episodes) {
-      for (size_t m = 0; m < metrics_.size(); ++m) {
-        metrics_[m] += episode.metrics[m];
+  const int environments = static_cast<int>(starts_.size());
+  const int each = method::EnvironmentsPerTicket(spec_, info_);
+  for (int first = 0, index = 0; first < environments; first += each, ++index) {
+    const int last = std::min(environments, first + each);
+    sim::Rollout ticket;
+    for (int e = first; e < last; ++e) {
+      starts_[e].state = std::move(rollout.ends[e]);
+      batch_.trajectories.push_back(rollout.trajectories[e]);
+      for (const float reward : rollout.trajectories[e].true_rewards) true_sum_ += reward;
+      for (const auto& episode : rollout.truths[e].episodes) {
+        for (size_t m = 0; m < metrics_.size(); ++m) metrics_[m] += episode.metrics[m];
       }
+      ticket.trajectories.push_back(std::move(rollout.trajectories[e]));
+      ticket.truths.push_back(std::move(rollout.truths[e]));
+      ticket.recordings.push_back(std::move(rollout.recordings[e]));
     }
-    const int steps = static_cast<int>(rewards.size());
-    // a trajectory at once, as the learner does: matrix products of a few rows round
-    // otherwise
-    std::vector<float> learned = rewards;
-    if (model_.has_value()) {
-      model_->Score(t.observations.data(), t.actions.data(), steps, learned.data());
-    }
-    std::vector<int32_t> ends;
-    for (const experience::EpisodeEnd& end : t.episode_ends) ends.push_back(end.step);
-    if (ends.empty() || ends.back() != steps - 1) ends.push_back(steps - 1);
-    int first = 0;
-    for (size_t i = 0; i < ends.size(); ++i) {
-      const int end = ends[i] + 1;
-      learn::Trajectory piece;
-      piece.episode_ended = i < t.episode_ends.size();
-      piece.observations.assign(t.observations.begin() + first * o,
-                                t.observations.begin() + end * o);
-      const float* last =
-          piece.episode_ended ? &t.end_observations[i * o] : t.last_observation.data();
-      piece.observations.insert(piece.observations.end(), last, last + o);
-      piece.actions.assign(t.actions.begin() + first * a, t.actions.begin() + end * a);
-      piece.log_probabilities.assign(t.log_probs.begin() + first, t.log_probs.begin() + end);
-      piece.rewards.assign(learned.begin() + first, learned.begin() + end);
-      true_rewards_.emplace_back(rewards.begin() + first, rewards.begin() + end);
-      batch_.push_back(std::move(piece));
-      first = end;
-    }
-    const int share = clips * (e + 1) / environments - clips * e / environments;
-    for (experience::Clip& cut :
-         sim::CutClips(*task_, one, share, SeedOf(spec_, Draws::kClips, iteration, e))) {
-      experience::Clip clip;
-      clip.steps = cut.steps;
-      clip.observations = std::move(cut.observations);
-      clip.actions = std::move(cut.actions);
-      fresh_.push_back(std::make_shared<const experience::Clip>(std::move(clip)));
-      pool_.push_back({fresh_.back(), std::move(cut.true_rewards)});
-    }
+    TakeClips(ticket, method::ClipsOf(spec_, first, last),
+              base::SeedOf(spec_.seed(), Draw::kClips, iteration, index));
   }
   int most = 0;
   for (const Asker& asker : askers_) most = std::max(most, asker.spec.queries().pool());
   if (static_cast<int>(pool_.size()) > most) pool_.erase(pool_.begin(), pool_.end() - most);
   return absl::OkStatus();
+}
+
+void Loop::TakeClips(const sim::Rollout& ticket, int clips, uint64_t seed) {
+  for (experience::Clip& cut : sim::CutClips(*task_, ticket, clips, seed)) {
+    std::vector<float> true_rewards = std::move(cut.true_rewards);
+    fresh_.push_back(std::make_shared<const experience::Clip>(
+        experience::Clip{.steps = cut.steps,
+                         .observations = std::move(cut.observations),
+                         .actions = std::move(cut.actions)}));
+    pool_.push_back({fresh_.back(), std::move(true_rewards)});
+  }
 }
 
 absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
@@ -326,18 +343,7 @@ absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
         const std::vector<learn::SelectedPair> pairs,
         selector->Select(clips, static_cast<int>(wanted), method::SelectionSeed(spec), round));
     for (const learn::SelectedPair& pair : pairs) {
-      const Candidate &first = pool[pair.left], &second = pool[pair.right];
-      const int64_t ordinal = static_cast<int64_t>(asker->comparisons.size());
-      const int teacher = static_cast<int>(
-          base::SeedOf({spec.seed(), kTeacherDraw, static_cast<uint64_t>(ordinal)}) %
-          asker->teachers.size());
-      const v1::Choice choice =
-          asker->teachers[teacher].Judge(first.true_rewards, second.true_rewards);
-      asker->comparisons.push_back({ordinal + 1, ordinal, first.clip, second.clip,
-                                    choice == v1::LEFT    ? 1.0f
-                                    : choice == v1::RIGHT ? 0.0f
-                                                          : 0.5f,
-                                    teacher + 1});
+      asker->comparisons.push_back(Answer(asker, pool[pair.left], pool[pair.right]));
     }
   }
   ASSIGN_OR_RETURN(asker->fit, asker->fitter->Fit(asker->comparisons, clips, nullptr));
@@ -345,59 +351,57 @@ absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot, Draws draws, int episodes) {
+Comparison Loop::Answer(Asker* asker, const Candidate& left, const Candidate& right) const {
+  const int64_t ordinal = static_cast<int64_t>(asker->comparisons.size());
+  const int teacher = static_cast<int>(base::SeedOf(asker->spec.seed(), Draw::kTeacher, ordinal) %
+                                       asker->teachers.size());
+  const v1::Choice choice = asker->teachers[teacher].Judge(left.true_rewards, right.true_rewards);
+  const float left_preferred = choice == v1::LEFT ? 1.0f : choice == v1::RIGHT ? 0.0f : 0.5f;
+  return {ordinal + 1, ordinal, left.clip, right.clip, left_preferred, teacher + 1};
+}
+
+absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot, Draw draw, int episodes) {
   sim::Ticket ticket;
   ASSIGN_OR_RETURN(ticket.policy, nn::Policy::FromSnapshot(snapshot));
   ticket.evaluation = true;
   ticket.steps = task_->task().evaluation_steps();
-  for (int i = 0; i < episodes; ++i) {
-    ticket.environments.push_back({SeedOf(spec_, draws, i), {}});
+  for (const uint64_t seed : method::EpisodeSeeds(spec_, draw, episodes)) {
+    ticket.environments.push_back({seed, {}});
   }
-  const int steps = ticket.steps;
   ASSIGN_OR_RETURN(const sim::Rollout rollout, simulator_->Run(std::move(ticket)));
   Evaluation result;
   result.metrics.resize(task_->metric_names().size());
   for (int i = 0; i < episodes; ++i) {
-    const experience::Trajectory& t = rollout.trajectories[i];
     const sim::Truth::Episode& truth = rollout.truths[i].episodes.front();
-    if (model_.has_value()) {
-      std::vector<float> rewards(steps);
-      model_->Score(t.observations.data(), t.actions.data(), steps, rewards.data());
-      for (const float r : rewards) result.predicted += r / episodes;
-    } else {
-      result.predicted += truth.true_return / episodes;
-    }
     result.true_return += truth.true_return / episodes;
     for (size_t m = 0; m < result.metrics.size(); ++m) {
       result.metrics[m] += truth.metrics[m] / episodes;
     }
   }
+  result.predicted = method::MeanReturn(rollout.trajectories, Reward());
   return result;
 }
 
 absl::Status Loop::Finish() {
   // all scored by the last ensemble
-  const nn::Snapshot* best = nullptr;
-  double best_score = 0;
+  std::vector<double> returns;
   for (const auto& [steps, snapshot] : kept_) {
     ASSIGN_OR_RETURN(const Evaluation e,
-                     Evaluate(snapshot, Draws::kEvaluation, policy_learner::kEvaluationEpisodes));
+                     Evaluate(snapshot, Draw::kEvaluation, method::kEvaluationEpisodes));
     std::printf("kept at %.2fM: predicted %.1f true %.0f", steps / 1e6, e.predicted, e.true_return);
     PrintMetrics(e.metrics);
     std::printf("\n");
-    if (best == nullptr || e.predicted > best_score) {
-      best = &snapshot;
-      best_score = e.predicted;
-    }
+    returns.push_back(e.predicted);
   }
-  if (best == nullptr) return absl::InternalError("no snapshot was kept");
+  const std::optional<size_t> best = method::BestOf(returns);
+  if (!best.has_value()) return absl::InternalError("no snapshot was kept");
   for (const Asker& asker : askers_) {
     for (const learn::Reliability& r : asker.fitter->ensemble().Reliabilities()) {
       std::printf("%s: labeler %d: reliability %.2f\n", asker.name.c_str(), r.labeler, r.mean);
     }
   }
   ASSIGN_OR_RETURN(const Evaluation e,
-                   Evaluate(*best, Draws::kFinalEvaluation, policy_learner::kFinalEpisodes));
+                   Evaluate(kept_[*best].second, Draw::kFinalEvaluation, method::kFinalEpisodes));
   std::printf("final: seed %llu labels %zu true %.3f",
               static_cast<unsigned long long>(spec_.seed()),
               model_.has_value() ? askers_.front().comparisons.size() : 0, e.true_return);
@@ -420,44 +424,31 @@ absl::Status Loop::Print(int64_t done) const {
   std::printf("%4lld steps %.2fM | a 1000 steps: true %.0f", static_cast<long long>(done),
               done * batch_steps / 1e6, true_sum_ / thousands);
   PrintMetrics(metrics);
-  std::printf(" | std %.2f kl %.3f | simulate %.0f s update %.0f wall %.0f\n", update_.log_std,
-              update_.kl, simulating_, updating_, Seconds() - begin_);
+  std::printf(" | std %.2f kl %.3f | simulate %.0f s update %.0f wall %.0f\n",
+              statistics_.at("log_std"), statistics_.at("kl"), simulating_, updating_,
+              Seconds() - begin_);
   for (const Asker& asker : askers_) RETURN_IF_ERROR(PrintAsker(asker));
   std::fflush(stdout);
   return absl::OkStatus();
 }
 
 absl::Status Loop::PrintAsker(const Asker& asker) const {
-  const int o = task_->observation_size();
+  std::vector<double> learned, truth;
+  for (const experience::Trajectory& t : batch_.trajectories) {
+    ASSIGN_OR_RETURN(const std::vector<float> rewards,
+                     asker.fitter->ensemble().Score(t.observations, t.actions));
+    learned.insert(learned.end(), rewards.begin(), rewards.end());
+    truth.insert(truth.end(), t.true_rewards.begin(), t.true_rewards.end());
+  }
   // as far as advantages look
   const double decay = spec_.ppo().discount() * spec_.ppo().gae_lambda();
-  std::vector<double> learned, truth;
-  for (size_t i = 0; i < batch_.size(); ++i) {
-    const learn::Trajectory& t = batch_[i];
-    ASSIGN_OR_RETURN(const std::vector<float> rewards,
-                     asker.fitter->ensemble().Score(
-                         {t.observations.begin(), t.observations.end() - o}, t.actions));
-    learned.insert(learned.end(), rewards.begin(), rewards.end());
-    truth.insert(truth.end(), true_rewards_[i].begin(), true_rewards_[i].end());
-  }
-  const double learned_mean = SeriesOf(learned).mean(), true_mean = SeriesOf(truth).mean();
-  std::vector<double> learned_following(learned.size()), true_following(truth.size());
-  size_t begin = 0;
-  for (const std::vector<float>& trajectory : true_rewards_) {
-    const size_t end = begin + trajectory.size();
-    double learned_sum = 0, true_sum = 0;
-    for (size_t k = end; k-- > begin;) {
-      learned_following[k] = learned_sum = learned[k] - learned_mean + decay * learned_sum;
-      true_following[k] = true_sum = truth[k] - true_mean + decay * true_sum;
-    }
-    begin = end;
-  }
   std::printf(
       "       %s: labels %zu accuracy %.2f loss %.3f/%.3f decay %.1e | like the"
       " true reward: step %.3f following %.3f | %.0f s\n",
       asker.name.c_str(), asker.comparisons.size(), asker.fit.accuracy, asker.fit.training_loss,
       asker.fit.validation_loss, asker.fit.weight_decay, Correlation(learned, truth),
-      Correlation(learned_following, true_following), asker.seconds);
+      Correlation(Following(batch_, learned, decay), Following(batch_, truth, decay)),
+      asker.seconds);
   return absl::OkStatus();
 }
 

@@ -32,7 +32,7 @@ class Parameters {
   void ClearGradients() { gradient_.zero_(); }
   // The gradient of tensor i, to be changed in place.
   torch::Tensor Gradient(size_t i) { return tensors_[i].mutable_grad(); }
-  // Scales the gradients down to a norm of at most `limit`; the norm before.
+  // Scales the gradients down to a norm of at most `limit`.
   void ClipGradients(double limit);
   void Step(double learning_rate);
 

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "common/base/random.h"
+#include "common/base/draws.h"
 
 namespace backflip::learn {
 
@@ -17,6 +17,9 @@ class KeyedRandom {
     Next();
   }
 
+  KeyedRandom(uint64_t seed, base::Draw draw, uint64_t b = 0, uint64_t c = 0)
+      : KeyedRandom(seed, static_cast<uint64_t>(draw), b, c) {}
+
   uint64_t Next() {
     uint64_t z = (state_ += 0x9e3779b97f4a7c15);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
@@ -27,7 +30,7 @@ class KeyedRandom {
   // In [0, 1).
   double Uniform() { return base::UnitInterval(Next()); }
 
-  // In 0 … bound − 1; the bias for bounds far under 2⁶⁴ is nothing.
+  // In 0 … bound − 1. The bias is negligible for bounds far below 2⁶⁴.
   int64_t Below(int64_t bound) {
     return static_cast<int64_t>(Next() % static_cast<uint64_t>(bound));
   }

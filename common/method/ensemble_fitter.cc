@@ -3,19 +3,16 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/base/random.h"
+#include "common/base/draws.h"
 #include "common/base/status_macros.h"
+#include "common/method/pace.h"
 #include "common/method/rounds.h"
-#include "common/options/run_spec.h"
 
 namespace backflip::method {
 namespace {
 
 using experience::ClipPointer;
 using experience::Comparison;
-
-// Keeps the ensemble's draws apart from other draws of the same run.
-constexpr uint64_t kEnsembleSeed = 0x656e73656d626c65;
 
 // The newest candidates that members are normalised on: some thousand steps
 // are enough for a mean and a deviation.
@@ -41,7 +38,7 @@ absl::Status EnsembleFitter::Begin() {
   ASSIGN_OR_RETURN(
       ensemble_, learn::RewardEnsemble::Create(
                      spec_.reward_model(), spec_.quality().learn_reliability(),
-                     base::SeedOf({spec_.seed(), kEnsembleSeed}), observation_size_, action_size_));
+                     base::SeedOf(spec_.seed(), base::Draw::kEnsemble), observation_size_, action_size_));
   label_ids_.clear();
   updates_ = 0;
   return absl::OkStatus();
@@ -69,7 +66,7 @@ absl::StatusOr<learn::RewardTrainingStats> EnsembleFitter::Fit(
   const std::set<int64_t> valid = LabelsOf(comparisons);
   const int64_t labels = static_cast<int64_t>(valid.size());
   const int64_t for_labels =
-      model.initial_updates() * std::max<int64_t>(1, labels / options::LabelsWantedAt(spec_, 0));
+      model.initial_updates() * std::max<int64_t>(1, labels / LabelsWantedAt(spec_, 0));
   // the most that the first round asks; its last question may give some more
   const int64_t first_round_labels = LabelsWantedIn(spec_, 0) + spec_.queries().overlap();
   const int64_t first = labels > first_round_labels ? for_labels : model.initial_updates();

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "common/options/run_spec.h"
+#include "common/method/pace.h"
 
 namespace backflip::method {
 namespace {
@@ -27,7 +27,7 @@ int64_t RewardIteration(const v1::RunSpec& spec, int64_t iteration) {
 }
 
 int64_t LabelsWantedIn(const v1::RunSpec& spec, int64_t round) {
-  return options::LabelsWantedAt(spec,
+  return LabelsWantedAt(spec,
                                  BatchOfRound(spec, round + 1) * spec.collection().batch_steps());
 }
 

@@ -171,30 +171,4 @@ absl::StatusOr<v1::RunSpec> ReadRunSpecFile(const std::string& path) {
   return spec;
 }
 
-int64_t StepsAllowedBy(const v1::RunSpec& spec, int64_t labels) {
-  const double even = static_cast<double>(labels) * spec.steps_per_label();
-  return labels < spec.warm_up_labels() ? even * labels / spec.warm_up_labels() : even;
-}
-
-int64_t LabelsWantedAt(const v1::RunSpec& spec, int64_t steps) {
-  const double all = spec.labels();
-  const double first = std::max(1.0, std::floor(spec.queries().initial_share() * all));
-  const double end = spec.queries().asked_by() * spec.steps();
-  double share = std::min(1.0, steps / end);
-  if (spec.queries().schedule() == v1::ANNEALED) {
-    constexpr double kPaperSteps = 2e6;
-    share = std::min(1.0, std::log1p(steps / kPaperSteps) / std::log1p(end / kPaperSteps));
-  }
-  // the last label must not be lost to rounding
-  int64_t wanted = std::floor(first + (all - first) * share + 1e-6);
-  if (!spec.lockstep() && spec.steps_per_label() > 0) {
-    const double even = static_cast<double>(steps) / spec.steps_per_label();
-    const double warm_up = spec.warm_up_labels();
-    int64_t least = std::floor(even < warm_up ? std::sqrt(even * warm_up) : even);
-    while (StepsAllowedBy(spec, least) < steps) ++least;
-    wanted = std::max(wanted, least);
-  }
-  return std::min<int64_t>(spec.labels(), wanted);
-}
-
 }  // namespace backflip::options

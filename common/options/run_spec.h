@@ -2,7 +2,6 @@
 #ifndef BACKFLIP_COMMON_OPTIONS_RUN_SPEC_H_
 #define BACKFLIP_COMMON_OPTIONS_RUN_SPEC_H_
 
-#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -40,19 +39,6 @@ absl::Status CheckFitsTask(const v1::RunSpec& spec, const v1::TaskInfo& task);
 // From a text file in protobuf text format; the error names file, line and
 // field.
 absl::StatusOr<v1::RunSpec> ReadRunSpecFile(const std::string& path);
-
-// Steps that so many labels let the learner go on to, with lockstep off and
-// steps_per_label given: labels * steps_per_label, below warm_up_labels times
-// labels / warm_up_labels. Monotone in `labels`.
-int64_t StepsAllowedBy(const v1::RunSpec& spec, int64_t labels);
-
-// Labels wanted once `steps` steps are complete, by the spec's schedule:
-//   N0 + (N - N0) * f(T), f = ln(1 + T/2e6) / ln(1 + E/2e6) for ANNEALED
-// (the integral of the paper's rate), T/E for UNIFORM, capped at N, where E =
-// asked_by * steps. N0 = initial_share * N, at least 1. With lockstep off, never
-// fewer than let the learner go on to `steps` (StepsAllowedBy): it would wait for
-// answers that nobody was asked for. Monotone in `steps`.
-int64_t LabelsWantedAt(const v1::RunSpec& spec, int64_t steps);
 
 }  // namespace backflip::options
 

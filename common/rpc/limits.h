@@ -6,12 +6,10 @@
 
 namespace backflip::rpc {
 
-// Of any message. Larger things (bundles, snapshots, checkpoints) travel in chunks.
+// Of any message. Larger things (bundles, snapshots, checkpoints) travel in chunks; experience that
+// travels whole has experience::kMaxPayloadBytes.
 inline constexpr int kMaxMessageBytes = 4 << 20;
 inline constexpr int64_t kChunkBytes = 1 << 20;
-// Of what a single message carries whole (clips of an upload, a rollout, a scene); the rest of
-// kMaxMessageBytes is left for what stands beside it.
-inline constexpr int64_t kMaxPayloadBytes = 3 << 20;
 
 // A long poll waits at most this long.
 inline constexpr int kMaxWaitMs = 25'000;

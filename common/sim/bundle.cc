@@ -12,7 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
-#include "common/experience/task_limits.h"
+#include "common/experience/limits.h"
 #include "common/sim/task_file.h"
 
 namespace backflip::sim {

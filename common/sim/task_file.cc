@@ -7,7 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "common/experience/task_limits.h"
+#include "common/experience/limits.h"
 #include "common/sim/expression.h"
 #include "google/protobuf/io/tokenizer.h"
 

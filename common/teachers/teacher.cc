@@ -8,13 +8,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "common/base/random.h"
+#include "common/base/draws.h"
 
 namespace backflip::teachers {
 namespace {
-
-// Kinds of keyed draws, so that no two uses share one.
-enum : uint64_t { kChoiceDraw = 1, kMistakeDraw, kRandomDraw, kRandomSideDraw };
 
 uint64_t ContentOf(const std::vector<float>& rewards) {
   uint64_t content = rewards.size();
@@ -93,24 +90,26 @@ v1::Choice Teacher::Judge(const std::vector<float>& left, const std::vector<floa
   const double difference = ReturnOf(left, traits_.myopia) - ReturnOf(right, traits_.myopia);
   const uint64_t left_content = ContentOf(left), right_content = ContentOf(right);
   const auto [first, second] = std::minmax(left_content, right_content);
-  const auto draw = [&, first = first, second = second](uint64_t kind) {
-    return base::UnitInterval(base::SeedOf({seed_, kind, first, second}));
+  const auto draw = [&, first = first, second = second](base::TeacherDraw kind) {
+    return base::UnitInterval(base::SeedOf({seed_, static_cast<uint64_t>(kind), first, second}));
   };
   // drawn for the clip whose content comes first, so that sides do not matter
   const bool left_first = left_content <= right_content;
-  if (traits_.random > 0 && draw(kRandomDraw) < traits_.random) {
-    return (draw(kRandomSideDraw) < 0.5) == left_first ? v1::LEFT : v1::RIGHT;
+  if (traits_.random > 0 && draw(base::TeacherDraw::kRandom) < traits_.random) {
+    return (draw(base::TeacherDraw::kRandomSide) < 0.5) == left_first ? v1::LEFT : v1::RIGHT;
   }
   bool left_better;
   if (traits_.stochastic) {
     const double first_better = 1 / (1 + std::exp(left_first ? -difference : difference));
-    left_better = (draw(kChoiceDraw) < first_better) == left_first;
+    left_better = (draw(base::TeacherDraw::kChoice) < first_better) == left_first;
   } else if (difference == 0) {
     return v1::TIE;
   } else {
     left_better = difference > 0;
   }
-  if (traits_.mistake > 0 && draw(kMistakeDraw) < traits_.mistake) left_better = !left_better;
+  if (traits_.mistake > 0 && draw(base::TeacherDraw::kMistake) < traits_.mistake) {
+    left_better = !left_better;
+  }
   return left_better ? v1::LEFT : v1::RIGHT;
 }
 

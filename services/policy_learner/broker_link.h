@@ -1,4 +1,4 @@
-// The broker, as the training loop of one run sees it.
+// The broker, as the learner of one run sees it.
 #ifndef BACKFLIP_SERVICES_POLICY_LEARNER_BROKER_LINK_H_
 #define BACKFLIP_SERVICES_POLICY_LEARNER_BROKER_LINK_H_
 
@@ -18,23 +18,22 @@
 
 namespace backflip::policy_learner {
 
-// One ensemble of the trainer's.
+// A reward ensemble that the trainer published.
 struct Reward {
   v1::SnapshotInfo info;
   nn::RewardModel model;
 };
 
 struct Asking {
-  // Whether more labels can come of what stands: false when every question is
-  // answered. True when the broker cannot say.
+  // Whether open questions may still bring labels. True when the broker does not answer.
   bool answers_expected = true;
   // The operator has stopped the asking.
   bool stopped = false;
-  int64_t labels = 0;  // that count
+  int64_t labels = 0;  // those that count towards the budget
 };
 
-// Calls block, are retried while the broker is away, and end with CANCELLED
-// when the learner lets go of the run. ABORTED: the claim was lost.
+// Calls block, are retried while the broker is away, and end with CANCELLED once the learner
+// gives the run up. ABORTED: the claim was lost.
 class BrokerLink {
  public:
   virtual ~BrokerLink() = default;
@@ -44,7 +43,7 @@ class BrokerLink {
   virtual absl::Status ReportMetrics(int64_t iteration, int64_t steps,
                                      const std::map<std::string, double>& values) = 0;
 
-  // What the broker made of the snapshot, with its version.
+  // Returns the snapshot as the broker recorded it, with its version.
   virtual absl::StatusOr<v1::SnapshotInfo> PublishPolicy(int64_t iteration, int64_t steps,
                                                          bool kept, const std::string& bytes) = 0;
   virtual absl::StatusOr<std::string> LoadPolicy(int64_t version) = 0;
@@ -54,22 +53,23 @@ class BrokerLink {
   virtual absl::Status SetBest(int64_t version) = 0;
 
   virtual absl::Status SaveCheckpoint(const v1::LearnerState& state, const std::string& bytes) = 0;
-  // NOT_FOUND: there is none yet.
+  // NOT_FOUND: no checkpoint yet.
   virtual absl::StatusOr<std::pair<v1::LearnerState, std::string>> LoadCheckpoint() = 0;
 
-  // The reward of exactly this iteration; null when it is not there within
-  // `timeout`. Should the broker have dropped it, the next newer one.
+  // The reward of exactly this iteration, or, if the broker has dropped it, the next newer
+  // one; null when there is none within `timeout`.
   virtual absl::StatusOr<std::shared_ptr<const Reward>> RewardOf(int64_t iteration,
                                                                  absl::Duration timeout) = 0;
-  // The newest reward, once its version is greater than `version`; null when
-  // none is within `timeout`.
+  // The newest reward, as soon as its version is greater than `version`; null when there is
+  // none within `timeout`.
   virtual absl::StatusOr<std::shared_ptr<const Reward>> RewardAfter(int64_t version,
                                                                     absl::Duration timeout) = 0;
 
-  // How the run's labels stand now.
+  // The state of the run's questions and labels. Not retried.
   virtual Asking LookAtAsking() = 0;
 
-  // How many steps the run wants from workers now: decides who gets some.
+  // Number of steps that the run wants from workers now; the broker divides workers among
+  // runs by it. Does not block.
   virtual void SetWantedSteps(int64_t steps) = 0;
 };
 

@@ -6,71 +6,21 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/base/draws.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
-#include "common/method/seeds.h"
+#include "common/method/batches.h"
+#include "common/method/pace.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/protocol.h"
 
 namespace backflip::policy_learner {
 namespace {
 
-// More tickets give simulation threads finer pieces to share, fewer cost less.
-constexpr int kTicketsPerBatch = 64;
 constexpr int kMostThreads = 4096;
 // A worker whose heart beats but that keeps a ticket so long is stuck.
 constexpr absl::Duration kStuckAfter = absl::Minutes(2);
 constexpr std::chrono::milliseconds kStopCheck(100);
-
-int64_t StepBytes(const v1::TaskInfo& task) {
-  // observations, actions, log-probability, true reward
-  return 4 * (task.observation_size() + task.action_size() + 2);
-}
-
-int StepsPerEnvironment(const v1::RunSpec& spec) {
-  return spec.collection().batch_steps() / spec.collection().environments();
-}
-
-int EnvironmentsPerTicket(const v1::RunSpec& spec, const v1::TaskInfo& task) {
-  const int environments = spec.collection().environments();
-  const int few = (environments + kTicketsPerBatch - 1) / kTicketsPerBatch;
-  const int64_t most = rpc::kMaxPayloadBytes / (StepBytes(task) * StepsPerEnvironment(spec));
-  return static_cast<int>(std::clamp<int64_t>(few, 1, std::max<int64_t>(1, most)));
-}
-
-}  // namespace
-
-absl::Status Collector::CheckSizes(const v1::RunSpec& spec, const v1::TaskInfo& task) {
-  const int64_t step = StepBytes(task);
-  if (StepsPerEnvironment(spec) * step > rpc::kMaxPayloadBytes) {
-    const int64_t most = rpc::kMaxPayloadBytes / step;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "collection.batch_steps / collection.environments is ", StepsPerEnvironment(spec),
-        " steps, which with ", task.observation_size(),
-        " observations is over 3 MB; allowed: at most ", most, " steps for each environment"));
-  }
-  if (task.evaluation_steps() * step > rpc::kMaxPayloadBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "evaluation_steps of task ", task.name(), " is ", task.evaluation_steps(), ", which with ",
-        task.observation_size(), " observations is over 3 MB; allowed: at most ",
-        rpc::kMaxPayloadBytes / step));
-  }
-  return absl::OkStatus();
-}
-
-int32_t Collector::EpisodeSteps(const v1::RunSpec& spec, int32_t final_steps, int64_t batch) {
-  const int64_t last = Batches(spec) - 1;
-  if (!spec.collection().has_initial_episode_steps() || last <= 0) {
-    return final_steps;
-  }
-  const int64_t initial = spec.collection().initial_episode_steps();
-  return static_cast<int32_t>(initial + (final_steps - initial) * std::min(batch, last) / last);
-}
-
-int64_t Collector::Batches(const v1::RunSpec& spec) {
-  const int64_t batch = spec.collection().batch_steps();
-  return (spec.steps() + batch - 1) / batch;
-}
 
 Collector::Collector(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t iteration,
                      std::vector<v1::EnvironmentState> environments)
@@ -79,8 +29,7 @@ Collector::Collector(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t 
       shape_{task.observation_size(), task.action_size(), task.episode_steps(),
              spec.reward() == v1::TRUE},
       batch_(iteration),
-      states_(environments),
-      taken_states_(std::move(environments)) {}
+      states_(std::move(environments)) {}
 
 Collector::Key Collector::KeyOf(const v1::Ticket& ticket) {
   return {ticket.purpose(), ticket.iteration(), ticket.index()};
@@ -103,27 +52,19 @@ std::shared_ptr<const Collector::Policy> Collector::MakePolicy(PolicyToAct info)
 }
 
 void Collector::AddPolicy(PolicyToAct info) {
-  auto policy = MakePolicy(std::move(info));
+  const auto policy = MakePolicy(std::move(info));
   base::MutexLock lock(&mutex_);
-  policies_[policy->info.iteration] = policy;
-  while (static_cast<int>(policies_.size()) > spec_.max_policy_lag() + 1) {
-    policies_.erase(policies_.begin());
-  }
-  MaybeStartBatch();
+  if (policy->info.iteration != batch_ || batch_group_ != nullptr) return;
+  if (batch_ >= method::Batches(spec_)) return;
+  batch_group_ = std::make_shared<Group>();
+  OpenTickets(BatchTickets(policy->info.version), policy, batch_group_);
   Issue(absl::Now());
 }
 
-void Collector::MaybeStartBatch() {
-  if (batch_group_ != nullptr || policies_.empty()) return;
-  if (batch_ >= Batches(spec_)) return;
-  // after a restart the policy of the batch before is not there: a newer one
-  // acts then
-  const int64_t wanted = std::max(batch_ - spec_.max_policy_lag(), policies_.begin()->first);
-  const auto it = policies_.find(wanted);
-  if (it == policies_.end() || wanted > batch_) return;
-
+std::vector<std::shared_ptr<v1::LearnerMessage>> Collector::BatchTickets(
+    int64_t policy_version) const {
   const int environments = spec_.collection().environments();
-  const int each = EnvironmentsPerTicket(spec_, task_);
+  const int each = method::EnvironmentsPerTicket(spec_, task_);
   const int tickets = (environments + each - 1) / each;
   std::vector<std::shared_ptr<v1::LearnerMessage>> messages;
   for (int index = 0; index < tickets; ++index) {
@@ -132,30 +73,26 @@ void Collector::MaybeStartBatch() {
     ticket->set_iteration(batch_);
     ticket->set_index(index);
     ticket->set_purpose(v1::COLLECT);
-    ticket->set_policy_version(it->second->info.version);
-    ticket->set_steps(StepsPerEnvironment(spec_));
-    ticket->set_episode_steps(EpisodeSteps(spec_, task_.episode_steps(), batch_));
+    ticket->set_policy_version(policy_version);
+    ticket->set_steps(method::StepsPerEnvironment(spec_));
+    ticket->set_episode_steps(method::EpisodeSteps(spec_, task_.episode_steps(), batch_));
     const int first = index * each;
     const int last = std::min(environments, first + each);
     for (int e = first; e < last; ++e) {
       v1::EnvironmentStart* start = ticket->add_environments();
       if (states_.empty()) {
-        start->set_reset_seed(method::SeedOf(spec_, method::Draws::kEnvironment, e));
+        start->set_reset_seed(base::SeedOf(spec_.seed(), base::Draw::kEnvironment, e));
       } else {
         *start->mutable_state() = states_[e];
       }
     }
     if (spec_.reward() == v1::PREFERENCES) {
-      // ticket by ticket, the batch's clips by the share of its environments
-      const int64_t clips = spec_.collection().clips_per_batch();
-      ticket->set_clips(
-          static_cast<int>(clips * last / environments - clips * first / environments));
-      ticket->set_clip_seed(method::SeedOf(spec_, method::Draws::kClips, batch_, index));
+      ticket->set_clips(method::ClipsOf(spec_, first, last));
+      ticket->set_clip_seed(base::SeedOf(spec_.seed(), base::Draw::kClips, batch_, index));
     }
     messages.push_back(std::move(message));
   }
-  batch_group_ = std::make_shared<Group>();
-  OpenTickets(std::move(messages), it->second, batch_group_);
+  return messages;
 }
 
 void Collector::OpenTickets(std::vector<std::shared_ptr<v1::LearnerMessage>> messages,
@@ -168,15 +105,6 @@ void Collector::OpenTickets(std::vector<std::shared_ptr<v1::LearnerMessage>> mes
     ids_[KeyOf(ticket)] = id;
     book_.Add(id, ticket.purpose() == v1::COLLECT);
     open_[id] = {std::move(messages[i]), policy, group, static_cast<int>(i)};
-  }
-}
-
-void Collector::TakeStates() {
-  states_.clear();
-  for (const auto& rollout : batch_group_->rollouts) {
-    for (const v1::Trajectory& path : rollout->trajectories()) {
-      states_.push_back(path.end());
-    }
   }
 }
 
@@ -206,17 +134,17 @@ absl::Status Collector::WaitFor(const std::function<bool()>& stop, Done done) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::unique_ptr<v1::Rollout>>> Collector::WaitBatch(
-    int64_t iteration, const std::function<bool()>& stop) {
+absl::StatusOr<Rollouts> Collector::WaitBatch(int64_t iteration,
+                                              const std::function<bool()>& stop) {
   base::MutexLock lock(&mutex_);
-  RETURN_IF_ERROR(WaitFor(
-      stop, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return complete_.contains(iteration); }));
-  const std::shared_ptr<Group> group = std::move(complete_[iteration]);
-  complete_.erase(iteration);
-  taken_states_.clear();
+  RETURN_IF_ERROR(
+      WaitFor(stop, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return batch_ > iteration; }));
+  const std::shared_ptr<Group> group = std::move(complete_);
+  complete_ = nullptr;
+  states_.clear();
   for (const auto& rollout : group->rollouts) {
-    for (const v1::Trajectory& path : rollout->trajectories()) {
-      taken_states_.push_back(path.end());
+    for (const v1::Trajectory& trajectory : rollout->trajectories()) {
+      states_.push_back(trajectory.end());
     }
   }
   return std::move(group->rollouts);
@@ -224,7 +152,7 @@ absl::StatusOr<std::vector<std::unique_ptr<v1::Rollout>>> Collector::WaitBatch(
 
 std::vector<v1::EnvironmentState> Collector::environments() const {
   base::MutexLock lock(&mutex_);
-  return taken_states_;
+  return states_;
 }
 
 int64_t Collector::Evaluate(const PolicyToAct& info, int first_episode,
@@ -253,16 +181,16 @@ int64_t Collector::Evaluate(const PolicyToAct& info, int first_episode,
   return handle;
 }
 
-std::optional<Episodes> Collector::TakeEvaluation(int64_t handle) {
+std::optional<Rollouts> Collector::TakeEvaluation(int64_t handle) {
   base::MutexLock lock(&mutex_);
   const auto it = evaluations_.find(handle);
   if (it == evaluations_.end() || it->second->missing > 0) return std::nullopt;
-  Episodes episodes{std::move(it->second->rollouts)};
+  Rollouts rollouts = std::move(it->second->rollouts);
   evaluations_.erase(it);
-  return episodes;
+  return rollouts;
 }
 
-absl::StatusOr<Episodes> Collector::WaitEvaluation(int64_t handle,
+absl::StatusOr<Rollouts> Collector::WaitEvaluation(int64_t handle,
                                                    const std::function<bool()>& stop) {
   base::MutexLock lock(&mutex_);
   const auto it = evaluations_.find(handle);
@@ -270,7 +198,7 @@ absl::StatusOr<Episodes> Collector::WaitEvaluation(int64_t handle,
   const std::shared_ptr<Group> group = it->second;
   RETURN_IF_ERROR(WaitFor(stop, [&] { return group->missing == 0; }));
   evaluations_.erase(handle);
-  return Episodes{std::move(group->rollouts)};
+  return std::move(group->rollouts);
 }
 
 void Collector::ReleaseWorkers() {
@@ -370,10 +298,9 @@ absl::Status Collector::Return(WorkerId worker_id, std::unique_ptr<v1::Rollout> 
     open_.erase(it);
     if (--group->missing == 0) {
       if (group == batch_group_) {
-        TakeStates();
-        complete_[batch_++] = std::move(batch_group_);
+        complete_ = std::move(batch_group_);
         batch_group_ = nullptr;
-        MaybeStartBatch();
+        ++batch_;
       }
       changed_.NotifyAll();
     }

@@ -35,7 +35,7 @@ class WorkerLink {
 };
 
 struct PolicyToAct {
-  // The batch that it acts in first.
+  // The batch that it acts in; for an evaluation, how many batches it was trained on.
   int64_t iteration = 0;
   // Given by the broker.
   int64_t version = 0;
@@ -44,14 +44,12 @@ struct PolicyToAct {
   std::string bytes;
 };
 
-struct Episodes {
-  // Rollouts in the order of `seeds`.
-  std::vector<std::unique_ptr<v1::Rollout>> rollouts;
-};
+// The rollouts of one batch or evaluation, in the order of its tickets.
+using Rollouts = std::vector<std::unique_ptr<v1::Rollout>>;
 
-// Batch b acts with policy max(0, b - max_policy_lag): its tickets go out as
-// soon as batch b - 1 is complete and that policy is there. Environments go on
-// from batch to batch. Evaluations fill the time in which no batch wants steps.
+// Batch b acts with policy b: its tickets go out as soon as that policy is there.
+// Environments go on from batch to batch. Evaluations fill the time in which no batch
+// wants steps.
 //
 // What tickets say depends on nothing but the run's options and what came
 // before, never on how many workers there are.
@@ -59,33 +57,22 @@ struct Episodes {
 // Thread-safe. Nothing blocks but the Wait functions.
 class Collector {
  public:
-  // INVALID_ARGUMENT when rollouts of this run would not fit into a message; says
-  // what to change.
-  static absl::Status CheckSizes(const v1::RunSpec& spec, const v1::TaskInfo& task);
-
-  // How many batches give at least the run's steps. No more are collected.
-  static int64_t Batches(const v1::RunSpec& spec);
-
-  // Steps of a training episode in `batch`: from the spec's
-  // initial_episode_steps in the first to `final_steps`, the task's, in the last.
-  static int32_t EpisodeSteps(const v1::RunSpec& spec, int32_t final_steps, int64_t batch);
-
-  // Begins with batch `iteration`; `environments`: where the last batch before
-  // it left them, or empty for fresh ones.
+  // Begins with batch `iteration`. `environments`: their states after the batch before, or
+  // empty for fresh ones.
   Collector(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t iteration,
             std::vector<v1::EnvironmentState> environments);
 
   // ---- The learner's side.
 
+  // Begins batch `policy.iteration`: that of the start, or that after the batch taken last.
   void AddPolicy(PolicyToAct policy);
 
   // The rollouts of a batch, in the order of its tickets. Batches are taken one
   // after the other. `stop` is asked at least ten times a second: CANCELLED
   // once it is true.
-  absl::StatusOr<std::vector<std::unique_ptr<v1::Rollout>>> WaitBatch(
-      int64_t iteration, const std::function<bool()>& stop);
+  absl::StatusOr<Rollouts> WaitBatch(int64_t iteration, const std::function<bool()>& stop);
 
-  // Where the environments stood after the batch taken last.
+  // The environments' states after the batch taken last.
   std::vector<v1::EnvironmentState> environments() const;
 
   // Asks for one episode of mean actions for each seed, numbered from
@@ -93,13 +80,13 @@ class Collector {
   // an episode number.
   int64_t Evaluate(const PolicyToAct& policy, int first_episode, const std::vector<uint64_t>& seeds,
                    bool final_episodes);
-  // Nothing while the evaluation lasts. The handle is used up once it gave one.
-  std::optional<Episodes> TakeEvaluation(int64_t handle);
-  absl::StatusOr<Episodes> WaitEvaluation(int64_t handle, const std::function<bool()>& stop);
+  // Nothing until the evaluation is complete. A handle gives its episodes once.
+  std::optional<Rollouts> TakeEvaluation(int64_t handle);
+  absl::StatusOr<Rollouts> WaitEvaluation(int64_t handle, const std::function<bool()>& stop);
 
-  // Asks every worker, and every later one, to go on with other work.
+  // Asks every worker, and each that connects later, to ask the broker for other work.
   void ReleaseWorkers();
-  // Takes workers again.
+  // Accepts workers again.
   void TakeWorkers();
 
   // Rollouts that came late or twice.
@@ -111,7 +98,7 @@ class Collector {
   // `link` must live until Disconnect. Sends Registered and tickets.
   // INVALID_ARGUMENT or FAILED_PRECONDITION refuse the worker.
   absl::StatusOr<WorkerId> Connect(const v1::Register& hello, WorkerLink* link, absl::Time now);
-  // INVALID_ARGUMENT: the stream must end.
+  // INVALID_ARGUMENT: the rollout is not what its ticket asked for; the stream must end.
   absl::Status Return(WorkerId worker, std::unique_ptr<v1::Rollout> rollout, absl::Time now);
   // A heartbeat.
   void Heard(WorkerId worker, absl::Time now);
@@ -134,9 +121,9 @@ class Collector {
     std::shared_ptr<Group> group;
     int place = 0;
   };
-  // What tickets are asked for together.
+  // Tickets that are waited for together.
   struct Group {
-    std::vector<std::unique_ptr<v1::Rollout>> rollouts;
+    Rollouts rollouts;
     int missing = 0;
   };
   struct Worker {
@@ -152,8 +139,9 @@ class Collector {
   void OpenTickets(std::vector<std::shared_ptr<v1::LearnerMessage>> messages,
                    std::shared_ptr<const Policy> policy, std::shared_ptr<Group> group)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void MaybeStartBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void TakeStates() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Tickets of batch `batch_`.
+  std::vector<std::shared_ptr<v1::LearnerMessage>> BatchTickets(int64_t policy_version) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Issue(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   template <typename Done>
   absl::Status WaitFor(const std::function<bool()>& stop, Done done)
@@ -165,16 +153,13 @@ class Collector {
 
   mutable base::Mutex mutex_;
   base::CondVar changed_;
-  // The batch that is collected now or next.
+  // The batch that is being collected, or comes next.
   int64_t batch_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<Group> batch_group_ ABSL_GUARDED_BY(mutex_);
-  // Complete and not taken.
-  std::map<int64_t, std::shared_ptr<Group>> complete_ ABSL_GUARDED_BY(mutex_);
-  // By iteration; the newest max_policy_lag + 1.
-  std::map<int64_t, std::shared_ptr<const Policy>> policies_ ABSL_GUARDED_BY(mutex_);
-  // After the newest complete batch; after the batch taken last.
+  // Complete and not taken; else null.
+  std::shared_ptr<Group> complete_ ABSL_GUARDED_BY(mutex_);
+  // After the batch taken last.
   std::vector<v1::EnvironmentState> states_ ABSL_GUARDED_BY(mutex_);
-  std::vector<v1::EnvironmentState> taken_states_ ABSL_GUARDED_BY(mutex_);
 
   TicketBook book_ ABSL_GUARDED_BY(mutex_);
   TicketId next_ticket_ ABSL_GUARDED_BY(mutex_) = 1;

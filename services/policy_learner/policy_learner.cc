@@ -7,12 +7,12 @@
 #include "common/base/retry.h"
 #include "common/learn/torch_runtime.h"
 #include "services/policy_learner/grpc_broker_link.h"
-#include "services/policy_learner/training_loop.h"
+#include "services/policy_learner/learner_loop.h"
 
 namespace backflip::policy_learner {
 namespace {
 
-// For workers to return what they have in hand.
+// How long workers may take to return their tickets.
 constexpr absl::Duration kReleaseGrace = absl::Seconds(5);
 
 }  // namespace
@@ -65,7 +65,7 @@ void PolicyLearner::Loop() {
       Serve(claim.get());
     } else if (!status.ok() && !absl::IsCancelled(status)) {
       base::LogWarning("cannot claim a run", {{"reason", status.message()}});
-      // not to be tried again at once: a wrong token stays wrong
+      // back off: a rejected token will not become valid
       (void)base::Retry({.give_up_after = absl::Seconds(3)}, stop,
                         [] { return absl::UnavailableError(""); });
     }
@@ -79,7 +79,7 @@ void PolicyLearner::Serve(client::ClaimKeeper* claim) {
   absl::Status status;
   {
     GrpcBrokerLink link(broker_, claim, stop);
-    auto loop = TrainingLoop::Create(claim->run(), &link);
+    auto loop = LearnerLoop::Create(claim->run(), &link);
     status = loop.status();
     if (status.ok()) {
       service_.Serve((*loop)->collector(), claim->collect_token());
@@ -95,7 +95,7 @@ void PolicyLearner::Serve(client::ClaimKeeper* claim) {
   } else if (claim->Lost() || absl::IsAborted(status)) {
     base::LogInfo("run let go", {{"run", run}, {"state", claim->state()}});
   } else if (absl::IsCancelled(status) || base::IsRetryable(status)) {
-    // ours to give back: somebody else goes on from the checkpoint
+    // the claim is still ours to give back: another learner goes on from the checkpoint
     base::LogInfo("run given back", {{"run", run}, {"reason", status.message()}});
     released = claim->GiveBack();
   } else {

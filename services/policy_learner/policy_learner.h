@@ -20,7 +20,7 @@ struct PolicyLearnerConfig {
   std::string token;
   // host:port or unix:path.
   std::string listen;
-  // How workers reach it. Empty: where it listens.
+  // The address that workers are given. Empty: where it listens.
   std::string advertise;
 };
 
@@ -33,9 +33,10 @@ class PolicyLearner {
 
   const std::string& address() const { return server_->address(); }
 
-  // Begins to let go: the run in hand is saved and given back. Does not block.
+  // Begins to shut down: the current run is saved and given back, and no other is claimed.
+  // Does not block.
   void Drain() { draining_ = true; }
-  // Blocks until the drain is over.
+  // Blocks until a drain is complete and the workers are gone.
   void Wait();
   // Drain, and Wait.
   void Stop();

@@ -66,26 +66,37 @@ absl::Status CheckRollout(const v1::Ticket& ticket, const RolloutShape& shape,
   const int64_t steps = ticket.steps();
   const bool collect = ticket.purpose() == v1::COLLECT;
   for (int e = 0; check.status.ok() && e < rollout.trajectories_size(); ++e) {
-    const v1::Trajectory& path = rollout.trajectories(e);
+    const v1::Trajectory& trajectory = rollout.trajectories(e);
     check.EnterEnvironment(e);
-    check.Array("observations", path.observations(), steps * shape.observation_size);
-    check.Array("actions", path.actions(), steps * shape.action_size);
-    check.Array("true_rewards", path.true_rewards(), shape.true_rewards ? steps : 0);
-    check.Array("log_probs", path.log_probs(), collect ? steps : 0);
+    check.Array("observations", trajectory.observations(), steps * shape.observation_size);
+    check.Array("actions", trajectory.actions(), steps * shape.action_size);
+    check.Array("true_rewards", trajectory.true_rewards(), shape.true_rewards ? steps : 0);
+    check.Array("log_probs", trajectory.log_probs(), collect ? steps : 0);
     if (!collect) continue;
-    check.Array("last_observation", path.last_observation(), shape.observation_size);
-    check.Array("end_observations", path.end_observations(),
-                static_cast<int64_t>(path.episode_ends_size()) * shape.observation_size);
+    check.Array("last_observation", trajectory.last_observation(), shape.observation_size);
+    check.Array("end_observations", trajectory.end_observations(),
+                static_cast<int64_t>(trajectory.episode_ends_size()) * shape.observation_size);
     int previous = -1;
-    for (const int end : path.episode_ends()) {
+    for (const int end : trajectory.episode_ends()) {
       if (end <= previous || end >= steps) {
         check.Fail(absl::StrCat("episode_ends holds ", end, " after ", previous,
                                 "; allowed: growing, 0 to ", steps - 1));
       }
       previous = end;
     }
-    if (!path.has_end()) check.Fail("the environment's end state is missing");
-    const v1::EnvironmentState& end = path.end();
+    if (trajectory.end_reasons_size() != 0 &&
+        trajectory.end_reasons_size() != trajectory.episode_ends_size()) {
+      check.Fail(absl::StrCat("end_reasons has ", trajectory.end_reasons_size(), " instead of ",
+                              trajectory.episode_ends_size()));
+    }
+    for (const int reason : trajectory.end_reasons()) {
+      if (reason == v1::END_UNSPECIFIED || !v1::End_IsValid(reason)) {
+        check.Fail(absl::StrCat("end_reasons holds ", reason,
+                                "; allowed: TIME_LIMIT, TERMINAL and DIVERGED"));
+      }
+    }
+    if (!trajectory.has_end()) check.Fail("the environment's end state is missing");
+    const v1::EnvironmentState& end = trajectory.end();
     check.Array("end.physics", end.physics(), end.physics_size());
     check.Array("end.noise", end.noise(), shape.action_size);
     if (end.episode_step() < 0 || end.episode_step() > shape.episode_steps) {

@@ -1,4 +1,4 @@
-// Which tickets wait, and which worker has which: plain bookkeeping.
+// Which tickets wait for a worker, and which worker has which.
 #ifndef BACKFLIP_SERVICES_POLICY_LEARNER_TICKET_BOOK_H_
 #define BACKFLIP_SERVICES_POLICY_LEARNER_TICKET_BOOK_H_
 
@@ -23,7 +23,7 @@ class TicketBook {
     TicketId ticket;
   };
 
-  // A ticket that waits from now on. Urgent ones go before all others, and
+  // Adds a ticket that waits for a worker. Urgent ones are issued before all others, and
   // smaller ids before greater ones.
   void Add(TicketId ticket, bool urgent);
 
@@ -33,21 +33,21 @@ class TicketBook {
   // It keeps its tickets and gets no others.
   void RetireWorker(WorkerId worker);
 
-  // Gives waiting tickets to the workers with most idle threads for their size,
-  // until each has twice as many as it has threads: one to work on, and one to
-  // go on with at once. A ticket never goes to two workers at a time.
+  // Issues waiting tickets to the workers with the fewest tickets for their threads, until
+  // each has two for a thread: one to work on, and one to begin at once after it. A ticket is
+  // never with two workers at a time.
   std::vector<Issue> IssueWaiting(absl::Time now);
 
-  // True: the first rollout of the ticket, which is closed now. False: a late
-  // or a repeated one.
+  // A rollout of the ticket has come. True: the first one, which closes the ticket. False: a
+  // late or repeated one.
   bool Return(WorkerId worker, TicketId ticket);
 
-  // Tickets that were issued before `issued_before` wait again, although their
-  // worker lives; it keeps its share of work until it returns them or goes. The
-  // first rollout still wins.
+  // Tickets that were issued before `issued_before` wait again, although their worker is
+  // still there; they count as its load until it returns them or goes. The first rollout
+  // counts.
   void Reissue(absl::Time issued_before);
 
-  // Nobody wants the ticket any more.
+  // Nobody needs the ticket any longer.
   void Close(TicketId ticket);
 
   // Whether it is open, or a worker may still return it.

@@ -15,9 +15,9 @@
 #include "common/client/snapshot_client.h"
 #include "common/experience/wire.h"
 #include "common/learn/selectors/selector.h"
+#include "common/method/pace.h"
 #include "common/method/round_planner.h"
 #include "common/method/rounds.h"
-#include "common/options/run_spec.h"
 #include "common/rpc/status.h"
 #include "services/reward_trainer/feed_follower.h"
 #include "services/reward_trainer/run_watcher.h"
@@ -156,7 +156,7 @@ absl::Status RunTrainer::TrainAsLabelsCome() {
     }
     if (!fitter_->fitted()) {
       // fewer than the first labels only where no more are expected
-      const bool early = counted < FirstLabels() && open > 0;
+      const bool early = counted < method::FirstLabels(spec_) && open > 0;
       if (!asking_stopped && (early || labels.comparisons.empty())) continue;
     } else if (!new_batch && fitter_->FittedTo(labels.comparisons)) {
       continue;
@@ -165,18 +165,14 @@ absl::Status RunTrainer::TrainAsLabelsCome() {
   }
 }
 
-int64_t RunTrainer::FirstLabels() const {
-  return std::min(spec_.queries().first_labels(), spec_.labels());
-}
-
 absl::Status RunTrainer::KeepAsking(int64_t batch) {
   while (pool_.size() >= 2) {
     int64_t labels;
     {
       base::MutexLock lock(&progress_.mutex);
       if (progress_.asking_stopped) return absl::OkStatus();
-      int64_t scheduled = options::LabelsWantedAt(spec_, StepsAfter(batch));
-      if (!fitter_->fitted()) scheduled = std::max(scheduled, FirstLabels());
+      int64_t scheduled = method::LabelsWantedAt(spec_, StepsAfter(batch));
+      if (!fitter_->fitted()) scheduled = std::max(scheduled, method::FirstLabels(spec_));
       labels =
           method::LabelsToAskPeople(scheduled, spec_.labels(), progress_.book.Counted(kAllRounds),
                                     progress_.book.OpenPlaces(kAllRounds), ActiveLabelers());

@@ -91,8 +91,6 @@ class RunTrainer {
 
   std::vector<experience::ClipPointer> PoolClips() const;
   int64_t StepsAfter(int64_t batch) const;
-  // Labels before the first ensemble, without lockstep.
-  int64_t FirstLabels() const;
   // Labelers with an answer in the last minute.
   int64_t ActiveLabelers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex);
 

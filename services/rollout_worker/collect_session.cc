@@ -11,6 +11,7 @@
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/nn/snapshot.h"
+#include "common/experience/limits.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/protocol.h"
 #include "common/rpc/status.h"
@@ -20,7 +21,7 @@ namespace backflip::rollout_worker {
 namespace {
 
 // Room is left for what stands beside the clips.
-constexpr size_t kMostUploadBytes = rpc::kMaxPayloadBytes - (64 << 10);
+constexpr size_t kMostUploadBytes = experience::kMaxPayloadBytes - (64 << 10);
 // While the broker wants no candidates it is asked again so often.
 constexpr absl::Duration kAskWantedEvery = absl::Seconds(2);
 // Every how many heartbeats the broker is asked whether another run has a

@@ -54,5 +54,18 @@ TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTheSameSeed) {
   EXPECT_NEAR(true_return, result.value("true_return", 0.0), 1e-3) << *loop;
 }
 
+TEST(LearningLoop, NamesTheOptionThatItDoesNotDo) {
+  const auto launcher = Launcher::Make();
+  ASSERT_TRUE(launcher.ok()) << launcher.status();
+  const auto task = cli::FindTask("hopper_backflip");
+  ASSERT_TRUE(task.ok()) << task.status();
+  const auto loop =
+      cli::Run({.argv = {cli::ProgramPath("learning_loop"), absl::StrCat("--task=", *task),
+                         (*launcher)->Spec("queries { clips_per_question: 4 }")}});
+  ASSERT_FALSE(loop.ok());
+  EXPECT_NE(loop.status().message().find("queries.clips_per_question"), std::string::npos)
+      << loop.status();
+}
+
 }  // namespace
 }  // namespace backflip::testing

@@ -18,7 +18,7 @@ MAY_INCLUDE = {
     "common/sim": ["common/base", "common/experience", "common/nn"],
     "common/learn": ["common/base", "common/experience", "common/nn"],
     "common/teachers": ["common/base"],
-    "common/method": ["common/base", "common/options", "common/experience", "common/nn", "common/learn"],
+    "common/method": ["common/base", "common/experience", "common/options", "common/nn", "common/learn"],
     "common/rpc": ["common/base"],
     "common/client": ["common/base", "common/rpc"],
     "cli": ["common"],

@@ -18,9 +18,6 @@ using experience::Clip;
 using experience::ClipPointer;
 using experience::Comparison;
 
-// Kinds of keyed draws, so that no two uses share a stream (networks.cc has 0x7001).
-enum : uint64_t { kBootstrapDraws = 0x7002, kMinibatchDraws, kValidationDraws };
-
 // Validation looks at this many held-out labels of each member at most: more
 // would cost as much as training.
 constexpr int64_t kValidationLabels = 96;
@@ -179,7 +176,7 @@ absl::Status RewardEnsemble::Impl::AddLabel(const Comparison& label) {
   labelers.push_back(label.labeler);
   reliabilities.AddLabel(label.labeler);
   for (int m = 0; m < members; ++m) {
-    const double draw = KeyedRandom(seed, kBootstrapDraws, label.ordinal, m).Uniform();
+    const double draw = KeyedRandom(seed, base::Draw::kBootstrap, label.ordinal, m).Uniform();
     if (draw < model.held_out()) {
       held_out[m].push_back(row);
     } else {
@@ -228,7 +225,7 @@ torch::Tensor RewardEnsemble::Impl::Update(int update) {
   std::vector<int64_t> rows;
   rows.reserve(members * model.minibatch_labels());
   for (int m = 0; m < members; ++m) {
-    KeyedRandom random(seed, kMinibatchDraws, static_cast<uint64_t>(rounds) << 20 | update, m);
+    KeyedRandom random(seed, base::Draw::kEnsembleMinibatch, static_cast<uint64_t>(rounds) << 20 | update, m);
     for (int i = 0; i < model.minibatch_labels(); ++i) {
       rows.push_back(taken[m][random.Below(static_cast<int64_t>(taken[m].size()))]);
     }
@@ -246,7 +243,7 @@ void RewardEnsemble::Impl::Validate(const std::vector<double>& training,
   }
   if (labels == 0) return;
   torch::NoGradGuard no_grad;
-  KeyedRandom random(seed, kValidationDraws, rounds);
+  KeyedRandom random(seed, base::Draw::kHeldOut, rounds);
   std::vector<int64_t> rows;
   for (int m = 0; m < members; ++m) {
     // every label at most once: a random part of a shuffled copy

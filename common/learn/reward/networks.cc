@@ -5,13 +5,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/draws.h"
 #include "common/base/status_macros.h"
 #include "common/learn/random.h"
 
 namespace backflip::learn {
 namespace {
-
-constexpr uint64_t kInitDraws = 0x7001;
 
 // Normalised observations are clamped to ± this, actions to ± their bound.
 constexpr double kObservationBound = 10;
@@ -38,7 +37,7 @@ RewardNetworks::RewardNetworks(const v1::RewardModel& model, uint64_t seed, int 
       member_std_(members_, 1.0f) {}
 
 Parameters::Named RewardNetworks::InitialWeights(uint64_t seed) const {
-  at::Generator generator = at::detail::createCPUGenerator(KeyedRandom(seed, kInitDraws).Next());
+  at::Generator generator = at::detail::createCPUGenerator(KeyedRandom(seed, base::Draw::kEnsembleWeights).Next());
   Parameters::Named named;
   for (size_t i = 0; i < layers(); ++i) {
     // uniform within 1/√in, every member its own

@@ -12,8 +12,6 @@
 namespace backflip::learn {
 namespace {
 
-constexpr uint64_t kSelectionDraws = 0x5e1ec7;
-constexpr uint64_t kRankingDraws = 0x4a4c;
 // Candidates that each further clip of a ranking is chosen among, by score.
 constexpr int kDrawnForRanking = 32;
 
@@ -37,7 +35,7 @@ absl::StatusOr<std::vector<SelectedPair>> Selector::Select(const Candidates& can
   const int64_t count = static_cast<int64_t>(candidates.size());
   if (count < 2) return pairs;
   wanted = static_cast<int>(std::min<int64_t>(wanted, count * (count - 1) / 2));
-  KeyedRandom random(seed, kSelectionDraws, round);
+  KeyedRandom random(seed, base::Draw::kPairs, round);
   std::set<std::pair<int, int>> drawn;
   while (static_cast<int>(pairs.size()) < wanted) {
     const int left = static_cast<int>(random.Below(count));
@@ -56,7 +54,7 @@ std::vector<std::vector<int>> Selector::CompleteBy(
   for (const SelectedPair& pair : pairs) {
     std::vector<int>& ranking = rankings.emplace_back();
     ranking = {pair.left, pair.right};
-    KeyedRandom random(seed, kRankingDraws, round, rankings.size());
+    KeyedRandom random(seed, base::Draw::kRankings, round, rankings.size());
     while (ranking.size() < size) {
       int chosen = -1;
       double most = -1;

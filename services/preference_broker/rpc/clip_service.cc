@@ -3,7 +3,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "common/rpc/limits.h"
+#include "common/experience/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/runs/clips.h"
@@ -23,9 +23,9 @@ class ClipServiceImpl final : public v1::ClipService::CallbackService {
                                    v1::UploadClipsResponse* response) override {
     return Unary(
         core_, request, context, [=](Connection& connection, const Caller&) -> absl::Status {
-          if (const int64_t size = request->ByteSizeLong(); size > rpc::kMaxPayloadBytes) {
+          if (const int64_t size = request->ByteSizeLong(); size > experience::kMaxPayloadBytes) {
             return absl::InvalidArgumentError(
-                absl::StrCat("the upload has ", size, " bytes, but at most ", rpc::kMaxPayloadBytes,
+                absl::StrCat("the upload has ", size, " bytes, but at most ", experience::kMaxPayloadBytes,
                              " are allowed: send fewer clips at a time"));
           }
           ASSIGN_OR_RETURN(const RunDefinition run,

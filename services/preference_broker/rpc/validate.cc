@@ -10,7 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
-#include "common/experience/task_limits.h"
+#include "common/experience/limits.h"
 #include "common/rpc/limits.h"
 
 namespace backflip::preference_broker {
@@ -189,7 +189,7 @@ absl::Status CheckInvite(const v1::InviteRequest& request) {
 
 absl::Status CheckGlb(const std::string& glb) {
   constexpr size_t kHead = 12;
-  constexpr size_t kMaxBytes = rpc::kMaxPayloadBytes;
+  constexpr size_t kMaxBytes = experience::kMaxPayloadBytes;
   if (glb.size() < kHead || glb.size() > kMaxBytes) {
     return absl::InvalidArgumentError(absl::StrCat(
         "glb has ", glb.size(), " bytes, but must have from ", kHead, " to ", kMaxBytes));

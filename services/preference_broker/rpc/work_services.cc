@@ -3,7 +3,7 @@
 #include <string>
 #include <utility>
 
-#include "common/experience/task_limits.h"
+#include "common/experience/limits.h"
 #include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"

@@ -11,8 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "common/learn/ppo/ppo.h"
+#include "common/learn/algorithm.h"
 #include "common/learn/reward/ensemble.h"
+#include "common/method/run_reward.h"
 #include "common/nn/policy.h"
 #include "common/nn/snapshot.h"
 #include "common/options/run_spec.h"
@@ -61,15 +62,21 @@ TEST(Snapshots, PythonReproducesActionsAndRewards) {
   const std::vector<float> actions = Draw(&random, kSteps * kActions, 0, 1.5);
 
   // a policy that has learned something, so that mean and scale matter
-  auto ppo =
-      learn::Ppo::Create({.hidden = {8, 8}, .epochs = 2, .minibatch = 16}, kObservations, kActions);
-  ASSERT_TRUE(ppo.ok()) << ppo.status();
-  learn::Trajectory trajectory;
-  trajectory.observations = Draw(&random, (kSteps + 1) * kObservations, 3, 2);
+  v1::RunSpec spec = options::DefaultRunSpec();
+  spec.mutable_ppo()->set_hidden(0, 8);
+  spec.mutable_ppo()->set_hidden(1, 8);
+  spec.mutable_ppo()->set_minibatch_steps(16);
+  const auto algorithm = learn::MakeAlgorithm(spec, {kObservations, kActions});
+  ASSERT_TRUE(algorithm.ok()) << algorithm.status();
+  experience::Trajectory trajectory;
+  trajectory.steps = kSteps;
+  trajectory.observations = Draw(&random, kSteps * kObservations, 3, 2);
+  trajectory.last_observation = Draw(&random, kObservations, 3, 2);
   trajectory.actions = actions;
-  trajectory.log_probabilities = Draw(&random, kSteps, -2, 0.1);
-  trajectory.rewards = Draw(&random, kSteps, 0, 1);
-  ASSERT_TRUE((*ppo)->Update({trajectory}).ok());
+  trajectory.log_probs = Draw(&random, kSteps, -2, 0.1);
+  trajectory.true_rewards = Draw(&random, kSteps, 0, 1);
+  ASSERT_TRUE((*algorithm)->Observe({0, {trajectory}}).ok());
+  ASSERT_TRUE((*algorithm)->Improve(method::RunReward(nullptr), 0).ok());
 
   v1::RewardModel options = options::DefaultRunSpec().reward_model();
   options.clear_hidden();
@@ -98,7 +105,7 @@ TEST(Snapshots, PythonReproducesActionsAndRewards) {
   const std::filesystem::path folder =
       std::filesystem::path(testing::TempDir()) / "safetensors_test";
   std::filesystem::create_directories(folder);
-  const nn::Snapshot policy_snapshot = (*ppo)->ToSnapshot();
+  const nn::Snapshot policy_snapshot = (*algorithm)->Policy();
   WriteFile(folder / "policy.safetensors", policy_snapshot.Encode());
   WriteFile(folder / "reward.safetensors", (*ensemble)->ToSnapshot().Encode());
   WriteFloats(folder / "observations", observations);

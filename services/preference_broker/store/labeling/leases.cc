@@ -1,12 +1,11 @@
 #include "services/preference_broker/store/labeling/leases.h"
 
 #include <algorithm>
-#include <initializer_list>
 #include <optional>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/random.h"
+#include "common/base/draws.h"
 #include "common/base/status_macros.h"
 #include "common/options/run_spec.h"
 #include "services/preference_broker/store/db/run_row.h"
@@ -19,12 +18,9 @@ namespace {
 
 // Keeps one caller from holding all questions.
 constexpr int64_t kMaxLeasesOfCaller = 64;
-// Keys of the draws made from a run's seed.
-constexpr uint64_t kSideDraw = 0x73696465;   // "side"
-constexpr uint64_t kCheckDraw = 0x63686563;  // "chec", of "check"
 
-// Whether the sides are swapped.
-bool DrawTurned(std::initializer_list<uint64_t> keys) { return base::SeedOf(keys) % 2 == 1; }
+// Whether the seed of a draw swaps the sides.
+bool TurnedBy(uint64_t seed) { return seed % 2 == 1; }
 
 // Why a run that was asked for has nothing to lease.
 absl::Status CheckAskedRun(Transaction& t, const Caller& caller, int64_t run_id) {
@@ -146,9 +142,9 @@ std::optional<PickedQuestion> DrawCheck(Transaction& t, const Caller& caller,
                                         const LabelingConfig& run, uint64_t nth,
                                         int32_t max_clips) {
   const uint64_t id = static_cast<uint64_t>(caller.id);
-  const double draw = base::UnitInterval(base::SeedOf({run.seed, kCheckDraw, id, nth}));
-  const uint64_t which = base::SeedOf({run.seed, kCheckDraw, id, nth, 1});
-  const bool turned = DrawTurned({run.seed, kCheckDraw, id, nth, 2});
+  const double draw = base::UnitInterval(base::SeedOf(run.seed, base::Draw::kCheck, id, nth));
+  const uint64_t which = base::SeedOf(run.seed, base::Draw::kCheck, id, nth, 1);
+  const bool turned = TurnedBy(base::SeedOf(run.seed, base::Draw::kCheck, id, nth, 2));
   std::optional<MadeQuestion> made;
   if (draw < run.quality.gold_share()) {
     made = MakeGold(t, caller.id, run.id, which);
@@ -166,8 +162,8 @@ absl::StatusOr<bool> LeaseQualification(Transaction& t, const Caller& caller,
   const int32_t left = QualificationLeft(t, caller.id, run.id, run.quality.qualification());
   if (left == 0) return false;
   for (const MadeQuestion& made : MakeQualification(t, caller.id, run.id, std::min(left, count))) {
-    const bool turned = DrawTurned({run.seed, kSideDraw, kCheckDraw, static_cast<uint64_t>(made.id),
-                                    static_cast<uint64_t>(caller.id)});
+    const bool turned =
+        TurnedBy(base::SeedOf(run.seed, base::Draw::kSide, base::Draw::kCheck, made.id, caller.id));
     RETURN_IF_ERROR(LeasePicked(t, caller, run, {made.id, turned, /*practice=*/true},
                                 terms.lease_ms, response));
   }
@@ -195,8 +191,8 @@ absl::StatusOr<bool> LeaseOfRun(Transaction& t, RunCache& runs, const Caller& ca
     picked.id = Int(open[0][0]);
     // Drawn from the run's seed, so that a run can be repeated whole, and by labeler, so
     // that with overlap somebody's preference for one side shows.
-    picked.turned = DrawTurned({run->seed, kSideDraw, static_cast<uint64_t>(Int(open[0][1])),
-                                static_cast<uint64_t>(caller.id)});
+    picked.turned =
+        TurnedBy(base::SeedOf(run->seed, base::Draw::kSide, Int(open[0][1]), caller.id));
     if (mixed) {
       if (!nth.has_value()) {
         nth = static_cast<uint64_t>(

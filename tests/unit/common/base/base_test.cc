@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "absl/time/clock.h"
+#include "common/base/draws.h"
 #include "common/base/hash.h"
 #include "common/base/mutex.h"
 #include "common/base/program.h"
@@ -57,6 +58,38 @@ TEST(SeedOf, DependsOnEveryKeyAndTheirOrder) {
   }
   EXPECT_EQ(seeds.size(), 400);
   EXPECT_EQ(SeedOf({1, 2}), SeedOf({1, 2}));
+}
+
+// A value that two uses share does not compile; one that is missing here is a warning.
+constexpr bool IsListed(Draw draw) {
+  switch (draw) {
+    case Draw::kEnvironment:
+    case Draw::kClips:
+    case Draw::kPpo:
+    case Draw::kEvaluation:
+    case Draw::kFinalEvaluation:
+    case Draw::kEnsemble:
+    case Draw::kSelection:
+    case Draw::kOverlap:
+    case Draw::kProgress:
+    case Draw::kSide:
+    case Draw::kCheck:
+    case Draw::kTeacher:
+    case Draw::kPpoUpdate:
+    case Draw::kEnsembleWeights:
+    case Draw::kBootstrap:
+    case Draw::kEnsembleMinibatch:
+    case Draw::kHeldOut:
+    case Draw::kPairs:
+    case Draw::kRankings:
+      return true;
+  }
+  return false;
+}
+static_assert(IsListed(Draw::kEnvironment));
+
+TEST(SeedOf, KeysADrawAfterItsSeed) {
+  EXPECT_EQ(SeedOf(7, Draw::kClips, 3, 4), SeedOf({7, 2, 3, 4}));
 }
 
 TEST(RandomHex128, IsNewEachTime) {

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "common/method/batches.h"
+#include "common/method/pace.h"
 #include "common/options/run_spec.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -168,7 +170,7 @@ TEST(Collector, GivesTheSameTicketsWhateverTheWorkers) {
   EXPECT_EQ(seen[0], seen[1]);
 }
 
-TEST(Collector, StartsABatchOnlyWithItsOwnPolicyWithoutLag) {
+TEST(Collector, StartsABatchOnlyWithItsOwnPolicy) {
   Collector collector(Spec(), SyntheticTask(), 0, {});
   collector.AddPolicy(PolicyOf(0));
   FakeWorker worker(&collector, 8);
@@ -182,33 +184,10 @@ TEST(Collector, StartsABatchOnlyWithItsOwnPolicyWithoutLag) {
   EXPECT_EQ(worker.tickets[0].policy_version(), 101);
 }
 
-TEST(Collector, CollectsOneBatchAheadWithALagOfOneAndNoFurther) {
-  v1::RunSpec spec = Spec();
-  spec.set_max_policy_lag(1);
-  Collector collector(spec, SyntheticTask(), 0, {});
-  collector.AddPolicy(PolicyOf(0));
-  FakeWorker worker(&collector, 8);
-  while (worker.tickets.front().iteration() == 0) worker.ReturnOne();
-  ASSERT_THAT(worker.tickets, SizeIs(kEnvironments));
-  EXPECT_EQ(worker.tickets[0].iteration(), 1);
-  EXPECT_EQ(worker.tickets[0].policy_version(), 100);
-  worker.ReturnAll();
-  EXPECT_THAT(worker.tickets, IsEmpty()) << "batch 2 needs policy 1";
-  collector.AddPolicy(PolicyOf(1));
-  ASSERT_THAT(worker.tickets, SizeIs(kEnvironments));
-  EXPECT_EQ(worker.tickets[0].iteration(), 2);
-  EXPECT_EQ(worker.tickets[0].policy_version(), 101);
-  // both are taken in order
-  EXPECT_TRUE(collector.WaitBatch(0, Never).ok());
-  EXPECT_EQ(collector.environments()[0].physics(0), kSteps);
-  EXPECT_TRUE(collector.WaitBatch(1, Never).ok());
-  EXPECT_EQ(collector.environments()[0].physics(0), 2 * kSteps);
-}
-
 TEST(Collector, EndsWithTheLastBatch) {
   v1::RunSpec spec = Spec();
   spec.set_steps(kEnvironments * kSteps + 1);
-  ASSERT_EQ(Collector::Batches(spec), 2);
+  ASSERT_EQ(method::Batches(spec), 2);
   Collector collector(spec, SyntheticTask(), 1, {});
   collector.AddPolicy(PolicyOf(1));
   FakeWorker worker(&collector, 8);
@@ -307,7 +286,7 @@ TEST(Collector, LetsEvaluationsGiveWayToBatches) {
   worker.ReturnAll();
   const auto episodes = collector.TakeEvaluation(handle);
   ASSERT_TRUE(episodes.has_value());
-  EXPECT_THAT(Indices(episodes->rollouts), ElementsAre(0, 1, 2));
+  EXPECT_THAT(Indices(*episodes), ElementsAre(0, 1, 2));
 }
 
 TEST(Collector, SendsAPolicyAgainThatAWorkerNoLongerKeeps) {
@@ -346,21 +325,21 @@ TEST(Collector, StopsWaitingWhenAsked) {
 
 TEST(Collector, SaysWhichOptionMakesRolloutsTooLarge) {
   v1::RunSpec spec = Spec();
-  EXPECT_TRUE(Collector::CheckSizes(spec, SyntheticTask()).ok());
+  EXPECT_TRUE(method::CheckRolloutSizes(spec, SyntheticTask()).ok());
   spec.mutable_collection()->set_environments(1);
   spec.mutable_collection()->set_batch_steps(1'000'000);
-  const absl::Status status = Collector::CheckSizes(spec, SyntheticTask());
+  const absl::Status status = method::CheckRolloutSizes(spec, SyntheticTask());
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("collection.batch_steps / collection.environments"));
 }
 
 TEST(Collector, LengthensEpisodesToTheTasksOverTheRun) {
   v1::RunSpec spec = Spec();
-  EXPECT_EQ(Collector::EpisodeSteps(spec, 500, 0), 500);
+  EXPECT_EQ(method::EpisodeSteps(spec, 500, 0), 500);
   spec.mutable_collection()->set_initial_episode_steps(50);
-  EXPECT_EQ(Collector::EpisodeSteps(spec, 500, 0), 50);
-  EXPECT_EQ(Collector::EpisodeSteps(spec, 500, 1), 100);
-  EXPECT_EQ(Collector::EpisodeSteps(spec, 500, 9), 500);
+  EXPECT_EQ(method::EpisodeSteps(spec, 500, 0), 50);
+  EXPECT_EQ(method::EpisodeSteps(spec, 500, 1), 100);
+  EXPECT_EQ(method::EpisodeSteps(spec, 500, 9), 500);
 
   const v1::TaskInfo task = SyntheticTask();
   spec.mutable_collection()->set_initial_episode_steps(task.clip_steps());

@@ -86,6 +86,18 @@ TEST(CheckRollout, RefusesEpisodeEndsOutOfOrderOrOutside) {
               HasSubstr("episode_ends holds 8"));
 }
 
+TEST(CheckRollout, AsksForAReasonForEachEndOrForNone) {
+  EXPECT_THAT(Complaint([](v1::Rollout* r) {
+                r->mutable_trajectories(0)->add_end_reasons(v1::TIME_LIMIT);
+                r->mutable_trajectories(0)->add_end_reasons(v1::DIVERGED);
+              }),
+              HasSubstr("end_reasons has 2 instead of 1"));
+  EXPECT_THAT(Complaint([](v1::Rollout* r) {
+                r->mutable_trajectories(0)->add_end_reasons(v1::END_UNSPECIFIED);
+              }),
+              HasSubstr("end_reasons holds 0"));
+}
+
 TEST(CheckRollout, AsksForTheEndState) {
   EXPECT_THAT(Complaint([](v1::Rollout* r) { r->mutable_trajectories(1)->clear_end(); }),
               HasSubstr("end state is missing"));

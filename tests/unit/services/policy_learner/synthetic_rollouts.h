@@ -46,23 +46,23 @@ inline std::unique_ptr<v1::Rollout> SyntheticRollout(const v1::Ticket& ticket,
       return static_cast<float>(static_cast<double>(base::SeedOf({seed, draws++}) >> 11) * 0x1p-52 -
                                 1);
     };
-    v1::Trajectory* path = rollout->add_trajectories();
+    v1::Trajectory* trajectory = rollout->add_trajectories();
     for (int t = 0; t < ticket.steps(); ++t) {
-      for (int i = 0; i < kObservations; ++i) path->add_observations(draw());
-      for (int i = 0; i < kActions; ++i) path->add_actions(draw());
-      if (collect) path->add_log_probs(-1.5f + 0.1f * draw());
-      if (true_rewards) path->add_true_rewards(draw());
+      for (int i = 0; i < kObservations; ++i) trajectory->add_observations(draw());
+      for (int i = 0; i < kActions; ++i) trajectory->add_actions(draw());
+      if (collect) trajectory->add_log_probs(-1.5f + 0.1f * draw());
+      if (true_rewards) trajectory->add_true_rewards(draw());
       total += 1;
       if (collect && ++episode_step == kEpisodeSteps) {
         episode_step = 0;
-        path->add_episode_ends(t);
+        trajectory->add_episode_ends(t);
         for (int i = 0; i < kObservations; ++i) {
-          path->add_end_observations(draw());
+          trajectory->add_end_observations(draw());
         }
       }
     }
-    for (int i = 0; i < kObservations; ++i) path->add_last_observation(draw());
-    v1::EnvironmentState* end = path->mutable_end();
+    for (int i = 0; i < kObservations; ++i) trajectory->add_last_observation(draw());
+    v1::EnvironmentState* end = trajectory->mutable_end();
     end->add_physics(total);
     end->set_episode_step(episode_step);
     for (int i = 0; i < kActions; ++i) end->add_noise(0.5f);

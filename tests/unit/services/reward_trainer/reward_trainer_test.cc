@@ -11,8 +11,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/method/pace.h"
 #include "common/method/round_planner.h"
 #include "common/nn/reward.h"
+#include "common/method/pace.h"
 #include "common/options/run_spec.h"
 #include "tests/unit/services/reward_trainer/fake_broker.h"
 
@@ -88,7 +90,7 @@ TEST(Lockstep, AsksAsManyLabelsAsTheScheduleWants) {
   size_t asked = 0;
   for (const v1::OpenQuestionsRequest& round : broker.Rounds()) {
     asked += round.questions_size();
-    EXPECT_EQ(asked, options::LabelsWantedAt(SmallRun().spec(), (round.round() + 1) * 50));
+    EXPECT_EQ(asked, method::LabelsWantedAt(SmallRun().spec(), (round.round() + 1) * 50));
     EXPECT_EQ(round.selector(), round.round() == 0 ? "random" : "disagreement");
   }
 }
@@ -104,7 +106,7 @@ TEST(Lockstep, AsksAndFitsEverySoManyStepsWhereTheRunSaysSo) {
   size_t asked = 0;
   for (const v1::OpenQuestionsRequest& round : broker.Rounds()) {
     asked += round.questions_size();
-    EXPECT_EQ(asked, options::LabelsWantedAt(run.spec(), (round.round() + 1) * 150));
+    EXPECT_EQ(asked, method::LabelsWantedAt(run.spec(), (round.round() + 1) * 150));
   }
   EXPECT_EQ(broker.Rounds().size(), 2u);
   // and goes on from its checkpoint with the next round
@@ -123,8 +125,7 @@ TEST(Lockstep, AsksAgainForWhatNobodyCouldTell) {
   AddBatches(&broker, 2);
   const auto trainer = Start(broker);
   broker.AwaitReward(2);
-  EXPECT_EQ(broker.AwaitQuestions(0).size(),
-            4 + options::LabelsWantedAt(SmallRun().spec(), 2 * 50));
+  EXPECT_EQ(broker.AwaitQuestions(0).size(), 4 + method::LabelsWantedAt(SmallRun().spec(), 2 * 50));
 }
 
 TEST(Lockstep, WaitsForEveryAnswerOfARound) {
@@ -155,7 +156,7 @@ TEST(Lockstep, GivesTheSameRewardsAfterARestartInTheMiddleOfARound) {
   broker.AwaitReward(12);
   broker.SetAnswering(false);
   broker.AddBatch(20);
-  broker.AwaitQuestions(options::LabelsWantedAt(SmallRun().spec(), 13 * 50));
+  broker.AwaitQuestions(method::LabelsWantedAt(SmallRun().spec(), 13 * 50));
   trainer.reset();  // drains: saves round 11, gives the run back
   EXPECT_EQ(broker.AwaitRelease().failure(), "");
   EXPECT_THAT(broker.CheckpointIterations(), ElementsAre(9, 11));
@@ -298,7 +299,7 @@ TEST(Questions, WantAsManyAnswersAsWasDrawn) {
       ++by_overlap[question.overlap()];
     }
   }
-  const int64_t scheduled = options::LabelsWantedAt(run.spec(), 100);
+  const int64_t scheduled = method::LabelsWantedAt(run.spec(), 100);
   EXPECT_GE(wanted, scheduled);
   EXPECT_LE(wanted, scheduled + 1);
   EXPECT_GT(by_overlap[1], 0);
@@ -312,7 +313,7 @@ TEST(Questions, AreRankingsWhereTheRunSaysSo) {
   AddBatches(&broker, 3);
   const auto trainer = Start(broker);
   broker.AwaitReward(3);
-  EXPECT_EQ(broker.LabelsOf(3), options::LabelsWantedAt(run.spec(), 150));
+  EXPECT_EQ(broker.LabelsOf(3), method::LabelsWantedAt(run.spec(), 150));
   for (const v1::OpenQuestionsRequest& round : broker.Rounds()) {
     for (const v1::NewQuestion& question : round.questions()) {
       const std::set<std::string> clips(question.clip_ids().begin(), question.clip_ids().end());
@@ -339,7 +340,7 @@ TEST(Questions, SetTheNewestPolicyAgainstEarlierOnesAndDoNotTrainOnIt) {
     }
   }
   EXPECT_GT(progress, 2);
-  EXPECT_EQ(broker.LabelsOf(6), options::LabelsWantedAt(run.spec(), 300));
+  EXPECT_EQ(broker.LabelsOf(6), method::LabelsWantedAt(run.spec(), 300));
 }
 
 TEST(Reliability, IsReportedOnceThereAreTwoLabelers) {

@@ -1,4 +1,4 @@
-#include "services/policy_learner/training_loop.h"
+#include "services/policy_learner/learner_loop.h"
 
 #include <atomic>
 #include <deque>
@@ -236,9 +236,9 @@ class SyntheticWorker : public WorkerLink {
 
 bool Never() { return false; }
 
-TEST(TrainingLoop, ServesARunToItsEnd) {
+TEST(LearnerLoop, ServesARunToItsEnd) {
   FakeBroker broker;
-  const auto loop = *TrainingLoop::Create(SyntheticRun(), &broker);
+  const auto loop = *LearnerLoop::Create(SyntheticRun(), &broker);
   SyntheticWorker worker(loop->collector(), false);
   ASSERT_TRUE(loop->Run(Never).ok());
   EXPECT_THAT(broker.complete, SizeIs(24));
@@ -259,11 +259,11 @@ TEST(TrainingLoop, ServesARunToItsEnd) {
   EXPECT_EQ(worker.finals, 20);
 }
 
-TEST(TrainingLoop, RewardsEachBatchWithItsOwnEnsembleInLockstep) {
+TEST(LearnerLoop, RewardsEachBatchWithItsOwnEnsembleInLockstep) {
   v1::Run run = SyntheticRun();
   run.mutable_spec()->set_steps(32 * 4);
   FakeBroker broker;
-  const auto loop = *TrainingLoop::Create(run, &broker);
+  const auto loop = *LearnerLoop::Create(run, &broker);
   SyntheticWorker worker(loop->collector(), false);
   ASSERT_TRUE(loop->Run(Never).ok());
   // none for batch 0; 4 scores the kept snapshots
@@ -272,14 +272,14 @@ TEST(TrainingLoop, RewardsEachBatchWithItsOwnEnsembleInLockstep) {
   EXPECT_NE(broker.PolicyOf(1), broker.PolicyOf(2));
 }
 
-TEST(TrainingLoop, LearnsFromAsManyEarlierBatchesAsItIsTo) {
+TEST(LearnerLoop, LearnsFromAsManyEarlierBatchesAsItIsTo) {
   // policies by iteration, of updates that reuse so many
   const auto learn = [](int reused) {
     v1::Run run = SyntheticRun();
     run.mutable_spec()->set_steps(32 * 4);
     run.mutable_spec()->mutable_ppo()->set_reused_batches(reused);
     FakeBroker broker;
-    const auto loop = *TrainingLoop::Create(run, &broker);
+    const auto loop = *LearnerLoop::Create(run, &broker);
     SyntheticWorker worker(loop->collector(), false);
     EXPECT_TRUE(loop->Run(Never).ok());
     std::vector<std::string> policies;
@@ -295,10 +295,10 @@ TEST(TrainingLoop, LearnsFromAsManyEarlierBatchesAsItIsTo) {
   EXPECT_NE(one[3], two[3]);
 }
 
-TEST(TrainingLoop, GoesOnFromItsCheckpointAsIfNothingHadHappened) {
+TEST(LearnerLoop, GoesOnFromItsCheckpointAsIfNothingHadHappened) {
   FakeBroker whole;
   {
-    const auto loop = *TrainingLoop::Create(SyntheticRun(), &whole);
+    const auto loop = *LearnerLoop::Create(SyntheticRun(), &whole);
     SyntheticWorker worker(loop->collector(), false);
     ASSERT_TRUE(loop->Run(Never).ok());
   }
@@ -307,14 +307,14 @@ TEST(TrainingLoop, GoesOnFromItsCheckpointAsIfNothingHadHappened) {
     // killed in batch 13: nothing is saved after iteration 10
     broken.stop_at = 13;
     broken.save_until = 11;
-    const auto loop = *TrainingLoop::Create(SyntheticRun(), &broken);
+    const auto loop = *LearnerLoop::Create(SyntheticRun(), &broken);
     SyntheticWorker worker(loop->collector(), false);
     ASSERT_TRUE(absl::IsCancelled(loop->Run(Never)));
     ASSERT_EQ(broken.checkpoint->first.iteration(), 10);
   }
   broken.stop_at = broken.save_until = 1000;
   {
-    const auto loop = *TrainingLoop::Create(SyntheticRun(), &broken);
+    const auto loop = *LearnerLoop::Create(SyntheticRun(), &broken);
     SyntheticWorker worker(loop->collector(), false);
     SyntheticWorker another(loop->collector(), false);
     ASSERT_TRUE(loop->Run(Never).ok());
@@ -323,10 +323,10 @@ TEST(TrainingLoop, GoesOnFromItsCheckpointAsIfNothingHadHappened) {
   EXPECT_EQ(whole.policies.at(whole.best), broken.policies.at(broken.best));
 }
 
-TEST(TrainingLoop, SavesItsLastWholeIterationWhenStopped) {
+TEST(LearnerLoop, SavesItsLastWholeIterationWhenStopped) {
   FakeBroker broker;
   broker.stop_at = 3;
-  const auto loop = *TrainingLoop::Create(SyntheticRun(), &broker);
+  const auto loop = *LearnerLoop::Create(SyntheticRun(), &broker);
   SyntheticWorker worker(loop->collector(), false);
   EXPECT_TRUE(absl::IsCancelled(loop->Run(Never)));
   ASSERT_TRUE(broker.checkpoint.has_value());
@@ -334,45 +334,30 @@ TEST(TrainingLoop, SavesItsLastWholeIterationWhenStopped) {
   EXPECT_EQ(broker.checkpoint->first.steps(), 3 * 32);
 }
 
-TEST(TrainingLoop, EndsWhenAskedWhileItWaits) {
+TEST(LearnerLoop, EndsWhenAskedWhileItWaits) {
   FakeBroker broker;
-  const auto loop = *TrainingLoop::Create(SyntheticRun(), &broker);
+  const auto loop = *LearnerLoop::Create(SyntheticRun(), &broker);
   EXPECT_TRUE(absl::IsCancelled(loop->Run([] { return true; })));
 }
 
-TEST(TrainingLoop, LearnsFromTrueRewardsInABaseline) {
+TEST(LearnerLoop, LearnsFromTrueRewardsInABaseline) {
   v1::Run run = SyntheticRun();
   run.mutable_spec()->set_reward(v1::TRUE);
   FakeBroker broker;
-  const auto loop = *TrainingLoop::Create(run, &broker);
+  const auto loop = *LearnerLoop::Create(run, &broker);
   SyntheticWorker worker(loop->collector(), true);
   ASSERT_TRUE(loop->Run(Never).ok());
   EXPECT_TRUE(broker.asked.empty());
   EXPECT_NE(broker.PolicyOf(0), broker.PolicyOf(1));
 }
 
-TEST(TrainingLoop, CollectsAheadWithALagOfOne) {
-  v1::Run run = SyntheticRun();
-  run.mutable_spec()->set_max_policy_lag(1);
-  std::vector<std::string> last;
-  for (int i = 0; i < 2; ++i) {
-    FakeBroker broker;
-    const auto loop = *TrainingLoop::Create(run, &broker);
-    SyntheticWorker worker(loop->collector(), false);
-    ASSERT_TRUE(loop->Run(Never).ok());
-    EXPECT_EQ(broker.metrics["policy/lag"][12], 1);
-    last.push_back(broker.PolicyOf(24));
-  }
-  EXPECT_EQ(last[0], last[1]);
-}
-
-TEST(TrainingLoop, NeverTrainsFurtherPastTheLabelsThanPromised) {
+TEST(LearnerLoop, NeverTrainsFurtherPastTheLabelsThanPromised) {
   v1::Run run = SyntheticRun();
   run.mutable_spec()->set_lockstep(false);
   run.mutable_spec()->set_steps_per_label(1);
   run.mutable_spec()->set_steps(32 * 6);
   FakeBroker broker;
-  const auto loop = *TrainingLoop::Create(run, &broker);
+  const auto loop = *LearnerLoop::Create(run, &broker);
   SyntheticWorker worker(loop->collector(), false);
   ASSERT_TRUE(loop->Run(Never).ok());
   // 100 labels allow 100 steps: batches 0 to 3 begin before that, 4 and 5 wait
@@ -380,14 +365,14 @@ TEST(TrainingLoop, NeverTrainsFurtherPastTheLabelsThanPromised) {
   EXPECT_THAT(broker.asked, ElementsAre(0, 0, 0, 0, 0, 1, 0, 1, 0, 1));
 }
 
-TEST(TrainingLoop, LetsWorkersGoWhileItWaitsAndGoesOnWhenNothingIsOpen) {
+TEST(LearnerLoop, LetsWorkersGoWhileItWaitsAndGoesOnWhenNothingIsOpen) {
   v1::Run run = SyntheticRun();
   run.mutable_spec()->set_lockstep(false);
   run.mutable_spec()->set_steps_per_label(1);
   run.mutable_spec()->set_steps(32 * 5);
   FakeBroker broker;
   broker.last_version = 1;
-  const auto loop = *TrainingLoop::Create(run, &broker);
+  const auto loop = *LearnerLoop::Create(run, &broker);
   SyntheticWorker worker(loop->collector(), false);
   // a released worker gets no more tickets, so the run does not end
   std::atomic<bool> ended = false;
@@ -404,14 +389,14 @@ TEST(TrainingLoop, LetsWorkersGoWhileItWaitsAndGoesOnWhenNothingIsOpen) {
   running.join();
 }
 
-TEST(TrainingLoop, EndsWithWhatItsLabelsHaveEarnedOnceTheAskingIsStopped) {
+TEST(LearnerLoop, EndsWithWhatItsLabelsHaveEarnedOnceTheAskingIsStopped) {
   v1::Run run = SyntheticRun();  // 24 batches of 32 steps
   run.mutable_spec()->set_lockstep(false);
   run.mutable_spec()->set_steps_per_label(2);
   FakeBroker broker;
   broker.last_version = 1;  // of 100 labels
   broker.asking = {.stopped = true, .labels = 100};
-  const auto loop = *TrainingLoop::Create(run, &broker);
+  const auto loop = *LearnerLoop::Create(run, &broker);
   SyntheticWorker worker(loop->collector(), false);
   ASSERT_TRUE(loop->Run(Never).ok());
   // 200 steps
@@ -421,24 +406,24 @@ TEST(TrainingLoop, EndsWithWhatItsLabelsHaveEarnedOnceTheAskingIsStopped) {
   EXPECT_EQ(worker.finals, 20);
 }
 
-TEST(TrainingLoop, EndsAfterTheBatchInHandWhenItIsFurtherThanItsLabels) {
+TEST(LearnerLoop, EndsAfterTheBatchInHandWhenItIsFurtherThanItsLabels) {
   v1::Run run = SyntheticRun();
   run.mutable_spec()->set_lockstep(false);
   run.mutable_spec()->set_steps_per_label(2);
   FakeBroker broker;
   broker.last_version = 1;
   broker.asking = {.stopped = true, .labels = 0};
-  const auto loop = *TrainingLoop::Create(run, &broker);
+  const auto loop = *LearnerLoop::Create(run, &broker);
   SyntheticWorker worker(loop->collector(), false);
   ASSERT_TRUE(loop->Run(Never).ok());
   EXPECT_EQ(broker.complete.size(), 1u);
   EXPECT_THAT(broker.KeptIterations(), ElementsAre(1));
 }
 
-TEST(TrainingLoop, BeginsAForkAsThePolicyItWasForkedFrom) {
+TEST(LearnerLoop, BeginsAForkAsThePolicyItWasForkedFrom) {
   FakeBroker first;
   {
-    const auto loop = *TrainingLoop::Create(SyntheticRun(), &first);
+    const auto loop = *LearnerLoop::Create(SyntheticRun(), &first);
     SyntheticWorker worker(loop->collector(), false);
     ASSERT_TRUE(loop->Run(Never).ok());
   }
@@ -448,7 +433,7 @@ TEST(TrainingLoop, BeginsAForkAsThePolicyItWasForkedFrom) {
   FakeBroker broker;
   broker.foreign_policy = first.PolicyOf(20);
   broker.stop_at = 1;
-  const auto loop = *TrainingLoop::Create(fork, &broker);
+  const auto loop = *LearnerLoop::Create(fork, &broker);
   EXPECT_EQ(broker.loaded, std::make_pair(int64_t{4}, int64_t{20}));
   SyntheticWorker worker(loop->collector(), false);
   EXPECT_TRUE(absl::IsCancelled(loop->Run(Never)));
@@ -463,13 +448,13 @@ TEST(TrainingLoop, BeginsAForkAsThePolicyItWasForkedFrom) {
   }
 }
 
-TEST(TrainingLoop, RefusesToBeginAsAPolicyOfAnotherShape) {
+TEST(LearnerLoop, RefusesToBeginAsAPolicyOfAnotherShape) {
   FakeBroker first;
   v1::Run wide = SyntheticRun();
   wide.mutable_spec()->mutable_ppo()->set_hidden(0, 16);
   first.stop_at = 1;
   {
-    const auto loop = *TrainingLoop::Create(wide, &first);
+    const auto loop = *LearnerLoop::Create(wide, &first);
     SyntheticWorker worker(loop->collector(), false);
     EXPECT_TRUE(absl::IsCancelled(loop->Run(Never)));
   }
@@ -478,28 +463,19 @@ TEST(TrainingLoop, RefusesToBeginAsAPolicyOfAnotherShape) {
   fork.set_forked_from_version(1);
   FakeBroker broker;
   broker.foreign_policy = first.PolicyOf(0);
-  EXPECT_TRUE(absl::IsInvalidArgument(TrainingLoop::Create(fork, &broker).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(LearnerLoop::Create(fork, &broker).status()));
 }
 
-TEST(TrainingLoop, GoesOnWhenTheLabelBudgetIsSpent) {
+TEST(LearnerLoop, GoesOnWhenTheLabelBudgetIsSpent) {
   v1::Run run = SyntheticRun();
   run.mutable_spec()->set_lockstep(false);
   run.mutable_spec()->set_steps_per_label(1);
   run.mutable_spec()->set_labels(100);
   FakeBroker broker;
-  const auto loop = *TrainingLoop::Create(run, &broker);
+  const auto loop = *LearnerLoop::Create(run, &broker);
   SyntheticWorker worker(loop->collector(), false);
   ASSERT_TRUE(loop->Run(Never).ok());
   EXPECT_THAT(broker.asked, ::testing::Each(0));
-}
-
-TEST(IsKept, SpreadsSnapshotsEvenlyAndKeepsTheLast) {
-  std::vector<int64_t> kept;
-  for (int64_t i = 1; i <= 10; ++i) {
-    if (IsKept(i, 10, 3)) kept.push_back(i);
-  }
-  EXPECT_THAT(kept, ElementsAre(4, 7, 10));
-  for (int64_t i = 1; i <= 5; ++i) EXPECT_TRUE(IsKept(i, 5, 20));
 }
 
 }  // namespace

@@ -1,20 +1,19 @@
-#include "services/policy_learner/training_loop.h"
+#include "services/policy_learner/learner_loop.h"
 
 #include <algorithm>
-#include <cmath>
-#include <iterator>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/base/draws.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
-#include "common/method/batch.h"
+#include "common/experience/wire.h"
+#include "common/method/batches.h"
+#include "common/method/evaluation.h"
+#include "common/method/pace.h"
 #include "common/method/rounds.h"
-#include "common/method/seeds.h"
 #include "common/nn/snapshot.h"
-#include "common/options/run_spec.h"
 
 namespace backflip::policy_learner {
 namespace {
@@ -26,79 +25,43 @@ constexpr size_t kMostStateBytes = 2 << 20;
 // Weight of the newest iteration in steps_per_second.
 constexpr double kSmoothing = 0.2;
 
-std::vector<uint64_t> EpisodeSeeds(const v1::RunSpec& spec, method::Draws draws, int episodes) {
-  std::vector<uint64_t> seeds;
-  for (int i = 0; i < episodes; ++i) seeds.push_back(method::SeedOf(spec, draws, i));
-  return seeds;
-}
-
-// Whether steps wait for labels rather than labels for steps.
-bool PacedByLabels(const v1::RunSpec& spec) {
-  return spec.reward() == v1::PREFERENCES && !spec.lockstep() && spec.steps_per_label() > 0;
-}
-
-// Of a Gaussian with this mean logarithm of its deviations, nats.
-double Entropy(double log_std, int actions) {
-  return actions * (0.5 * std::log(2 * M_PI * M_E) + log_std);
+std::vector<experience::Trajectory> TrajectoriesOf(const Rollouts& rollouts, int action_size) {
+  std::vector<experience::Trajectory> trajectories;
+  for (const auto& rollout : rollouts) {
+    for (const v1::Trajectory& trajectory : rollout->trajectories()) {
+      trajectories.push_back(experience::FromProto(trajectory, action_size));
+    }
+  }
+  return trajectories;
 }
 
 }  // namespace
 
-learn::PpoConfig PpoConfigOf(const v1::RunSpec& spec, int64_t batches) {
-  const v1::Ppo& ppo = spec.ppo();
-  learn::PpoConfig config;
-  config.hidden.assign(ppo.hidden().begin(), ppo.hidden().end());
-  config.gamma = ppo.discount();
-  config.lambda = ppo.gae_lambda();
-  config.clip = ppo.clip();
-  config.epochs = ppo.epochs();
-  config.minibatch = ppo.minibatch_steps();
-  config.learning_rate = ppo.learning_rate();
-  config.gradient_norm = ppo.max_gradient_norm();
-  config.entropy = ppo.entropy_bonus();
-  config.initial_log_std = ppo.initial_log_std();
-  config.log_std_floor = ppo.min_log_std();
-  config.anneal_updates = batches;
-  config.final_learning_rate = ppo.learning_rate() * ppo.final_learning_rate_share();
-  config.final_log_std_floor =
-      ppo.has_final_min_log_std() ? ppo.final_min_log_std() : ppo.min_log_std();
-  config.noise_correlation = spec.collection().noise_correlation();
-  config.centre_rewards = ppo.centre_rewards();
-  config.reward_deviation = ppo.reward_scale();
-  config.seed = method::SeedOf(spec, method::Draws::kPpo);
-  return config;
-}
-
-bool IsKept(int64_t iteration, int64_t batches, int kept) {
-  const int64_t n = std::min<int64_t>(kept, batches);
-  return iteration * n / batches > (iteration - 1) * n / batches;
-}
-
-absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(const v1::Run& run,
-                                                                   BrokerLink* broker) {
-  RETURN_IF_ERROR(Collector::CheckSizes(run.spec(), run.task()));
-  auto loop = std::unique_ptr<TrainingLoop>(new TrainingLoop(run, broker));
-  ASSIGN_OR_RETURN(loop->ppo_,
-                   learn::Ppo::Create(PpoConfigOf(run.spec(), loop->batches_),
-                                      run.task().observation_size(), run.task().action_size()));
+absl::StatusOr<std::unique_ptr<LearnerLoop>> LearnerLoop::Create(const v1::Run& run,
+                                                                 BrokerLink* broker) {
+  RETURN_IF_ERROR(method::CheckRolloutSizes(run.spec(), run.task()));
+  auto loop = std::unique_ptr<LearnerLoop>(new LearnerLoop(run, broker));
+  ASSIGN_OR_RETURN(
+      loop->algorithm_,
+      learn::MakeAlgorithm(run.spec(), {run.task().observation_size(), run.task().action_size()}));
   RETURN_IF_ERROR(loop->Restore());
   return loop;
 }
 
-TrainingLoop::TrainingLoop(const v1::Run& run, BrokerLink* broker)
+LearnerLoop::LearnerLoop(const v1::Run& run, BrokerLink* broker)
     : run_(run),
       spec_(run_.spec()),
       broker_(broker),
-      batches_(Collector::Batches(run.spec())),
+      batches_(method::Batches(run.spec())),
       end_(batches_) {}
 
-absl::Status TrainingLoop::Restore() {
+absl::Status LearnerLoop::Restore() {
   std::vector<v1::EnvironmentState> environments;
   auto checkpoint = broker_->LoadCheckpoint();
   if (checkpoint.ok()) {
     auto& [state, bytes] = *checkpoint;
     ASSIGN_OR_RETURN(const nn::Snapshot saved, nn::Snapshot::Decode(bytes));
-    RETURN_IF_ERROR(ppo_->LoadState(saved));
+    RETURN_IF_ERROR(algorithm_->LoadState(saved));
     iteration_ = state.iteration();
     steps_ = state.steps();
     environments.assign(state.environments().begin(), state.environments().end());
@@ -113,7 +76,7 @@ absl::Status TrainingLoop::Restore() {
     ASSIGN_OR_RETURN(const auto policy,
                      broker_->LoadPolicyOf(run_.forked_from_run(), run_.forked_from_version()));
     ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(policy.second));
-    RETURN_IF_ERROR(ppo_->BeginFrom(snapshot, policy.first.steps()));
+    RETURN_IF_ERROR(algorithm_->BeginFrom(snapshot, policy.first.steps()));
     base::LogInfo("beginning as another run's policy", {{"run", run_.id()},
                                                         {"of_run", run_.forked_from_run()},
                                                         {"version", run_.forked_from_version()}});
@@ -128,7 +91,7 @@ absl::Status TrainingLoop::Restore() {
   return absl::OkStatus();
 }
 
-absl::Status TrainingLoop::Run(const std::function<bool()>& stop) {
+absl::Status LearnerLoop::Run(const std::function<bool()>& stop) {
   absl::Status status = Train(stop);
   if (status.ok()) status = Finish(stop);
   if (absl::IsCancelled(status) && boundary_.iteration() != saved_iteration_) {
@@ -141,12 +104,12 @@ absl::Status TrainingLoop::Run(const std::function<bool()>& stop) {
   return status;
 }
 
-absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
+absl::Status LearnerLoop::Train(const std::function<bool()>& stop) {
   broker_->SetWantedSteps(spec_.collection().batch_steps());
   RETURN_IF_ERROR(PublishPolicy());
   boundary_ = Boundary();
   while (iteration_ < end_) {
-    if (PacedByLabels(spec_)) SetEnd(broker_->LookAtAsking());
+    if (method::PacedByLabels(spec_)) SetEnd(broker_->LookAtAsking());
     // while the workers simulate
     RETURN_IF_ERROR(Report());
     RETURN_IF_ERROR(TakeEvaluations());
@@ -154,23 +117,16 @@ absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
       RETURN_IF_ERROR(SaveCheckpoint());
     }
 
-    ASSIGN_OR_RETURN(method::Rollouts rollouts, collector_->WaitBatch(iteration_, stop));
+    ASSIGN_OR_RETURN(const Rollouts rollouts, collector_->WaitBatch(iteration_, stop));
     const int64_t steps = steps_ + spec_.collection().batch_steps();
     RETURN_IF_ERROR(broker_->CompleteBatch(iteration_, steps));
-    if (Rewarded(iteration_)) {
+    RETURN_IF_ERROR(
+        algorithm_->Observe({iteration_, TrajectoriesOf(rollouts, run_.task().action_size())}));
+    if (method::LearnsFrom(spec_, iteration_)) {
       ASSIGN_OR_RETURN(reward_, WaitReward(iteration_));
-      const nn::RewardModel* const model = reward_ ? &reward_->model : nullptr;
-      std::vector<learn::Trajectory> batch = method::MakeBatch(rollouts, run_.task(), model);
-      for (const method::Rollouts& earlier : earlier_) {
-        std::vector<learn::Trajectory> again = method::MakeBatch(earlier, run_.task(), model);
-        std::move(again.begin(), again.end(), std::back_inserter(batch));
-      }
-      ASSIGN_OR_RETURN(const learn::PpoStats stats, ppo_->Update(batch));
-      ChartUpdate(stats);
-    }
-    earlier_.push_back(std::move(rollouts));
-    if (earlier_.size() > static_cast<size_t>(spec_.ppo().reused_batches())) {
-      earlier_.pop_front();
+      ASSIGN_OR_RETURN(const learn::Statistics statistics,
+                       algorithm_->Improve(CurrentReward(), method::Progress(spec_, iteration_)));
+      Chart(statistics);
     }
     ++iteration_;
     steps_ = steps;
@@ -182,14 +138,11 @@ absl::Status TrainingLoop::Train(const std::function<bool()>& stop) {
   return absl::OkStatus();
 }
 
-bool TrainingLoop::Rewarded(int64_t iteration) const {
-  return spec_.reward() == v1::TRUE || !spec_.lockstep() || iteration > 0;
-}
-
-absl::Status TrainingLoop::PublishPolicy() {
-  std::string bytes = ppo_->ToSnapshot().Encode();
-  const bool kept = iteration_ > 0 &&
-                    (iteration_ == end_ || IsKept(iteration_, batches_, spec_.kept_snapshots()));
+absl::Status LearnerLoop::PublishPolicy() {
+  std::string bytes = algorithm_->Policy().Encode();
+  const bool kept =
+      iteration_ > 0 &&
+      (iteration_ == end_ || method::IsKept(iteration_, batches_, spec_.kept_snapshots()));
   ASSIGN_OR_RETURN(const v1::SnapshotInfo info,
                    broker_->PublishPolicy(iteration_, steps_, kept, bytes));
   if (iteration_ < end_) {
@@ -207,31 +160,41 @@ absl::Status TrainingLoop::PublishPolicy() {
   return absl::OkStatus();
 }
 
-void TrainingLoop::StartEvaluation(Kept* kept, std::string bytes) {
+void LearnerLoop::StartEvaluation(Kept* kept, std::string bytes) {
   kept->evaluation = collector_->Evaluate(
       {.iteration = kept->info.iteration(),
        .version = kept->info.version(),
        .steps_trained = kept->info.steps(),
        .bytes = std::move(bytes)},
-      0, EpisodeSeeds(spec_, method::Draws::kEvaluation, kEvaluationEpisodes), false);
+      0, method::EpisodeSeeds(spec_, base::Draw::kEvaluation, method::kEvaluationEpisodes), false);
 }
 
-absl::Status TrainingLoop::TakeEvaluations() {
+absl::Status LearnerLoop::TakeEvaluations() {
   for (Kept& kept : kept_) {
-    if (kept.evaluation == 0 || kept.episodes.has_value()) continue;
+    if (kept.evaluation == 0 || !kept.episodes.empty()) continue;
     // before the first reward there is nothing to score with
     if (spec_.reward() != v1::TRUE && reward_ == nullptr) return absl::OkStatus();
-    kept.episodes = collector_->TakeEvaluation(kept.evaluation);
-    if (!kept.episodes.has_value()) continue;
-    const double predicted =
-        method::MeanReturn(kept.episodes->rollouts, reward_ ? &reward_->model : nullptr);
-    RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(), kept.info.steps(),
-                                           {{"predicted_return", predicted}}));
+    const std::optional<Rollouts> rollouts = collector_->TakeEvaluation(kept.evaluation);
+    if (!rollouts.has_value()) continue;
+    kept.episodes = TrajectoriesOf(*rollouts, run_.task().action_size());
+    RETURN_IF_ERROR(Score(kept).status());
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::WaitReward(int64_t iteration) {
+absl::StatusOr<double> LearnerLoop::Score(const Kept& kept) {
+  const double predicted = method::MeanReturn(kept.episodes, CurrentReward());
+  RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(), kept.info.steps(),
+                                         {{"predicted_return", predicted}}));
+  return predicted;
+}
+
+method::RunReward LearnerLoop::CurrentReward() const {
+  return reward_ == nullptr ? method::RunReward(nullptr)
+                            : method::RunReward(&reward_->model, reward_->info.version());
+}
+
+absl::StatusOr<std::shared_ptr<const Reward>> LearnerLoop::WaitReward(int64_t iteration) {
   if (spec_.reward() == v1::TRUE) return nullptr;
   const absl::Time begin = absl::Now();
   std::shared_ptr<const Reward> reward;
@@ -248,9 +211,10 @@ absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::WaitReward(int64_t i
   return reward;
 }
 
-absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::NewestReward() {
+absl::StatusOr<std::shared_ptr<const Reward>> LearnerLoop::NewestReward() {
   std::shared_ptr<const Reward> newest;
-  while (newest == nullptr || TooFarPastTheLabels(*newest)) {
+  while (newest == nullptr ||
+         (!asking_stopped_ && method::WaitsForLabels(spec_, steps_, newest->info.labels()))) {
     ASSIGN_OR_RETURN(const std::shared_ptr<const Reward> newer,
                      broker_->RewardAfter(newest ? newest->info.version() : 0, kPatience));
     if (newer != nullptr) {
@@ -267,20 +231,12 @@ absl::StatusOr<std::shared_ptr<const Reward>> TrainingLoop::NewestReward() {
   return newest;
 }
 
-bool TrainingLoop::TooFarPastTheLabels(const Reward& reward) const {
-  return PacedByLabels(spec_) && !asking_stopped_ && reward.info.labels() < spec_.labels() &&
-         steps_ > options::StepsAllowedBy(spec_, reward.info.labels());
-}
-
-void TrainingLoop::SetEnd(const Asking& asking) {
+void LearnerLoop::SetEnd(const Asking& asking) {
   asking_stopped_ = asking.stopped;
-  end_ = batches_;
-  if (!asking_stopped_ || !PacedByLabels(spec_)) return;
-  const int64_t earned = asking.labels * spec_.steps_per_label() / spec_.collection().batch_steps();
-  end_ = std::min(batches_, std::max(iteration_ + 1, earned));
+  end_ = asking.stopped ? method::BatchesOnceStopped(spec_, asking.labels, iteration_) : batches_;
 }
 
-void TrainingLoop::LetWorkersGo() {
+void LearnerLoop::LetWorkersGo() {
   if (workers_gone_) return;
   workers_gone_ = true;
   base::LogInfo("waiting for labels", {{"run", run_.id()}, {"iteration", iteration_}});
@@ -288,29 +244,22 @@ void TrainingLoop::LetWorkersGo() {
   collector_->ReleaseWorkers();
 }
 
-void TrainingLoop::TakeWorkersBack() {
+void LearnerLoop::TakeWorkersBack() {
   if (!workers_gone_) return;
   workers_gone_ = false;
   collector_->TakeWorkers();
   broker_->SetWantedSteps(spec_.collection().batch_steps());
 }
 
-void TrainingLoop::ChartUpdate(const learn::PpoStats& stats) {
-  metrics_["policy/entropy"] = Entropy(stats.log_std, run_.task().action_size());
-  metrics_["policy/kl"] = stats.kl;
-  metrics_["policy/clipped"] = stats.clipped;
-  metrics_["policy/log_std"] = stats.log_std;
-  metrics_["policy/loss"] = stats.policy_loss;
-  metrics_["policy/value_loss"] = stats.value_loss;
-  metrics_["policy/explained_variance"] = stats.explained_variance;
-  metrics_["policy/reward_mean"] = stats.reward_mean;
+void LearnerLoop::Chart(const learn::Statistics& statistics) {
+  for (const auto& [name, value] : statistics) metrics_["policy/" + name] = value;
   if (reward_ != nullptr) {
     metrics_["policy/reward_labels"] = static_cast<double>(reward_->info.labels());
   }
   metrics_["policy/reward_wait_seconds"] = absl::ToDoubleSeconds(reward_wait_);
 }
 
-absl::Status TrainingLoop::Report() {
+absl::Status LearnerLoop::Report() {
   const absl::Time now = absl::Now();
   if (last_boundary_ != absl::InfinitePast()) {
     const double seconds =
@@ -319,7 +268,6 @@ absl::Status TrainingLoop::Report() {
                             ? seconds
                             : seconds_per_step_ + kSmoothing * (seconds - seconds_per_step_);
     metrics_["steps_per_second"] = 1 / seconds_per_step_;
-    metrics_["policy/lag"] = std::min<double>(spec_.max_policy_lag(), iteration_);
     metrics_["policy/late_rollouts"] = static_cast<double>(collector_->dropped());
     metrics_["policy/workers"] = collector_->workers();
     RETURN_IF_ERROR(broker_->ReportMetrics(iteration_, steps_, metrics_));
@@ -329,7 +277,7 @@ absl::Status TrainingLoop::Report() {
   return absl::OkStatus();
 }
 
-v1::LearnerState TrainingLoop::Boundary() const {
+v1::LearnerState LearnerLoop::Boundary() const {
   v1::LearnerState state;
   state.set_iteration(iteration_);
   state.set_steps(steps_);
@@ -341,13 +289,13 @@ v1::LearnerState TrainingLoop::Boundary() const {
   return state;
 }
 
-absl::Status TrainingLoop::SaveCheckpoint() {
-  RETURN_IF_ERROR(broker_->SaveCheckpoint(boundary_, ppo_->SaveState().Encode()));
+absl::Status LearnerLoop::SaveCheckpoint() {
+  RETURN_IF_ERROR(broker_->SaveCheckpoint(boundary_, algorithm_->SaveState().Encode()));
   saved_iteration_ = boundary_.iteration();
   return absl::OkStatus();
 }
 
-absl::Status TrainingLoop::Finish(const std::function<bool()>& stop) {
+absl::Status LearnerLoop::Finish(const std::function<bool()>& stop) {
   RETURN_IF_ERROR(Report());
   if (iteration_ != saved_iteration_) RETURN_IF_ERROR(SaveCheckpoint());
   // those of before a restart are evaluated again: the same episodes
@@ -359,35 +307,30 @@ absl::Status TrainingLoop::Finish(const std::function<bool()>& stop) {
   if (spec_.reward() == v1::PREFERENCES) {
     ASSIGN_OR_RETURN(reward_, WaitReward(batches_));
   }
-  const nn::RewardModel* model = reward_ ? &reward_->model : nullptr;
-  const Kept* best = nullptr;
-  double best_return = -std::numeric_limits<double>::infinity();
+  std::vector<double> returns;
   for (Kept& kept : kept_) {
-    if (!kept.episodes.has_value()) {
-      ASSIGN_OR_RETURN(kept.episodes, collector_->WaitEvaluation(kept.evaluation, stop));
+    if (kept.episodes.empty()) {
+      ASSIGN_OR_RETURN(const Rollouts rollouts, collector_->WaitEvaluation(kept.evaluation, stop));
+      kept.episodes = TrajectoriesOf(rollouts, run_.task().action_size());
     }
-    const double predicted = method::MeanReturn(kept.episodes->rollouts, model);
-    RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(), kept.info.steps(),
-                                           {{"predicted_return", predicted}}));
-    if (predicted > best_return) {
-      best = &kept;
-      best_return = predicted;
-    }
+    ASSIGN_OR_RETURN(returns.emplace_back(), Score(kept));
   }
-  if (best == nullptr) return absl::InternalError("the run kept no snapshot");
-  RETURN_IF_ERROR(broker_->SetBest(best->info.version()));
+  const std::optional<size_t> place = method::BestOf(returns);
+  if (!place.has_value()) return absl::InternalError("the run kept no snapshot");
+  const v1::SnapshotInfo& best = kept_[*place].info;
+  RETURN_IF_ERROR(broker_->SetBest(best.version()));
   base::LogInfo("best snapshot", {{"run", run_.id()},
-                                  {"version", best->info.version()},
-                                  {"iteration", best->info.iteration()},
-                                  {"predicted_return", best_return}});
-  ASSIGN_OR_RETURN(std::string bytes, broker_->LoadPolicy(best->info.version()));
+                                  {"version", best.version()},
+                                  {"iteration", best.iteration()},
+                                  {"predicted_return", returns[*place]}});
+  ASSIGN_OR_RETURN(std::string bytes, broker_->LoadPolicy(best.version()));
   const int64_t final_episodes = collector_->Evaluate(
-      {.iteration = best->info.iteration(),
-       .version = best->info.version(),
-       .steps_trained = best->info.steps(),
+      {.iteration = best.iteration(),
+       .version = best.version(),
+       .steps_trained = best.steps(),
        .bytes = std::move(bytes)},
-      kEvaluationEpisodes, EpisodeSeeds(spec_, method::Draws::kFinalEvaluation, kFinalEpisodes),
-      true);
+      method::kEvaluationEpisodes,
+      method::EpisodeSeeds(spec_, base::Draw::kFinalEvaluation, method::kFinalEpisodes), true);
   return collector_->WaitEvaluation(final_episodes, stop).status();
 }
 

@@ -1,15 +1,20 @@
-// What a task may be, wherever it is checked: when its files are read, and when a broker takes it.
-#ifndef BACKFLIP_COMMON_EXPERIENCE_TASK_LIMITS_H_
-#define BACKFLIP_COMMON_EXPERIENCE_TASK_LIMITS_H_
+// How large a task and its experience may be, wherever that is checked: where they are made, and
+// where a broker or a learner takes them. (Limits of calls as such: common/rpc/limits.h.)
+#ifndef BACKFLIP_COMMON_EXPERIENCE_LIMITS_H_
+#define BACKFLIP_COMMON_EXPERIENCE_LIMITS_H_
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/string_view.h"
 
 namespace backflip::experience {
 
+// What a single message carries whole (clips of an upload, a rollout, a scene): the rest of
+// rpc::kMaxMessageBytes is left for what stands beside it.
+inline constexpr int64_t kMaxPayloadBytes = 3 << 20;
 // Of the serialised v1::TaskBundle.
 inline constexpr size_t kMaxBundleBytes = 64 << 20;
 inline constexpr size_t kMaxQuestionBytes = 200;
@@ -27,4 +32,4 @@ inline bool IsTaskName(absl::string_view name) {
 
 }  // namespace backflip::experience
 
-#endif  // BACKFLIP_COMMON_EXPERIENCE_TASK_LIMITS_H_
+#endif  // BACKFLIP_COMMON_EXPERIENCE_LIMITS_H_
