@@ -105,7 +105,7 @@ class Truth : public ::testing::Test {
     const auto run = stack_->Create(task_.string(), spec);
     ASSERT_TRUE(run.ok()) << run.status();
     const auto half =
-        stack_->Await(run->id(), [](const v1::Run& run) { return run.iterations() >= 10; });
+        stack_->Await(run->id(), [](const v1::Run& now) { return now.iterations() >= 10; });
     ASSERT_TRUE(half.ok()) << half.status();
   }
 
