@@ -90,7 +90,9 @@ TEST(CompleteToRankings, KeepsThePairAndAddsClipsThatAreDisputed) {
       for (const int clip : ranking) disputed += clip >= 20;
     }
     // of the pairs two, and of six others more than chance gives
-    if (judge != nullptr) EXPECT_GE(disputed, 2 + 5);
+    if (judge != nullptr) {
+      EXPECT_GE(disputed, 2 + 5);
+    }
   }
   // pairs stay what they are, and there are no more clips than candidates
   EXPECT_EQ((*CompleteToRankings(nullptr, candidates, pairs, 2, 1, 1))[0].size(), 2u);
