@@ -97,7 +97,8 @@ for (const page of pages) {
       )
       .replace(`"${source}"`, `"${url}"`);
   }
-  if (/"(label|dashboard)\//.test(html)) throw new Error(`${page} names a source that was not built`);
+  if (/"(label|dashboard)\//.test(html))
+    throw new Error(`${page} names a source that was not built`);
   fs.writeFileSync(path.join(staging, page), html);
 }
 

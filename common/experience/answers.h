@@ -21,7 +21,7 @@ bool Compares(const v1::Answer& answer);
 // Preference between two of a question's clips, by their positions.
 struct PairPreference {
   int left = 0;
-  int right = 0;               // greater than `left`
+  int right = 0;                // greater than `left`
   float left_preferred = 0.5f;  // 1 left, 0 right, 0.5 alike
 };
 
