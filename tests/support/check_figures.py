@@ -16,9 +16,9 @@ MAX_FILE = 500
 
 # figure: at most. A figure that falls takes its bar with it.
 BARS = {
-    f"functions over {MAX_FUNCTION} lines": 19,
-    f"files over {MAX_FILE} lines": 8,
-    "lines of C++ and TypeScript": 38476,
+    f"functions over {MAX_FUNCTION} lines": 14,
+    f"files over {MAX_FILE} lines": 6,
+    "lines of C++ and TypeScript": 38917,
     "declarations of Trajectory": 3,
     "declarations of Clip": 3,
     "declarations of Comparison": 4,
