@@ -35,9 +35,9 @@ std::vector<absl::string_view> InitProgram(int argc, char** argv, absl::string_v
                                            absl::string_view usage) {
   absl::SetProgramUsageMessage(usage);
   absl::FlagsUsageConfig config;
-  // our own flags: those of a program's main.cc, not those of the libraries
+  // the flags of a program and those that every daemon has, not those of libraries
   config.contains_help_flags = [](absl::string_view file) {
-    return absl::EndsWith(file, "main.cc");
+    return absl::EndsWith(file, "main.cc") || absl::EndsWith(file, "rpc/daemon.cc");
   };
   config.version_string = [] { return std::string("backflip 0.1.0\n"); };
   absl::SetFlagsUsageConfig(config);

@@ -12,25 +12,25 @@ void SetUpTorch() {
   at::globalContext().setFlushDenormal(true);
 }
 
-Blas FindBlas() {
-  Blas blas{"unknown", ""};
-  void* symbol = dlsym(RTLD_DEFAULT, "sgemm_");
+void ReportBlas() {
+  std::string library = "unknown";  // a LibTorch with its own BLAS inside
   Dl_info info;
-  if (symbol == nullptr || dladdr(symbol, &info) == 0 || info.dli_fname == nullptr) {
-    return blas;  // a LibTorch with its own BLAS inside
+  if (void* symbol = dlsym(RTLD_DEFAULT, "sgemm_");
+      symbol != nullptr && dladdr(symbol, &info) != 0 && info.dli_fname != nullptr) {
+    library = info.dli_fname;
+    // the alternatives system hides the real name behind libblas.so.3
+    if (char* resolved = realpath(info.dli_fname, nullptr)) {
+      library = resolved;
+      free(resolved);
+    }
   }
-  blas.library = info.dli_fname;
-  // the alternatives system hides the real name behind libblas.so.3
-  if (char* resolved = realpath(info.dli_fname, nullptr)) {
-    blas.library = resolved;
-    free(resolved);
+  base::LogInfo("linear algebra", {{"library", library}});
+  if (library.find("/blas/libblas.so") != std::string::npos) {
+    base::LogWarning(
+        "the reference BLAS makes training five to seven times slower: install "
+        "libopenblas0-serial",
+        {{"library", library}});
   }
-  if (blas.library.find("/blas/libblas.so") != std::string::npos) {
-    blas.warning = blas.library +
-                   " is the reference BLAS: training will be five to seven "
-                   "times slower. Install libopenblas0-serial.";
-  }
-  return blas;
 }
 
 }  // namespace backflip::learn

@@ -2,8 +2,6 @@
 #ifndef BACKFLIP_COMMON_LEARN_TORCH_RUNTIME_H_
 #define BACKFLIP_COMMON_LEARN_TORCH_RUNTIME_H_
 
-#include <string>
-
 namespace backflip::learn {
 
 // One thread inside each operation: networks this small are slower on several.
@@ -12,14 +10,9 @@ namespace backflip::learn {
 // two at once were seen to change each other's results.
 void SetUpTorch();
 
-struct Blas {
-  std::string library;  // the file that serves matrix products, or "unknown"
-  // Not empty when it is the reference BLAS, which makes training five to seven
-  // times slower: a sentence for the log that says what to install.
-  std::string warning;
-};
-
-Blas FindBlas();
+// Logs which library serves matrix products, and warns where it is the reference BLAS,
+// which makes training five to seven times slower.
+void ReportBlas();
 
 }  // namespace backflip::learn
 

@@ -1,21 +1,16 @@
-#include <cstdio>
-#include <cstdlib>
+#include <memory>
 #include <string>
-#include <thread>
+#include <utility>
 
 #include "absl/flags/flag.h"
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "common/base/log.h"
-#include "common/base/program.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/client.h"
+#include "common/rpc/daemon.h"
 #include "common/teachers/teacher.h"
 #include "services/labeler/teacher_client.h"
 
-ABSL_FLAG(std::string, broker, "", "address of the preference-broker: host:port or unix:path");
-ABSL_FLAG(std::string, token_file, "", "file with the token of a teacher");
 ABSL_FLAG(int64_t, run, 0, "run to answer for; 0: any");
 ABSL_FLAG(std::string, teacher, "oracle",
           absl::StrJoin(backflip::teachers::Teachers(), "; ",
@@ -30,48 +25,23 @@ ABSL_FLAG(double, never_answer_share, 0,
 ABSL_FLAG(double, answer_twice_share, 0,
           "fault model: share of the answers that are sent twice, 0 to 1");
 
-namespace backflip::labeler {
-namespace {
-
-absl::Status Main() {
-  if (absl::GetFlag(FLAGS_broker).empty()) {
-    return absl::InvalidArgumentError("--broker is missing: the address of the preference-broker");
-  }
-  TeacherClientConfig config;
-  config.run_id = absl::GetFlag(FLAGS_run);
-  config.count = absl::GetFlag(FLAGS_count);
-  config.labels_per_minute = absl::GetFlag(FLAGS_labels_per_minute);
-  config.never_answer = absl::GetFlag(FLAGS_never_answer_share);
-  config.answer_twice = absl::GetFlag(FLAGS_answer_twice_share);
-  RETURN_IF_ERROR(Validate(config));
-  ASSIGN_OR_RETURN(const teachers::TeacherTraits traits,
-                   teachers::TraitsOf(absl::GetFlag(FLAGS_teacher)));
-  ASSIGN_OR_RETURN(std::string token, rpc::ReadTokenFile(absl::GetFlag(FLAGS_token_file)));
-
-  base::ShutdownSignal shutdown;
-  TeacherClient client(rpc::Client(absl::GetFlag(FLAGS_broker), std::move(token)), config,
-                       teachers::Teacher(traits, absl::GetFlag(FLAGS_seed)));
-  client.Start();
-  std::thread drain([&] {
-    shutdown.Wait();
-    client.Drain();
-  });
-  const absl::Status status = client.Wait();
-  shutdown.Request();
-  drain.join();
-  return status;
-}
-
-}  // namespace
-}  // namespace backflip::labeler
-
 int main(int argc, char** argv) {
-  backflip::base::InitProgram(
+  using namespace backflip;
+  return rpc::DaemonMain(
       argc, argv, "labeler",
       "A simulated teacher: leases questions from a preference-broker and answers them by the "
-      "clips' true rewards.");
-  const absl::Status status = backflip::labeler::Main();
-  if (status.ok()) return EXIT_SUCCESS;
-  backflip::base::LogError("the teacher cannot work", {{"reason", status.message()}});
-  return EXIT_FAILURE;
+      "clips' true rewards.",
+      [](rpc::Client broker) -> absl::StatusOr<std::unique_ptr<rpc::Daemon>> {
+        const labeler::TeacherClientConfig config{
+            .run_id = absl::GetFlag(FLAGS_run),
+            .count = absl::GetFlag(FLAGS_count),
+            .labels_per_minute = absl::GetFlag(FLAGS_labels_per_minute),
+            .never_answer = absl::GetFlag(FLAGS_never_answer_share),
+            .answer_twice = absl::GetFlag(FLAGS_answer_twice_share)};
+        RETURN_IF_ERROR(labeler::Validate(config));
+        ASSIGN_OR_RETURN(const teachers::TeacherTraits traits,
+                         teachers::TraitsOf(absl::GetFlag(FLAGS_teacher)));
+        return std::make_unique<labeler::TeacherClient>(
+            std::move(broker), config, teachers::Teacher(traits, absl::GetFlag(FLAGS_seed)));
+      });
 }

@@ -50,30 +50,10 @@ TeacherClient::TeacherClient(rpc::Client broker, TeacherClientConfig config,
       teacher_(std::move(teacher)),
       faults_(std::random_device{}()) {}
 
-TeacherClient::~TeacherClient() {
-  Drain();
-  if (thread_.joinable()) thread_.join();
-}
-
-void TeacherClient::Start() {
-  thread_ = std::thread([this] { result_ = Work(); });
-}
-
-void TeacherClient::Drain() {
+void TeacherClient::OnDrain() {
   base::MutexLock lock(&mutex_);
-  draining_ = true;
   if (polling_ != nullptr) polling_->TryCancel();
   changed_.NotifyAll();
-}
-
-absl::Status TeacherClient::Wait() {
-  if (thread_.joinable()) thread_.join();
-  return result_;
-}
-
-bool TeacherClient::Draining() {
-  base::MutexLock lock(&mutex_);
-  return draining_;
 }
 
 bool TeacherClient::Chance(double share) {
@@ -82,7 +62,7 @@ bool TeacherClient::Chance(double share) {
 
 void TeacherClient::Pause(absl::Time until) {
   base::MutexLock lock(&mutex_);
-  while (!draining_) {
+  while (!Draining()) {
     const absl::Duration left = until - absl::Now();
     if (left <= absl::ZeroDuration()) return;
     changed_.WaitFor(&mutex_, absl::ToChronoNanoseconds(left));
@@ -114,7 +94,7 @@ absl::StatusOr<v1::LeaseResponse> TeacherClient::Lease() {
   const auto context = broker_.LongPollContext();
   {
     base::MutexLock lock(&mutex_);
-    if (draining_) return absl::CancelledError("draining");
+    if (Draining()) return absl::CancelledError("draining");
     polling_ = context.get();
   }
   const absl::Status status = rpc::FromGrpc(stub_->Lease(context.get(), request, &response));

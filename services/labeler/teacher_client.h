@@ -6,13 +6,13 @@
 #include <memory>
 #include <random>
 #include <string>
-#include <thread>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "backflip/v1/label.grpc.pb.h"
 #include "common/base/mutex.h"
 #include "common/rpc/client.h"
+#include "common/rpc/daemon.h"
 #include "common/teachers/teacher.h"
 
 namespace backflip::labeler {
@@ -37,25 +37,19 @@ struct TeacherClientConfig {
 // INVALID_ARGUMENT names the flag, its value and the allowed range.
 absl::Status Validate(const TeacherClientConfig& config);
 
-// Leases, judges and submits from a thread of its own. Waits for a broker that cannot be
-// reached. Every answer keeps its idempotency key when it is tried again, so that it
-// becomes one label.
-class TeacherClient {
+// Leases, judges and submits. Waits for a broker that cannot be reached; a refused token or
+// a task without a true reward ends it. Every answer keeps its idempotency key when it is
+// tried again, so that it becomes one label. After a drain nothing more is leased, and
+// questions in hand are answered at once, whatever the rate, so that nobody has to wait
+// until their leases run out.
+class TeacherClient final : public rpc::Daemon {
  public:
   TeacherClient(rpc::Client broker, TeacherClientConfig config, teachers::Teacher teacher);
-  // Drains.
-  ~TeacherClient();
-
-  void Start();
-  // Leases nothing more. Questions in hand are answered at once, whatever the rate, so
-  // that nobody has to wait until their leases run out.
-  void Drain();
-  // Blocks until the thread has ended: OK after a drain, otherwise the reason (a refused
-  // token, a task without a true reward).
-  absl::Status Wait();
+  ~TeacherClient() override { Stop(); }
 
  private:
-  absl::Status Work();
+  absl::Status Work() override;
+  void OnDrain() override;
   // Up to `count` questions; none when none came for a while.
   absl::StatusOr<v1::LeaseResponse> Lease();
   // A choice for two clips, a ranking for more.
@@ -65,7 +59,6 @@ class TeacherClient {
   void WaitForTurn();
   // Until `until` or the drain.
   void Pause(absl::Time until);
-  bool Draining();
   // True with probability `share`.
   bool Chance(double share);
 
@@ -82,11 +75,8 @@ class TeacherClient {
 
   base::Mutex mutex_;
   base::CondVar changed_;
-  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   // The long poll in progress, for Drain to cancel.
   grpc::ClientContext* polling_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  absl::Status result_;
-  std::thread thread_;
 };
 
 }  // namespace backflip::labeler

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "common/base/log.h"
-#include "common/base/random.h"
 #include "common/base/retry.h"
+#include "common/base/status_macros.h"
 #include "common/learn/torch_runtime.h"
 #include "services/policy_learner/grpc_broker_link.h"
 #include "services/policy_learner/learner_loop.h"
@@ -17,68 +17,37 @@ constexpr absl::Duration kReleaseGrace = absl::Seconds(5);
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<PolicyLearner>> PolicyLearner::Start(PolicyLearnerConfig config) {
+absl::StatusOr<std::unique_ptr<PolicyLearner>> PolicyLearner::Listen(rpc::Client broker,
+                                                                     PolicyLearnerConfig config) {
   learn::SetUpTorch();
-  const learn::Blas blas = learn::FindBlas();
-  base::LogInfo("linear algebra", {{"library", blas.library}});
-  if (!blas.warning.empty()) base::LogWarning(blas.warning);
-
-  auto learner = std::unique_ptr<PolicyLearner>(new PolicyLearner(std::move(config)));
-  auto server = rpc::Server::Start(
-      {.listen = learner->config_.listen, .services = {&learner->service_}, .on_drain = nullptr});
-  if (!server.ok()) return server.status();
-  learner->server_ = *std::move(server);
-  learner->loop_ = std::thread([l = learner.get()] { l->Loop(); });
+  auto learner = std::unique_ptr<PolicyLearner>(
+      new PolicyLearner(std::move(broker), std::move(config)));
+  ASSIGN_OR_RETURN(learner->server_, rpc::Server::Start({.listen = learner->config_.listen,
+                                                         .services = {&learner->service_},
+                                                         .on_drain = nullptr}));
   base::LogInfo("policy-learner serves", {{"address", learner->address()}});
   return learner;
 }
 
-PolicyLearner::PolicyLearner(PolicyLearnerConfig config)
-    : config_(std::move(config)),
-      broker_(config_.broker, config_.token),
-      claimant_(base::RandomHex128()) {}
+PolicyLearner::PolicyLearner(rpc::Client broker, PolicyLearnerConfig config)
+    : RunServer(std::move(broker)), config_(std::move(config)) {}
 
-PolicyLearner::~PolicyLearner() { Stop(); }
-
-void PolicyLearner::Wait() {
-  if (loop_.joinable()) loop_.join();
+PolicyLearner::~PolicyLearner() {
+  Stop();
   if (server_ != nullptr) server_->Drain(kReleaseGrace);
 }
 
-void PolicyLearner::Stop() {
-  Drain();
-  Wait();
+std::string PolicyLearner::AdvertisedAddress() const {
+  return config_.advertise.empty() ? address() : config_.advertise;
 }
 
-void PolicyLearner::Loop() {
-  const auto stop = [this] { return draining_.load(); };
-  const std::string advertise = config_.advertise.empty() ? address() : config_.advertise;
-  while (!draining_) {
-    std::unique_ptr<client::ClaimKeeper> claim;
-    const absl::Status status = base::Retry({}, stop, [&] {
-      auto claimed = client::ClaimKeeper::Claim(broker_, claimant_, advertise, stop);
-      if (!claimed.ok()) return claimed.status();
-      claim = *std::move(claimed);
-      return absl::OkStatus();
-    });
-    if (claim != nullptr) {
-      Serve(claim.get());
-    } else if (!status.ok() && !absl::IsCancelled(status)) {
-      base::LogWarning("cannot claim a run", {{"reason", status.message()}});
-      // back off: a rejected token will not become valid
-      (void)base::Retry({.give_up_after = absl::Seconds(3)}, stop,
-                        [] { return absl::UnavailableError(""); });
-    }
-  }
-}
-
-void PolicyLearner::Serve(client::ClaimKeeper* claim) {
+void PolicyLearner::Serve(std::unique_ptr<client::ClaimKeeper> claim) {
   const int64_t run = claim->run().id();
   base::LogInfo("run claimed", {{"run", run}, {"epoch", claim->epoch()}});
-  const auto stop = [this, claim] { return draining_ || claim->Lost(); };
+  const auto stop = [&] { return Draining() || claim->Lost(); };
   absl::Status status;
   {
-    GrpcBrokerLink link(broker_, claim, stop);
+    GrpcBrokerLink link(broker(), claim.get(), stop);
     auto loop = LearnerLoop::Create(claim->run(), &link);
     status = loop.status();
     if (status.ok()) {

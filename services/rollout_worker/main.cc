@@ -1,54 +1,39 @@
 // The rollout-worker's program.
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "absl/flags/flag.h"
-#include "common/base/log.h"
-#include "common/base/program.h"
-#include "common/rpc/client.h"
+#include "absl/status/status.h"
+#include "common/rpc/daemon.h"
 #include "services/rollout_worker/rollout_worker.h"
 
-ABSL_FLAG(std::string, broker, "", "Address of the preference-broker: host:port or unix:path.");
-ABSL_FLAG(std::string, token_file, "", "File that holds a token of the role worker.");
-ABSL_FLAG(int, threads, 0, "Simulation threads. 0: one for each core.");
+ABSL_FLAG(int, threads, 0, "simulation threads, up to 1024; 0: one for each core");
 ABSL_FLAG(std::string, cache, "",
-          "Folder in which task bundles are kept. Default: "
-          "$XDG_CACHE_HOME/backflip or ~/.cache/backflip.");
+          "folder in which task bundles are kept; default: $XDG_CACHE_HOME/backflip or "
+          "~/.cache/backflip");
 
 int main(int argc, char** argv) {
-  backflip::base::InitProgram(
+  using namespace backflip;
+  return rpc::DaemonMain(
       argc, argv, "rollout-worker",
-      "Simulates for whichever run wants steps most: asks the broker for work, "
-      "dials the run's learner, and turns its tickets into rollouts and clips.\n"
-      "SIGTERM or SIGINT: returns the tickets in hand, and ends. A worker may "
-      "also be killed at any time: its tickets go to others.");
-  backflip::base::ShutdownSignal shutdown;
-  if (absl::GetFlag(FLAGS_broker).empty()) {
-    backflip::base::LogError("--broker is missing: the address of the preference-broker");
-    return 1;
-  }
-  const auto token = backflip::rpc::ReadTokenFile(absl::GetFlag(FLAGS_token_file));
-  if (!token.ok()) {
-    backflip::base::LogError(token.status().message());
-    return 1;
-  }
-  int threads = absl::GetFlag(FLAGS_threads);
-  if (threads < 0 || threads > 1024) {
-    backflip::base::LogError("--threads is out of range; allowed: 0 to 1024");
-    return 1;
-  }
-  if (threads == 0) {
-    threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  }
-  std::string cache = absl::GetFlag(FLAGS_cache);
-  if (cache.empty()) cache = backflip::rollout_worker::DefaultCacheFolder();
-
-  backflip::rollout_worker::RolloutWorker worker({.broker = absl::GetFlag(FLAGS_broker),
-                                                  .token = *token,
-                                                  .threads = threads,
-                                                  .cache_folder = cache});
-  shutdown.Wait();
-  worker.Stop();
-  return 0;
+      "Simulates for whichever run wants steps most: asks the broker for work, dials the run's "
+      "learner, and turns its tickets into rollouts and clips.\n"
+      "SIGTERM or SIGINT: returns the tickets in hand, and ends. A worker may also be killed at "
+      "any time: its tickets go to others.",
+      [](rpc::Client broker) -> absl::StatusOr<std::unique_ptr<rpc::Daemon>> {
+        rollout_worker::RolloutWorkerConfig config{.threads = absl::GetFlag(FLAGS_threads),
+                                                   .cache_folder = absl::GetFlag(FLAGS_cache)};
+        if (config.threads < 0 || config.threads > 1024) {
+          return absl::InvalidArgumentError("--threads is out of range; allowed: 0 to 1024");
+        }
+        if (config.threads == 0) {
+          config.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+        }
+        if (config.cache_folder.empty()) config.cache_folder = rollout_worker::DefaultCacheFolder();
+        return std::make_unique<rollout_worker::RolloutWorker>(std::move(broker),
+                                                               std::move(config));
+      });
 }

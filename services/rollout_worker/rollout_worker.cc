@@ -11,56 +11,41 @@
 #include "common/rpc/status.h"
 
 namespace backflip::rollout_worker {
-RolloutWorker::RolloutWorker(RolloutWorkerConfig config)
+RolloutWorker::RolloutWorker(rpc::Client broker, RolloutWorkerConfig config)
     : config_(std::move(config)),
-      broker_(config_.broker, config_.token),
+      broker_(std::move(broker)),
       name_(base::RandomHex128()),
       work_(v1::WorkService::NewStub(broker_.channel())),
-      tasks_(config_.cache_folder,
-             [this](const std::string& sha256) {
-               return client::GetBundle(broker_, sha256, [this] { return Draining(); });
-             }),
-      loop_([this] { Loop(); }) {}
+      tasks_(config_.cache_folder, [this](const std::string& sha256) {
+        return client::GetBundle(broker_, sha256, [this] { return Draining(); });
+      }) {}
 
-RolloutWorker::~RolloutWorker() { Stop(); }
-
-void RolloutWorker::Drain() {
+void RolloutWorker::OnDrain() {
   base::MutexLock lock(&mutex_);
-  draining_ = true;
   if (asking_ != nullptr) asking_->TryCancel();
   if (session_ != nullptr) session_->Drain();
 }
 
-void RolloutWorker::Wait() {
-  if (loop_.joinable()) loop_.join();
-}
-
-void RolloutWorker::Stop() {
-  Drain();
-  Wait();
-}
-
-bool RolloutWorker::Draining() {
-  base::MutexLock lock(&mutex_);
-  return draining_;
-}
-
-void RolloutWorker::Loop() {
+absl::Status RolloutWorker::Work() {
   // one series of retries, so that pauses grow while nothing works: the broker is
   // away, the learner refuses, or its address is dead
   const base::RetryPolicy patient{.give_up_after = absl::InfiniteDuration()};
-  const auto stop = [this] { return Draining(); };
   while (!Draining()) {
-    (void)base::Retry(patient, stop, [this] {
-      const auto assignment = AskForWork(rpc::kMaxWaitMs);
-      absl::Status status = assignment.status();
-      if (status.ok() && assignment->run_id() == 0) return absl::OkStatus();
-      if (status.ok()) status = Serve(*assignment);
-      if (status.ok() || Draining()) return absl::OkStatus();
-      base::LogWarning("no work done", {{"reason", status.message()}});
-      return absl::UnavailableError(status.message());
-    });
+    const absl::Status status = base::Retry(
+        patient, [this] { return Draining(); },
+        [this] {
+          const auto assignment = AskForWork(rpc::kMaxWaitMs);
+          absl::Status status = assignment.status();
+          if (rpc::TokenIsRefused(status)) return status;
+          if (status.ok() && assignment->run_id() == 0) return absl::OkStatus();
+          if (status.ok()) status = Serve(*assignment);
+          if (status.ok() || Draining()) return absl::OkStatus();
+          base::LogWarning("no work done", {{"reason", status.message()}});
+          return absl::UnavailableError(status.message());
+        });
+    if (!status.ok() && !Draining()) return status;
   }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<v1::Assignment> RolloutWorker::AskForWork(int wait_ms) {
@@ -71,7 +56,7 @@ absl::StatusOr<v1::Assignment> RolloutWorker::AskForWork(int wait_ms) {
   const auto context = broker_.UnaryContext(absl::Milliseconds(wait_ms) + absl::Seconds(5));
   {
     base::MutexLock lock(&mutex_);
-    if (draining_) return absl::CancelledError("draining");
+    if (Draining()) return absl::CancelledError("draining");
     asking_ = context.get();
   }
   v1::Assignment assignment;
@@ -101,7 +86,7 @@ absl::Status RolloutWorker::Serve(const v1::Assignment& assignment) {
   });
   {
     base::MutexLock lock(&mutex_);
-    if (draining_) return absl::OkStatus();
+    if (Draining()) return absl::OkStatus();
     session_ = &session;
   }
   const absl::Status status = session.Run();

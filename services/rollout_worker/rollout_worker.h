@@ -6,13 +6,13 @@
 
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "backflip/v1/work.grpc.pb.h"
 #include "common/base/mutex.h"
 #include "common/rpc/client.h"
+#include "common/rpc/daemon.h"
 #include "common/sim/simulator.h"
 #include "services/rollout_worker/collect_session.h"
 #include "services/rollout_worker/task_cache.h"
@@ -20,37 +20,24 @@
 namespace backflip::rollout_worker {
 
 struct RolloutWorkerConfig {
-  std::string broker;
-  std::string token;
   // Simulation threads, at least 1.
   int threads = 1;
   // Where bundles are kept.
   std::string cache_folder;
 };
 
-// Works from its construction until it has drained: one thread of its own asks the
-// broker for work and serves whichever learner it is given. A broker or learner
-// that is away, or that refuses the token, is tried again for ever, in pauses that
-// grow. Thread-safe.
-class RolloutWorker {
+// Asks the broker for work and serves whichever learner it is given. A broker or learner
+// that is away is tried again for ever, in pauses that grow; a token that the broker
+// refuses ends it. A drain finishes and returns the tickets in hand and takes no new ones;
+// it waits as long as they take, and up to 10 s more where the broker is away.
+class RolloutWorker final : public rpc::Daemon {
  public:
-  explicit RolloutWorker(RolloutWorkerConfig config);
-  // Stop.
-  ~RolloutWorker();
-
-  // Begins to end: tickets in hand are finished and returned, no new ones are
-  // taken. Does not block; cannot be taken back.
-  void Drain();
-  // Blocks until a drain, begun before or meanwhile, is over: as long as the
-  // tickets in hand take, and up to 10 s more where the broker is away. One caller
-  // only.
-  void Wait();
-  // Drain, and Wait.
-  void Stop();
+  RolloutWorker(rpc::Client broker, RolloutWorkerConfig config);
+  ~RolloutWorker() override { Stop(); }
 
  private:
-  void Loop();
-  bool Draining();
+  absl::Status Work() override;
+  void OnDrain() override;
   // Waits up to `wait_ms` for work; run 0: there is none.
   absl::StatusOr<v1::Assignment> AskForWork(int wait_ms);
   absl::Status Serve(const v1::Assignment& assignment);
@@ -64,11 +51,9 @@ class RolloutWorker {
   std::unique_ptr<sim::Simulator> simulator_;
 
   base::Mutex mutex_;
-  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   // Of the long poll in progress, or null.
   grpc::ClientContext* asking_ ABSL_GUARDED_BY(mutex_) = nullptr;
   CollectSession* session_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  std::thread loop_;
 };
 
 }  // namespace backflip::rollout_worker

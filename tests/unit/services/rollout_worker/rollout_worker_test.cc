@@ -197,11 +197,10 @@ class RolloutWorkerTest : public ::testing::Test {
     collector_.reset();
   }
   RolloutWorker& AddWorker(int threads) {
-    workers_.push_back(
-        std::make_unique<RolloutWorker>(RolloutWorkerConfig{.broker = broker_.address(),
-                                                            .token = "worker",
-                                                            .threads = threads,
-                                                            .cache_folder = cache_}));
+    workers_.push_back(std::make_unique<RolloutWorker>(
+        rpc::Client(broker_.address(), "worker"),
+        RolloutWorkerConfig{.threads = threads, .cache_folder = cache_}));
+    workers_.back()->Start();
     return *workers_.back();
   }
   policy_learner::PolicyToAct Policy(int64_t iteration) {
