@@ -554,8 +554,6 @@ absl::Status Fill() {
   task.set_fingerprint("load");
   task.set_observation_size(2);
   task.set_action_size(1);
-  task.add_action_low(-1);
-  task.add_action_high(1);
   task.set_episode_steps(300);
   task.set_evaluation_steps(1000);
   task.set_clip_steps(kSteps);

@@ -41,10 +41,6 @@ v1::TaskInfo InfoOf(const sim::Task& task) {
   info.set_fingerprint(task.fingerprint());
   info.set_observation_size(task.observation_size());
   info.set_action_size(task.action_size());
-  for (int i = 0; i < task.action_size(); ++i) {
-    info.add_action_low(-1);
-    info.add_action_high(1);
-  }
   info.set_episode_steps(task.task().episode_steps());
   info.set_evaluation_steps(task.task().evaluation_steps());
   info.set_clip_steps(task.task().clip().steps());

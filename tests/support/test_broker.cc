@@ -112,8 +112,6 @@ v1::TaskInfo TestTask(const std::string& bundle_hash, bool has_true_reward) {
     fingerprint: "f"
     observation_size: 2
     action_size: 1
-    action_low: -1
-    action_high: 1
     episode_steps: 10
     evaluation_steps: 20
     clip_steps: 3

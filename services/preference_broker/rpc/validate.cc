@@ -231,16 +231,6 @@ absl::Status CheckTask(const v1::TaskInfo& task) {
   RETURN_IF_ERROR(CheckRange("task.observation_size", task.observation_size(), 1, 100'000));
   RETURN_IF_ERROR(CheckRange("task.action_size", task.action_size(), 1, 10'000));
   RETURN_IF_ERROR(
-      CheckNumbers("task", "action_low", task.action_low(), task.action_size(), "action_size"));
-  RETURN_IF_ERROR(
-      CheckNumbers("task", "action_high", task.action_high(), task.action_size(), "action_size"));
-  for (int i = 0; i < task.action_size(); ++i) {
-    if (task.action_low(i) > task.action_high(i)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("task.action_low[", i, "] is above task.action_high[", i, "]"));
-    }
-  }
-  RETURN_IF_ERROR(
       CheckRange("task.episode_steps", task.episode_steps(), 1, experience::kMaxEpisodeSteps));
   RETURN_IF_ERROR(CheckRange("task.evaluation_steps", task.evaluation_steps(), 1,
                              experience::kMaxEpisodeSteps));

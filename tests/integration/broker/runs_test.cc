@@ -126,7 +126,7 @@ TEST_F(RunsTest, CreateRefusesWhatCannotRun) {
   EXPECT_EQ(Code(task), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(Message(task), HasSubstr("observation_size"));
   request = ARun();
-  request.mutable_task()->set_action_low(0, std::numeric_limits<float>::quiet_NaN());
+  request.mutable_task()->set_step_seconds(std::numeric_limits<double>::quiet_NaN());
   EXPECT_EQ(Code(Create(request)), absl::StatusCode::kInvalidArgument);
   request = ARun();
   request.set_request_id("short");
