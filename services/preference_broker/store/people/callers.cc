@@ -32,7 +32,7 @@ absl::StatusOr<std::string> ReadOrMakeToken(const std::string& directory, const 
   if (std::ifstream file(path); file) {
     std::stringstream text;
     text << file.rdbuf();
-    std::string token(absl::StripAsciiWhitespace(text.str()));
+    const std::string token(absl::StripAsciiWhitespace(text.str()));
     if (token.size() < 32) {
       return absl::FailedPreconditionError(
           absl::StrCat("the token in '", path,
