@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <torch/torch.h>
 
+#include "common/base/log.h"
+
 namespace backflip::learn {
 
 void SetUpTorch() {
@@ -12,18 +14,23 @@ void SetUpTorch() {
   at::globalContext().setFlushDenormal(true);
 }
 
-void ReportBlas() {
-  std::string library = "unknown";  // a LibTorch with its own BLAS inside
+std::string BlasLibrary() {
+  void* symbol = dlsym(RTLD_DEFAULT, "sgemm_");
   Dl_info info;
-  if (void* symbol = dlsym(RTLD_DEFAULT, "sgemm_");
-      symbol != nullptr && dladdr(symbol, &info) != 0 && info.dli_fname != nullptr) {
-    library = info.dli_fname;
-    // the alternatives system hides the real name behind libblas.so.3
-    if (char* resolved = realpath(info.dli_fname, nullptr)) {
-      library = resolved;
-      free(resolved);
-    }
+  if (symbol == nullptr || dladdr(symbol, &info) == 0 || info.dli_fname == nullptr) {
+    return "unknown";
   }
+  std::string library = info.dli_fname;
+  // the alternatives system hides the real name behind libblas.so.3
+  if (char* resolved = realpath(info.dli_fname, nullptr)) {
+    library = resolved;
+    free(resolved);
+  }
+  return library;
+}
+
+void ReportBlas() {
+  const std::string library = BlasLibrary();
   base::LogInfo("linear algebra", {{"library", library}});
   if (library.find("/blas/libblas.so") != std::string::npos) {
     base::LogWarning(

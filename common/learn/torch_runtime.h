@@ -2,6 +2,8 @@
 #ifndef BACKFLIP_COMMON_LEARN_TORCH_RUNTIME_H_
 #define BACKFLIP_COMMON_LEARN_TORCH_RUNTIME_H_
 
+#include <string>
+
 namespace backflip::learn {
 
 // One thread inside each operation: networks this small are slower on several.
@@ -9,6 +11,10 @@ namespace backflip::learn {
 // process may use learners and ensembles at a time: with Debian's serial OpenBLAS
 // two at once were seen to change each other's results.
 void SetUpTorch();
+
+// The file of the library that serves matrix products; "unknown" for a LibTorch with its
+// own BLAS inside.
+std::string BlasLibrary();
 
 // Logs which library serves matrix products, and warns where it is the reference BLAS,
 // which makes training five to seven times slower.

@@ -35,10 +35,10 @@ absl::StatusOr<std::unique_ptr<EnsembleFitter>> EnsembleFitter::Create(const v1:
 }
 
 absl::Status EnsembleFitter::Begin() {
-  ASSIGN_OR_RETURN(
-      ensemble_, learn::RewardEnsemble::Create(
-                     spec_.reward_model(), spec_.quality().learn_reliability(),
-                     base::SeedOf(spec_.seed(), base::Draw::kEnsemble), observation_size_, action_size_));
+  ASSIGN_OR_RETURN(ensemble_, learn::RewardEnsemble::Create(
+                                  spec_.reward_model(), spec_.quality().learn_reliability(),
+                                  base::SeedOf(spec_.seed(), base::Draw::kEnsemble),
+                                  observation_size_, action_size_));
   label_ids_.clear();
   updates_ = 0;
   return absl::OkStatus();

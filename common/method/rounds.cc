@@ -27,8 +27,7 @@ int64_t RewardIteration(const v1::RunSpec& spec, int64_t iteration) {
 }
 
 int64_t LabelsWantedIn(const v1::RunSpec& spec, int64_t round) {
-  return LabelsWantedAt(spec,
-                                 BatchOfRound(spec, round + 1) * spec.collection().batch_steps());
+  return LabelsWantedAt(spec, BatchOfRound(spec, round + 1) * spec.collection().batch_steps());
 }
 
 }  // namespace backflip::method

@@ -24,7 +24,7 @@ int main(int argc, char** argv) {
       [](rpc::Client broker) -> absl::StatusOr<std::unique_ptr<rpc::Daemon>> {
         learn::ReportBlas();
         return policy_learner::PolicyLearner::Listen(
-            std::move(broker), {.listen = absl::GetFlag(FLAGS_listen),
-                                .advertise = absl::GetFlag(FLAGS_advertise)});
+            std::move(broker),
+            {.listen = absl::GetFlag(FLAGS_listen), .advertise = absl::GetFlag(FLAGS_advertise)});
       });
 }

@@ -20,8 +20,8 @@ constexpr absl::Duration kReleaseGrace = absl::Seconds(5);
 absl::StatusOr<std::unique_ptr<PolicyLearner>> PolicyLearner::Listen(rpc::Client broker,
                                                                      PolicyLearnerConfig config) {
   learn::SetUpTorch();
-  auto learner = std::unique_ptr<PolicyLearner>(
-      new PolicyLearner(std::move(broker), std::move(config)));
+  auto learner =
+      std::unique_ptr<PolicyLearner>(new PolicyLearner(std::move(broker), std::move(config)));
   ASSIGN_OR_RETURN(learner->server_, rpc::Server::Start({.listen = learner->config_.listen,
                                                          .services = {&learner->service_},
                                                          .on_drain = nullptr}));

@@ -4,8 +4,8 @@
 #include <string>
 #include <utility>
 
-#include "common/experience/wire.h"
 #include "common/experience/limits.h"
+#include "common/experience/wire.h"
 #include "common/sim/clip.h"
 
 namespace backflip::rollout_worker {
@@ -112,7 +112,8 @@ v1::Clip RecordingOf(const v1::Ticket& ticket, const sim::Task& task, const sim:
   const size_t step_bytes =
       sizeof(float) * (task.observation_size() + task.action_size() + 7 * task.bodies()) +
       sizeof(double) * task.state_size();
-  const int most = std::clamp<int>(experience::kMaxPayloadBytes / step_bytes, 1, kMostRecordingSteps);
+  const int most =
+      std::clamp<int>(experience::kMaxPayloadBytes / step_bytes, 1, kMostRecordingSteps);
   v1::Clip recording = ClipOf(ticket, task, sim::FirstEpisode(task, rollout, most));
   recording.clear_true_rewards();
   return recording;

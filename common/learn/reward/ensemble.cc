@@ -225,7 +225,8 @@ torch::Tensor RewardEnsemble::Impl::Update(int update) {
   std::vector<int64_t> rows;
   rows.reserve(members * model.minibatch_labels());
   for (int m = 0; m < members; ++m) {
-    KeyedRandom random(seed, base::Draw::kEnsembleMinibatch, static_cast<uint64_t>(rounds) << 20 | update, m);
+    KeyedRandom random(seed, base::Draw::kEnsembleMinibatch,
+                       static_cast<uint64_t>(rounds) << 20 | update, m);
     for (int i = 0; i < model.minibatch_labels(); ++i) {
       rows.push_back(taken[m][random.Below(static_cast<int64_t>(taken[m].size()))]);
     }

@@ -37,7 +37,8 @@ RewardNetworks::RewardNetworks(const v1::RewardModel& model, uint64_t seed, int 
       member_std_(members_, 1.0f) {}
 
 Parameters::Named RewardNetworks::InitialWeights(uint64_t seed) const {
-  at::Generator generator = at::detail::createCPUGenerator(KeyedRandom(seed, base::Draw::kEnsembleWeights).Next());
+  at::Generator generator =
+      at::detail::createCPUGenerator(KeyedRandom(seed, base::Draw::kEnsembleWeights).Next());
   Parameters::Named named;
   for (size_t i = 0; i < layers(); ++i) {
     // uniform within 1/√in, every member its own

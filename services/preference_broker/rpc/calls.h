@@ -76,14 +76,14 @@ inline absl::Status Draining() {
 // Answers the method that takes `request`. `work`: absl::Status(Connection&, const Caller&); fills
 // in the response that it has captured.
 template <typename Work>
-grpc::ServerUnaryReactor* Unary(const CallContext& core, const google::protobuf::Message* request,
+grpc::ServerUnaryReactor* Unary(const CallContext& calls, const google::protobuf::Message* request,
                                 grpc::CallbackServerContext* context, Work work) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  const bool taken = core.pool->Submit([core, &method = MethodOf(*request), reactor,
-                                        token = rpc::BearerToken(*context),
-                                        work = std::move(work)](Connection& connection) {
+  const bool taken = calls.pool->Submit([calls, &method = MethodOf(*request), reactor,
+                                         token = rpc::BearerToken(*context),
+                                         work = std::move(work)](Connection& connection) {
     const absl::Status status = [&]() -> absl::Status {
-      ASSIGN_OR_RETURN(const Caller caller, core.Authorize(connection, token, method));
+      ASSIGN_OR_RETURN(const Caller caller, calls.Authorize(connection, token, method));
       return work(connection, caller);
     }();
     reactor->Finish(rpc::ToGrpc(status));
@@ -98,7 +98,7 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
  public:
   using Attempt = std::function<absl::StatusOr<bool>(Connection&, const Caller&)>;
 
-  static grpc::ServerUnaryReactor* Start(const CallContext& core,
+  static grpc::ServerUnaryReactor* Start(const CallContext& calls,
                                          const google::protobuf::Message* request,
                                          grpc::CallbackServerContext* context, int32_t wait_ms,
                                          std::string topic, Attempt attempt,
@@ -110,17 +110,17 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
       return reactor;
     }
     auto poll =
-        std::shared_ptr<LongPoll>(new LongPoll(core, MethodOf(*request), context, reactor, wait_ms,
+        std::shared_ptr<LongPoll>(new LongPoll(calls, MethodOf(*request), context, reactor, wait_ms,
                                                std::move(topic), std::move(attempt), look_again));
     if (!poll->Submit()) reactor->Finish(rpc::ToGrpc(PoolFull()));
     return reactor;
   }
 
  private:
-  LongPoll(const CallContext& core, const Method& method, grpc::CallbackServerContext* context,
+  LongPoll(const CallContext& calls, const Method& method, grpc::CallbackServerContext* context,
            grpc::ServerUnaryReactor* reactor, int32_t wait_ms, std::string topic, Attempt attempt,
            std::chrono::milliseconds look_again)
-      : core_(core),
+      : calls_(calls),
         method_(method),
         context_(context),
         reactor_(reactor),
@@ -131,38 +131,38 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
         look_again_(look_again) {}
 
   bool Submit() {
-    return core_.pool->Submit(
+    return calls_.pool->Submit(
         [self = shared_from_this()](Connection& connection) { self->Try(connection); });
   }
 
   void Try(Connection& connection) {
     if (context_->IsCancelled()) return Finish(absl::CancelledError("the caller has gone"));
-    const uint64_t since = core_.hub->Now();
-    const bool last = Hub::Clock::now() >= until_ || core_.hub->draining();
+    const uint64_t since = calls_.hub->Now();
+    const bool last = Hub::Clock::now() >= until_ || calls_.hub->draining();
     const absl::StatusOr<bool> done = [&]() -> absl::StatusOr<bool> {
-      ASSIGN_OR_RETURN(const Caller caller, core_.Authorize(connection, token_, method_));
+      ASSIGN_OR_RETURN(const Caller caller, calls_.Authorize(connection, token_, method_));
       return attempt_(connection, caller);
     }();
     if (!done.ok()) return Finish(done.status());
     if (*done || last) return Finish(absl::OkStatus());
-    core_.hub->Wait(topic_, since, std::min(until_, Hub::Clock::now() + look_again_),
-                    [self = shared_from_this()] { self->Wake(); });
+    calls_.hub->Wait(topic_, since, std::min(until_, Hub::Clock::now() + look_again_),
+                     [self = shared_from_this()] { self->Wake(); });
   }
 
   void Wake() {
     // many may wake at once: they queue behind new calls
-    if (core_.pool->SubmitPatient(
+    if (calls_.pool->SubmitPatient(
             [self = shared_from_this()](Connection& connection) { self->Try(connection); }))
       return;
-    if (core_.hub->draining()) return Finish(Draining());
+    if (calls_.hub->draining()) return Finish(Draining());
     // the pool is full: look again when it may have emptied
-    core_.hub->Wait("", 0, Hub::Clock::now() + std::chrono::milliseconds(50),
-                    [self = shared_from_this()] { self->Wake(); });
+    calls_.hub->Wait("", 0, Hub::Clock::now() + std::chrono::milliseconds(50),
+                     [self = shared_from_this()] { self->Wake(); });
   }
 
   void Finish(const absl::Status& status) { reactor_->Finish(rpc::ToGrpc(status)); }
 
-  const CallContext core_;
+  const CallContext calls_;
   const Method& method_;
   grpc::CallbackServerContext* const context_;
   grpc::ServerUnaryReactor* const reactor_;
@@ -187,12 +187,12 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
   using Fetch =
       std::function<absl::StatusOr<Next>(Connection&, const Caller&, std::deque<Response>*)>;
 
-  static grpc::ServerWriteReactor<Response>* Start(const CallContext& core,
+  static grpc::ServerWriteReactor<Response>* Start(const CallContext& calls,
                                                    const google::protobuf::Message* request,
                                                    grpc::CallbackServerContext* context,
                                                    std::string topic, Fetch fetch) {
     auto* const stream =
-        new PagedStream(core, MethodOf(*request), context, std::move(topic), std::move(fetch));
+        new PagedStream(calls, MethodOf(*request), context, std::move(topic), std::move(fetch));
     if (!stream->Submit()) stream->Finish(rpc::ToGrpc(PoolFull()));
     return stream;
   }
@@ -205,9 +205,9 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
   void OnDone() override { delete this; }
 
  private:
-  PagedStream(const CallContext& core, const Method& method, grpc::CallbackServerContext* context,
+  PagedStream(const CallContext& calls, const Method& method, grpc::CallbackServerContext* context,
               std::string topic, Fetch fetch)
-      : core_(core),
+      : calls_(calls),
         method_(method),
         context_(context),
         token_(rpc::BearerToken(*context)),
@@ -215,16 +215,16 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
         fetch_(std::move(fetch)) {}
 
   bool Submit() {
-    return core_.pool->Submit([this](Connection& connection) { FetchPage(connection); });
+    return calls_.pool->Submit([this](Connection& connection) { FetchPage(connection); });
   }
 
   void FetchPage(Connection& connection) {
     if (context_->IsCancelled())
       return this->Finish(rpc::ToGrpc(absl::CancelledError("the caller has gone")));
-    since_ = core_.hub->Now();
+    since_ = calls_.hub->Now();
     const absl::StatusOr<Next> next = [&]() -> absl::StatusOr<Next> {
       // for each page, since the token of a long stream may be revoked
-      ASSIGN_OR_RETURN(const Caller caller, core_.Authorize(connection, token_, method_));
+      ASSIGN_OR_RETURN(const Caller caller, calls_.Authorize(connection, token_, method_));
       return fetch_(connection, caller, &page_);
     }();
     if (!next.ok()) return this->Finish(rpc::ToGrpc(next.status()));
@@ -235,18 +235,18 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
   void Continue() {
     if (!page_.empty()) return this->StartWrite(&page_.front());
     if (next_ == Next::kEnd) return this->Finish(grpc::Status::OK);
-    if (core_.hub->draining()) return this->Finish(rpc::ToGrpc(Draining()));
+    if (calls_.hub->draining()) return this->Finish(rpc::ToGrpc(Draining()));
     if (next_ == Next::kMore) return Wake();
-    core_.hub->Wait(topic_, since_, Hub::Clock::now() + kLookAgain, [this] { Wake(); });
+    calls_.hub->Wait(topic_, since_, Hub::Clock::now() + kLookAgain, [this] { Wake(); });
   }
 
   void Wake() {
     if (Submit()) return;
-    if (core_.hub->draining()) return this->Finish(rpc::ToGrpc(Draining()));
-    core_.hub->Wait("", 0, Hub::Clock::now() + std::chrono::milliseconds(50), [this] { Wake(); });
+    if (calls_.hub->draining()) return this->Finish(rpc::ToGrpc(Draining()));
+    calls_.hub->Wait("", 0, Hub::Clock::now() + std::chrono::milliseconds(50), [this] { Wake(); });
   }
 
-  const CallContext core_;
+  const CallContext calls_;
   const Method& method_;
   grpc::CallbackServerContext* const context_;
   const std::string token_;
@@ -267,14 +267,14 @@ class UploadStream : public grpc::ServerReadReactor<Request> {
   // absl::Status(Connection&, const Caller&); fills in the captured response.
   using Store = std::function<absl::Status(Connection&, const Caller&)>;
 
-  static grpc::ServerReadReactor<Request>* Start(const CallContext& core,
+  static grpc::ServerReadReactor<Request>* Start(const CallContext& calls,
                                                  grpc::CallbackServerContext* context, Take take,
                                                  Store store) {
-    auto* const upload = new UploadStream(core, context, std::move(take), std::move(store));
+    auto* const upload = new UploadStream(calls, context, std::move(take), std::move(store));
     // callers without permission are refused before anything is read
-    const bool taken = core.pool->Submit([upload](Connection& connection) {
+    const bool taken = calls.pool->Submit([upload](Connection& connection) {
       absl::StatusOr<Caller> caller =
-          upload->core_.Authorize(connection, upload->token_, upload->method_);
+          upload->calls_.Authorize(connection, upload->token_, upload->method_);
       if (!caller.ok()) return upload->Finish(rpc::ToGrpc(caller.status()));
       upload->caller_ = *caller;
       upload->StartRead(&upload->request_);
@@ -291,23 +291,23 @@ class UploadStream : public grpc::ServerReadReactor<Request> {
     }
     if (context_->IsCancelled())
       return this->Finish(rpc::ToGrpc(absl::CancelledError("the caller has gone")));
-    const bool taken = core_.pool->Submit(
+    const bool taken = calls_.pool->Submit(
         [this](Connection& connection) { this->Finish(rpc::ToGrpc(store_(connection, caller_))); });
     if (!taken) this->Finish(rpc::ToGrpc(PoolFull()));
   }
   void OnDone() override { delete this; }
 
  private:
-  UploadStream(const CallContext& core, grpc::CallbackServerContext* context, Take take,
+  UploadStream(const CallContext& calls, grpc::CallbackServerContext* context, Take take,
                Store store)
-      : core_(core),
+      : calls_(calls),
         method_(MethodOf(Request::default_instance())),
         context_(context),
         token_(rpc::BearerToken(*context)),
         take_(std::move(take)),
         store_(std::move(store)) {}
 
-  const CallContext core_;
+  const CallContext calls_;
   const Method& method_;
   grpc::CallbackServerContext* const context_;
   const std::string token_;

@@ -16,17 +16,17 @@ constexpr size_t kCandidatesPerPage = 64;
 
 class ClipServiceImpl final : public v1::ClipService::CallbackService {
  public:
-  explicit ClipServiceImpl(CallContext core) : core_(core) {}
+  explicit ClipServiceImpl(CallContext calls) : calls_(calls) {}
 
   grpc::ServerUnaryReactor* Upload(grpc::CallbackServerContext* context,
                                    const v1::UploadClipsRequest* request,
                                    v1::UploadClipsResponse* response) override {
     return Unary(
-        core_, request, context, [=](Connection& connection, const Caller&) -> absl::Status {
+        calls_, request, context, [=](Connection& connection, const Caller&) -> absl::Status {
           if (const int64_t size = request->ByteSizeLong(); size > experience::kMaxPayloadBytes) {
-            return absl::InvalidArgumentError(
-                absl::StrCat("the upload has ", size, " bytes, but at most ", experience::kMaxPayloadBytes,
-                             " are allowed: send fewer clips at a time"));
+            return absl::InvalidArgumentError(absl::StrCat(
+                "the upload has ", size, " bytes, but at most ", experience::kMaxPayloadBytes,
+                " are allowed: send fewer clips at a time"));
           }
           ASSIGN_OR_RETURN(const RunDefinition run,
                            GetRunDefinition(connection, request->run_id()));
@@ -53,7 +53,7 @@ class ClipServiceImpl final : public v1::ClipService::CallbackService {
       grpc::CallbackServerContext* context, const v1::ListCandidatesRequest* request) override {
     using Stream = PagedStream<v1::Candidate>;
     return Stream::Start(
-        core_, request, context, "",
+        calls_, request, context, "",
         [request, listed = false, ids = std::vector<int64_t>(), sent = size_t{0}](
             Connection& connection, const Caller&,
             std::deque<v1::Candidate>* page) mutable -> absl::StatusOr<Stream::Next> {
@@ -77,13 +77,13 @@ class ClipServiceImpl final : public v1::ClipService::CallbackService {
   }
 
  private:
-  const CallContext core_;
+  const CallContext calls_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeClipService(CallContext core) {
-  return std::make_unique<ClipServiceImpl>(core);
+std::unique_ptr<grpc::Service> MakeClipService(CallContext calls) {
+  return std::make_unique<ClipServiceImpl>(calls);
 }
 
 }  // namespace backflip::preference_broker

@@ -17,7 +17,7 @@ void FeedNumberer::Number(int64_t run_id) {
 
 void FeedNumberer::Start(int64_t run_id) {
   const bool taken =
-      core_.pool->Submit([this, run_id](Connection& connection) { Run(connection, run_id); });
+      calls_.pool->Submit([this, run_id](Connection& connection) { Run(connection, run_id); });
   if (taken) return;
   base::MutexLock lock(&mutex_);
   busy_.erase(run_id);
@@ -39,7 +39,7 @@ void FeedNumberer::Run(Connection& connection, int64_t run_id) {
     }
   }
   // labels are coming fast: number many of them in one transaction
-  core_.hub->Wait("", 0, Hub::Clock::now() + kInterval, [this, run_id] { Start(run_id); });
+  calls_.hub->Wait("", 0, Hub::Clock::now() + kInterval, [this, run_id] { Start(run_id); });
 }
 
 }  // namespace backflip::preference_broker

@@ -14,7 +14,7 @@ namespace backflip::preference_broker {
 // Gives committed labels their places in the feeds, one job per run at a time. Thread-safe.
 class FeedNumberer {
  public:
-  explicit FeedNumberer(CallContext core) : core_(core) {}
+  explicit FeedNumberer(CallContext calls) : calls_(calls) {}
   // Numbers the run's labels soon, on the pool. If the pool is full, the broker's housekeeping
   // finds the labels later.
   void Number(int64_t run_id);
@@ -26,7 +26,7 @@ class FeedNumberer {
   void Start(int64_t run_id);
   void Run(Connection& connection, int64_t run_id);
 
-  const CallContext core_;
+  const CallContext calls_;
   base::Mutex mutex_;
   // Runs with a job, and those of them that got labels since it began.
   std::set<int64_t> busy_ ABSL_GUARDED_BY(mutex_);

@@ -104,8 +104,8 @@ struct LeasePoll {
 
 class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
  public:
-  LabelingServiceImpl(CallContext core, LeaseTimes leases, FeedNumberer* numberer)
-      : core_(core), leases_(leases), numberer_(numberer) {}
+  LabelingServiceImpl(CallContext calls, LeaseTimes leases, FeedNumberer* numberer)
+      : calls_(calls), leases_(leases), numberer_(numberer) {}
 
   grpc::ServerUnaryReactor* Lease(grpc::CallbackServerContext* context,
                                   const v1::LeaseRequest* request,
@@ -113,7 +113,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
     const Hub::Clock::time_point until =
         Hub::Clock::now() + std::chrono::milliseconds(request->wait_ms());
     return LongPoll::Start(
-        core_, request, context, request->wait_ms(), kQuestionsTopic,
+        calls_, request, context, request->wait_ms(), kQuestionsTopic,
         [=, this, poll = std::make_shared<LeasePoll>()](
             Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
           RETURN_IF_ERROR(CheckRange("count", request->count(), 0, 16));
@@ -125,7 +125,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
           terms.lease_ms = caller.role == Role::kTeacher ? leases_.teacher_ms : leases_.labeler_ms;
           const std::string asked = absl::StrCat(terms.run_id, "/", static_cast<int>(caller.role),
                                                  "/", absl::StrJoin(caller.run_ids, ","));
-          const uint64_t since = core_.hub->Now();
+          const uint64_t since = calls_.hub->Now();
           if (poll->polls++ == 0 || !nothing_open_.Holds(asked)) {
             ASSIGN_OR_RETURN(poll->leased, LeaseQuestions(connection, runs_, caller, terms));
             *response = poll->leased.response;
@@ -134,7 +134,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
           const bool found = response->questions_size() > 0;
           const bool ends = found || response->none() == v1::SESSION_COMPLETE;
           CreditWait(connection, caller, *request,
-                     ends || Hub::Clock::now() >= until || core_.hub->draining(), poll.get());
+                     ends || Hub::Clock::now() >= until || calls_.hub->draining(), poll.get());
           return ends;
         },
         kLookForQuestions);
@@ -143,7 +143,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
   grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext* context,
                                       const v1::HeartbeatRequest* request,
                                       v1::HeartbeatResponse* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    ASSIGN_OR_RETURN(const int32_t leases, RenewLeases(connection, caller));
                    response->set_leases(leases);
@@ -154,7 +154,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
   grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext* context,
                                    const v1::SubmitRequest* request,
                                    v1::SubmitResponse* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckSubmit(*request));
                    ASSIGN_OR_RETURN(SubmittedLabel label,
@@ -165,7 +165,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
                      *response->mutable_feedback() = *std::move(label.feedback);
                    numberer_->Number(label.run_id);
                    // not to other brokers, since such a signal delays every commit: they poll
-                   if (label.reopened) core_.hub->Signal(kQuestionsTopic);
+                   if (label.reopened) calls_.hub->Signal(kQuestionsTopic);
                    if (label.fresh && caller.role == Role::kLabeler)
                      CheckRulesLater(caller, *request, label);
                    return absl::OkStatus();
@@ -175,7 +175,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
   grpc::ServerUnaryReactor* GetSession(grpc::CallbackServerContext* context,
                                        const v1::GetSessionRequest* request,
                                        v1::Session* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    ASSIGN_OR_RETURN(*response, preference_broker::GetSession(
                                                    connection, runs_, caller, request->run_id()));
@@ -186,7 +186,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
   grpc::ServerUnaryReactor* GetGuide(grpc::CallbackServerContext* context,
                                      const v1::GetGuideRequest* request,
                                      v1::Guide* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    ASSIGN_OR_RETURN(*response, preference_broker::GetGuide(
                                                    connection, runs_, caller, request->run_id()));
@@ -196,7 +196,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
 
   grpc::ServerUnaryReactor* Undo(grpc::CallbackServerContext* context,
                                  const v1::UndoRequest* request, v1::UndoResponse*) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRequestId("idempotency_key", request->idempotency_key()));
                    ASSIGN_OR_RETURN(const int64_t run_id, UndoLabel(connection, caller, *request));
@@ -208,7 +208,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
   grpc::ServerUnaryReactor* GetScene(grpc::CallbackServerContext* context,
                                      const v1::GetSceneRequest* request,
                                      v1::GetSceneResponse* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller&) -> absl::Status {
                    RETURN_IF_ERROR(CheckClipId("scene_hash", request->scene_hash()));
                    ASSIGN_OR_RETURN(*response->mutable_glb(),
@@ -221,7 +221,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
                                                       const v1::ExportRequest* request) override {
     using Stream = PagedStream<v1::ExportedLabel>;
     return Stream::Start(
-        core_, request, context, "",
+        calls_, request, context, "",
         [request, position = int64_t{1}](
             Connection& connection, const Caller& caller,
             std::deque<v1::ExportedLabel>* page) mutable -> absl::StatusOr<Stream::Next> {
@@ -254,7 +254,7 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
                        const SubmittedLabel& label) {
     if (!rule_triggers_.MayMatter(caller.id, request, label)) return;
     // a full pool: the next answer is checked too
-    (void)core_.pool->Submit(
+    (void)calls_.pool->Submit(
         [this, caller_id = caller.id, run_id = label.run_id](Connection& connection) {
           const absl::Status status = EnforceRules(connection, runs_, caller_id, run_id);
           if (!status.ok())
@@ -262,19 +262,19 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
         });
   }
 
-  const CallContext core_;
+  const CallContext calls_;
   const LeaseTimes leases_;
   FeedNumberer* const numberer_;
   RunCache runs_;
-  NothingOpen nothing_open_{core_.hub};
+  NothingOpen nothing_open_{calls_.hub};
   RuleTriggers rule_triggers_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeLabelingService(CallContext core, LeaseTimes leases,
+std::unique_ptr<grpc::Service> MakeLabelingService(CallContext calls, LeaseTimes leases,
                                                    FeedNumberer* numberer) {
-  return std::make_unique<LabelingServiceImpl>(core, leases, numberer);
+  return std::make_unique<LabelingServiceImpl>(calls, leases, numberer);
 }
 
 }  // namespace backflip::preference_broker

@@ -16,12 +16,13 @@ absl::Status CheckSecret(const std::string& secret) {
 
 class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
  public:
-  PeopleServiceImpl(CallContext core, FeedNumberer* numberer) : core_(core), numberer_(numberer) {}
+  PeopleServiceImpl(CallContext calls, FeedNumberer* numberer)
+      : calls_(calls), numberer_(numberer) {}
 
   grpc::ServerUnaryReactor* Invite(grpc::CallbackServerContext* context,
                                    const v1::InviteRequest* request,
                                    v1::InviteResponse* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckInvite(*request));
                    if (request->run_ids().empty()) RETURN_IF_ERROR(CheckRunAllowed(caller, 0));
@@ -35,7 +36,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   grpc::ServerUnaryReactor* DescribeInvite(grpc::CallbackServerContext* context,
                                            const v1::DescribeInviteRequest* request,
                                            v1::InviteDescription* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller&) -> absl::Status {
                    RETURN_IF_ERROR(CheckSecret(request->secret()));
                    ASSIGN_OR_RETURN(
@@ -48,7 +49,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                                          const v1::AcceptInviteRequest* request,
                                          v1::AcceptInviteResponse* response) override {
     return Unary(
-        core_, request, context, [=](Connection& connection, const Caller&) -> absl::Status {
+        calls_, request, context, [=](Connection& connection, const Caller&) -> absl::Status {
           RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
           RETURN_IF_ERROR(CheckSecret(request->secret()));
           if (!request->outside_id().empty())
@@ -61,11 +62,11 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   grpc::ServerUnaryReactor* SignOut(grpc::CallbackServerContext* context,
                                     const v1::SignOutRequest* request,
                                     v1::SignOutResponse*) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=, this, token = rpc::BearerToken(*context)](Connection& connection,
                                                                const Caller&) -> absl::Status {
                    RETURN_IF_ERROR(RevokeToken(connection, token));
-                   core_.authenticator->Forget();
+                   calls_.authenticator->Forget();
                    return absl::OkStatus();
                  });
   }
@@ -73,7 +74,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   grpc::ServerUnaryReactor* ListLabelers(grpc::CallbackServerContext* context,
                                          const v1::ListLabelersRequest* request,
                                          v1::ListLabelersResponse* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    ASSIGN_OR_RETURN(*response, LabelerStatistics(connection, request->run_id()));
@@ -85,7 +86,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                                             const v1::SetLabelerStateRequest* request,
                                             v1::Labeler* response) override {
     return Unary(
-        core_, request, context,
+        calls_, request, context,
         [=, this](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
           RETURN_IF_ERROR(CheckPlainText("reason", request->reason(), 500));
@@ -99,7 +100,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
           }
           ASSIGN_OR_RETURN(*response,
                            preference_broker::SetLabelerState(connection, caller, *request));
-          core_.authenticator->Forget();
+          calls_.authenticator->Forget();
           return absl::OkStatus();
         });
   }
@@ -107,12 +108,12 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   grpc::ServerUnaryReactor* ForgetLabeler(grpc::CallbackServerContext* context,
                                           const v1::ForgetLabelerRequest* request,
                                           v1::ForgetLabelerResponse* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
                    ASSIGN_OR_RETURN(*response,
                                     preference_broker::ForgetLabeler(connection, caller, *request));
-                   core_.authenticator->Forget();
+                   calls_.authenticator->Forget();
                    return absl::OkStatus();
                  });
   }
@@ -120,7 +121,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   grpc::ServerUnaryReactor* Statement(grpc::CallbackServerContext* context,
                                       const v1::StatementRequest* request,
                                       v1::StatementResponse* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    RETURN_IF_ERROR(CheckRange("since_ms", request->since_ms(), 0, kMaxMillis - 1));
@@ -133,7 +134,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   grpc::ServerUnaryReactor* RetractLabels(grpc::CallbackServerContext* context,
                                           const v1::RetractLabelsRequest* request,
                                           v1::RetractLabelsResponse* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
@@ -148,14 +149,14 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   }
 
  private:
-  const CallContext core_;
+  const CallContext calls_;
   FeedNumberer* const numberer_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakePeopleService(CallContext core, FeedNumberer* numberer) {
-  return std::make_unique<PeopleServiceImpl>(core, numberer);
+std::unique_ptr<grpc::Service> MakePeopleService(CallContext calls, FeedNumberer* numberer) {
+  return std::make_unique<PeopleServiceImpl>(calls, numberer);
 }
 
 }  // namespace backflip::preference_broker

@@ -167,13 +167,14 @@ absl::Status AddPrediction(const std::string& snapshot_bytes, const v1::Clip& re
 
 class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
  public:
-  ReviewServiceImpl(CallContext core, FeedNumberer* numberer) : core_(core), numberer_(numberer) {}
+  ReviewServiceImpl(CallContext calls, FeedNumberer* numberer)
+      : calls_(calls), numberer_(numberer) {}
 
   grpc::ServerUnaryReactor* Watch(grpc::CallbackServerContext* context,
                                   const v1::WatchDashboardRequest* request,
                                   v1::Dashboard* response) override {
     return LongPoll::Start(
-        core_, request, context, request->wait_ms(), RunTopic(request->run_id()),
+        calls_, request, context, request->wait_ms(), RunTopic(request->run_id()),
         [=, this](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           ASSIGN_OR_RETURN(const int64_t revision, RunRevision(connection, request->run_id()));
@@ -196,7 +197,8 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
                                        const v1::ListLabelsRequest* request,
                                        v1::ListLabelsResponse* response) override {
     return Unary(
-        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+        calls_, request, context,
+        [=](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 200));
           RETURN_IF_ERROR(
@@ -218,20 +220,22 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
   grpc::ServerUnaryReactor* ListDisagreements(grpc::CallbackServerContext* context,
                                               const v1::ListDisagreementsRequest* request,
                                               v1::ListDisagreementsResponse* response) override {
-    return Unary(
-        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-          RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 50));
-          ASSIGN_OR_RETURN(*response, preference_broker::ListDisagreements(connection, *request));
-          return absl::OkStatus();
-        });
+    return Unary(calls_, request, context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+                   RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 50));
+                   ASSIGN_OR_RETURN(*response,
+                                    preference_broker::ListDisagreements(connection, *request));
+                   return absl::OkStatus();
+                 });
   }
 
   grpc::ServerUnaryReactor* GetClips(grpc::CallbackServerContext* context,
                                      const v1::GetClipsRequest* request,
                                      v1::GetClipsResponse* response) override {
     return Unary(
-        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+        calls_, request, context,
+        [=](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           if ((request->clip_ids_size() > 0) == (request->newest() != 0)) {
             return absl::InvalidArgumentError(
@@ -251,30 +255,32 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
   grpc::ServerUnaryReactor* GetEpisode(grpc::CallbackServerContext* context,
                                        const v1::GetEpisodeRequest* request,
                                        v1::Episode* response) override {
-    return Unary(
-        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-          RETURN_IF_ERROR(
-              CheckRange("policy_version", request->policy_version(), 0, rpc::kMaxIteration));
-          ASSIGN_OR_RETURN(RecordedEpisode episode, ReadEpisode(connection, *request));
-          response->set_policy_version(episode.recording.policy_version());
-          response->set_iteration(episode.recording.iteration());
-          response->set_steps(episode.recording.steps());
-          response->set_playback_fps(episode.playback_fps);
-          response->set_scene_hash(episode.scene_hash);
-          for (const int64_t version : episode.versions) response->add_recorded_versions(version);
-          if (!episode.reward.empty())
-            RETURN_IF_ERROR(AddPrediction(episode.reward, episode.recording, response));
-          *response->mutable_poses() = std::move(*episode.recording.mutable_poses());
-          return absl::OkStatus();
-        });
+    return Unary(calls_, request, context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+                   RETURN_IF_ERROR(CheckRange("policy_version", request->policy_version(), 0,
+                                              rpc::kMaxIteration));
+                   ASSIGN_OR_RETURN(RecordedEpisode episode, ReadEpisode(connection, *request));
+                   response->set_policy_version(episode.recording.policy_version());
+                   response->set_iteration(episode.recording.iteration());
+                   response->set_steps(episode.recording.steps());
+                   response->set_playback_fps(episode.playback_fps);
+                   response->set_scene_hash(episode.scene_hash);
+                   for (const int64_t version : episode.versions)
+                     response->add_recorded_versions(version);
+                   if (!episode.reward.empty())
+                     RETURN_IF_ERROR(AddPrediction(episode.reward, episode.recording, response));
+                   *response->mutable_poses() = std::move(*episode.recording.mutable_poses());
+                   return absl::OkStatus();
+                 });
   }
 
   grpc::ServerUnaryReactor* AskAbout(grpc::CallbackServerContext* context,
                                      const v1::AskAboutRequest* request,
                                      v1::AskAboutResponse* response) override {
     return Unary(
-        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+        calls_, request, context,
+        [=](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
           RETURN_IF_ERROR(
@@ -289,7 +295,8 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
                                     const v1::AddGoldRequest* request,
                                     v1::GoldPair* response) override {
     return Unary(
-        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+        calls_, request, context,
+        [=](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           if (request->clip_ids_size() != 2 || request->clip_ids(0) == request->clip_ids(1)) {
             return absl::InvalidArgumentError("clip_ids must name two different clips");
@@ -314,18 +321,19 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
   grpc::ServerUnaryReactor* ListGold(grpc::CallbackServerContext* context,
                                      const v1::ListGoldRequest* request,
                                      v1::ListGoldResponse* response) override {
-    return Unary(
-        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-          ASSIGN_OR_RETURN(*response, preference_broker::ListGold(connection, request->run_id()));
-          return absl::OkStatus();
-        });
+    return Unary(calls_, request, context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+                   ASSIGN_OR_RETURN(*response,
+                                    preference_broker::ListGold(connection, request->run_id()));
+                   return absl::OkStatus();
+                 });
   }
 
   grpc::ServerUnaryReactor* RemoveGold(grpc::CallbackServerContext* context,
                                        const v1::RemoveGoldRequest* request,
                                        v1::RemoveGoldResponse*) override {
-    return Unary(core_, request, context, [=](Connection& connection, const Caller& caller) {
+    return Unary(calls_, request, context, [=](Connection& connection, const Caller& caller) {
       return preference_broker::RemoveGold(connection, caller, request->gold_id());
     });
   }
@@ -334,7 +342,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
       grpc::CallbackServerContext* context, const v1::ExportClipsRequest* request) override {
     using Stream = PagedStream<v1::Candidate>;
     return Stream::Start(
-        core_, request, context, "",
+        calls_, request, context, "",
         [request, listed = false, ids = std::vector<int64_t>(), sent = size_t{0}](
             Connection& connection, const Caller& caller,
             std::deque<v1::Candidate>* page) mutable -> absl::StatusOr<Stream::Next> {
@@ -364,7 +372,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
       grpc::CallbackServerContext* context, v1::ImportLabelsResponse* response) override {
     auto import = std::make_shared<Import>();
     return UploadStream<v1::ImportLabelsRequest>::Start(
-        core_, context,
+        calls_, context,
         [import](v1::ImportLabelsRequest& request) { return import->Take(request); },
         [this, import, response](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, import->run_id));
@@ -380,15 +388,15 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
   }
 
  private:
-  const CallContext core_;
+  const CallContext calls_;
   FeedNumberer* const numberer_;
   Dashboards dashboards_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeReviewService(CallContext core, FeedNumberer* numberer) {
-  return std::make_unique<ReviewServiceImpl>(core, numberer);
+std::unique_ptr<grpc::Service> MakeReviewService(CallContext calls, FeedNumberer* numberer) {
+  return std::make_unique<ReviewServiceImpl>(calls, numberer);
 }
 
 }  // namespace backflip::preference_broker

@@ -19,12 +19,12 @@ bool MaySeeMetrics(const Caller& caller) {
 
 class RunServiceImpl final : public v1::RunService::CallbackService {
  public:
-  explicit RunServiceImpl(CallContext core) : core_(core) {}
+  explicit RunServiceImpl(CallContext calls) : calls_(calls) {}
 
   grpc::ServerUnaryReactor* Create(grpc::CallbackServerContext* context,
                                    const v1::CreateRunRequest* request,
                                    v1::Run* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    if (request->labels_from_run() != 0)
                      RETURN_IF_ERROR(CheckRunAllowed(caller, request->labels_from_run()));
@@ -42,31 +42,33 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
 
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context,
                                 const v1::GetRunRequest* request, v1::Run* response) override {
-    return Unary(
-        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-          ASSIGN_OR_RETURN(*response, GetRun(connection, request->run_id(), MaySeeMetrics(caller)));
-          return absl::OkStatus();
-        });
+    return Unary(calls_, request, context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+                   ASSIGN_OR_RETURN(*response,
+                                    GetRun(connection, request->run_id(), MaySeeMetrics(caller)));
+                   return absl::OkStatus();
+                 });
   }
 
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context,
                                  const v1::ListRunsRequest* request,
                                  v1::ListRunsResponse* response) override {
-    return Unary(
-        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-          RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 1000));
-          ASSIGN_OR_RETURN(auto runs, ListRuns(connection, caller,
-                                               request->limit() == 0 ? 100 : request->limit()));
-          for (v1::Run& run : runs) *response->add_runs() = std::move(run);
-          return absl::OkStatus();
-        });
+    return Unary(calls_, request, context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 1000));
+                   ASSIGN_OR_RETURN(auto runs,
+                                    ListRuns(connection, caller,
+                                             request->limit() == 0 ? 100 : request->limit()));
+                   for (v1::Run& run : runs) *response->add_runs() = std::move(run);
+                   return absl::OkStatus();
+                 });
   }
 
   grpc::ServerUnaryReactor* Watch(grpc::CallbackServerContext* context,
                                   const v1::WatchRunRequest* request, v1::Run* response) override {
     return LongPoll::Start(
-        core_, request, context, request->wait_ms(), RunTopic(request->run_id()),
+        calls_, request, context, request->wait_ms(), RunTopic(request->run_id()),
         [=](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           ASSIGN_OR_RETURN(*response, GetRun(connection, request->run_id(), MaySeeMetrics(caller)));
@@ -78,7 +80,8 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
                                      const v1::ContinueRunRequest* request,
                                      v1::Run* response) override {
     return Unary(
-        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+        calls_, request, context,
+        [=](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
           RETURN_IF_ERROR(CheckRange("add_labels", request->add_labels(), 0, 1'000'000));
@@ -91,7 +94,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* Cancel(grpc::CallbackServerContext* context,
                                    const v1::CancelRunRequest* request,
                                    v1::Run* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    ASSIGN_OR_RETURN(*response, CancelRun(connection, caller, *request));
@@ -102,19 +105,20 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* StopAsking(grpc::CallbackServerContext* context,
                                        const v1::StopAskingRequest* request,
                                        v1::Run* response) override {
-    return Unary(
-        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-          ASSIGN_OR_RETURN(*response,
-                           preference_broker::StopAsking(connection, caller, request->run_id()));
-          return absl::OkStatus();
-        });
+    return Unary(calls_, request, context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+                   ASSIGN_OR_RETURN(*response, preference_broker::StopAsking(connection, caller,
+                                                                             request->run_id()));
+                   return absl::OkStatus();
+                 });
   }
 
   grpc::ServerUnaryReactor* Fork(grpc::CallbackServerContext* context,
                                  const v1::ForkRunRequest* request, v1::Run* response) override {
     return Unary(
-        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+        calls_, request, context,
+        [=](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
           RETURN_IF_ERROR(CheckRange("version", request->version(), 1, rpc::kMaxIteration));
@@ -127,7 +131,8 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
                                         const v1::ListMetricsRequest* request,
                                         v1::ListMetricsResponse* response) override {
     return Unary(
-        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
+        calls_, request, context,
+        [=](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
           RETURN_IF_ERROR(CheckRange("the number of names", request->names_size(), 0, 1000));
           for (const std::string& name : request->names())
@@ -141,7 +146,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* ReportMetrics(grpc::CallbackServerContext* context,
                                           const v1::ReportMetricsRequest* request,
                                           v1::ReportMetricsResponse*) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckMetrics(*request, caller.role));
                    return preference_broker::ReportMetrics(connection, caller, *request);
@@ -152,7 +157,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
                                              const v1::ReportEvaluationRequest* request,
                                              v1::ReportEvaluationResponse*) override {
     return Unary(
-        core_, request, context, [=](Connection& connection, const Caller&) -> absl::Status {
+        calls_, request, context, [=](Connection& connection, const Caller&) -> absl::Status {
           ASSIGN_OR_RETURN(const RunDefinition run,
                            GetRunDefinition(connection, request->run_id()));
           for (int i = 0; i < request->episodes_size(); ++i) {
@@ -168,24 +173,25 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* ListEvaluations(grpc::CallbackServerContext* context,
                                             const v1::ListEvaluationsRequest* request,
                                             v1::ListEvaluationsResponse* response) override {
-    return Unary(
-        core_, request, context, [=](Connection& connection, const Caller& caller) -> absl::Status {
-          RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
-          ASSIGN_OR_RETURN(auto episodes,
-                           preference_broker::ListEvaluations(connection, request->run_id()));
-          for (v1::Evaluation& episode : episodes) *response->add_episodes() = std::move(episode);
-          return absl::OkStatus();
-        });
+    return Unary(calls_, request, context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
+                   ASSIGN_OR_RETURN(auto episodes, preference_broker::ListEvaluations(
+                                                       connection, request->run_id()));
+                   for (v1::Evaluation& episode : episodes)
+                     *response->add_episodes() = std::move(episode);
+                   return absl::OkStatus();
+                 });
   }
 
  private:
-  const CallContext core_;
+  const CallContext calls_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeRunService(CallContext core) {
-  return std::make_unique<RunServiceImpl>(core);
+std::unique_ptr<grpc::Service> MakeRunService(CallContext calls) {
+  return std::make_unique<RunServiceImpl>(calls);
 }
 
 }  // namespace backflip::preference_broker

@@ -27,17 +27,17 @@ struct LeaseTimes {
   int32_t teacher_ms = 15'000;
 };
 
-std::unique_ptr<grpc::Service> MakeRunService(CallContext core);
-std::unique_ptr<grpc::Service> MakeClipService(CallContext core);
-std::unique_ptr<grpc::Service> MakeLabelingService(CallContext core, LeaseTimes leases,
+std::unique_ptr<grpc::Service> MakeRunService(CallContext calls);
+std::unique_ptr<grpc::Service> MakeClipService(CallContext calls);
+std::unique_ptr<grpc::Service> MakeLabelingService(CallContext calls, LeaseTimes leases,
                                                    FeedNumberer* numberer);
-std::unique_ptr<grpc::Service> MakePeopleService(CallContext core, FeedNumberer* numberer);
-std::unique_ptr<grpc::Service> MakeTrainingService(CallContext core);
-std::unique_ptr<grpc::Service> MakeSnapshotService(CallContext core);
-std::unique_ptr<grpc::Service> MakeBundleService(CallContext core);
-std::unique_ptr<grpc::Service> MakeClaimService(CallContext core, LeaseTimes leases);
-std::unique_ptr<grpc::Service> MakeWorkService(CallContext core);
-std::unique_ptr<grpc::Service> MakeReviewService(CallContext core, FeedNumberer* numberer);
+std::unique_ptr<grpc::Service> MakePeopleService(CallContext calls, FeedNumberer* numberer);
+std::unique_ptr<grpc::Service> MakeTrainingService(CallContext calls);
+std::unique_ptr<grpc::Service> MakeSnapshotService(CallContext calls);
+std::unique_ptr<grpc::Service> MakeBundleService(CallContext calls);
+std::unique_ptr<grpc::Service> MakeClaimService(CallContext calls, LeaseTimes leases);
+std::unique_ptr<grpc::Service> MakeWorkService(CallContext calls);
+std::unique_ptr<grpc::Service> MakeReviewService(CallContext calls, FeedNumberer* numberer);
 
 }  // namespace backflip::preference_broker
 

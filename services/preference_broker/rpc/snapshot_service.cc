@@ -34,7 +34,7 @@ absl::Status CheckKind(v1::SnapshotKind kind) {
 
 class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
  public:
-  explicit SnapshotServiceImpl(CallContext core) : core_(core) {}
+  explicit SnapshotServiceImpl(CallContext calls) : calls_(calls) {}
 
   grpc::ServerReadReactor<v1::PublishSnapshotRequest>* Publish(
       grpc::CallbackServerContext* context, v1::SnapshotInfo* response) override {
@@ -45,7 +45,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
     };
     auto state = std::make_shared<State>();
     return UploadStream<v1::PublishSnapshotRequest>::Start(
-        core_, context,
+        calls_, context,
         [state](v1::PublishSnapshotRequest& request) -> absl::Status {
           if (!state->data.begun()) {
             state->epoch = request.epoch();
@@ -78,7 +78,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
                                                    const v1::GetSnapshotRequest* request) override {
     using Stream = PagedStream<v1::SnapshotChunk>;
     return Stream::Start(
-        core_, request, context, "",
+        calls_, request, context, "",
         [request](Connection& connection, const Caller& caller,
                   std::deque<v1::SnapshotChunk>* page) -> absl::StatusOr<Stream::Next> {
           RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
@@ -93,7 +93,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
       grpc::CallbackServerContext* context, const v1::WatchSnapshotsRequest* request) override {
     using Stream = PagedStream<v1::SnapshotChunk>;
     return Stream::Start(
-        core_, request, context, SnapshotTopic(request->run_id(), request->kind()),
+        calls_, request, context, SnapshotTopic(request->run_id(), request->kind()),
         [request, version = request->after_version()](
             Connection& connection, const Caller& caller,
             std::deque<v1::SnapshotChunk>* page) mutable -> absl::StatusOr<Stream::Next> {
@@ -112,7 +112,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context,
                                  const v1::ListSnapshotsRequest* request,
                                  v1::ListSnapshotsResponse* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    RETURN_IF_ERROR(CheckKind(request->kind()));
@@ -126,7 +126,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
   grpc::ServerUnaryReactor* SetBest(grpc::CallbackServerContext* context,
                                     const v1::SetBestRequest* request,
                                     v1::SetBestResponse*) override {
-    return Unary(core_, request, context, [=](Connection& connection, const Caller& caller) {
+    return Unary(calls_, request, context, [=](Connection& connection, const Caller& caller) {
       return preference_broker::SetBest(connection, caller, *request);
     });
   }
@@ -140,7 +140,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
     };
     auto state = std::make_shared<State>();
     return UploadStream<v1::SaveCheckpointRequest>::Start(
-        core_, context,
+        calls_, context,
         [state](v1::SaveCheckpointRequest& request) -> absl::Status {
           if (!state->data.begun()) {
             state->epoch = request.epoch();
@@ -167,7 +167,7 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
       grpc::CallbackServerContext* context, const v1::LoadCheckpointRequest* request) override {
     using Stream = PagedStream<v1::CheckpointChunk>;
     return Stream::Start(
-        core_, request, context, "",
+        calls_, request, context, "",
         [request](Connection& connection, const Caller& caller,
                   std::deque<v1::CheckpointChunk>* page) -> absl::StatusOr<Stream::Next> {
           ASSIGN_OR_RETURN(const auto checkpoint, preference_broker::LoadCheckpoint(
@@ -178,13 +178,13 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
   }
 
  private:
-  const CallContext core_;
+  const CallContext calls_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeSnapshotService(CallContext core) {
-  return std::make_unique<SnapshotServiceImpl>(core);
+std::unique_ptr<grpc::Service> MakeSnapshotService(CallContext calls) {
+  return std::make_unique<SnapshotServiceImpl>(calls);
 }
 
 }  // namespace backflip::preference_broker

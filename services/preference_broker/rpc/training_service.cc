@@ -65,12 +65,12 @@ class Follower {
 
 class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
  public:
-  explicit TrainingServiceImpl(CallContext core) : core_(core) {}
+  explicit TrainingServiceImpl(CallContext calls) : calls_(calls) {}
 
   grpc::ServerUnaryReactor* OpenQuestions(grpc::CallbackServerContext* context,
                                           const v1::OpenQuestionsRequest* request,
                                           v1::OpenQuestionsResponse* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckNewQuestions(*request));
                    ASSIGN_OR_RETURN(*response,
@@ -82,7 +82,7 @@ class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
   grpc::ServerUnaryReactor* ReportReliability(grpc::CallbackServerContext* context,
                                               const v1::ReportReliabilityRequest* request,
                                               v1::ReportReliabilityResponse*) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckReliability(*request));
                    return preference_broker::ReportReliability(connection, caller, *request);
@@ -92,7 +92,7 @@ class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
   grpc::ServerWriteReactor<v1::LabelFeedMessage>* FollowLabels(
       grpc::CallbackServerContext* context, const v1::FollowLabelsRequest* request) override {
     return Follower::Stream::Start(
-        core_, request, context, FeedTopic(request->run_id()),
+        calls_, request, context, FeedTopic(request->run_id()),
         [follower = std::make_shared<Follower>(request)](Connection& connection, const Caller&,
                                                          std::deque<v1::LabelFeedMessage>* page) {
           return follower->Fetch(connection, page);
@@ -100,13 +100,13 @@ class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
   }
 
  private:
-  const CallContext core_;
+  const CallContext calls_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeTrainingService(CallContext core) {
-  return std::make_unique<TrainingServiceImpl>(core);
+std::unique_ptr<grpc::Service> MakeTrainingService(CallContext calls) {
+  return std::make_unique<TrainingServiceImpl>(calls);
 }
 
 }  // namespace backflip::preference_broker

@@ -21,7 +21,7 @@ constexpr int64_t kPruneEvery = 8;
 
 class BundleServiceImpl final : public v1::BundleService::CallbackService {
  public:
-  explicit BundleServiceImpl(CallContext core) : core_(core) {}
+  explicit BundleServiceImpl(CallContext calls) : calls_(calls) {}
 
   grpc::ServerReadReactor<v1::PutBundleRequest>* Put(grpc::CallbackServerContext* context,
                                                      v1::PutBundleResponse*) override {
@@ -31,7 +31,7 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
     };
     auto state = std::make_shared<State>();
     return UploadStream<v1::PutBundleRequest>::Start(
-        core_, context,
+        calls_, context,
         [state](v1::PutBundleRequest& request) -> absl::Status {
           if (!state->data.begun()) {
             state->sha256 = request.sha256();
@@ -50,7 +50,7 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
                                                  const v1::GetBundleRequest* request) override {
     using Stream = PagedStream<v1::BundleChunk>;
     return Stream::Start(
-        core_, request, context, "",
+        calls_, request, context, "",
         [request, index = int32_t{0}](
             Connection& connection, const Caller&,
             std::deque<v1::BundleChunk>* page) mutable -> absl::StatusOr<Stream::Next> {
@@ -66,7 +66,7 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
   grpc::ServerUnaryReactor* PutScene(grpc::CallbackServerContext* context,
                                      const v1::PutSceneRequest* request,
                                      v1::PutSceneResponse* response) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller&) -> absl::Status {
                    RETURN_IF_ERROR(CheckGlb(request->glb()));
                    ASSIGN_OR_RETURN(*response->mutable_scene_hash(),
@@ -76,18 +76,18 @@ class BundleServiceImpl final : public v1::BundleService::CallbackService {
   }
 
  private:
-  const CallContext core_;
+  const CallContext calls_;
 };
 
 class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
  public:
-  ClaimServiceImpl(CallContext core, LeaseTimes leases) : core_(core), leases_(leases) {}
+  ClaimServiceImpl(CallContext calls, LeaseTimes leases) : calls_(calls), leases_(leases) {}
 
   grpc::ServerUnaryReactor* Claim(grpc::CallbackServerContext* context,
                                   const v1::ClaimRequest* request,
                                   v1::ClaimResponse* response) override {
     return LongPoll::Start(
-        core_, request, context, request->wait_ms(), kClaimsTopic,
+        calls_, request, context, request->wait_ms(), kClaimsTopic,
         [=, this](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
           RETURN_IF_ERROR(CheckName("claimant", request->claimant()));
           RETURN_IF_ERROR(CheckText("advertise", request->advertise(), 256));
@@ -107,7 +107,7 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
                                   const v1::RenewClaimRequest* request,
                                   v1::RenewClaimResponse* response) override {
     return Unary(
-        core_, request, context,
+        calls_, request, context,
         [=, this](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRange("wanted_steps", request->wanted_steps(), 0, rpc::kMaxSteps));
           ASSIGN_OR_RETURN(const v1::RunState state,
@@ -120,7 +120,7 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
   grpc::ServerUnaryReactor* Release(grpc::CallbackServerContext* context,
                                     const v1::ReleaseClaimRequest* request,
                                     v1::ReleaseClaimResponse*) override {
-    return Unary(core_, request, context,
+    return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckText("failure", request->failure(), 4000));
                    if (request->finished() && !request->failure().empty()) {
@@ -135,14 +135,14 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
                                           const v1::CompleteBatchRequest* request,
                                           v1::CompleteBatchResponse*) override {
     return Unary(
-        core_, request, context,
+        calls_, request, context,
         [=, this](Connection& connection, const Caller& caller) -> absl::Status {
           RETURN_IF_ERROR(CheckRange("iteration", request->iteration(), 0, rpc::kMaxIteration));
           RETURN_IF_ERROR(CheckRange("steps", request->steps(), 0, rpc::kMaxSteps));
           RETURN_IF_ERROR(preference_broker::CompleteBatch(connection, caller, *request));
           if (request->iteration() % kPruneEvery == kPruneEvery - 1) {
             // not before the answer, which the learner waits for; a full pool: next time
-            (void)core_.pool->Submit([run_id = request->run_id()](Connection& connection) {
+            (void)calls_.pool->Submit([run_id = request->run_id()](Connection& connection) {
               (void)PruneClips(connection, run_id);
             });
           }
@@ -151,18 +151,18 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
   }
 
  private:
-  const CallContext core_;
+  const CallContext calls_;
   const LeaseTimes leases_;
 };
 
 class WorkServiceImpl final : public v1::WorkService::CallbackService {
  public:
-  explicit WorkServiceImpl(CallContext core) : core_(core) {}
+  explicit WorkServiceImpl(CallContext calls) : calls_(calls) {}
 
   grpc::ServerUnaryReactor* AssignWork(grpc::CallbackServerContext* context,
                                        const v1::AssignWorkRequest* request,
                                        v1::Assignment* response) override {
-    return LongPoll::Start(core_, request, context, request->wait_ms(), kWorkTopic,
+    return LongPoll::Start(calls_, request, context, request->wait_ms(), kWorkTopic,
                            [=](Connection& connection, const Caller&) -> absl::StatusOr<bool> {
                              RETURN_IF_ERROR(CheckName("worker", request->worker()));
                              RETURN_IF_ERROR(CheckRange("threads", request->threads(), 1, 4096));
@@ -175,19 +175,19 @@ class WorkServiceImpl final : public v1::WorkService::CallbackService {
   }
 
  private:
-  const CallContext core_;
+  const CallContext calls_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeBundleService(CallContext core) {
-  return std::make_unique<BundleServiceImpl>(core);
+std::unique_ptr<grpc::Service> MakeBundleService(CallContext calls) {
+  return std::make_unique<BundleServiceImpl>(calls);
 }
-std::unique_ptr<grpc::Service> MakeClaimService(CallContext core, LeaseTimes leases) {
-  return std::make_unique<ClaimServiceImpl>(core, leases);
+std::unique_ptr<grpc::Service> MakeClaimService(CallContext calls, LeaseTimes leases) {
+  return std::make_unique<ClaimServiceImpl>(calls, leases);
 }
-std::unique_ptr<grpc::Service> MakeWorkService(CallContext core) {
-  return std::make_unique<WorkServiceImpl>(core);
+std::unique_ptr<grpc::Service> MakeWorkService(CallContext calls) {
+  return std::make_unique<WorkServiceImpl>(calls);
 }
 
 }  // namespace backflip::preference_broker

@@ -9,8 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "services/preference_broker/store/labeling/leases.h"
 #include "services/preference_broker/store/labeling/feed.h"
+#include "services/preference_broker/store/labeling/leases.h"
 #include "services/preference_broker/store/labeling/rules.h"
 #include "services/preference_broker/store/labeling/sessions.h"
 #include "tests/integration/broker/fixtures.h"

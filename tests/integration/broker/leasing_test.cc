@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "services/preference_broker/store/labeling/leases.h"
 #include "services/preference_broker/store/labeling/feed.h"
+#include "services/preference_broker/store/labeling/leases.h"
 #include "services/preference_broker/store/labels/export.h"
 #include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"

@@ -189,9 +189,7 @@ TEST(Ppo, RefusesBadBatchesAndChangesNothing) {
   EXPECT_EQ(ppo->SaveState().Encode(), before);
 }
 
-TEST(FindBlas, NamesTheLibraryThatServesMatrixProducts) {
-  EXPECT_FALSE(FindBlas().library.empty());
-}
+TEST(BlasLibrary, IsTheOneThatServesMatrixProducts) { EXPECT_FALSE(BlasLibrary().empty()); }
 
 }  // namespace
 }  // namespace backflip::learn

@@ -14,7 +14,6 @@
 #include "common/method/pace.h"
 #include "common/method/round_planner.h"
 #include "common/nn/reward.h"
-#include "common/method/pace.h"
 #include "common/options/run_spec.h"
 #include "tests/unit/services/reward_trainer/fake_broker.h"
 
