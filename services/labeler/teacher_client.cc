@@ -19,7 +19,7 @@
 namespace backflip::labeler {
 namespace {
 
-// A broker that says at once that there is nothing is asked again after this.
+// Shortest time between two calls of Lease that gave nothing.
 constexpr absl::Duration kIdle = absl::Milliseconds(200);
 
 }  // namespace

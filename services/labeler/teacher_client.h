@@ -66,7 +66,7 @@ class TeacherClient final : public rpc::Daemon {
   const TeacherClientConfig config_;
   const std::unique_ptr<v1::LabelingService::Stub> stub_;
   teachers::Teacher teacher_;
-  // Of the faults; seeded differently each time.
+  // Draws the faults; seeded differently each time.
   std::mt19937_64 faults_;
   absl::Time next_turn_ = absl::InfinitePast();
   absl::Time next_heartbeat_ = absl::InfinitePast();

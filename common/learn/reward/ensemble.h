@@ -42,8 +42,8 @@ struct RewardTrainingStats {
   double weight_decay = 0;  // geometric mean over members
 };
 
-// Of a clip it uses the steps alone: what follows the last action is shown to people,
-// but not rewarded. Not thread-safe. Calls block for as long as they compute.
+// Uses the steps of a clip alone: what follows its last action is shown to people, but not
+// rewarded. Not thread-safe. Calls block for as long as they compute.
 class RewardEnsemble {
  public:
   // Every option of `model` is set and within its range (run.proto); no `hidden`: a
