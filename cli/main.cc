@@ -10,7 +10,6 @@
 #include "cli/output/help.h"
 #include "common/base/program.h"
 #include "common/base/status_macros.h"
-#include "common/options/help.h"
 
 namespace backflip::cli {
 namespace {
@@ -19,9 +18,7 @@ absl::Status Main(const std::vector<std::string>& arguments) {
   const std::vector<Command> commands = Commands();
   ASSIGN_OR_RETURN(CommandLine line, ParseCommandLine(commands, arguments));
   if (line.command == nullptr) {
-    const bool spec = line.call.words == std::vector<std::string>{"spec"};
-    const std::string text = spec ? options::OptionsHelp() : HelpText(commands, line.call.words);
-    std::fputs(text.c_str(), stdout);
+    std::fputs(HelpText(commands, line.call.words).c_str(), stdout);
     return absl::OkStatus();
   }
   base::ShutdownSignal shutdown;

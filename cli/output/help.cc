@@ -93,8 +93,7 @@ std::string CommandList(const std::vector<Command>& commands) {
     last = &command;
   }
   return absl::StrCat(text, FlagsOfEveryCommand(),
-                      "\n`backflip COMMAND --help` explains a command and its flags, `backflip "
-                      "help spec` the options of a run.\n");
+                      "\n`backflip COMMAND --help` explains a command and its flags.\n");
 }
 
 }  // namespace

@@ -326,6 +326,7 @@ TEST_F(Commands, HaveTheirFlagsInTheirHelp) {
   EXPECT_THAT(Ok({"--help"}), HasSubstr("labels export RUN"));
   EXPECT_EQ(Ok({"help"}), Ok({"--help"}));
   EXPECT_EQ(Ok({"help", "labels", "export"}), Ok({"labels", "export", "--help"}));
+  EXPECT_THAT(Ok({"help", "spec"}), HasSubstr("\nppo.discount: "));
   EXPECT_THAT(Ok({"labels", "export", "--help"}), Not(HasSubstr("--labeler")));
 }
 
