@@ -34,6 +34,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/draws.h"
 #include "common/base/status_macros.h"
+#include "common/experience/answers.h"
+#include "common/experience/clip.h"
+#include "common/experience/trajectory.h"
 #include "common/learn/algorithm.h"
 #include "common/learn/selectors/selector.h"
 #include "common/learn/torch_runtime.h"
@@ -69,17 +72,13 @@ using experience::ClipPointer;
 using experience::Comparison;
 using method::EnsembleFitter;
 
-struct Candidate {
-  ClipPointer clip;
-  std::vector<float> true_rewards;
-};
-
 // An ensemble, and the answers that it asked for.
 struct Asker {
   std::string name;
   v1::RunSpec spec;
   std::unique_ptr<EnsembleFitter> fitter;
   std::vector<teachers::Teacher> teachers;
+  int64_t questions = 0;  // asked
   std::vector<Comparison> comparisons;
   learn::RewardTrainingStats fit;  // of the last round
   double seconds = 0;              // asking and fitting
@@ -158,11 +157,11 @@ class Loop {
   absl::Status AddAsker(const std::string& name, const v1::RunSpec& spec);
   // One batch: what the policy learns from, and its clips in the pool.
   absl::Status Collect(int64_t iteration);
-  void TakeClips(const sim::Rollout& ticket, int clips, uint64_t seed);
-  // After a batch that a round follows: asks about clips of the pool, and fits the ensemble
-  // to all answers.
+  // If a round follows `batch`: asks about clips of the pool, and fits the ensemble to all
+  // answers.
   absl::Status Compare(int64_t batch, Asker* asker) const;
-  Comparison Answer(Asker* asker, const Candidate& left, const Candidate& right) const;
+  // Has a teacher answer the asker's next question.
+  static void Ask(const ClipPointer& left, const ClipPointer& right, Asker* asker);
   absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot, Draw draw, int episodes);
   method::RunReward Reward() const;
   absl::Status Finish();
@@ -182,7 +181,7 @@ class Loop {
 
   std::vector<sim::EnvironmentStart> starts_;
   experience::Batch batch_;  // the newest, with true rewards
-  std::vector<Candidate> pool_;
+  std::vector<ClipPointer> pool_;
   std::vector<ClipPointer> fresh_;                      // clips of the newest batch
   std::vector<std::pair<int64_t, nn::Snapshot>> kept_;  // steps trained, policy
 
@@ -220,7 +219,8 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   if (spec.reward() != v1::TRUE) RETURN_IF_ERROR(loop->AddAsker("own", spec));
   for (const std::string& file : absl::GetFlag(FLAGS_watchers)) {
     ASSIGN_OR_RETURN(const v1::RunSpec layer, options::ReadRunSpecFile(file));
-    const v1::RunSpec watching = options::Overlay(spec, layer);
+    v1::RunSpec watching = options::Overlay(spec, layer);
+    *watching.mutable_collection() = spec.collection();  // it sees the run's batches
     RETURN_IF_ERROR(options::ValidateRunSpec(watching));
     RETURN_IF_ERROR(loop->AddAsker(file, watching));
   }
@@ -234,7 +234,7 @@ absl::Status Loop::AddAsker(const std::string& name, const v1::RunSpec& spec) {
   RETURN_IF_ERROR(CheckSupported(spec));
   Asker asker{.name = name, .spec = spec};
   ASSIGN_OR_RETURN(asker.fitter,
-                   EnsembleFitter::Create(spec, info_.observation_size(), info_.action_size()));
+                   EnsembleFitter::Create(spec, task_->observation_size(), task_->action_size()));
   for (const std::string& teacher : absl::GetFlag(FLAGS_teachers)) {
     ASSIGN_OR_RETURN(const teachers::TeacherTraits traits, teachers::TraitsOf(teacher));
     asker.teachers.emplace_back(traits, asker.teachers.size() + 1);
@@ -285,7 +285,6 @@ absl::Status Loop::Collect(int64_t iteration) {
   whole.episode_steps = method::EpisodeSteps(spec_, task_->task().episode_steps(), iteration);
   ASSIGN_OR_RETURN(sim::Rollout rollout, simulator_->Run(std::move(whole)));
 
-  batch_ = {iteration, {}};
   fresh_.clear();
   true_sum_ = 0;
   metrics_.assign(task_->metric_names().size(), 0);
@@ -295,34 +294,26 @@ absl::Status Loop::Collect(int64_t iteration) {
     const int last = std::min(environments, first + each);
     sim::Rollout ticket;
     for (int e = first; e < last; ++e) {
-      starts_[e].state = std::move(rollout.ends[e]);
-      batch_.trajectories.push_back(rollout.trajectories[e]);
+      starts_[e].state = rollout.ends[e];
       for (const float reward : rollout.trajectories[e].true_rewards) true_sum_ += reward;
       for (const auto& episode : rollout.truths[e].episodes) {
         for (size_t m = 0; m < metrics_.size(); ++m) metrics_[m] += episode.metrics[m];
       }
-      ticket.trajectories.push_back(std::move(rollout.trajectories[e]));
-      ticket.truths.push_back(std::move(rollout.truths[e]));
+      ticket.trajectories.push_back(rollout.trajectories[e]);
       ticket.recordings.push_back(std::move(rollout.recordings[e]));
     }
-    TakeClips(ticket, method::ClipsOf(spec_, first, last),
-              base::SeedOf(spec_.seed(), Draw::kClips, iteration, index));
+    for (experience::Clip& clip :
+         sim::CutClips(*task_, ticket, method::ClipsOf(spec_, first, last),
+                       base::SeedOf(spec_.seed(), Draw::kClips, iteration, index))) {
+      fresh_.push_back(std::make_shared<const experience::Clip>(std::move(clip)));
+    }
   }
+  batch_ = {iteration, std::move(rollout.trajectories)};
+  pool_.insert(pool_.end(), fresh_.begin(), fresh_.end());
   int most = 0;
   for (const Asker& asker : askers_) most = std::max(most, asker.spec.queries().pool());
   if (static_cast<int>(pool_.size()) > most) pool_.erase(pool_.begin(), pool_.end() - most);
   return absl::OkStatus();
-}
-
-void Loop::TakeClips(const sim::Rollout& ticket, int clips, uint64_t seed) {
-  for (experience::Clip& cut : sim::CutClips(*task_, ticket, clips, seed)) {
-    std::vector<float> true_rewards = std::move(cut.true_rewards);
-    fresh_.push_back(std::make_shared<const experience::Clip>(
-        experience::Clip{.steps = cut.steps,
-                         .observations = std::move(cut.observations),
-                         .actions = std::move(cut.actions)}));
-    pool_.push_back({fresh_.back(), std::move(true_rewards)});
-  }
 }
 
 absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
@@ -332,32 +323,31 @@ absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
   const int64_t round = method::RoundAt(spec, batch);
   if (method::BatchOfRound(spec, round) != batch) return absl::OkStatus();
   const size_t size = std::min<size_t>(pool_.size(), spec.queries().pool());
-  const Candidate* pool = pool_.data() + (pool_.size() - size);
-  std::vector<ClipPointer> clips;
-  for (size_t i = 0; i < size; ++i) clips.push_back(pool[i].clip);
+  const std::vector<ClipPointer> pool(pool_.end() - size, pool_.end());
   const int64_t wanted =
       method::LabelsWantedIn(spec, round) - static_cast<int64_t>(asker->comparisons.size());
   if (wanted > 0) {
     const auto selector = learn::MakeSelector(spec.queries(), asker->fitter->trained_ensemble());
     ASSIGN_OR_RETURN(
         const std::vector<learn::SelectedPair> pairs,
-        selector->Select(clips, static_cast<int>(wanted), method::SelectionSeed(spec), round));
-    for (const learn::SelectedPair& pair : pairs) {
-      asker->comparisons.push_back(Answer(asker, pool[pair.left], pool[pair.right]));
-    }
+        selector->Select(pool, static_cast<int>(wanted), method::SelectionSeed(spec), round));
+    for (const learn::SelectedPair& pair : pairs) Ask(pool[pair.left], pool[pair.right], asker);
   }
-  ASSIGN_OR_RETURN(asker->fit, asker->fitter->Fit(asker->comparisons, clips, nullptr));
+  ASSIGN_OR_RETURN(asker->fit, asker->fitter->Fit(asker->comparisons, pool, nullptr));
   asker->seconds += Seconds() - begin;
   return absl::OkStatus();
 }
 
-Comparison Loop::Answer(Asker* asker, const Candidate& left, const Candidate& right) const {
-  const int64_t ordinal = static_cast<int64_t>(asker->comparisons.size());
-  const int teacher = static_cast<int>(base::SeedOf(asker->spec.seed(), Draw::kTeacher, ordinal) %
-                                       asker->teachers.size());
-  const v1::Choice choice = asker->teachers[teacher].Judge(left.true_rewards, right.true_rewards);
-  const float left_preferred = choice == v1::LEFT ? 1.0f : choice == v1::RIGHT ? 0.0f : 0.5f;
-  return {ordinal + 1, ordinal, left.clip, right.clip, left_preferred, teacher + 1};
+void Loop::Ask(const ClipPointer& left, const ClipPointer& right, Asker* asker) {
+  const int64_t ordinal = asker->questions++;
+  const size_t teacher =
+      base::SeedOf(asker->spec.seed(), Draw::kTeacher, ordinal) % asker->teachers.size();
+  v1::Answer answer;
+  answer.set_choice(asker->teachers[teacher].Judge(left->true_rewards, right->true_rewards));
+  for (const experience::PairPreference& pair : experience::PairsOf(answer, 2)) {
+    asker->comparisons.push_back(
+        {ordinal + 1, ordinal, left, right, pair.left_preferred, static_cast<int>(teacher) + 1});
+  }
 }
 
 absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot, Draw draw, int episodes) {
@@ -371,8 +361,8 @@ absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot, Draw dra
   ASSIGN_OR_RETURN(const sim::Rollout rollout, simulator_->Run(std::move(ticket)));
   Evaluation result;
   result.metrics.resize(task_->metric_names().size());
-  for (int i = 0; i < episodes; ++i) {
-    const sim::Truth::Episode& truth = rollout.truths[i].episodes.front();
+  for (const sim::Truth& truths : rollout.truths) {
+    const sim::Truth::Episode& truth = truths.episodes.front();
     result.true_return += truth.true_return / episodes;
     for (size_t m = 0; m < result.metrics.size(); ++m) {
       result.metrics[m] += truth.metrics[m] / episodes;

@@ -22,6 +22,8 @@ constexpr int kMostThreads = 4096;
 constexpr absl::Duration kStuckAfter = absl::Minutes(2);
 constexpr std::chrono::milliseconds kStopCheck(100);
 
+}  // namespace
+
 Collector::Collector(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t iteration,
                      std::vector<v1::EnvironmentState> environments)
     : spec_(spec),

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "common/method/pace.h"
 #include "common/options/run_spec.h"
 
 namespace backflip::method {
@@ -22,7 +23,7 @@ TEST(Rounds, FollowEveryBatchByDefault) {
     EXPECT_EQ(BatchOfRound(spec, i), i);
     EXPECT_EQ(RoundAt(spec, i), i);
     EXPECT_EQ(RewardIteration(spec, i + 1), i + 1);
-    EXPECT_EQ(LabelsWantedIn(spec, i), options::LabelsWantedAt(spec, (i + 1) * 1000));
+    EXPECT_EQ(LabelsWantedIn(spec, i), LabelsWantedAt(spec, (i + 1) * 1000));
   }
 }
 
