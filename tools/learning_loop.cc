@@ -64,7 +64,7 @@ ABSL_FLAG(std::vector<std::string>, watchers, {},
 ABSL_FLAG(int, threads, 1, "simulation threads");
 ABSL_FLAG(int, every, 10, "iterations between lines");
 
-namespace backflip {
+namespace backflip::tools {
 namespace {
 
 using base::Draw;
@@ -449,11 +449,11 @@ absl::Status Main() {
 }
 
 }  // namespace
-}  // namespace backflip
+}  // namespace backflip::tools
 
 int main(int argc, char** argv) {
   absl::ParseCommandLine(argc, argv);
-  const absl::Status status = backflip::Main();
+  const absl::Status status = backflip::tools::Main();
   if (!status.ok()) std::fprintf(stderr, "%s\n", status.ToString().c_str());
   return status.ok() ? 0 : 1;
 }

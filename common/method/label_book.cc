@@ -40,7 +40,7 @@ absl::Status LabelBook::Apply(const v1::LabelEntry& entry) {
 
   if (entry.has_supersedes()) {
     if (const auto old = standing_.find(entry.supersedes()); old != standing_.end()) {
-      Label& label = labels_[old->second];
+      FeedEntry& label = labels_[old->second];
       label.ended_at = entry.position();
       if (label.entry.purpose() == v1::TRAIN && !label.entry.surplus()) {
         --questions_[label.entry.question_id()].answers;
@@ -68,7 +68,7 @@ void LabelBook::AddQuestion(int64_t question_id, int64_t round, int overlap) {
 std::vector<experience::Comparison> LabelBook::Comparisons(int64_t max_round,
                                                            int64_t position) const {
   std::vector<const v1::LabelEntry*> entries;
-  for (const Label& label : labels_) {
+  for (const FeedEntry& label : labels_) {
     if (label.entry.position() > position) break;
     if (label.ValidAt(position) && Compares(label.entry) && label.entry.round() <= max_round) {
       entries.push_back(&label.entry);
@@ -91,7 +91,7 @@ std::vector<experience::Comparison> LabelBook::Comparisons(int64_t max_round,
 
 std::map<int, GoldScore> LabelBook::Gold(int64_t position) const {
   std::map<int, GoldScore> scores;
-  for (const Label& label : labels_) {
+  for (const FeedEntry& label : labels_) {
     const v1::LabelEntry& entry = label.entry;
     if (entry.position() > position) break;
     // known pairs have no rankings
@@ -107,7 +107,7 @@ std::map<int, GoldScore> LabelBook::Gold(int64_t position) const {
 
 std::vector<std::string> LabelBook::ComparedClips(int64_t max_round, int64_t max_iteration) const {
   std::set<std::pair<int64_t, std::string>> clips;
-  for (const Label& label : labels_) {
+  for (const FeedEntry& label : labels_) {
     if (!Compares(label.entry) || label.entry.round() > max_round) continue;
     for (const std::string& id : label.entry.clip_ids()) {
       const int64_t iteration = clips_.at(id).iteration;

@@ -69,7 +69,7 @@ class LabelBook {
   int64_t OpenPlaces(int64_t max_round) const;
 
  private:
-  struct Label {
+  struct FeedEntry {
     v1::LabelEntry entry;
     int64_t ended_at = 0;  // position of the entry that superseded it; 0: none
 
@@ -94,7 +94,7 @@ class LabelBook {
 
   const int overlap_;
   std::map<std::string, KnownClip> clips_;
-  std::vector<Label> labels_;           // of position 1, 2, …
+  std::vector<FeedEntry> labels_;           // of position 1, 2, …
   std::map<int64_t, size_t> standing_;  // label id → index in labels_: not superseded
   std::map<int64_t, Question> questions_;
 };
