@@ -20,5 +20,7 @@ function(precompiled_headers name)
   file(CONFIGURE OUTPUT ${source} CONTENT "")
   add_library(${name} OBJECT ${source})
   target_link_libraries(${name} PRIVATE ${ARG_LIBRARIES})
+  # not by ccache: after a change of the protocol it was seen to give an old one back
+  set_target_properties(${name} PROPERTIES CXX_COMPILER_LAUNCHER "")
   target_precompile_headers(${name} PRIVATE ${ARG_HEADERS})
 endfunction()

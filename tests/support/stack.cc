@@ -19,7 +19,6 @@
 #include "cli/output/replay.h"
 #include "common/base/status_macros.h"
 #include "common/client/snapshot_client.h"
-#include "common/options/run_spec.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
 #include "common/sim/task.h"
@@ -159,9 +158,7 @@ absl::StatusOr<v1::Run> Stack::Create(const std::string& name, const v1::RunSpec
   ASSIGN_OR_RETURN(const std::string folder, cli::FindTask(name));
   ASSIGN_OR_RETURN(const auto task, sim::Task::FromFolder(folder));
   RETURN_IF_ERROR(client::PutBundle(operator_->client(), task->bundle().bytes));
-  const v1::RunSpec spec =
-      options::Overlay(options::Overlay(options::DefaultRunSpec(), task->task().defaults()), layer);
-  return operator_->Create(spec, cli::InfoOf(*task), /*labels_from=*/0);
+  return operator_->Create(layer, cli::InfoOf(*task), /*people=*/false, /*labels_from=*/0);
 }
 
 absl::StatusOr<v1::Run> Stack::Await(int64_t run_id,

@@ -174,7 +174,7 @@ TEST(RunSpec, RefusalsSayWhatIsAllowed) {
   EXPECT_EQ(allowed["steps"], "1 to 1000000000000");
   EXPECT_EQ(allowed["ppo.discount"], "more than 0 and less than 1");
   EXPECT_EQ(allowed["queries.initial_share"], "1e-06 to 1");
-  EXPECT_EQ(allowed["queries.selector"], "DISAGREEMENT, RANDOM");
+  EXPECT_EQ(allowed["queries.selector"], "DISAGREEMENT, RANDOM, ENTROPY");
   EXPECT_EQ(allowed["seed"], "");
   EXPECT_EQ(allowed["lockstep"], "");
 }

@@ -309,9 +309,9 @@ TEST_F(RolloutWorkerTest, ReportsEvaluationsToTheBroker) {
   StartRun();
   const int64_t handle = collector_->Evaluate(Policy(0), 10, {5, 6, 7}, true);
   const auto episodes = *collector_->WaitEvaluation(handle, Never);
-  EXPECT_THAT(episodes.rollouts, SizeIs(3));
-  EXPECT_THAT(episodes.rollouts[0]->trajectories(0).log_probs(), IsEmpty());
-  EXPECT_THAT(episodes.rollouts[0]->trajectories(0).true_rewards(), IsEmpty());
+  EXPECT_THAT(episodes, SizeIs(3));
+  EXPECT_THAT(episodes[0]->trajectories(0).log_probs(), IsEmpty());
+  EXPECT_THAT(episodes[0]->trajectories(0).true_rewards(), IsEmpty());
   ASSERT_THAT(broker_.evaluations, SizeIs(3));
   const v1::Evaluation& evaluation = broker_.evaluations[11];
   EXPECT_EQ(evaluation.seed(), 6u);

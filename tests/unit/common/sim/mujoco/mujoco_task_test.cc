@@ -1,3 +1,4 @@
+#include "common/experience/limits.h"
 #include "common/sim/mujoco/mujoco_task.h"
 
 #include <gmock/gmock.h>
@@ -225,7 +226,7 @@ TEST(Bundle, RefusesPathsThatEscapeAndGarbage) {
   message.mutable_files(0)->set_path("/etc/passwd");
   EXPECT_FALSE(UnpackBundle(message.SerializeAsString()).ok());
   EXPECT_FALSE(UnpackBundle("garbage").ok());
-  EXPECT_FALSE(UnpackBundle(std::string(kMaxBundleBytes + (2 << 20), 'x')).ok());
+  EXPECT_FALSE(UnpackBundle(std::string(experience::kMaxBundleBytes + (2 << 20), 'x')).ok());
   EXPECT_FALSE(Task::FromBundle("").ok());
 }
 
