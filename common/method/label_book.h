@@ -94,7 +94,7 @@ class LabelBook {
 
   const int overlap_;
   std::map<std::string, KnownClip> clips_;
-  std::vector<FeedEntry> labels_;           // of position 1, 2, …
+  std::vector<FeedEntry> labels_;       // of position 1, 2, …
   std::map<int64_t, size_t> standing_;  // label id → index in labels_: not superseded
   std::map<int64_t, Question> questions_;
 };

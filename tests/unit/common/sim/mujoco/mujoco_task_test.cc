@@ -1,4 +1,3 @@
-#include "common/experience/limits.h"
 #include "common/sim/mujoco/mujoco_task.h"
 
 #include <gmock/gmock.h>
@@ -12,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "common/experience/limits.h"
 #include "common/sim/environment.h"
 
 namespace backflip::sim {
