@@ -199,14 +199,14 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   const sim::Task& task = *loop->task_;
   loop->info_.set_observation_size(task.observation_size());
   loop->info_.set_action_size(task.action_size());
-  v1::RunSpec& spec = loop->spec_;
-  spec = options::Overlay(options::DefaultRunSpec(), task.task().defaults());
+  v1::RunSpec request;
   if (const std::string file = absl::GetFlag(FLAGS_spec); !file.empty()) {
-    ASSIGN_OR_RETURN(const v1::RunSpec layer, options::ReadRunSpecFile(file));
-    spec = options::Overlay(spec, layer);
+    ASSIGN_OR_RETURN(request, options::ReadRunSpecFile(file));
   }
-  if (absl::GetFlag(FLAGS_seed) != 0) spec.set_seed(absl::GetFlag(FLAGS_seed));
-  RETURN_IF_ERROR(options::ValidateRunSpec(spec));
+  if (absl::GetFlag(FLAGS_seed) != 0) request.set_seed(absl::GetFlag(FLAGS_seed));
+  v1::RunSpec& spec = loop->spec_;
+  ASSIGN_OR_RETURN(spec,
+                   options::ResolveRunSpec(task.task().defaults(), /*people=*/false, request));
   if (!task.has_true_reward()) {
     return absl::InvalidArgumentError(
         "teachers compare true rewards: the task needs a true_reward");
