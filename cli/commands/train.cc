@@ -22,6 +22,7 @@
 #include "backflip/v1/work.grpc.pb.h"
 #include "cli/command.h"
 #include "cli/launcher/paths.h"
+#include "cli/output/chart.h"
 #include "cli/output/links.h"
 #include "cli/output/replay.h"
 #include "cli/output/report.h"
@@ -249,17 +250,22 @@ absl::Status CheckLabelers(const TrainOptions& options, const v1::RunSpec& spec,
                    "teachers (--teacher oracle,oracle), or let people answer (--human)"));
 }
 
+absl::StatusOr<v1::TaskInfo> PutTask(const client::BrokerClient& broker, const sim::Task& task) {
+  RETURN_IF_ERROR(client::PutBundle(broker.client(), task.bundle().bytes));
+  v1::PutSceneRequest scene;
+  ASSIGN_OR_RETURN(*scene.mutable_glb(), sim::SceneGlb(task));
+  ASSIGN_OR_RETURN(const v1::PutSceneResponse stored,
+                   broker.Call<v1::BundleService>(&v1::BundleService::Stub::PutScene, scene));
+  v1::TaskInfo info = InfoOf(task);
+  info.set_scene_hash(stored.scene_hash());
+  return info;
+}
+
 absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options, const client::BrokerClient& broker) {
   ASSIGN_OR_RETURN(const std::string folder, FindTask(options.task));
   ASSIGN_OR_RETURN(const auto task, sim::Task::FromFolder(folder));
   ASSIGN_OR_RETURN(const v1::RunSpec requested, RequestedSpec(options));
-  RETURN_IF_ERROR(client::PutBundle(broker.client(), task->bundle().bytes));
-  v1::PutSceneRequest scene;
-  ASSIGN_OR_RETURN(*scene.mutable_glb(), sim::SceneGlb(*task));
-  ASSIGN_OR_RETURN(const v1::PutSceneResponse stored,
-                   broker.Call<v1::BundleService>(&v1::BundleService::Stub::PutScene, scene));
-  v1::TaskInfo info = InfoOf(*task);
-  info.set_scene_hash(stored.scene_hash());
+  ASSIGN_OR_RETURN(const v1::TaskInfo info, PutTask(broker, *task));
   return broker.Create(requested, info, options.human, options.labels_from);
 }
 

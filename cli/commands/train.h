@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/launcher/pages.h"
 #include "common/client/broker_client.h"
+#include "common/sim/task.h"
 
 namespace backflip::cli {
 
@@ -64,7 +65,10 @@ absl::Status CheckPages(const TrainOptions& options);
 absl::Status CheckLabelers(const TrainOptions& options, const v1::RunSpec& spec,
                            const v1::TaskInfo& task);
 
-// Puts the task's bundle and scene to the broker and queues the run.
+// Puts the task's bundle and scene to the broker.
+absl::StatusOr<v1::TaskInfo> PutTask(const client::BrokerClient& broker, const sim::Task& task);
+
+// Puts the task to the broker and queues the run.
 absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options, const client::BrokerClient& broker);
 
 }  // namespace backflip::cli

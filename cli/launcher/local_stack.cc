@@ -197,6 +197,9 @@ absl::Status LocalStack::Serve(const Serving& serving) {
     std::vector<std::string> arguments = {absl::StrCat("--run=", serving.run_id),
                                           absl::StrCat("--teacher=", teacher),
                                           absl::StrCat("--seed=", serving.seed + i)};
+    if (serving.labels_per_minute > 0) {
+      arguments.push_back(absl::StrCat("--labels-per-minute=", serving.labels_per_minute));
+    }
     if (serving.teachers.size() == 1) {
       Add("labeler", "teacher", std::move(arguments));
       continue;

@@ -46,6 +46,8 @@ class LocalStack {
     // Names of simulated teachers. Several of them are labelers of their own, each with a name and
     // a token.
     std::vector<std::string> teachers;
+    // Of each teacher; 0: as fast as possible.
+    double labels_per_minute = 0;
     uint64_t seed = 1;
   };
 

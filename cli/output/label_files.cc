@@ -22,7 +22,7 @@
 #include "absl/strings/str_replace.h"
 #include "backflip/v1/label.grpc.pb.h"
 #include "backflip/v1/review.grpc.pb.h"
-#include "cli/output/report.h"
+#include "cli/output/chart.h"
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
 #include "common/experience/answers.h"

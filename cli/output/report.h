@@ -47,9 +47,6 @@ std::string ToText(const Results& results);
 absl::Status WriteCurve(const v1::Run& run, const std::vector<v1::MetricPoint>& points,
                         const std::string& path);
 
-// The whole file or nothing of it.
-absl::Status WriteFile(const std::string& path, const std::string& content);
-
 }  // namespace backflip::cli
 
 #endif  // BACKFLIP_CLI_OUTPUT_REPORT_H_

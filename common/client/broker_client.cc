@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "common/base/random.h"
-
 namespace backflip::client {
 
 using v1::RunService;
@@ -12,10 +10,11 @@ BrokerClient::BrokerClient(rpc::Client client, std::function<bool()> stop)
     : client_(std::move(client)), stop_(std::move(stop)) {}
 
 absl::StatusOr<v1::Run> BrokerClient::Create(const v1::RunSpec& spec, const v1::TaskInfo& task,
-                                             bool people, int64_t labels_from) const {
+                                             bool people, int64_t labels_from,
+                                             const std::string& request_id) const {
   v1::CreateRunRequest request;
   // once for all tries, so that an answer that was lost starts no second run
-  request.set_request_id(base::RandomHex128());
+  request.set_request_id(request_id);
   *request.mutable_spec() = spec;
   *request.mutable_task() = task;
   request.set_people(people);

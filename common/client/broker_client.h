@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -12,6 +13,7 @@
 #include "backflip/v1/label.grpc.pb.h"
 #include "backflip/v1/run.grpc.pb.h"
 #include "backflip/v1/snapshot.grpc.pb.h"
+#include "common/base/random.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/client.h"
@@ -46,9 +48,11 @@ class BrokerClient {
   }
 
   // `spec`: the topmost layer. `people`: whether people answer (CreateRunRequest). `labels_from`: a
-  // run whose labels the new one begins with; 0: none.
+  // run whose labels the new one begins with; 0: none. `request_id`: a call with the id of an
+  // earlier one gives that one's run, or ALREADY_EXISTS where it asked for something else.
   absl::StatusOr<v1::Run> Create(const v1::RunSpec& spec, const v1::TaskInfo& task, bool people,
-                                 int64_t labels_from) const;
+                                 int64_t labels_from,
+                                 const std::string& request_id = base::RandomHex128()) const;
   absl::StatusOr<v1::Run> Get(int64_t run_id) const;
   // Newest first.
   absl::StatusOr<std::vector<v1::Run>> List(int limit) const;

@@ -156,18 +156,21 @@ absl::Status CheckFitsTask(const v1::RunSpec& spec, const v1::TaskInfo& task) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::RunSpec> ReadRunSpecFile(const std::string& path) {
+absl::Status ReadTextFile(const std::string& path, google::protobuf::Message* message) {
   std::ifstream file(path);
-  if (!file) return absl::NotFoundError(absl::StrCat("cannot read the run spec '", path, "'"));
+  if (!file) return absl::NotFoundError(absl::StrCat("cannot read '", path, "'"));
   std::stringstream text;
   text << file.rdbuf();
-  v1::RunSpec spec;
   FirstError error;
   google::protobuf::TextFormat::Parser parser;
   parser.RecordErrorsTo(&error);
-  if (!parser.ParseFromString(text.str(), &spec)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ":", error.text));
-  }
+  if (parser.ParseFromString(text.str(), message)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(path, ":", error.text));
+}
+
+absl::StatusOr<v1::RunSpec> ReadRunSpecFile(const std::string& path) {
+  v1::RunSpec spec;
+  RETURN_IF_ERROR(ReadTextFile(path, &spec));
   return spec;
 }
 

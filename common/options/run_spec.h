@@ -2,6 +2,8 @@
 #ifndef BACKFLIP_COMMON_OPTIONS_RUN_SPEC_H_
 #define BACKFLIP_COMMON_OPTIONS_RUN_SPEC_H_
 
+#include <google/protobuf/message.h>
+
 #include <string>
 
 #include "absl/status/status.h"
@@ -36,8 +38,9 @@ absl::Status ValidateRunSpec(const v1::RunSpec& spec);
 // true reward, and the task has none.
 absl::Status CheckFitsTask(const v1::RunSpec& spec, const v1::TaskInfo& task);
 
-// From a text file in protobuf text format; the error names file, line and
-// field.
+// Reads a file in protobuf's text format. INVALID_ARGUMENT names file, line and field; NOT_FOUND:
+// there is no such file.
+absl::Status ReadTextFile(const std::string& path, google::protobuf::Message* message);
 absl::StatusOr<v1::RunSpec> ReadRunSpecFile(const std::string& path);
 
 }  // namespace backflip::options

@@ -1,0 +1,82 @@
+#include "cli/output/experiment_report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+namespace backflip::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+v1::Experiment TwoArms() {
+  v1::Experiment experiment;
+  experiment.add_task("walker");
+  experiment.add_task("hopper");
+  experiment.add_arm()->set_name("learned");
+  experiment.add_arm()->set_name("true");
+  experiment.set_measure("true_return");
+  experiment.set_baseline("true");
+  return experiment;
+}
+
+ExperimentRun Run(const std::string& task, const std::string& arm, uint64_t seed, double value) {
+  ExperimentRun run{.task = task, .arm = arm};
+  run.run.mutable_spec()->set_seed(seed);
+  run.run.set_state(v1::FINISHED);
+  run.results.episodes = 20;
+  run.results.true_return = value;
+  for (int iteration = 1; iteration <= 3; ++iteration) {
+    v1::MetricPoint& point = run.curve.emplace_back();
+    point.set_iteration(iteration);
+    point.set_steps(iteration * 1000);
+    point.set_value(value * iteration / 3);
+  }
+  return run;
+}
+
+TEST(ExperimentTable, ComparesRunsOfTheSameSeed) {
+  const std::string table = ExperimentTable(
+      TwoArms(), {Run("walker", "learned", 201, 90), Run("walker", "true", 201, 100),
+                  Run("walker", "learned", 202, 20), Run("walker", "true", 202, 10),
+                  // its partner is missing
+                  Run("walker", "learned", 203, 7)});
+  // ratios 0.9 and 2
+  EXPECT_THAT(table, HasSubstr("| walker | learned | 3 | 20 [7, 90] | 1.45 [0.9, 2] | 201: 90, "
+                               "202: 20, 203: 7 |"));
+  EXPECT_THAT(table, HasSubstr("| walker | true | 2 | 55 [10, 100] | 1 [1, 1] |"));
+  EXPECT_THAT(table, Not(HasSubstr("hopper")));
+}
+
+TEST(ExperimentTable, SumsUpOverTasks) {
+  const std::string table =
+      ExperimentTable(TwoArms(), {Run("walker", "learned", 1, 9), Run("walker", "true", 1, 10),
+                                  Run("hopper", "learned", 1, -4), Run("hopper", "true", 1, -2)});
+  EXPECT_THAT(table, HasSubstr("| 2 tasks | learned | | | mean 0.7, least 0.5 |"));
+}
+
+TEST(ExperimentTable, NamesRunsThatFailed) {
+  ExperimentRun failed = Run("walker", "learned", 201, 0);
+  failed.run.set_state(v1::FAILED);
+  failed.run.set_message("the reward is nan");
+  failed.results.episodes = 0;
+  const std::string table = ExperimentTable(TwoArms(), {failed});
+  EXPECT_THAT(table, HasSubstr("walker, learned, seed 201 (run 0) is failed: the reward is nan"));
+  EXPECT_THAT(table, Not(HasSubstr("| walker | learned |")));
+}
+
+TEST(DrawExperiment, DrawsALineForEachArm) {
+  const std::string path = testing::TempDir() + "/experiment.svg";
+  const absl::Status drawn =
+      DrawExperiment("e", TwoArms(),
+                     {Run("walker", "learned", 1, 9), Run("walker", "true", 1, 10),
+                      Run("walker", "learned", 2, 7)},
+                     path);
+  ASSERT_TRUE(drawn.ok()) << drawn;
+  EXPECT_GT(std::filesystem::file_size(path), 1000u);
+}
+
+}  // namespace
+}  // namespace backflip::cli
