@@ -9,7 +9,7 @@
 namespace backflip::tools {
 
 // Opens `questions` questions, each about two of some hundred clips like those of
-// hopper_backflip, in a new run at `broker`, and prints the run as JSON. `tokens`: folder of
+// hopper_backflip_guided, in a new run at `broker`, and prints the run as JSON. `tokens`: folder of
 // the roles' token files. Blocks.
 absl::Status FillWithQuestions(const std::string& broker, const std::string& tokens, int questions);
 

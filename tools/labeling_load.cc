@@ -1,7 +1,7 @@
 // Labelers by the hundred against a broker, over gRPC or as JSON over HTTP.
 // measure_labeling.py starts what this needs, and reads what it prints (one JSON object).
 //
-//   labeling_load --mode fill      opens questions on clips like those of hopper_backflip
+//   labeling_load --mode fill      opens questions on clips like those of hopper_backflip_guided
 //   labeling_load --mode answers   each labeler answers as fast as it can
 //   labeling_load --mode latency   each answers every --period_ms, whatever the broker does
 //   labeling_load --mode faults    the same; some never answer, some answer twice, and all

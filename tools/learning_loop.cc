@@ -3,7 +3,7 @@
 // database: for finding settings, and for seeing where time goes. With one teacher
 // it makes the run that the services make of the same seed, number for number.
 //
-//   learning_loop [--task=tasks/hopper_backflip] [--spec=FILE] [--seed=1]
+//   learning_loop [--task=tasks/hopper_backflip_guided] [--spec=FILE] [--seed=1]
 //                 [--teachers=oracle,oracle,inverted] [--threads=1] [--every=10]
 //                 [--watchers=FILE,FILE]
 //
@@ -55,7 +55,7 @@
 #include "common/sim/task.h"
 #include "common/teachers/teacher.h"
 
-ABSL_FLAG(std::string, task, "tasks/hopper_backflip", "task folder");
+ABSL_FLAG(std::string, task, "tasks/hopper_backflip_guided", "task folder");
 ABSL_FLAG(std::string, spec, "", "RunSpec, text format, over the defaults");
 ABSL_FLAG(uint64_t, seed, 0, "overrides the spec's; 0 does not");
 ABSL_FLAG(std::vector<std::string>, teachers, {"oracle"}, "names, with commas");

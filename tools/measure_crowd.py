@@ -3,7 +3,7 @@
 
     tools/measure_crowd.py --seeds 1-5 --out crowd.json
 
-Five teachers with names and tokens of their own answer each run of hopper_backflip (900 labels, lockstep, as
+Five teachers with names and tokens of their own answer each run of hopper_backflip_guided (900 labels, lockstep, as
 ./backflip train has it), one question at a time, as they come to it. Three arms for each seed:
 
     honest    five oracles
@@ -54,7 +54,7 @@ def run_once(task, seed, arm):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", default="hopper_backflip")
+    parser.add_argument("--task", default="hopper_backflip_guided")
     parser.add_argument("--seeds", default="1-5", help="A-B")
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--merge", help="an earlier file, whose rows are kept")

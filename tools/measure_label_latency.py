@@ -142,7 +142,7 @@ def human_run(args, data, output):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", default="hopper_backflip")
+    parser.add_argument("--task", default="hopper_backflip_guided")
     parser.add_argument("--labels", type=int, default=200)
     parser.add_argument("--labelers", type=int, default=5, help="0: ./backflip train as it is")
     parser.add_argument("--labels-per-minute", type=float, default=20, help="of each labeler; 0: as fast as they can")

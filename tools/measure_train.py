@@ -90,7 +90,7 @@ def run_once(args, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", default="hopper_backflip")
+    parser.add_argument("--task", default="hopper_backflip_guided")
     parser.add_argument("--seeds", default="1-5", help="A-B")
     parser.add_argument("--spec", help="a RunSpec text file over the task's defaults")
     parser.add_argument("--out", required=True, help="JSON file to write")

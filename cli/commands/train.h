@@ -21,7 +21,7 @@ namespace backflip::cli {
 inline constexpr char kNoTeacher[] = "none";
 
 struct TrainOptions {
-  std::string task = "hopper_backflip";
+  std::string task = "hopper_backflip_guided";
   // Texts as given on the command line, empty where not given; "+N" adds to a
   // continued run.
   std::string labels;

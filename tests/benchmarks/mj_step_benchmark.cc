@@ -16,7 +16,7 @@ namespace {
 
 void MjStep(benchmark::State& state) {
   const char* folder = std::getenv("BACKFLIP_TASK");
-  const auto task = sim::Task::FromFolder(folder ? folder : "tasks/hopper_backflip");
+  const auto task = sim::Task::FromFolder(folder ? folder : "tasks/hopper_backflip_guided");
   if (!task.ok()) {
     state.SkipWithError(std::string(task.status().message()).c_str());
     return;

@@ -33,14 +33,14 @@ TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTheSameSeed) {
   ASSERT_TRUE(launcher.ok()) << launcher.status();
   const std::string spec = (*launcher)->Spec(kSpec);
   const std::string json = ((*launcher)->folder() / "result.json").string();
-  const auto services =
-      (*launcher)->Run({"train", "--task=hopper_backflip", spec, absl::StrCat("--json=", json)});
+  const auto services = (*launcher)->Run(
+      {"train", "--task=hopper_backflip_guided", spec, absl::StrCat("--json=", json)});
   ASSERT_TRUE(services.ok()) << services.status();
   std::ifstream file(json);
   const auto result = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
   ASSERT_TRUE(result.is_object());
 
-  const auto task = cli::FindTask("hopper_backflip");
+  const auto task = cli::FindTask("hopper_backflip_guided");
   ASSERT_TRUE(task.ok()) << task.status();
   const auto loop =
       cli::Run({.argv = {cli::ProgramPath("learning_loop"), absl::StrCat("--task=", *task), spec}});
@@ -57,7 +57,7 @@ TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTheSameSeed) {
 TEST(LearningLoop, NamesTheOptionThatItDoesNotDo) {
   const auto launcher = Launcher::Make();
   ASSERT_TRUE(launcher.ok()) << launcher.status();
-  const auto task = cli::FindTask("hopper_backflip");
+  const auto task = cli::FindTask("hopper_backflip_guided");
   ASSERT_TRUE(task.ok()) << task.status();
   const auto loop =
       cli::Run({.argv = {cli::ProgramPath("learning_loop"), absl::StrCat("--task=", *task),

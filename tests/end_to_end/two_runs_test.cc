@@ -34,9 +34,9 @@ TEST(TwoRuns, ShareWorkersWhichGoOverToTheOtherWhenOneEnds) {
   auto started = Stack::Start();
   ASSERT_TRUE(started.ok()) << started.status();
   Stack& stack = **started;
-  const auto brief = stack.Create("hopper_backflip", Spec(10, 20));
+  const auto brief = stack.Create("hopper_backflip_guided", Spec(10, 20));
   ASSERT_TRUE(brief.ok()) << brief.status();
-  const auto lengthy = stack.Create("hopper_backflip", Spec(20, 80));
+  const auto lengthy = stack.Create("hopper_backflip_guided", Spec(20, 80));
   ASSERT_TRUE(lengthy.ok()) << lengthy.status();
   for (const Program program :
        {Program::kLearner, Program::kSecondLearner, Program::kTrainer, Program::kSecondTrainer}) {

@@ -33,7 +33,7 @@ TEST(WithoutLockstep, TrainsAsLabelsComeAndForgetsWhatIsTakenBack) {
   spec.mutable_ppo()->set_epochs(2);
   spec.mutable_reward_model()->set_initial_updates(20);
   spec.mutable_reward_model()->set_updates_per_round(2);
-  const auto run = stack.Create("hopper_backflip", spec);
+  const auto run = stack.Create("hopper_backflip_guided", spec);
   ASSERT_TRUE(run.ok()) << run.status();
   const auto middle =
       stack.Await(run->id(), [](const v1::Run& run) { return run.iterations() >= 8; });

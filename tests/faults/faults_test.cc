@@ -56,7 +56,7 @@ class Faults : public ::testing::Test {
     ASSERT_TRUE(stack.ok()) << stack.status();
     stack_ = stack->release();
     ASSERT_TRUE(stack_->StartServing().ok());
-    const auto run = stack_->Create("hopper_backflip", ShortRun());
+    const auto run = stack_->Create("hopper_backflip_guided", ShortRun());
     ASSERT_TRUE(run.ok()) << run.status();
     const auto end = stack_->Await(run->id(), Finished);
     ASSERT_TRUE(end.ok()) << end.status();
@@ -74,7 +74,7 @@ class Faults : public ::testing::Test {
 
   void SetUp() override {
     ASSERT_GT(undisturbed_.id(), 0);
-    const auto run = stack_->Create("hopper_backflip", ShortRun());
+    const auto run = stack_->Create("hopper_backflip_guided", ShortRun());
     ASSERT_TRUE(run.ok()) << run.status();
     run_id_ = run->id();
     const auto middle = stack_->Await(run_id_, InTheMiddle);

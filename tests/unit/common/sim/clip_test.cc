@@ -15,7 +15,7 @@ using experience::Clip;
 class Clips : public testing::Test {
  protected:
   Clips() {
-    task_ = *Task::FromFolder(BACKFLIP_TASKS "/hopper_backflip");
+    task_ = *Task::FromFolder(BACKFLIP_TASKS "/hopper_backflip_guided");
     Ticket ticket;
     ticket.steps = 650;
     ticket.environments.resize(3);

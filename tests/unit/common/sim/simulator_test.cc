@@ -84,7 +84,7 @@ void ExpectSame(const Trajectory& a, const Trajectory& b) {
 }
 
 TEST(Simulator, GivesTheSameBitsAtAnyNumberOfThreads) {
-  const auto task = Load("hopper_backflip");
+  const auto task = Load("hopper_backflip_guided");
   const Ticket ticket = SampleTicket(*task, 6, 350);
   const auto one = StartOn(task, 1)->Run(ticket);
   ASSERT_TRUE(one.ok()) << one.status();
@@ -98,7 +98,7 @@ TEST(Simulator, GivesTheSameBitsAtAnyNumberOfThreads) {
 }
 
 TEST(Simulator, ContinuesFromAReturnedStateAsIfItHadNotStopped) {
-  const auto task = Load("hopper_backflip");
+  const auto task = Load("hopper_backflip_guided");
   auto simulator = StartOn(task, 2);
   const auto whole = simulator->Run(SampleTicket(*task, 2, 650));
   ASSERT_TRUE(whole.ok()) << whole.status();
@@ -182,7 +182,7 @@ TEST(Simulator, TellsADivergenceFromATimeLimit) {
 }
 
 TEST(Simulator, EvaluatesMeanActionsOverTheEvaluationEpisode) {
-  const auto task = Load("hopper_backflip");
+  const auto task = Load("hopper_backflip_guided");
   auto simulator = StartOn(task, 1);
   Ticket ticket = SampleTicket(*task, 1, 1000);
   ticket.evaluation = true;
@@ -203,7 +203,7 @@ TEST(Simulator, EvaluatesMeanActionsOverTheEvaluationEpisode) {
 }
 
 TEST(Simulator, RefusesTicketsThatDoNotFitTheTask) {
-  const auto task = Load("hopper_backflip");
+  const auto task = Load("hopper_backflip_guided");
   auto simulator = StartOn(task, 1);
   Ticket ticket = SampleTicket(*task, 1, 0);
   EXPECT_EQ(simulator->Run(ticket).status().code(), absl::StatusCode::kInvalidArgument);
@@ -215,7 +215,7 @@ TEST(Simulator, RefusesTicketsThatDoNotFitTheTask) {
 }
 
 TEST(Simulator, CancelsItsTicketsWhenItStops) {
-  const auto task = Load("hopper_backflip");
+  const auto task = Load("hopper_backflip_guided");
   auto simulator = StartOn(task, 2);
   std::atomic<int> cancelled{0}, called{0};
   for (int i = 0; i < 5; ++i) {

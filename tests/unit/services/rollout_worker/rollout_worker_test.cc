@@ -150,7 +150,7 @@ constexpr int kSteps = 130;
 class RolloutWorkerTest : public ::testing::Test {
  protected:
   RolloutWorkerTest()
-      : task_(*sim::Task::FromFolder(BACKFLIP_TASKS "/hopper_backflip")),
+      : task_(*sim::Task::FromFolder(BACKFLIP_TASKS "/hopper_backflip_guided")),
         broker_(task_->bundle().bytes),
         cache_(::testing::TempDir() + "/worker-cache-" + base::RandomHex128()) {
     info_.set_name(task_->name());

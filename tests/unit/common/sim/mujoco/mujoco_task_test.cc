@@ -56,8 +56,8 @@ class TaskFolder : public testing::Test {
     folder_ = testing::TempDir() + "/task_" + info->name();
     fs::remove_all(folder_);
     fs::create_directories(folder_);
-    Write("model.xml", Read(BACKFLIP_TASKS "/hopper_backflip/model.xml"));
-    task_ = Read(BACKFLIP_TASKS "/hopper_backflip/task.textproto");
+    Write("model.xml", Read(BACKFLIP_TASKS "/hopper_backflip_guided/model.xml"));
+    task_ = Read(BACKFLIP_TASKS "/hopper_backflip_guided/task.textproto");
     Write(kTaskFile, task_);
   }
   ~TaskFolder() override { fs::remove_all(folder_); }
@@ -290,7 +290,7 @@ quantity { name: "com_vz" centre_of_mass { body: "torso" field: VZ } }
   };
   const auto plain = load(kCentres);
   Write("model.xml",
-        absl::StrReplaceAll(Read(BACKFLIP_TASKS "/hopper_backflip/model.xml"),
+        absl::StrReplaceAll(Read(BACKFLIP_TASKS "/hopper_backflip_guided/model.xml"),
                             {{"<actuator>",
                               "<sensor><subtreecom name='torso_p' body='torso'/><subtreecom "
                               "name='thigh_p' body='thigh'/><subtreelinvel name='torso_v' "
@@ -429,7 +429,7 @@ TEST_F(TaskFolder, RefusesALatchOfWhatComesAfterIt) {
 
 TEST_F(TaskFolder, ResumesExactlyWithSensors) {
   Write("model.xml",
-        absl::StrReplaceAll(Read(BACKFLIP_TASKS "/hopper_backflip/model.xml"),
+        absl::StrReplaceAll(Read(BACKFLIP_TASKS "/hopper_backflip_guided/model.xml"),
                             {{"<actuator>",
                               "<sensor><actuatorfrc name='force' actuator='leg'/><jointpos "
                               "name='angle' joint='rooty'/></sensor><actuator>"}}));

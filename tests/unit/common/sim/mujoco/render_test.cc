@@ -17,7 +17,7 @@ namespace {
 TEST(RenderGif, DrawsAnEpisodeWithoutADisplay) {
   unsetenv("DISPLAY");
   unsetenv("WAYLAND_DISPLAY");
-  auto task = Task::FromFolder(BACKFLIP_TASKS "/hopper_backflip");
+  auto task = Task::FromFolder(BACKFLIP_TASKS "/hopper_backflip_guided");
   ASSERT_TRUE(task.ok()) << task.status();
   auto simulator = Simulator::Start(*task, 1);
   ASSERT_TRUE(simulator.ok());

@@ -50,7 +50,7 @@ std::shared_ptr<const Task> TaskOf(const std::string& name, const std::string& a
 }
 
 TEST(SceneGlb, HasANodeForEachBodyInTheOrderOfPoses) {
-  const auto task = *Task::FromFolder(BACKFLIP_TASKS "/hopper_backflip");
+  const auto task = *Task::FromFolder(BACKFLIP_TASKS "/hopper_backflip_guided");
   const auto glb = SceneGlb(*task);
   ASSERT_TRUE(glb.ok()) << glb.status();
   const nlohmann::json scene = Parse(*glb);
