@@ -225,7 +225,10 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
     RETURN_IF_ERROR(loop->AddAsker(file, watching));
   }
   for (int e = 0; e < spec.collection().environments(); ++e) {
-    loop->starts_.push_back({base::SeedOf(spec.seed(), Draw::kEnvironment, e), {}});
+    const int steps = method::EpisodeSteps(spec, task.task().episode_steps(), 0);
+    loop->starts_.push_back({base::SeedOf(spec.seed(), Draw::kEnvironment, e),
+                             {},
+                             method::FirstEpisodeStep(spec, steps, e)});
   }
   return loop;
 }

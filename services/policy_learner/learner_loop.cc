@@ -57,6 +57,7 @@ LearnerLoop::LearnerLoop(const v1::Run& run, BrokerLink* broker)
 
 absl::Status LearnerLoop::Restore() {
   std::vector<v1::EnvironmentState> environments;
+  int32_t episode_steps = 0;
   auto checkpoint = broker_->LoadCheckpoint();
   if (checkpoint.ok()) {
     auto& [state, bytes] = *checkpoint;
@@ -64,6 +65,7 @@ absl::Status LearnerLoop::Restore() {
     RETURN_IF_ERROR(algorithm_->LoadState(saved));
     iteration_ = state.iteration();
     steps_ = state.steps();
+    episode_steps = state.episode_steps();
     environments.assign(state.environments().begin(), state.environments().end());
     for (const v1::SnapshotInfo& info : state.kept()) {
       kept_.push_back({.info = info});
@@ -86,8 +88,8 @@ absl::Status LearnerLoop::Restore() {
     return absl::FailedPreconditionError(absl::StrCat("the checkpoint holds ", environments.size(),
                                                       " environments, the run's spec ", wanted));
   }
-  collector_ =
-      std::make_shared<Collector>(run_.spec(), run_.task(), iteration_, std::move(environments));
+  collector_ = std::make_shared<Collector>(run_.spec(), run_.task(), iteration_,
+                                           std::move(environments), episode_steps);
   return absl::OkStatus();
 }
 
@@ -281,6 +283,7 @@ v1::LearnerState LearnerLoop::Boundary() const {
   v1::LearnerState state;
   state.set_iteration(iteration_);
   state.set_steps(steps_);
+  state.set_episode_steps(collector_->episode_steps());
   for (v1::EnvironmentState& environment : collector_->environments()) {
     *state.add_environments() = std::move(environment);
   }

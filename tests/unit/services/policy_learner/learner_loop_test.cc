@@ -332,6 +332,7 @@ TEST(LearnerLoop, SavesItsLastWholeIterationWhenStopped) {
   ASSERT_TRUE(broker.checkpoint.has_value());
   EXPECT_EQ(broker.checkpoint->first.iteration(), 3);
   EXPECT_EQ(broker.checkpoint->first.steps(), 3 * 32);
+  EXPECT_EQ(broker.checkpoint->first.episode_steps(), kEpisodeSteps);
 }
 
 TEST(LearnerLoop, EndsWhenAskedWhileItWaits) {
