@@ -1,6 +1,7 @@
 #include "services/policy_learner/learner_loop.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -184,10 +185,11 @@ absl::Status LearnerLoop::TakeEvaluations() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<double> LearnerLoop::Score(const Kept& kept) {
-  const double predicted = method::MeanReturn(kept.episodes, CurrentReward());
-  RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(), kept.info.steps(),
-                                         {{"predicted_return", predicted}}));
+absl::StatusOr<method::PredictedReturn> LearnerLoop::Score(const Kept& kept) {
+  const method::PredictedReturn predicted = method::PredictReturn(kept.episodes, CurrentReward());
+  std::map<std::string, double> metrics = {{"predicted_return", predicted.mean}};
+  if (std::isfinite(predicted.lower)) metrics["policy/lower_return"] = predicted.lower;
+  RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(), kept.info.steps(), metrics));
   return predicted;
 }
 
@@ -310,7 +312,7 @@ absl::Status LearnerLoop::Finish(const std::function<bool()>& stop) {
   if (spec_.reward() == v1::PREFERENCES) {
     ASSIGN_OR_RETURN(reward_, WaitReward(batches_));
   }
-  std::vector<double> returns;
+  std::vector<method::PredictedReturn> returns;
   for (Kept& kept : kept_) {
     if (kept.episodes.empty()) {
       ASSIGN_OR_RETURN(const Rollouts rollouts, collector_->WaitEvaluation(kept.evaluation, stop));
@@ -325,7 +327,7 @@ absl::Status LearnerLoop::Finish(const std::function<bool()>& stop) {
   base::LogInfo("best snapshot", {{"run", run_.id()},
                                   {"version", best.version()},
                                   {"iteration", best.iteration()},
-                                  {"predicted_return", returns[*place]}});
+                                  {"predicted_return", returns[*place].mean}});
   ASSIGN_OR_RETURN(std::string bytes, broker_->LoadPolicy(best.version()));
   const int64_t final_episodes = collector_->Evaluate(
       {.iteration = best.iteration(),
