@@ -13,7 +13,7 @@
 // and is fitted as the run's own, but rewards nothing. So many settings of the reward
 // are compared on the same behaviour, also on that of `reward: TRUE`.
 // Prints a line every `every` iterations, below it one for each ensemble, the kept
-// snapshots, and the best of them by predicted return (true return with
+// snapshots, and the best of them by the lower bound of the predicted return (true return with
 // `reward: TRUE`) on fresh episodes. Of an ensemble: its answers, accuracy and losses
 // (training, held out) of the last round, and the correlation of its rewards with the
 // true ones in the newest batch, step by step and discounted over what follows.
@@ -140,7 +140,7 @@ absl::Status CheckSupported(const v1::RunSpec& spec) {
 
 // Sums over episodes, or means.
 struct Evaluation {
-  double predicted = 0;
+  method::PredictedReturn predicted;
   double true_return = 0;
   std::vector<double> metrics;
 };
@@ -225,7 +225,10 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
     RETURN_IF_ERROR(loop->AddAsker(file, watching));
   }
   for (int e = 0; e < spec.collection().environments(); ++e) {
-    loop->starts_.push_back({base::SeedOf(spec.seed(), Draw::kEnvironment, e), {}});
+    const int steps = method::EpisodeSteps(spec, task.task().episode_steps(), 0);
+    loop->starts_.push_back({base::SeedOf(spec.seed(), Draw::kEnvironment, e),
+                             {},
+                             method::FirstEpisodeStep(spec, steps, e)});
   }
   return loop;
 }
@@ -368,17 +371,18 @@ absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot, Draw dra
       result.metrics[m] += truth.metrics[m] / episodes;
     }
   }
-  result.predicted = method::MeanReturn(rollout.trajectories, Reward());
+  result.predicted = method::PredictReturn(rollout.trajectories, Reward());
   return result;
 }
 
 absl::Status Loop::Finish() {
   // all scored by the last ensemble
-  std::vector<double> returns;
+  std::vector<method::PredictedReturn> returns;
   for (const auto& [steps, snapshot] : kept_) {
     ASSIGN_OR_RETURN(const Evaluation e,
                      Evaluate(snapshot, Draw::kEvaluation, method::kEvaluationEpisodes));
-    std::printf("kept at %.2fM: predicted %.1f true %.0f", steps / 1e6, e.predicted, e.true_return);
+    std::printf("kept at %.2fM: predicted %.1f at least %.1f true %.0f", steps / 1e6,
+                e.predicted.mean, e.predicted.lower, e.true_return);
     PrintMetrics(e.metrics);
     std::printf("\n");
     returns.push_back(e.predicted);

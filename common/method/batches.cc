@@ -48,6 +48,11 @@ int EnvironmentsPerTicket(const v1::RunSpec& spec, const v1::TaskInfo& task) {
   return static_cast<int>(std::clamp<int64_t>(few, 1, std::max<int64_t>(1, most)));
 }
 
+int FirstEpisodeStep(const v1::RunSpec& spec, int episode_steps, int environment) {
+  const int64_t environments = spec.collection().environments();
+  return static_cast<int>(episode_steps * (environments - 1 - environment) / environments);
+}
+
 int ClipsOf(const v1::RunSpec& spec, int first, int last) {
   const int64_t clips = spec.collection().clips_per_batch();
   const int64_t environments = spec.collection().environments();

@@ -18,6 +18,11 @@ int StepsPerEnvironment(const v1::RunSpec& spec);
 // A batch's ticket `index` is for the environments from index * this on, as many as this.
 int EnvironmentsPerTicket(const v1::RunSpec& spec, const v1::TaskInfo& task);
 
+// How old environment `environment`'s fresh episode counts as, in batches with episodes of
+// `episode_steps`. Spread evenly: environments that all began at 0 would be in the same part of
+// their episodes for ever, and a batch would hold that part alone.
+int FirstEpisodeStep(const v1::RunSpec& spec, int episode_steps, int environment);
+
 // Clips to cut from a ticket for the environments from `first` to before `last`: their share
 // of the batch's.
 int ClipsOf(const v1::RunSpec& spec, int first, int last);

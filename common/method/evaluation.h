@@ -10,7 +10,7 @@
 #include "backflip/v1/run.pb.h"
 #include "common/base/draws.h"
 #include "common/experience/trajectory.h"
-#include "common/learn/algorithm.h"
+#include "common/method/run_reward.h"
 
 namespace backflip::method {
 
@@ -25,13 +25,22 @@ bool IsKept(int64_t iteration, int64_t batches, int kept);
 // The seeds of evaluation episodes; `draw`: kEvaluation or kFinalEvaluation.
 std::vector<uint64_t> EpisodeSeeds(const v1::RunSpec& spec, base::Draw draw, int episodes);
 
-// Mean over episodes of the sum of their rewards. Expects at least one.
-double MeanReturn(const std::vector<experience::Trajectory>& episodes,
-                  const learn::Rewarder& rewarder);
+// What a policy's evaluation comes to under a reward.
+struct PredictedReturn {
+  double mean = 0;  // over episodes, of the sum of their rewards
+  // The members' mean less their standard deviation (0 for true rewards): a policy that has found
+  // what one member gets wrong gains more in the deviation than in the mean. −∞ where the physics
+  // of an episode diverged.
+  double lower = 0;
+};
 
-// The kept policy that is the run's result, by the mean returns of all of them under its last
-// reward: the first of the greatest. None where there is no number.
-std::optional<size_t> BestOf(const std::vector<double>& returns);
+// Expects at least one episode.
+PredictedReturn PredictReturn(const std::vector<experience::Trajectory>& episodes,
+                              const RunReward& reward);
+
+// The kept policy that is the run's result, by the returns of all of them under its last reward:
+// the first of those with the greatest lower bound. None where there is no number.
+std::optional<size_t> BestOf(const std::vector<PredictedReturn>& returns);
 
 }  // namespace backflip::method
 

@@ -2,7 +2,9 @@
 #ifndef BACKFLIP_COMMON_METHOD_RUN_REWARD_H_
 #define BACKFLIP_COMMON_METHOD_RUN_REWARD_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <vector>
 
 #include "common/experience/trajectory.h"
@@ -25,6 +27,22 @@ class RunReward final : public learn::Rewarder {
     model_->Score(trajectory.observations.data(), trajectory.actions.data(), trajectory.steps,
                   rewards.data());
     return rewards;
+  }
+
+  // Sums over the trajectory by each member of the ensemble. True rewards are one member's.
+  std::vector<double> Returns(const experience::Trajectory& trajectory) const {
+    std::vector<float> rewards = trajectory.true_rewards;
+    if (model_ != nullptr) {
+      std::vector<float> mean(trajectory.steps);
+      rewards.resize(static_cast<size_t>(model_->members()) * trajectory.steps);
+      model_->Score(trajectory.observations.data(), trajectory.actions.data(), trajectory.steps,
+                    mean.data(), rewards.data());
+    }
+    std::vector<double> returns;
+    for (auto step = rewards.begin(); step != rewards.end(); step += trajectory.steps) {
+      returns.push_back(std::accumulate(step, step + trajectory.steps, 0.0));
+    }
+    return returns;
   }
 
  private:

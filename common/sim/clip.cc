@@ -45,31 +45,39 @@ std::vector<Clip> CutClips(const Task& task, const Rollout& rollout, int count, 
   const auto below = [&](uint64_t bound) {
     return static_cast<int>(base::SeedOf({seed, draws++}) % bound);
   };
-  // tile each piece from a random offset, then take tiles in random order
-  struct Place {
+  // the pieces that clips come from, and how many from each
+  struct Source {
     size_t environment;
     Piece piece;
-    int first;
+    int steps;  // without one that diverged, since the moment after it means nothing
+    int clips = 0;
   };
-  std::vector<Place> places;
+  std::vector<Source> sources;
+  std::vector<size_t> places;  // a source for each clip that it has room for, and to move in
   for (size_t i = 0; i < rollout.trajectories.size(); ++i) {
     for (const Piece& piece : PiecesOf(rollout.trajectories[i])) {
-      if (piece.steps < k) continue;
-      const int tiles = piece.steps / k;
-      const int offset = below(piece.steps - tiles * k + 1);
-      for (int j = 0; j < tiles; ++j) {
-        places.push_back({i, piece, piece.first_step + offset + j * k});
-      }
+      const int steps = piece.steps - (piece.end == experience::End::kDiverged ? 1 : 0);
+      if (steps < k) continue;
+      places.insert(places.end(), std::max(1, (steps - 1) / k), sources.size());
+      sources.push_back({i, piece, steps});
     }
   }
   for (size_t i = places.size(); i > 1; --i) {
     std::swap(places[i - 1], places[below(i)]);
   }
   if (static_cast<int>(places.size()) > count) places.resize(std::max(0, count));
+  for (const size_t place : places) ++sources[place].clips;
 
   std::vector<Clip> clips;
-  for (const Place& place : places) {
-    clips.push_back(Cut(task, rollout, place.environment, place.piece, place.first, k));
+  for (const Source& source : sources) {
+    // the steps between clips, drawn: starts are anywhere, and no two clips overlap
+    std::vector<int> gaps(source.clips);
+    for (int& gap : gaps) gap = below(source.steps - source.clips * k + 1);
+    std::sort(gaps.begin(), gaps.end());
+    for (int j = 0; j < source.clips; ++j) {
+      clips.push_back(Cut(task, rollout, source.environment, source.piece,
+                          source.piece.first_step + gaps[j] + j * k, k));
+    }
   }
   return clips;
 }

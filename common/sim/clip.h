@@ -12,8 +12,9 @@
 namespace backflip::sim {
 
 // Up to `count` clips of task.clip().steps from random places of the rollout,
-// drawn from `seed`. They cross no reset, and no two of them overlap, so a
-// rollout of short episodes may give fewer.
+// drawn from `seed`, in the order of environments and time. They begin anywhere in
+// an episode, cross no reset, hold no step that diverged, and no two of them
+// overlap, so a rollout of short episodes may give fewer.
 std::vector<experience::Clip> CutClips(const Task& task, const Rollout& rollout, int count,
                                        uint64_t seed);
 

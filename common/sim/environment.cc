@@ -15,10 +15,12 @@ absl::Status CheckStateSize(absl::string_view what, size_t size, size_t expected
       "an environment's state has ", size, " numbers of ", what, "; this task has ", expected));
 }
 
-absl::Status Environment::Begin(uint64_t seed, Purpose purpose) {
+absl::Status Environment::Begin(uint64_t seed, Purpose purpose, int32_t episode_step) {
   rng_seed_ = seed;
   rng_counter_ = 0;
-  return BeginEpisode(purpose);
+  RETURN_IF_ERROR(BeginEpisode(purpose));
+  episode_step_ = episode_step;
+  return absl::OkStatus();
 }
 
 absl::Status Environment::BeginEpisode(Purpose purpose) {

@@ -19,7 +19,7 @@ namespace backflip::sim {
 // of true rewards or metrics, so that it may pass through a learner.
 struct EnvironmentState {
   std::vector<double> physics;  // the simulator's own: MuJoCo's integration state
-  int32_t episode_step = 0;     // steps since the episode began
+  int32_t episode_step = 0;     // what the time limit counts: see Environment::Begin
   std::vector<float> noise;     // [action_size], exploration noise
   uint64_t rng_seed = 0;
   uint64_t rng_counter = 0;  // draws made
@@ -46,8 +46,8 @@ class Environment {
 
   // Training begins a share of its episodes at the task's exploring starts.
   enum class Purpose { kTraining, kEvaluation };
-  // Starts the generator at `seed`, and an episode.
-  absl::Status Begin(uint64_t seed, Purpose purpose);
+  // Starts the generator at `seed`, and an episode that counts as `episode_step` steps old.
+  absl::Status Begin(uint64_t seed, Purpose purpose, int32_t episode_step = 0);
   // Starts the next episode with the generator as it stands. Draws the start,
   // then the exploration noise's first value.
   absl::Status BeginEpisode(Purpose purpose);

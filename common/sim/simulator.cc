@@ -93,6 +93,12 @@ absl::Status Simulator::Check(const Ticket& ticket) const {
     return absl::InvalidArgumentError(
         absl::StrCat("a ticket of ", ticket.steps, " steps; must be 1 to 1,000,000"));
   }
+  for (const EnvironmentStart& start : ticket.environments) {
+    if (start.episode_step < 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a fresh episode at step ", start.episode_step, "; must be at least 0"));
+    }
+  }
   if (ticket.policy != nullptr && (ticket.policy->observation_size() != task_->observation_size() ||
                                    ticket.policy->action_size() != task_->action_size())) {
     return absl::InvalidArgumentError(
@@ -193,8 +199,9 @@ absl::Status Simulator::Simulate(const Ticket& ticket, int index, Environment* e
   const auto purpose =
       ticket.evaluation ? Environment::Purpose::kEvaluation : Environment::Purpose::kTraining;
   const EnvironmentStart& start = ticket.environments[index];
-  RETURN_IF_ERROR(start.state.has_value() ? environment->Restore(*start.state)
-                                          : environment->Begin(start.reset_seed, purpose));
+  RETURN_IF_ERROR(start.state.has_value()
+                      ? environment->Restore(*start.state)
+                      : environment->Begin(start.reset_seed, purpose, start.episode_step));
   Truth::Episode episode;
   std::vector<float> normals(action_size);
   for (size_t t = 0; t < steps; ++t) {

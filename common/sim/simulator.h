@@ -27,6 +27,8 @@ namespace backflip::sim {
 struct EnvironmentStart {
   uint64_t reset_seed = 0;  // used when there is no state
   std::optional<EnvironmentState> state;
+  // How old a fresh episode counts as: its time limit comes sooner by so many steps. At least 0.
+  int32_t episode_step = 0;
 };
 
 struct Ticket {

@@ -25,13 +25,14 @@ constexpr std::chrono::milliseconds kStopCheck(100);
 }  // namespace
 
 Collector::Collector(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t iteration,
-                     std::vector<v1::EnvironmentState> environments)
+                     std::vector<v1::EnvironmentState> environments, int32_t episode_steps)
     : spec_(spec),
       task_(task),
       shape_{task.observation_size(), task.action_size(), task.episode_steps(),
              spec.reward() == v1::TRUE},
       batch_(iteration),
-      states_(std::move(environments)) {}
+      states_(std::move(environments)),
+      episode_steps_(episode_steps) {}
 
 Collector::Key Collector::KeyOf(const v1::Ticket& ticket) {
   return {ticket.purpose(), ticket.iteration(), ticket.index()};
@@ -58,6 +59,8 @@ void Collector::AddPolicy(PolicyToAct info) {
   base::MutexLock lock(&mutex_);
   if (policy->info.iteration != batch_ || batch_group_ != nullptr) return;
   if (batch_ >= method::Batches(spec_)) return;
+  episode_steps_ =
+      std::max(episode_steps_, method::EpisodeSteps(spec_, task_.episode_steps(), batch_));
   batch_group_ = std::make_shared<Group>();
   OpenTickets(BatchTickets(policy->info.version), policy, batch_group_);
   Issue(absl::Now());
@@ -77,13 +80,14 @@ std::vector<std::shared_ptr<v1::LearnerMessage>> Collector::BatchTickets(
     ticket->set_purpose(v1::COLLECT);
     ticket->set_policy_version(policy_version);
     ticket->set_steps(method::StepsPerEnvironment(spec_));
-    ticket->set_episode_steps(method::EpisodeSteps(spec_, task_.episode_steps(), batch_));
+    ticket->set_episode_steps(episode_steps_);
     const int first = index * each;
     const int last = std::min(environments, first + each);
     for (int e = first; e < last; ++e) {
       v1::EnvironmentStart* start = ticket->add_environments();
       if (states_.empty()) {
         start->set_reset_seed(base::SeedOf(spec_.seed(), base::Draw::kEnvironment, e));
+        start->set_episode_step(method::FirstEpisodeStep(spec_, episode_steps_, e));
       } else {
         *start->mutable_state() = states_[e];
       }
@@ -155,6 +159,11 @@ absl::StatusOr<Rollouts> Collector::WaitBatch(int64_t iteration,
 std::vector<v1::EnvironmentState> Collector::environments() const {
   base::MutexLock lock(&mutex_);
   return states_;
+}
+
+int32_t Collector::episode_steps() const {
+  base::MutexLock lock(&mutex_);
+  return episode_steps_;
 }
 
 int64_t Collector::Evaluate(const PolicyToAct& info, int first_episode,

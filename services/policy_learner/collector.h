@@ -58,9 +58,10 @@ using Rollouts = std::vector<std::unique_ptr<v1::Rollout>>;
 class Collector {
  public:
   // Begins with batch `iteration`. `environments`: their states after the batch before, or
-  // empty for fresh ones.
+  // empty for fresh ones. `episode_steps`: of the episodes so far; they never become shorter, also
+  // where a run is continued and its last batch moves away.
   Collector(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t iteration,
-            std::vector<v1::EnvironmentState> environments);
+            std::vector<v1::EnvironmentState> environments, int32_t episode_steps = 0);
 
   // ---- The learner's side.
 
@@ -74,6 +75,8 @@ class Collector {
 
   // The environments' states after the batch taken last.
   std::vector<v1::EnvironmentState> environments() const;
+  // Of the newest batch's episodes.
+  int32_t episode_steps() const;
 
   // Asks for one episode of mean actions for each seed, numbered from
   // `first_episode`. Returns a handle. No two evaluations of one policy share
@@ -160,6 +163,7 @@ class Collector {
   std::shared_ptr<Group> complete_ ABSL_GUARDED_BY(mutex_);
   // After the batch taken last.
   std::vector<v1::EnvironmentState> states_ ABSL_GUARDED_BY(mutex_);
+  int32_t episode_steps_ ABSL_GUARDED_BY(mutex_);
 
   TicketBook book_ ABSL_GUARDED_BY(mutex_);
   TicketId next_ticket_ ABSL_GUARDED_BY(mutex_) = 1;

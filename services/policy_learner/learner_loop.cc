@@ -1,6 +1,7 @@
 #include "services/policy_learner/learner_loop.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -57,6 +58,7 @@ LearnerLoop::LearnerLoop(const v1::Run& run, BrokerLink* broker)
 
 absl::Status LearnerLoop::Restore() {
   std::vector<v1::EnvironmentState> environments;
+  int32_t episode_steps = 0;
   auto checkpoint = broker_->LoadCheckpoint();
   if (checkpoint.ok()) {
     auto& [state, bytes] = *checkpoint;
@@ -64,6 +66,7 @@ absl::Status LearnerLoop::Restore() {
     RETURN_IF_ERROR(algorithm_->LoadState(saved));
     iteration_ = state.iteration();
     steps_ = state.steps();
+    episode_steps = state.episode_steps();
     environments.assign(state.environments().begin(), state.environments().end());
     for (const v1::SnapshotInfo& info : state.kept()) {
       kept_.push_back({.info = info});
@@ -86,8 +89,8 @@ absl::Status LearnerLoop::Restore() {
     return absl::FailedPreconditionError(absl::StrCat("the checkpoint holds ", environments.size(),
                                                       " environments, the run's spec ", wanted));
   }
-  collector_ =
-      std::make_shared<Collector>(run_.spec(), run_.task(), iteration_, std::move(environments));
+  collector_ = std::make_shared<Collector>(run_.spec(), run_.task(), iteration_,
+                                           std::move(environments), episode_steps);
   return absl::OkStatus();
 }
 
@@ -182,10 +185,11 @@ absl::Status LearnerLoop::TakeEvaluations() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<double> LearnerLoop::Score(const Kept& kept) {
-  const double predicted = method::MeanReturn(kept.episodes, CurrentReward());
-  RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(), kept.info.steps(),
-                                         {{"predicted_return", predicted}}));
+absl::StatusOr<method::PredictedReturn> LearnerLoop::Score(const Kept& kept) {
+  const method::PredictedReturn predicted = method::PredictReturn(kept.episodes, CurrentReward());
+  std::map<std::string, double> metrics = {{"predicted_return", predicted.mean}};
+  if (std::isfinite(predicted.lower)) metrics["policy/lower_return"] = predicted.lower;
+  RETURN_IF_ERROR(broker_->ReportMetrics(kept.info.iteration(), kept.info.steps(), metrics));
   return predicted;
 }
 
@@ -281,6 +285,7 @@ v1::LearnerState LearnerLoop::Boundary() const {
   v1::LearnerState state;
   state.set_iteration(iteration_);
   state.set_steps(steps_);
+  state.set_episode_steps(collector_->episode_steps());
   for (v1::EnvironmentState& environment : collector_->environments()) {
     *state.add_environments() = std::move(environment);
   }
@@ -307,7 +312,7 @@ absl::Status LearnerLoop::Finish(const std::function<bool()>& stop) {
   if (spec_.reward() == v1::PREFERENCES) {
     ASSIGN_OR_RETURN(reward_, WaitReward(batches_));
   }
-  std::vector<double> returns;
+  std::vector<method::PredictedReturn> returns;
   for (Kept& kept : kept_) {
     if (kept.episodes.empty()) {
       ASSIGN_OR_RETURN(const Rollouts rollouts, collector_->WaitEvaluation(kept.evaluation, stop));
@@ -322,7 +327,7 @@ absl::Status LearnerLoop::Finish(const std::function<bool()>& stop) {
   base::LogInfo("best snapshot", {{"run", run_.id()},
                                   {"version", best.version()},
                                   {"iteration", best.iteration()},
-                                  {"predicted_return", returns[*place]}});
+                                  {"predicted_return", returns[*place].mean}});
   ASSIGN_OR_RETURN(std::string bytes, broker_->LoadPolicy(best.version()));
   const int64_t final_episodes = collector_->Evaluate(
       {.iteration = best.iteration(),

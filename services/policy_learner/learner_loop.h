@@ -18,6 +18,7 @@
 #include "backflip/v1/state.pb.h"
 #include "common/experience/trajectory.h"
 #include "common/learn/algorithm.h"
+#include "common/method/evaluation.h"
 #include "common/method/run_reward.h"
 #include "services/policy_learner/broker_link.h"
 #include "services/policy_learner/collector.h"
@@ -60,8 +61,8 @@ class LearnerLoop {
   void StartEvaluation(Kept* kept, std::string bytes);
   // Takes evaluations that are complete, and charts them.
   absl::Status TakeEvaluations();
-  // Charts the mean return of `kept`'s episodes under the current reward.
-  absl::StatusOr<double> Score(const Kept& kept);
+  // Charts the return of `kept`'s episodes under the current reward.
+  absl::StatusOr<method::PredictedReturn> Score(const Kept& kept);
   // By `reward_`, or by true rewards. Valid until `reward_` changes.
   method::RunReward CurrentReward() const;
   // The reward for batch `iteration`; null where it comes with true rewards.

@@ -53,6 +53,7 @@ sim::Ticket SimulatorTicket(const v1::Ticket& ticket, std::shared_ptr<const nn::
       environment.state = FromProto(start.state());
     } else {
       environment.reset_seed = start.reset_seed();
+      environment.episode_step = start.episode_step();
     }
   }
   return result;

@@ -10,6 +10,8 @@ const notes: Record<string, string> = {
   "policy/entropy": "How freely the policy tries things; it falls as the policy settles.",
   "policy/explained_variance": "How well the value network predicts returns; 1 is perfect.",
   "policy/kl": "How far the last update moved the policy.",
+  "policy/lower_return": "What an evaluation is worth at least by the reward ensemble's members.",
+  "policy/skipped_steps": "Steps of the last update that were no finite numbers and left out.",
   "reward/held_out_loss": "Loss on labels that were not trained on; it rises when overfitting.",
   "reward/loss": "Loss on the labels that were trained on.",
 };

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -51,6 +52,34 @@ TEST_F(Clips, CrossNoReset) {
       EXPECT_NEAR(clip.states[(i + 1) * size] - clip.states[i * size], 0.008, 1e-9);
     }
   }
+}
+
+TEST_F(Clips, BeginAnywhereInAnEpisode) {
+  int starts[3] = {0, 0, 0};  // in each third of the steps of a clip
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    for (const Clip& clip : CutClips(*task_, rollout_, 3, seed)) {
+      const int first = static_cast<int>(std::lround(clip.states[0] / 0.008));
+      ++starts[first % 60 / 20];
+    }
+  }
+  for (const int count : starts) EXPECT_GT(count, 60);
+}
+
+TEST_F(Clips, HoldNoStepThatDiverged) {
+  const auto latest = [&] {
+    double time = 0;
+    for (uint64_t seed = 0; seed < 30; ++seed) {
+      for (const Clip& clip : CutClips(*task_, rollout_, 1000, seed)) {
+        time = std::max(time, clip.states[clip.steps * task_->state_size()]);
+      }
+    }
+    return time / 0.008;
+  };
+  EXPECT_NEAR(latest(), 500, 0.01);
+  for (auto& trajectory : rollout_.trajectories) {
+    trajectory.episode_ends[0].reason = experience::End::kDiverged;
+  }
+  EXPECT_NEAR(latest(), 499, 0.01);
 }
 
 TEST_F(Clips, ShowWhatWasObserved) {

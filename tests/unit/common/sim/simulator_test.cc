@@ -152,6 +152,18 @@ TEST(Simulator, EndsEpisodesEarlierWhereTheTicketSaysSo) {
             (std::vector<EpisodeEnd>{{299, End::kTimeLimit}, {599, End::kTimeLimit}}));
 }
 
+TEST(Simulator, CountsAFreshEpisodeAsOldAsTheTicketSays) {
+  const auto task = Load("hopper");
+  Ticket ticket = SampleTicket(*task, 1, 700);
+  ticket.episode_steps = 300;
+  ticket.environments[0].episode_step = 250;
+  const auto rollout = StartOn(task, 1)->Run(ticket);
+  ASSERT_TRUE(rollout.ok()) << rollout.status();
+  EXPECT_EQ(rollout->trajectories[0].episode_ends,
+            (std::vector<EpisodeEnd>{
+                {49, End::kTimeLimit}, {349, End::kTimeLimit}, {649, End::kTimeLimit}}));
+}
+
 TEST(Simulator, TellsADivergenceFromATimeLimit) {
   // a spring that this step of time cannot follow
   const std::string folder = testing::TempDir() + "/unstable";
@@ -209,6 +221,9 @@ TEST(Simulator, RefusesTicketsThatDoNotFitTheTask) {
   EXPECT_EQ(simulator->Run(ticket).status().code(), absl::StatusCode::kInvalidArgument);
   ticket = SampleTicket(*task, 1, 10);
   ticket.environments[0].state = EnvironmentState{};
+  EXPECT_EQ(simulator->Run(ticket).status().code(), absl::StatusCode::kInvalidArgument);
+  ticket = SampleTicket(*task, 1, 10);
+  ticket.environments[0].episode_step = -1;
   EXPECT_EQ(simulator->Run(ticket).status().code(), absl::StatusCode::kInvalidArgument);
   ticket = SampleTicket(*task, 0, 10);
   EXPECT_EQ(simulator->Run(ticket).status().code(), absl::StatusCode::kInvalidArgument);

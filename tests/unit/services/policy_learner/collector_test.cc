@@ -147,6 +147,30 @@ TEST(Collector, GoesOnWhereTheEnvironmentsStood) {
   EXPECT_EQ(start.state().episode_step(), kSteps);
 }
 
+TEST(Collector, BeginsItsEnvironmentsSpreadOverAnEpisode) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  collector.AddPolicy(PolicyOf(0));
+  FakeWorker worker(&collector, 8);
+  std::vector<int32_t> steps;
+  for (const v1::Ticket& ticket : worker.tickets) {
+    steps.push_back(ticket.environments(0).episode_step());
+  }
+  EXPECT_THAT(steps, ElementsAre(5, 4, 3, 3, 2, 1, 0, 0));  // of 6
+}
+
+TEST(Collector, NeverShortensEpisodesWhenMoreBatchesFollow) {
+  v1::RunSpec spec = Spec();
+  spec.mutable_collection()->set_initial_episode_steps(2);
+  Collector collector(spec, SyntheticTask(), 9, {});
+  collector.AddPolicy(PolicyOf(9));
+  EXPECT_EQ(collector.episode_steps(), kEpisodeSteps);
+  spec.set_steps(10 * spec.steps());  // continued
+  Collector continued(spec, SyntheticTask(), 9, {}, collector.episode_steps());
+  continued.AddPolicy(PolicyOf(9));
+  FakeWorker worker(&continued, 8);
+  EXPECT_EQ(worker.tickets[0].episode_steps(), kEpisodeSteps);
+}
+
 TEST(Collector, GivesTheSameTicketsWhateverTheWorkers) {
   std::vector<std::string> seen;
   for (const int threads : {1, 3}) {

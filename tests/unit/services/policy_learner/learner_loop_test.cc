@@ -248,13 +248,16 @@ TEST(LearnerLoop, ServesARunToItsEnd) {
   EXPECT_NE(broker.best, 0);
   EXPECT_TRUE(broker.metrics["predicted_return"].contains(8));
   double best = 0;
+  auto& lower = broker.metrics["policy/lower_return"];
+  EXPECT_EQ(lower.size(), 3u);
   for (const auto& [key, info] : broker.versions) {
     if (info.version() == broker.best) {
-      best = broker.metrics["predicted_return"][info.iteration()];
+      best = lower[info.iteration()];
     }
   }
-  for (const auto& [iteration, predicted] : broker.metrics["predicted_return"]) {
-    EXPECT_LE(predicted, best);
+  for (const auto& [iteration, value] : lower) {
+    EXPECT_LE(value, best);
+    EXPECT_LT(value, broker.metrics["predicted_return"][iteration]);
   }
   EXPECT_EQ(worker.finals, 20);
 }
@@ -332,6 +335,7 @@ TEST(LearnerLoop, SavesItsLastWholeIterationWhenStopped) {
   ASSERT_TRUE(broker.checkpoint.has_value());
   EXPECT_EQ(broker.checkpoint->first.iteration(), 3);
   EXPECT_EQ(broker.checkpoint->first.steps(), 3 * 32);
+  EXPECT_EQ(broker.checkpoint->first.episode_steps(), kEpisodeSteps);
 }
 
 TEST(LearnerLoop, EndsWhenAskedWhileItWaits) {

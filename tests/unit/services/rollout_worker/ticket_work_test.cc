@@ -25,6 +25,16 @@ sim::Rollout Diverged() {
   return rollout;
 }
 
+TEST(SimulatorTicket, CountsFreshEpisodesAsOldAsTheTicketSays) {
+  v1::Ticket ticket;
+  v1::EnvironmentStart* start = ticket.add_environments();
+  start->set_reset_seed(5);
+  start->set_episode_step(70);
+  const sim::Ticket result = SimulatorTicket(ticket, nullptr);
+  EXPECT_EQ(result.environments[0].reset_seed, 5u);
+  EXPECT_EQ(result.environments[0].episode_step, 70);
+}
+
 TEST(LearnerRollout, SaysWhyAnEpisodeEndedAndWhereTheTicketDid) {
   v1::Ticket ticket;
   ticket.set_purpose(v1::COLLECT);
