@@ -60,9 +60,15 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
   server.on_drain = end_long_polls;
   ASSIGN_OR_RETURN(broker->server_, rpc::Server::Start(std::move(server)));
   if (!broker->options_.http.listen.empty()) {
+    const auto check = [core](const std::string& token, std::function<void(absl::Status)> done) {
+      const bool taken = core.pool->Submit([core, token, done](Connection& connection) {
+        done(core.authenticator->Check(connection, token).status());
+      });
+      if (!taken) done(PoolFull());
+    };
     ASSIGN_OR_RETURN(broker->http_,
                      HttpServer::Start(broker->options_.http, broker->server_->InProcessChannel(),
-                                       end_long_polls));
+                                       check, end_long_polls));
   }
   return broker;
 }

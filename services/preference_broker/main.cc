@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "absl/flags/flag.h"
-#include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "common/base/log.h"
 #include "common/base/program.h"
@@ -110,10 +109,6 @@ absl::StatusOr<HttpOptions> HttpFlags() {
           "--http_listen too");
     }
     return http;
-  }
-  if (!http.public_url.empty() && !absl::StartsWith(http.public_url, "https://") &&
-      !absl::StartsWith(http.public_url, "http://")) {
-    return absl::InvalidArgumentError("--public_url must begin with https:// or http://");
   }
   if (http.web.empty()) http.web = FindPages();
   return http;

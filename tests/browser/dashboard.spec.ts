@@ -442,7 +442,9 @@ test.describe("a link", () => {
     await expect(section(page, "Overview")).toContainText("Waiting for labels");
     await page.getByRole("button", { name: "Sign out" }).click();
     await expect(page.getByRole("heading", { name: "You are signed out" })).toBeVisible();
-    expect(await page.evaluate(() => localStorage.getItem("backflip.token"))).toBeNull();
+    expect(
+      await page.evaluate(() => localStorage.getItem("backflip.visitor.dashboard")),
+    ).toBeNull();
   });
 
   test("gives a reviewer no buttons of operators", async ({ page }) => {

@@ -69,7 +69,7 @@ function asNumber(key: string, value: unknown): unknown {
 // The page in a browser that has accepted an invite before.
 export async function openDashboard(page: Page, fake: FakeReview): Promise<Opened> {
   const opened = await serveFake(page, fake);
-  await page.addInitScript(() => localStorage.setItem("backflip.token", "t".repeat(43)));
+  await page.addInitScript(() => localStorage.setItem("backflip.visitor.dashboard", "{}"));
   await page.goto(`${address}/dashboard`);
   return opened;
 }

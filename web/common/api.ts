@@ -6,15 +6,17 @@ import { createConnectTransport } from "@connectrpc/connect-web";
 import { LabelingService } from "backflip/v1/label_pb";
 import { PeopleService } from "backflip/v1/people_pb";
 import { isSignedOut, within } from "./failures";
-import { token, tokenRefused } from "./session";
+import { pageName, tokenRefused, visitor } from "./session";
+
+// Has the broker take the token from this page's cookie. Other sites cannot send it.
+const session = () => ({ "Backflip-Page": pageName() });
 
 const authorize: Interceptor = (next) => async (request) => {
-  const secret = token();
-  if (secret) request.header.set("Authorization", `Bearer ${secret}`);
+  for (const [name, value] of Object.entries(session())) request.header.set(name, value);
   try {
     return await next(request);
   } catch (failure) {
-    if (secret && isSignedOut(failure)) tokenRefused();
+    if (visitor() && isSignedOut(failure)) tokenRefused();
     throw failure;
   }
 };
@@ -30,7 +32,7 @@ export const people = jsonClient(PeopleService);
 
 export async function fetchScene(hash: string): Promise<ArrayBuffer> {
   const answer = await fetch(`/scenes/${encodeURIComponent(hash)}.glb`, {
-    headers: { Authorization: `Bearer ${token() ?? ""}` },
+    headers: session(),
     ...within(60_000),
   });
   if (!answer.ok) throw new Error(`the scene of the clips could not be fetched (${answer.status})`);

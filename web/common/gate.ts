@@ -3,7 +3,7 @@ import { type InviteDescription, InviteRole } from "backflip/v1/people_pb";
 import { people } from "./api";
 import { button, h, randomId, setText } from "./dom";
 import { isFinal, sentence, within } from "./failures";
-import { hideInvite, signIn, token } from "./session";
+import { hideInvite, signIn, visitor } from "./session";
 
 type Content = string | Node;
 
@@ -39,7 +39,7 @@ export async function enter(root: HTMLElement, secret: string, welcome: Welcome)
       }
       return await start(root, secret, invite, welcome);
     } catch (failure) {
-      if (token() && isFinal(failure)) {
+      if (visitor() && isFinal(failure)) {
         hideInvite(); // used up by this very browser
         return;
       }
@@ -88,7 +88,7 @@ function start(
               { secret, requestId, outsideId: invite.needsOutsideId ? outside.value.trim() : "" },
               within(),
             );
-            signIn(accepted.token, InviteRole[accepted.role], accepted.name);
+            signIn(InviteRole[accepted.role], accepted.name);
             hideInvite();
             resolve();
           } catch (failure) {

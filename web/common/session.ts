@@ -1,8 +1,18 @@
-// The token by which the broker knows this browser, one for both pages.
+// Who is signed in on this page. Their token is in a cookie that no script can read, one for each
+// page; what is kept here is only what the broker said of them.
+import { randomId } from "./dom";
 import { keys } from "./storage";
 
-export function token(): string | undefined {
-  return localStorage.getItem(keys.token) ?? undefined;
+export interface Visitor {
+  role: string;
+  name: string;
+  // Tells apart people who sign in one after the other.
+  id: string;
+}
+
+// What the broker knows this page as: the value of its header Backflip-Page.
+export function pageName(): "labeling" | "dashboard" {
+  return location.pathname === "/dashboard" ? "dashboard" : "labeling";
 }
 
 let onRefusal = () => {};
@@ -16,24 +26,25 @@ export function tokenRefused(): void {
   onRefusal();
 }
 
-export function signIn(secret: string, role: string, name: string): void {
-  localStorage.setItem(keys.token, secret);
-  localStorage.setItem(keys.visitor, JSON.stringify({ role, name }));
+export function signIn(role: string, name: string): void {
+  const kept: Visitor = { role, name, id: randomId() };
+  localStorage.setItem(keys.visitor + pageName(), JSON.stringify(kept));
 }
 
-// Role and name that the broker gave when this browser signed in; empty: not known.
-export function visitor(): { role: string; name: string } {
+// undefined: nobody is signed in.
+export function visitor(): Visitor | undefined {
+  const kept = localStorage.getItem(keys.visitor + pageName());
+  if (kept === null) return undefined;
   try {
-    const { role = "", name = "" } = JSON.parse(localStorage.getItem(keys.visitor) ?? "{}");
-    return { role: String(role), name: String(name) };
+    const { role = "", name = "", id = "" } = JSON.parse(kept);
+    return { role: String(role), name: String(name), id: String(id) };
   } catch {
-    return { role: "", name: "" }; // written by something else
+    return undefined; // written by something else
   }
 }
 
 export function forget(): void {
-  localStorage.removeItem(keys.token);
-  localStorage.removeItem(keys.visitor);
+  localStorage.removeItem(keys.visitor + pageName());
 }
 
 export interface Link {

@@ -1,8 +1,7 @@
 // The names under which the pages keep things in the browser.
 export const keys = {
-  // In localStorage, for all tabs and both pages.
-  token: "backflip.token",
-  visitor: "backflip.visitor",
+  // In localStorage, for all tabs. And the page's name.
+  visitor: "backflip.visitor.",
   speed: "backflip.speed",
   // And the key of an answer that has not been acknowledged.
   unsent: "backflip.unsent.",

@@ -9,7 +9,7 @@ import { fetchScene, people } from "../common/api";
 import { h } from "../common/dom";
 import { within } from "../common/failures";
 import { enter, notice } from "../common/gate";
-import { forget, onTokenRefused, readLink, token, visitor } from "../common/session";
+import { forget, onTokenRefused, readLink, visitor } from "../common/session";
 import { CanvasRenderer } from "../viewer/canvas_renderer";
 import { App } from "./app";
 import { BrokerClient } from "./client";
@@ -33,14 +33,15 @@ async function main(): Promise<void> {
     await enter(root, invite, {
       title: "Backflip dashboard",
       before: ({ name }) => [name ? `You are invited as “${name}”.` : "You are invited."],
-      after: "This browser stays signed in until you sign out.",
+      after: "This browser stays signed in for 12 hours, or until you sign out.",
     });
   }
-  if (!token()) {
+  const signedIn = visitor();
+  if (!signedIn) {
     signedOut();
     return;
   }
-  const { role, name } = visitor();
+  const { role, name } = signedIn;
   if (role === "INVITE_LABELER" || role === "INVITE_TEACHER") {
     notice(
       root,

@@ -10,7 +10,7 @@ import { fetchScene, labeling, people } from "../common/api";
 import { h, setText } from "../common/dom";
 import { Backoff, isSignedOut, sentence, within } from "../common/failures";
 import { enter, notice } from "../common/gate";
-import { forget, readLink, token } from "../common/session";
+import { forget, readLink, visitor } from "../common/session";
 import { SceneCache } from "../viewer/scene";
 import { showGuide } from "./guide";
 import { Labeling } from "./labeling";
@@ -28,7 +28,7 @@ function signedOut(title: string, text: string): void {
 async function begin(): Promise<void> {
   const link = readLink();
   if (link.invite) await enter(root, link.invite, welcome);
-  if (!token()) {
+  if (!visitor()) {
     notice(
       root,
       "Backflip",

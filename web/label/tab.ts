@@ -1,7 +1,7 @@
 // What this tab keeps for the person at it over reloads: in sessionStorage, which
 // browsers keep for each tab, and copy when a tab is duplicated.
 import { randomId, sleep } from "../common/dom";
-import { token } from "../common/session";
+import { visitor } from "../common/session";
 import { keys } from "../common/storage";
 
 export class Tab {
@@ -51,9 +51,8 @@ export class Tab {
   }
 }
 
-// Tells apart people who sign in one after the other; too short to be a secret.
 function owner(): string {
-  return token()?.slice(0, 8) ?? "";
+  return visitor()?.id ?? "";
 }
 
 // Takes a name until the tab closes. False: another tab has it.

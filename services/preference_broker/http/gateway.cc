@@ -17,6 +17,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "backflip/v1/label.pb.h"
+#include "backflip/v1/options.pb.h"
 #include "backflip/v1/people.pb.h"
 #include "backflip/v1/review.pb.h"
 #include "backflip/v1/run.pb.h"
@@ -44,9 +45,10 @@ constexpr int kQuickCompression = 1;
 constexpr int kThoroughCompression = 6;
 constexpr size_t kPackedScenes = 8;
 
-using Handled = std::variant<Answer, std::unique_ptr<GatewayCall>>;
+constexpr char kAcceptInvite[] = "/backflip.v1.PeopleService/AcceptInvite";
+constexpr char kSignOut[] = "/backflip.v1.PeopleService/SignOut";
 
-enum class Format { kJson, kProto };
+using Handled = std::variant<Answer, std::unique_ptr<GatewayCall>>;
 
 Answer NotAllowed(const std::string& allow) {
   Answer answer = ErrorAnswer(
@@ -91,9 +93,8 @@ absl::StatusOr<std::chrono::milliseconds> Timeout(const std::string& header) {
   return std::chrono::milliseconds(ms);
 }
 
-// The format of a call's messages, or what is wrong with its headers.
-std::variant<Answer, Format> CheckHeaders(const HttpRequest& request) {
-  const std::string media_type = MediaType(request.content_type);
+// What is wrong with the headers of a call; nothing: they are good.
+std::optional<Answer> CheckHeaders(const HttpRequest& request, const std::string& media_type) {
   if (media_type != "application/json" && media_type != "application/proto") {
     Answer answer =
         ErrorAnswer(415, absl::InvalidArgumentError(
@@ -107,32 +108,40 @@ std::variant<Answer, Format> CheckHeaders(const HttpRequest& request) {
   }
   if (const auto timeout = Timeout(request.connect_timeout_ms); !timeout.ok())
     return ErrorAnswer(timeout.status());
-  return media_type == "application/json" ? Format::kJson : Format::kProto;
+  return std::nullopt;
+}
+
+// Of /scenes/HASH.glb; empty: the path is no such.
+std::string SceneHash(absl::string_view path) {
+  const bool scene = absl::ConsumePrefix(&path, kScenePrefix) &&
+                     absl::ConsumeSuffix(&path, ".glb") && path.size() == 64 &&
+                     std::all_of(path.begin(), path.end(), absl::ascii_isxdigit);
+  return scene ? std::string(path) : "";
 }
 
 // The body without its Content-Encoding, or what is wrong with it.
-std::variant<Answer, std::string> DecodedBody(const HttpRequest& request) {
-  if (absl::EqualsIgnoreCase(request.content_encoding, "gzip")) {
+std::variant<Answer, std::string> DecodedBody(const Route& route, const HttpRequest& request) {
+  if (request.content_encoding.empty() ||
+      absl::EqualsIgnoreCase(request.content_encoding, "identity"))
+    return request.body;
+  if (absl::EqualsIgnoreCase(request.content_encoding, "gzip") && route.closed) {
     absl::StatusOr<std::string> body = Gunzip(request.body, kMaxBodyBytes);
     if (body.ok()) return *std::move(body);
     return absl::IsResourceExhausted(body.status()) ? ErrorAnswer(413, body.status())
                                                     : ErrorAnswer(body.status());
   }
-  if (!request.content_encoding.empty() &&
-      !absl::EqualsIgnoreCase(request.content_encoding, "identity")) {
-    Answer answer = ErrorAnswer(absl::UnimplementedError(
-        "the Content-Encoding must be gzip or identity; no other is understood"));
-    answer.headers.emplace_back("Accept-Encoding", "gzip");
-    return answer;
-  }
-  return request.body;
+  Answer answer = ErrorAnswer(absl::UnimplementedError(
+      "the Content-Encoding must be gzip or identity; no other is understood, and of methods that "
+      "need no token only identity"));
+  if (route.closed) answer.headers.emplace_back("Accept-Encoding", "gzip");
+  return answer;
 }
 
 // The message of a body, in binary form. INVALID_ARGUMENT: it is none of this type.
 absl::StatusOr<std::string> BinaryMessage(pb::util::TypeResolver* types, const pb::Descriptor* type,
-                                          Format format, std::string body) {
+                                          bool json, std::string body) {
   std::string message;
-  if (format == Format::kProto) {
+  if (!json) {
     message = std::move(body);
   } else {
     if (absl::StripAsciiWhitespace(body).empty()) {
@@ -149,28 +158,28 @@ absl::StatusOr<std::string> BinaryMessage(pb::util::TypeResolver* types, const p
   }
   // gRPC would report a message that it cannot read as a failure of its own
   if (!NewMessage(type)->ParseFromString(message)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the body is not a ", type->full_name(),
-                     format == Format::kProto ? ": it is cut off, something else, or" : ":",
-                     " has text that is not UTF-8"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the body is not a ", type->full_name(), json ? ":" : ": it is cut off, something else, or",
+        " has text that is not UTF-8"));
   }
   return message;
 }
 
 }  // namespace
 
-GatewayCall::GatewayCall(grpc::GenericStub* stub, const std::string* path,
+GatewayCall::GatewayCall(grpc::GenericStub* stub, std::string path, const Route& route,
                          const HttpRequest& request, const std::string& message)
-    : stub_(stub), path_(path) {
-  if (!request.authorization.empty()) context_.AddMetadata("authorization", request.authorization);
+    : stub_(stub), path_(std::move(path)) {
+  if (!route.token.empty())
+    context_.AddMetadata("authorization", absl::StrCat("Bearer ", route.token));
   const grpc::Slice slice(message);
   request_ = grpc::ByteBuffer(&slice, 1);
-  // Handle has refused a header that is no number
+  // Find has refused a header that is no number
   context_.set_deadline(std::chrono::system_clock::now() + *Timeout(request.connect_timeout_ms));
 }
 
 void GatewayCall::Start(std::function<void()> done) {
-  stub_->UnaryCall(&context_, *path_, grpc::StubOptions(), &request_, &response_,
+  stub_->UnaryCall(&context_, path_, grpc::StubOptions(), &request_, &response_,
                    [this, done = std::move(done)](const grpc::Status& status) {
                      status_ = status;
                      done();
@@ -190,21 +199,28 @@ std::string GatewayCall::Response() {
 
 class ConnectCall final : public GatewayCall {
  public:
-  ConnectCall(grpc::GenericStub* stub, const Gateway::Method* method, const HttpRequest& request,
-              const std::string& message, Format format)
-      : GatewayCall(stub, &method->path, request, message), method_(method), format_(format) {}
+  ConnectCall(Gateway* gateway, const Route& route, const HttpRequest& request,
+              const std::string& message)
+      : GatewayCall(&gateway->stub_, route.path, route, request, message),
+        gateway_(gateway),
+        route_(route) {}
 
   Answer Finish() override {
-    if (!status().ok()) return ErrorAnswer(rpc::FromGrpc(status()));
+    if (!status().ok()) return gateway_->Refusal(route_, rpc::FromGrpc(status()));
     Answer answer;
     answer.compressible = true;
-    if (format_ == Format::kProto) {
+    std::string response = Response();
+    if (route_.page.has_value() && route_.path == kAcceptInvite)
+      response = SignIn(response, &answer);
+    if (route_.page.has_value() && route_.path == kSignOut)
+      answer.headers.emplace_back("Set-Cookie", gateway_->cookies_.Clear(*route_.page));
+    if (!route_.json) {
       answer.content_type = "application/proto";
-      answer.body = std::make_shared<std::string>(Response());
+      answer.body = std::make_shared<std::string>(std::move(response));
       return answer;
     }
-    const std::unique_ptr<pb::Message> message = NewMessage(method_->output);
-    if (!message->ParseFromString(Response()))
+    const std::unique_ptr<pb::Message> message = NewMessage(route_.method->output_type());
+    if (!message->ParseFromString(response))
       return ErrorAnswer(absl::InternalError("the answer cannot be read"));
     answer.content_type = "application/json";
     answer.body = std::make_shared<std::string>(ToJson(*message));
@@ -212,21 +228,32 @@ class ConnectCall final : public GatewayCall {
   }
 
  private:
-  const Gateway::Method* const method_;
-  const Format format_;
+  // The response without its token, which goes into a cookie.
+  std::string SignIn(const std::string& response, Answer* answer) const {
+    v1::AcceptInviteResponse accepted;
+    if (!accepted.ParseFromString(response)) return response;
+    answer->headers.emplace_back("Set-Cookie",
+                                 gateway_->cookies_.Set(PageOf(accepted.role()), accepted.token()));
+    accepted.clear_token();
+    return accepted.SerializeAsString();
+  }
+
+  Gateway* const gateway_;
+  const Route route_;
 };
 
 class SceneCall final : public GatewayCall {
  public:
-  SceneCall(Gateway* gateway, const std::string* path, const HttpRequest& request,
+  SceneCall(Gateway* gateway, const Route& route, const HttpRequest& request,
             const std::string& message, std::string hash)
-      : GatewayCall(&gateway->stub_, path, request, message),
+      : GatewayCall(&gateway->stub_, kGetScene, route, request, message),
         gateway_(gateway),
+        route_(route),
         hash_(std::move(hash)),
         gzip_(AcceptsGzip(request.accept_encoding)) {}
 
   Answer Finish() override {
-    if (!status().ok()) return ErrorAnswer(rpc::FromGrpc(status()));
+    if (!status().ok()) return gateway_->Refusal(route_, rpc::FromGrpc(status()));
     v1::GetSceneResponse response;
     if (!response.ParseFromString(Response()))
       return ErrorAnswer(absl::InternalError("the scene cannot be read"));
@@ -245,12 +272,14 @@ class SceneCall final : public GatewayCall {
 
  private:
   Gateway* const gateway_;
+  const Route route_;
   const std::string hash_;
   const bool gzip_;
 };
 
-Gateway::Gateway(const std::shared_ptr<grpc::Channel>& channel, Pages pages)
+Gateway::Gateway(const std::shared_ptr<grpc::Channel>& channel, CheckToken check, Pages pages)
     : stub_(channel),
+      gate_(std::move(check)),
       pages_(std::move(pages)),
       types_(pb::util::NewTypeResolverForDescriptorPool(kTypePrefix,
                                                         pb::DescriptorPool::generated_pool())) {
@@ -266,76 +295,141 @@ Gateway::Gateway(const std::shared_ptr<grpc::Channel>& channel, Pages pages)
       for (int k = 0; k < service->method_count(); ++k) {
         const pb::MethodDescriptor* const method = service->method(k);
         if (method->client_streaming() || method->server_streaming()) continue;
-        const std::string path = absl::StrCat("/", service->full_name(), "/", method->name());
-        methods_[path] = {path, method->input_type(), method->output_type()};
+        methods_[absl::StrCat("/", service->full_name(), "/", method->name())] = method;
       }
     }
   }
 }
 
-Handled Gateway::Handle(const HttpRequest& request) {
-  const absl::string_view path =
-      absl::string_view(request.target).substr(0, request.target.find('?'));
+void Gateway::ReachedAt(const std::string& url) {
+  url_ = url;
+  cookies_ = SessionCookies(url);
+}
+
+bool Gateway::FromOwnPage(const HttpRequest& request) const {
+  if (!request.fetch_site.empty()) return request.fetch_site == "same-origin";
+  // browsers of before 2023
+  absl::string_view host = request.origin;
+  if (!absl::ConsumePrefix(&host, "https://")) absl::ConsumePrefix(&host, "http://");
+  return host.empty() || request.origin == url_ || host == request.host;
+}
+
+std::variant<Answer, Route> Gateway::Find(const HttpRequest& request) const {
+  Route route;
+  route.path = request.target.substr(0, request.target.find('?'));
+  if (request.page == "labeling") route.page = Page::kLabeling;
+  if (request.page == "dashboard") route.page = Page::kDashboard;
+  if (route.page.has_value() && !FromOwnPage(request)) {
+    return ErrorAnswer(absl::PermissionDeniedError(
+        "another site's page sends this call: sessions are for this server's own pages"));
+  }
+  absl::string_view bearer = request.authorization;
+  if (absl::ConsumePrefix(&bearer, "Bearer ")) route.token = std::string(bearer);
+  if (request.authorization.empty() && route.page.has_value())
+    route.token = cookies_.Read(*route.page, request.cookie);
   // gRPC aborts the process on metadata with other characters
-  if (!std::all_of(request.authorization.begin(), request.authorization.end(),
+  if (!std::all_of(route.token.begin(), route.token.end(), absl::ascii_isprint) ||
+      !std::all_of(request.authorization.begin(), request.authorization.end(),
                    absl::ascii_isprint)) {
     return ErrorAnswer(
         absl::UnauthenticatedError("the header Authorization has characters that no token has: "
                                    "send `authorization: Bearer TOKEN`"));
   }
-  if (absl::StartsWith(path, kMethodPrefix)) return HandleConnect(request, path);
-  const bool scene = absl::StartsWith(path, kScenePrefix) && absl::EndsWith(path, ".glb");
-  const bool health = path == "/healthz";
-  if (!scene && !health && !pages_.Has(path)) {
+  if (absl::StartsWith(route.path, kMethodPrefix)) return FindMethod(request, std::move(route));
+  if (absl::StartsWith(route.path, kScenePrefix)) {
+    if (SceneHash(route.path).empty()) {
+      return ErrorAnswer(absl::NotFoundError(
+          "a scene is named by the 64 hexadecimal digits of its hash, and .glb"));
+    }
+    route.kind = Route::Kind::kScene;
+    route.closed = true;
+  } else if (route.path == "/healthz") {
+    route.kind = Route::Kind::kHealth;
+  } else if (!pages_.Has(route.path)) {
     return ErrorAnswer(absl::NotFoundError(
-        path == "/" || path == "/dashboard"
+        route.path == "/" || route.path == "/dashboard"
             ? "the pages are not here: build them, and name their folder with --web"
             : "there is nothing at this address"));
   }
   if (request.method != "GET" && request.method != "HEAD") return NotAllowed("GET, HEAD");
-  if (scene) return HandleScene(request, path);
-  if (health) {
-    Answer answer;
-    answer.content_type = "text/plain; charset=utf-8";
-    answer.body = std::make_shared<std::string>("serving\n");
-    return answer;
-  }
-  return pages_.Get(path, request.accept_encoding, request.if_none_match);
+  return route;
 }
 
-Handled Gateway::HandleConnect(const HttpRequest& request, absl::string_view path) {
-  const auto found = methods_.find(std::string(path));
+std::variant<Answer, Route> Gateway::FindMethod(const HttpRequest& request, Route route) const {
+  const auto found = methods_.find(route.path);
   if (found == methods_.end()) {
     return ErrorAnswer(
         404, absl::UnimplementedError(
                  "there is no such method over HTTP: unary methods of LabelingService, "
                  "PeopleService, ReviewService and RunService are; others are spoken in gRPC"));
   }
-  const Method& method = found->second;
   if (request.method != "POST") return NotAllowed("POST");
-  auto format = CheckHeaders(request);
-  if (auto* const refused = std::get_if<Answer>(&format)) return std::move(*refused);
-  auto body = DecodedBody(request);
-  if (auto* const refused = std::get_if<Answer>(&body)) return std::move(*refused);
-  absl::StatusOr<std::string> message = BinaryMessage(
-      types_.get(), method.input, std::get<Format>(format), std::get<std::string>(std::move(body)));
-  if (!message.ok()) return ErrorAnswer(message.status());
-  return std::make_unique<ConnectCall>(&stub_, &method, request, *message,
-                                       std::get<Format>(format));
+  const std::string media_type = MediaType(request.content_type);
+  if (std::optional<Answer> refused = CheckHeaders(request, media_type); refused.has_value())
+    return *std::move(refused);
+  route.kind = Route::Kind::kMethod;
+  route.method = found->second;
+  route.json = media_type == "application/json";
+  const auto& roles = route.method->options().GetRepeatedExtension(v1::roles);
+  route.closed = std::find(roles.begin(), roles.end(), v1::ROLE_ANYONE) == roles.end();
+  return route;
 }
 
-Handled Gateway::HandleScene(const HttpRequest& request, absl::string_view file) {
-  absl::ConsumePrefix(&file, kScenePrefix);
-  absl::ConsumeSuffix(&file, ".glb");
-  const std::string hash(file);
-  if (hash.size() != 64 || !std::all_of(hash.begin(), hash.end(), absl::ascii_isxdigit)) {
-    return ErrorAnswer(
-        absl::NotFoundError("a scene is named by the 64 hexadecimal digits of its hash"));
+Answer Gateway::Refusal(const Route& route, const absl::Status& status) const {
+  Answer answer = ErrorAnswer(status);
+  if (route.closed && route.page.has_value() && absl::IsUnauthenticated(status))
+    answer.headers.emplace_back("Set-Cookie", cookies_.Clear(*route.page));
+  return answer;
+}
+
+void Gateway::Admit(const Route& route, const HttpRequest& request,
+                    std::function<void(std::optional<Answer>)> done) {
+  const auto admitted = [this, route, done = std::move(done)](const absl::Status& status) {
+    done(status.ok() ? std::nullopt : std::optional<Answer>(Refusal(route, status)));
+  };
+  if (route.kind == Route::Kind::kPage || route.kind == Route::Kind::kHealth)
+    return admitted(absl::OkStatus());
+  if (!route.closed) return admitted(gate_.TakeAnonymous(request.address));
+  if (gate_.Knows(route.token)) return admitted(absl::OkStatus());
+  gate_.Check(route.token, request.address, admitted);
+}
+
+Handled Gateway::Handle(const Route& route, const HttpRequest& request) {
+  switch (route.kind) {
+    case Route::Kind::kMethod:
+      return HandleMethod(route, request);
+    case Route::Kind::kScene:
+      return HandleScene(route, request);
+    case Route::Kind::kHealth: {
+      Answer answer;
+      answer.content_type = "text/plain; charset=utf-8";
+      answer.body = std::make_shared<std::string>("serving\n");
+      return answer;
+    }
+    case Route::Kind::kPage:
+      break;
   }
+  return pages_.Get(route.path, request.accept_encoding, request.if_none_match);
+}
+
+Handled Gateway::HandleMethod(const Route& route, const HttpRequest& request) {
+  auto body = DecodedBody(route, request);
+  if (auto* const refused = std::get_if<Answer>(&body)) return std::move(*refused);
+  if (route.closed) {
+    absl::Status status = gate_.TakeBody(route.token, std::get<std::string>(body).size());
+    if (!status.ok()) return ErrorAnswer(status);
+  }
+  absl::StatusOr<std::string> message = BinaryMessage(
+      types_.get(), route.method->input_type(), route.json, std::get<std::string>(std::move(body)));
+  if (!message.ok()) return ErrorAnswer(message.status());
+  return std::make_unique<ConnectCall>(this, route, request, *message);
+}
+
+Handled Gateway::HandleScene(const Route& route, const HttpRequest& request) {
+  const std::string hash = SceneHash(route.path);
   v1::GetSceneRequest scene;
   scene.set_scene_hash(hash);
-  return std::make_unique<SceneCall>(this, &methods_.at(kGetScene).path, request,
-                                     scene.SerializeAsString(), hash);
+  return std::make_unique<SceneCall>(this, route, request, scene.SerializeAsString(), hash);
 }
 
 std::shared_ptr<const std::string> Gateway::PackScene(const std::string& hash,

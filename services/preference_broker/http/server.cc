@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -37,8 +38,9 @@ constexpr std::chrono::milliseconds kSweep(100);
 class HttpServerImpl final : public HttpServer {
  public:
   HttpServerImpl(const HttpOptions& options, const std::shared_ptr<grpc::Channel>& channel,
-                 std::function<void()> on_drain, Pages pages, std::unique_ptr<Tls> tls)
-      : shared_(options, channel, std::move(pages)),
+                 CheckToken check, std::function<void()> on_drain, Pages pages,
+                 std::unique_ptr<Tls> tls)
+      : shared_(options, channel, std::move(check), std::move(pages)),
         on_drain_(std::move(on_drain)),
         tls_(std::move(tls)) {
     for (int i = 0; i < kThreads; ++i) shards_.push_back(std::make_shared<Shard>(&shared_));
@@ -62,6 +64,8 @@ class HttpServerImpl final : public HttpServer {
     }
     url_ = absl::StrCat(tls_ == nullptr ? "http://" : "https://", host, ":",
                         acceptor_->local_endpoint().port());
+    const std::string& public_url = shared_.options.public_url;
+    shared_.gateway.ReachedAt(public_url.empty() ? url_ : public_url);
     return absl::OkStatus();
   }
 
@@ -186,11 +190,38 @@ int64_t RaiseFileLimit() {
   return std::max<int64_t>(files - kSparedFiles, 16);
 }
 
+// Whether a host, a name or an address in any form, can only mean this machine.
+bool IsLoopback(const std::string& host) {
+  error_code error;
+  const auto address = asio::ip::make_address(host, error);
+  return host == "localhost" || (!error && address.is_loopback());
+}
+
+absl::Status CheckPublicUrl(absl::string_view url) {
+  if (url.empty() || absl::StartsWith(url, "https://")) return absl::OkStatus();
+  absl::string_view host = url;
+  if (!absl::ConsumePrefix(&host, "http://"))
+    return absl::InvalidArgumentError("--public_url must begin with https://");
+  host = host.substr(0, host.find('/'));
+  if (absl::ConsumePrefix(&host, "[")) {
+    host = host.substr(0, host.find(']'));
+  } else {
+    host = host.substr(0, host.find(':'));
+  }
+  if (IsLoopback(std::string(host))) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--public_url ", url,
+      " would send tokens and answers over the network as plain text: put a proxy with "
+      "TLS in front and give its https:// address; http:// is for 127.0.0.1, [::1] and "
+      "localhost"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
-    const HttpOptions& options, const std::shared_ptr<grpc::Channel>& channel,
+    const HttpOptions& options, const std::shared_ptr<grpc::Channel>& channel, CheckToken check,
     std::function<void()> on_drain) {
+  RETURN_IF_ERROR(CheckPublicUrl(options.public_url));
   const size_t colon = options.listen.rfind(':');
   int port = 0;
   if (colon == std::string::npos || colon == 0 ||
@@ -237,8 +268,8 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
     ASSIGN_OR_RETURN(pages, Pages::Read(options.web));
   }
   const int64_t max_connections = RaiseFileLimit();
-  auto server = std::make_unique<HttpServerImpl>(options, channel, std::move(on_drain),
-                                                 std::move(pages), std::move(tls));
+  auto server = std::make_unique<HttpServerImpl>(
+      options, channel, std::move(check), std::move(on_drain), std::move(pages), std::move(tls));
   absl::Status listening;
   for (const tcp::endpoint& endpoint : endpoints) {
     listening = server->Listen(endpoint, host);

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "services/preference_broker/http/gate.h"
 
 namespace backflip::preference_broker {
 
@@ -24,7 +25,8 @@ struct HttpOptions {
   // PEM files, both or neither.
   std::string tls_certificate;
   std::string tls_key;
-  // URL by which browsers reach this server when a proxy with TLS is in front.
+  // URL by which browsers reach this server when a proxy with TLS is in front, which then says in
+  // X-Forwarded-For where each request comes from. http:// is for this machine alone.
   std::string public_url;
 
   // A connection without a request is closed after `idle`. A whole request must arrive, and each
@@ -38,14 +40,15 @@ struct HttpOptions {
 // A few threads carry all connections, ten thousand and more.
 class HttpServer {
  public:
-  // Serves until Drain; calls go to the services by `channel`. `on_drain` ends the services'
+  // Serves until Drain; calls go to the services by `channel`, once `check` knows their token.
+  // `on_drain` ends the services'
   // long polls; Drain calls it once, in its own thread, from when on every answer closes its
   // connection. Raises this process's soft limit of open files to its hard limit.
   // INVALID_ARGUMENT: invalid options, or plain HTTP that other machines can reach without a
-  // proxy in front. FAILED_PRECONDITION: pages that cannot be read. UNAVAILABLE: the address is
-  // taken or not of this machine.
+  // proxy with TLS in front. FAILED_PRECONDITION: pages that cannot be read. UNAVAILABLE: the
+  // address is taken or not of this machine.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(
-      const HttpOptions& options, const std::shared_ptr<grpc::Channel>& channel,
+      const HttpOptions& options, const std::shared_ptr<grpc::Channel>& channel, CheckToken check,
       std::function<void()> on_drain);
   virtual ~HttpServer() = default;
 

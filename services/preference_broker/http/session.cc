@@ -12,8 +12,8 @@
 #include <utility>
 #include <variant>
 
-#include "absl/strings/str_cat.h"
 #include "common/base/log.h"
+#include "services/preference_broker/http/message.h"
 
 namespace backflip::preference_broker {
 namespace {
@@ -25,7 +25,6 @@ using asio::ip::tcp;
 using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 
-constexpr uint32_t kMaxHeaderBytes = 16 << 10;
 // Most bytes of bodies that have come in part, over all connections.
 constexpr int64_t kMaxPendingBytes = 256 << 20;
 constexpr size_t kReadBytes = 4 << 10;
@@ -36,61 +35,8 @@ constexpr size_t kWriteBytes = 64 << 10;
 constexpr std::chrono::seconds kLinger(2);
 constexpr size_t kLingerBytes = 16 << 20;
 
-// Browsers run only scripts that are files from here, and do not show these pages in frames.
-constexpr char kContentSecurityPolicy[] =
-    "default-src 'self'; img-src 'self' data: blob:; connect-src 'self'; object-src 'none'; "
-    "base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'";
-
-void SetHeaders(const Answer& answer, bool keep_alive, http::fields* fields) {
-  fields->set("Content-Security-Policy", kContentSecurityPolicy);
-  fields->set("X-Content-Type-Options", "nosniff");
-  fields->set("Referrer-Policy", "no-referrer");
-  fields->set(http::field::cache_control, answer.cache_control);
-  if (!answer.content_type.empty()) fields->set(http::field::content_type, answer.content_type);
-  if (!answer.encoding.empty()) fields->set(http::field::content_encoding, answer.encoding);
-  for (const auto& [name, value] : answer.headers) fields->set(name, value);
-  if (!keep_alive) fields->set(http::field::connection, "close");
-}
-
-std::string Header(const http::fields& fields, http::field name) {
-  const auto value = fields[name];
-  return std::string(value.data(), value.size());
-}
-std::string Header(const http::fields& fields, const char* name) {
-  const auto value = fields[name];
-  return std::string(value.data(), value.size());
-}
-
-HttpRequest Take(http::request<http::string_body> message) {
-  HttpRequest request;
-  request.method = std::string(message.method_string().data(), message.method_string().size());
-  request.target = std::string(message.target().data(), message.target().size());
-  request.authorization = Header(message, http::field::authorization);
-  request.content_type = Header(message, http::field::content_type);
-  request.content_encoding = Header(message, http::field::content_encoding);
-  request.accept_encoding = Header(message, http::field::accept_encoding);
-  request.if_none_match = Header(message, http::field::if_none_match);
-  request.connect_protocol_version = Header(message, "Connect-Protocol-Version");
-  request.connect_timeout_ms = Header(message, "Connect-Timeout-Ms");
-  request.body = std::move(message.body());
-  return request;
-}
-
-Answer BadRequest(const error_code& error) {
-  if (error == http::error::header_limit) {
-    return ErrorAnswer(
-        431, absl::ResourceExhaustedError(absl::StrCat(
-                 "the headers of the request are longer than ", kMaxHeaderBytes, " bytes")));
-  }
-  if (error == http::error::body_limit) {
-    return ErrorAnswer(
-        413, absl::ResourceExhaustedError(
-                 absl::StrCat("the body of the request is longer than ", kMaxBodyBytes, " bytes")));
-  }
-  return ErrorAnswer(
-      absl::InvalidArgumentError(absl::StrCat("this is not HTTP/1.1: ", error.message())));
-}
+// Work on longer messages leaves the connection's thread.
+constexpr size_t kHeavyBytes = 64 << 10;
 
 template <typename Stream>
 class SessionOn final : public Session, public std::enable_shared_from_this<SessionOn<Stream>> {
@@ -104,6 +50,8 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
   // From the shard's thread.
   void Start() {
     shard_->sessions.insert(this);
+    error_code error;
+    place_ = Place(stream_.lowest_layer().remote_endpoint(error).address());
     asio::co_spawn(shard_->context, Run(this->shared_from_this()), asio::detached);
   }
 
@@ -172,59 +120,162 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
 
   // Reads a request and answers it. False: it was the connection's last.
   asio::awaitable<bool> ServeOne() {
-    std::optional<Pending> pending(shared_);
-    HttpRequest request;
-    bool keep = false;
-    if (!co_await ReadRequest(&*pending, &request, &keep)) co_return false;
-    std::variant<Answer, std::unique_ptr<GatewayCall>> handled = shared_->gateway.Handle(request);
-    if (auto* const call = std::get_if<std::unique_ptr<GatewayCall>>(&handled)) {
-      if (!co_await RunCall(call->get())) co_return false;
-      handled = (*call)->Finish();
+    Parser parser;
+    parser.header_limit(kMaxHeaderBytes);
+    parser.body_limit(kMaxBodyBytes);
+    if (!co_await ReadHead(&parser)) co_return false;
+    HttpRequest request = Head(parser.get());
+    request.address =
+        shared_->options.public_url.empty() ? place_ : ForwardedPlace(parser.get(), place_);
+    std::variant<Answer, Route> found = shared_->gateway.Find(request);
+    std::optional<Answer> refused;
+    if (auto* const answer = std::get_if<Answer>(&found)) {
+      refused = std::move(*answer);
+    } else {
+      refused = co_await Admit(std::get<Route>(found), request);
     }
-    Answer answer = std::move(std::get<Answer>(handled));
-    pending.reset();
-    Gateway::Encode(request, &answer);
+    const bool trusted = !refused.has_value() && std::get<Route>(found).closed;
+    const size_t limit = trusted ? kMaxBodyBytes : kMaxAnonymousBodyBytes;
+    std::optional<Pending> pending(shared_);
+    const bool unread = !parser.is_done() && refused.has_value() && !IsShort(parser);
+    if (!unread) {
+      const Body body = co_await ReadBody(&parser, limit, &*pending);
+      if (body == Body::kGone) co_return false;
+      if (body == Body::kTooLong && !refused.has_value()) refused = TooLong(limit);
+    }
+    const bool keep = parser.is_done() && parser.keep_alive();
+    Answer answer;
+    if (refused.has_value()) {
+      answer = *std::move(refused);
+    } else {
+      request.body = std::move(parser.get().body());
+      if (!co_await MakeAnswer(std::get<Route>(found), request, &answer)) co_return false;
+    }
+    // what nobody else holds takes memory for as long as the client reads
+    const bool fits = pending->Set(answer.body.use_count() == 1 ? answer.body->size() : 0);
+    if (!fits) answer = Busy();
     const bool more = keep && !shared_->draining;
     const bool written = co_await Write(request, std::move(answer), more);
     co_return written&& more;
   }
 
-  // Reads a whole request; `keep`: whether the client would send another. False: the client is
-  // gone, or was told what is wrong with its request.
-  asio::awaitable<bool> ReadRequest(Pending* pending, HttpRequest* request, bool* keep) {
+  // False: the client is gone.
+  asio::awaitable<bool> MakeAnswer(const Route& route, const HttpRequest& request, Answer* answer) {
+    std::variant<Answer, std::unique_ptr<GatewayCall>> handled;
+    const bool heavy = request.body.size() > kHeavyBytes || !request.content_encoding.empty();
+    co_await Do(heavy, [&] { handled = shared_->gateway.Handle(route, request); });
+    auto* const call = std::get_if<std::unique_ptr<GatewayCall>>(&handled);
+    if (call != nullptr && !co_await RunCall(call->get())) co_return false;
+    const bool heavy_answer = call != nullptr && (*call)->ResponseBytes() > kHeavyBytes;
+    co_await Do(heavy_answer, [&] {
+      *answer = call == nullptr ? std::move(std::get<Answer>(handled)) : (*call)->Finish();
+      Gateway::Encode(request, answer);
+    });
+    co_return true;
+  }
+
+  // Does work here, or, where it is heavy, on another thread while this one serves others.
+  template <typename Work>
+  asio::awaitable<void> Do(bool heavy, const Work& work) {
+    if (!heavy) {
+      work();
+      co_return;
+    }
+    bool done = false;
+    std::exception_ptr failure;
+    asio::post(shared_->heavy, [&, shard = shard_, this] {
+      try {
+        work();
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      asio::post(shard->context, [&, this] {
+        done = true;
+        wake_.cancel();
+      });
+    });
+    deadline_ = Clock::time_point::max();
+    while (!done) co_await Pause();
+    if (failure != nullptr) std::rethrow_exception(failure);
+  }
+
+  // Nothing: the body may be read.
+  asio::awaitable<std::optional<Answer>> Admit(const Route& route, const HttpRequest& request) {
+    struct Admission {
+      bool done = false;
+      std::optional<Answer> refused;
+    };
+    const auto admission = std::make_shared<Admission>();
+    deadline_ = Clock::time_point::max();  // a busy database is not the client's fault
+    shared_->gateway.Admit(
+        route, request,
+        [self = this->shared_from_this(), admission](std::optional<Answer> refused) {
+          asio::post(self->shard_->context, [self, admission, refused = std::move(refused)] {
+            admission->done = true;
+            admission->refused = refused;
+            self->wake_.cancel();
+          });
+        });
+    while (!admission->done) co_await Pause();
+    co_return std::move(admission->refused);
+  }
+
+  // Reads the first line and the headers. False: the client is gone, or was told what is wrong.
+  asio::awaitable<bool> ReadHead(Parser* parser) {
     Within(shared_->options.patience);
-    Parser parser;
-    parser.header_limit(kMaxHeaderBytes);
-    parser.body_limit(kMaxBodyBytes);
-    parser.eager(true);
-    bool continued = false;
-    while (!parser.is_done()) {
+    while (!parser->is_header_done()) {
       error_code error;
-      buffer_.consume(parser.put(buffer_.data(), error));
+      buffer_.consume(parser->put(buffer_.data(), error));
       if (error && error != http::error::need_more) {
         co_await Write(HttpRequest(), BadRequest(error), false);
         co_return false;
       }
-      if (parser.is_done()) break;
-      if (!pending->Set(parser.get().body().size())) {
-        co_await Write(
-            HttpRequest(),
-            ErrorAnswer(absl::UnavailableError("the broker is busy: try again in a moment")),
-            false);
-        co_return false;
-      }
+      if (parser->is_header_done()) break;
       if (error != http::error::need_more && buffer_.size() > 0) continue;
-      if (parser.is_header_done() && !continued) {
-        continued = true;
-        if (boost::beast::iequals(parser.get()[http::field::expect], "100-continue"))
-          co_await WriteContinue();
-      }
-      co_await Read(parser.is_header_done() ? kReadBodyBytes : kReadBytes);
+      co_await Read(kReadBytes);
       if (read_error_) co_return false;
     }
-    *keep = parser.keep_alive();
-    *request = Take(parser.release());
     co_return true;
+  }
+
+  // Whether the rest of a request is worth reading although it is refused: the connection goes on.
+  static bool IsShort(const Parser& parser) {
+    return parser.content_length().value_or(kMaxBodyBytes) <= kMaxAnonymousBodyBytes &&
+           !ExpectsContinue(parser);
+  }
+  static bool ExpectsContinue(const Parser& parser) {
+    return boost::beast::iequals(parser.get()[http::field::expect], "100-continue");
+  }
+
+  enum class Body {
+    kWhole,
+    // It was not read to its end.
+    kTooLong,
+    // The client is, or was told what is wrong with its body.
+    kGone,
+  };
+  asio::awaitable<Body> ReadBody(Parser* parser, size_t limit, Pending* pending) {
+    Within(shared_->options.patience);
+    if (parser->content_length().value_or(0) > limit) co_return Body::kTooLong;
+    if (!parser->is_done() && ExpectsContinue(*parser)) co_await WriteContinue();
+    while (!parser->is_done()) {
+      error_code error;
+      buffer_.consume(parser->put(buffer_.data(), error));
+      if (error && error != http::error::need_more) {
+        co_await Write(HttpRequest(), BadRequest(error), false);
+        co_return Body::kGone;
+      }
+      if (parser->is_done()) break;
+      if (parser->get().body().size() > limit) co_return Body::kTooLong;
+      if (!pending->Set(parser->get().body().size())) {
+        co_await Write(HttpRequest(), Busy(), false);
+        co_return Body::kGone;
+      }
+      if (error != http::error::need_more && buffer_.size() > 0) continue;
+      co_await Read(kReadBodyBytes);
+      if (read_error_) co_return Body::kGone;
+    }
+    co_return parser->get().body().size() > limit ? Body::kTooLong : Body::kWhole;
   }
 
   // Runs a call until it is done. False: the client has gone away, which cancels the call.
@@ -259,7 +310,7 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
     const bool bodiless = request.method == "HEAD" || answer.status == 304;
     http::response<http::span_body<const char>> response(static_cast<http::status>(answer.status),
                                                          11);
-    SetHeaders(answer, keep_alive, &response.base());
+    SetHeaders(answer, shared_->gateway.secure(), keep_alive, &response.base());
     if (answer.status != 304) response.content_length(answer.body->size());
     if (!bodiless)
       response.body() = boost::beast::span<const char>(answer.body->data(), answer.body->size());
@@ -334,6 +385,8 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
   asio::steady_timer wake_;
   Clock::time_point deadline_ = Clock::time_point::max();
   boost::beast::flat_buffer buffer_;
+  // Where the peer is.
+  std::string place_;
   bool reading_ = false;
   error_code read_error_;
   bool idle_ = false;

@@ -15,6 +15,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <cstdint>
@@ -32,11 +33,14 @@ class Session;
 
 // What all connections share.
 struct Shared {
-  Shared(const HttpOptions& o, const std::shared_ptr<grpc::Channel>& channel, Pages pages)
-      : options(o), gateway(channel, std::move(pages)) {}
+  Shared(const HttpOptions& o, const std::shared_ptr<grpc::Channel>& channel, CheckToken check,
+         Pages pages)
+      : options(o), gateway(channel, std::move(check), std::move(pages)) {}
 
   const HttpOptions options;
   Gateway gateway;
+  // For what takes milliseconds and more, so that all other connections go on meanwhile.
+  boost::asio::thread_pool heavy{2};
   std::atomic<int64_t> pending_bytes{0};
   std::atomic<bool> draining{false};
 

@@ -436,11 +436,12 @@ TEST_F(Http, DamagedAndBoundlessCompressionIsRefused) {
 TEST_F(Http, OversizedRequestsAreRefusedBeforeTheyCome) {
   Start();
   const Headers labeler = As(Role::kLabeler);
+  const std::string head =
+      absl::StrCat("POST ", kLease, " HTTP/1.1\r\nContent-Type: application/json\r\n",
+                   "Authorization: ", labeler[0].second, "\r\n");
   {
     Client client(port_);
-    client.Send(absl::StrCat("POST ", kLease,
-                             " HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: ",
-                             (4 << 20) + 1, "\r\n\r\n"));
+    client.Send(absl::StrCat(head, "Content-Length: ", (4 << 20) + 1, "\r\n\r\n"));
     const auto response = client.Read();
     ASSERT_TRUE(response.has_value());
     ExpectError(*response, 413, "resource_exhausted", "longer than 4194304 bytes");
@@ -448,7 +449,7 @@ TEST_F(Http, OversizedRequestsAreRefusedBeforeTheyCome) {
   }
   // told in chunks, without a length
   Client client(port_);
-  client.Send(absl::StrCat("POST ", kLease, " HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"));
+  client.Send(absl::StrCat(head, "Transfer-Encoding: chunked\r\n\r\n"));
   for (int i = 0; i < 5; ++i)
     client.Send(absl::StrCat("100000\r\n", std::string(1 << 20, ' '), "\r\n"));
   const auto response = client.Read();
@@ -702,6 +703,10 @@ TEST_F(HttpPages, PagesAreServedWithWhatKeepsThemSafe) {
               HasSubstr("frame-ancestors 'none'"), Not(HasSubstr("unsafe"))));
     EXPECT_EQ(HeaderOf(response, "X-Content-Type-Options"), "nosniff");
     EXPECT_EQ(HeaderOf(response, "Referrer-Policy"), "no-referrer");
+    EXPECT_EQ(HeaderOf(response, "Cross-Origin-Opener-Policy"), "same-origin");
+    EXPECT_EQ(HeaderOf(response, "Cross-Origin-Resource-Policy"), "same-origin");
+    EXPECT_THAT(HeaderOf(response, "Permissions-Policy"), HasSubstr("camera=()"));
+    EXPECT_EQ(HeaderOf(response, "Strict-Transport-Security"), "") << "plain HTTP";
     EXPECT_EQ(HeaderOf(response, "Access-Control-Allow-Origin"), "");
   }
 }
@@ -784,6 +789,192 @@ TEST_F(HttpPages, ScenesAreForWhoMayLabelAndNeverChange) {
       404u);
 }
 
+// --- who has no token --------------------------------------------------------
+
+constexpr char kAccept[] = "/backflip.v1.PeopleService/AcceptInvite";
+constexpr char kInvite[] = "/backflip.v1.PeopleService/Invite";
+constexpr char kSignOut[] = "/backflip.v1.PeopleService/SignOut";
+
+// 4 MB of JSON that take half a second to parse, and 4 KB of gzip.
+std::string WorstBody() {
+  std::string body = R"({"answer":{"ranking":{"groups":[{})";
+  for (int i = 0; i < 1'397'000; ++i) body += ",{}";
+  return preference_broker::Gzip(body + "]}}}", 6);
+}
+
+TEST_F(Http, NothingIsReadOrDecompressedBeforeATokenIsKnown) {
+  Start();
+  for (const std::string& authorization :
+       {std::string(), std::string("Authorization: Bearer x\r\n")}) {
+    Client client(port_);
+    // refused although no byte of the body ever comes
+    client.Send(absl::StrCat("POST ", kSubmit, " HTTP/1.1\r\nContent-Type: application/json\r\n",
+                             authorization,
+                             "Content-Encoding: gzip\r\nContent-Length: 5000\r\n\r\n"));
+    const auto response = client.Read();
+    ASSERT_TRUE(response.has_value());
+    ExpectError(*response, 401, "unauthenticated", "authorization: Bearer TOKEN");
+    EXPECT_TRUE(client.Closes());
+  }
+  // a short body does not cost the connection
+  Client client(port_);
+  for (int i = 0; i < 2; ++i) {
+    const auto response = client.Call("POST", kSubmit, {{"Content-Type", kJson}}, "{");
+    ASSERT_TRUE(response.has_value());
+    EXPECT_EQ(response->result_int(), 401u);
+  }
+  // what needs no token takes little, and no compression
+  ExpectError(Call("POST", kAccept, {{"Content-Type", kJson}}, std::string(5000, ' ')), 413,
+              "resource_exhausted", "longer than 4096 bytes");
+  ExpectError(Call("POST", kAccept, {{"Content-Type", kJson}, {"Content-Encoding", "gzip"}},
+                   preference_broker::Gzip("{}", 6)),
+              501, "unimplemented", "identity");
+  ExpectError(Call("GET", "/healthz", {}, std::string(5000, ' ')), 413, "resource_exhausted",
+              "longer than 4096 bytes");
+}
+
+TEST_F(Http, PagesAnswerWhileTheWorstBodiesAreParsed) {
+  Start();
+  Headers labeler = As(Role::kLabeler);
+  labeler.emplace_back("Content-Encoding", "gzip");
+  const std::string request = RequestText("POST", kSubmit, labeler, WorstBody());
+  // one on each thread that carries connections
+  Client one(port_), two(port_);
+  one.Send(request);
+  two.Send(request);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(Call("GET", "/healthz").result_int(), 200u);
+  EXPECT_EQ(one.socket().available(), 0u) << "the body was answered first";
+  EXPECT_EQ(two.socket().available(), 0u) << "the body was answered first";
+  // the token's allowance is used up by one of them
+  std::vector<unsigned> statuses;
+  for (Client* client : {&one, &two}) {
+    const auto response = client->Read();
+    ASSERT_TRUE(response.has_value());
+    statuses.push_back(response->result_int());
+    EXPECT_EQ(HeaderOf(*response, "Retry-After"), response->result_int() == 429u ? "5" : "");
+  }
+  EXPECT_THAT(statuses, ::testing::UnorderedElementsAre(400u, 429u));
+}
+
+TEST_F(Http, WhoGuessesTokensIsSlowedDownAndWhoIsKnownIsNot) {
+  Start();
+  EXPECT_EQ(Call("POST", kLease, As(Role::kLabeler), "{}").result_int(), 200u);
+  Client client(port_);
+  int refused = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const auto response =
+        client.Call("POST", kLease,
+                    {{"Content-Type", kJson}, {"Authorization", absl::StrCat("Bearer ", i)}}, "{}");
+    ASSERT_TRUE(response.has_value());
+    if (response->result_int() != 429u) continue;
+    ++refused;
+    break;
+  }
+  EXPECT_EQ(refused, 1) << "2000 guesses were looked up";
+  EXPECT_EQ(Call("POST", kLease, As(Role::kLabeler), "{}").result_int(), 200u);
+  // nor do others lose their way in
+  EXPECT_EQ(Call("GET", "/healthz").result_int(), 200u);
+}
+
+TEST_F(Http, BehindAProxyEachClientHasItsOwnAllowance) {
+  preference_broker::BrokerOptions options = WithHttp();
+  options.http.public_url = "https://labels.example.org";
+  Start(options);
+  const auto guess = [&](const std::string& hops) {
+    return Call("POST", kLease,
+                {{"Content-Type", kJson}, {"Authorization", "Bearer x"}, {"X-Forwarded-For", hops}},
+                "{}")
+        .result_int();
+  };
+  int looked_up = 0;
+  while (looked_up < 2000 && guess("198.51.100.7, 2001:db8::1") == 401u) ++looked_up;
+  EXPECT_LT(looked_up, 2000);
+  EXPECT_EQ(guess("203.0.113.9, 2001:db8::2"), 429u) << "the same network";
+  EXPECT_EQ(guess("2001:db8::1, 203.0.113.9"), 401u)
+      << "what a client adds itself counts for nothing";
+}
+
+// --- sessions of the pages ---------------------------------------------------
+
+class HttpSessions : public Http {
+ protected:
+  // The Set-Cookie header that accepting a new invite of this role gives a page.
+  std::string Accept(const std::string& role, const std::string& page) {
+    const json invite = {
+        {"requestId", NewId()}, {"role", role}, {"name", absl::StrCat("p", NewId().substr(0, 8))}};
+    const json invited =
+        json::parse(Call("POST", kInvite, As(Role::kOperator), invite.dump()).body());
+    const json accept = {{"requestId", NewId()}, {"secret", invited["secret"]}};
+    const Response accepted =
+        Call("POST", kAccept, {{"Content-Type", kJson}, {"Backflip-Page", page}}, accept.dump());
+    EXPECT_EQ(accepted.result_int(), 200u) << accepted.body();
+    EXPECT_FALSE(json::parse(accepted.body()).contains("token")) << "a script could read it";
+    return HeaderOf(accepted, "Set-Cookie");
+  }
+  unsigned Use(const std::string& method, const Headers& headers) {
+    Headers all = {{"Content-Type", kJson}};
+    all.insert(all.end(), headers.begin(), headers.end());
+    return Call("POST", method, all, "{}").result_int();
+  }
+  static std::string Pair(const std::string& set_cookie) {
+    return set_cookie.substr(0, set_cookie.find(';'));
+  }
+};
+
+TEST_F(HttpSessions, ATokenStaysInACookieThatNoScriptAndNoOtherSiteCanUse) {
+  Start();
+  const std::string cookie = Accept("INVITE_LABELER", "labeling");
+  EXPECT_THAT(cookie, AllOf(StartsWith(absl::StrCat("backflip-labeling-", port_, "=")),
+                            HasSubstr("; HttpOnly; SameSite=Strict"), HasSubstr("Max-Age=2592000"),
+                            Not(HasSubstr("Secure"))));
+  const std::string pair = Pair(cookie);
+  EXPECT_EQ(Use(kLease, {{"Cookie", absl::StrCat("a=b; ", pair)}, {"Backflip-Page", "labeling"}}),
+            200u);
+  EXPECT_EQ(Use(kLease, {{"Cookie", pair}}), 401u) << "a form of another site can send that";
+  EXPECT_EQ(Use(kLease, {{"Cookie", pair}, {"Backflip-Page", "dashboard"}}), 401u);
+  EXPECT_EQ(Use(kLease,
+                {{"Cookie", pair}, {"Backflip-Page", "labeling"}, {"Sec-Fetch-Site", "same-site"}}),
+            403u);
+  EXPECT_EQ(
+      Use(kLease,
+          {{"Cookie", pair}, {"Backflip-Page", "labeling"}, {"Origin", "https://evil.example"}}),
+      403u);
+  EXPECT_EQ(Use(kLease,
+                {{"Cookie", pair}, {"Backflip-Page", "labeling"}, {"Origin", "http://localhost"}}),
+            200u);
+  EXPECT_EQ(Use(kLease, {{"Cookie", absl::StrCat("backflip-labeling-", port_, "=\xff")},
+                         {"Backflip-Page", "labeling"}}),
+            401u);
+}
+
+TEST_F(HttpSessions, ALinkForLabelingLeavesTheOperatorSignedIn) {
+  Start();
+  const std::string dashboard = Accept("INVITE_OPERATOR", "dashboard");
+  // accepted on the wrong page: still the session of the page that it is for
+  const std::string labeling = Accept("INVITE_LABELER", "dashboard");
+  EXPECT_THAT(dashboard, HasSubstr("Max-Age=43200"));
+  const std::string both = absl::StrCat(Pair(dashboard), "; ", Pair(labeling));
+  EXPECT_EQ(Use(kList, {{"Cookie", both}, {"Backflip-Page", "dashboard"}}), 200u);
+  EXPECT_EQ(Use(kLease, {{"Cookie", both}, {"Backflip-Page", "labeling"}}), 200u);
+  // signing out ends one of them
+  const Response out =
+      Call("POST", kSignOut,
+           {{"Content-Type", kJson}, {"Cookie", both}, {"Backflip-Page", "labeling"}}, "{}");
+  EXPECT_THAT(HeaderOf(out, "Set-Cookie"),
+              AllOf(StartsWith("backflip-labeling"), HasSubstr("Max-Age=0")));
+  EXPECT_EQ(Use(kLease, {{"Cookie", both}, {"Backflip-Page", "labeling"}}), 401u);
+  EXPECT_EQ(Use(kList, {{"Cookie", both}, {"Backflip-Page", "dashboard"}}), 200u);
+}
+
+TEST_F(HttpSessions, BehindTlsCookiesAndPagesAreForTlsAlone) {
+  preference_broker::BrokerOptions options = WithHttp();
+  options.http.public_url = "https://labels.example.org";
+  Start(options);
+  EXPECT_THAT(Accept("INVITE_REVIEWER", "dashboard"),
+              AllOf(StartsWith("__Host-backflip-dashboard="), HasSubstr("; Secure")));
+  EXPECT_EQ(HeaderOf(Call("GET", "/healthz"), "Strict-Transport-Security"), "max-age=31536000");
+}
+
 // --- how it is started -------------------------------------------------------
 
 absl::Status StartError(preference_broker::HttpOptions http) {
@@ -805,6 +996,15 @@ TEST(HttpStart, PlainHttpForOthersIsRefused) {
   http.listen = "0.0.0.0:0";
   http.public_url = "https://labels.example.org";
   EXPECT_TRUE(StartError(http).ok());
+  for (const char* url :
+       {"http://labels.example.org", "http://127.0.0.1.example.org:80", "ftp://a"}) {
+    http.public_url = url;
+    EXPECT_THAT(StartError(http).message(), HasSubstr("--public_url")) << url;
+  }
+  for (const char* url : {"http://127.0.0.1:7480", "http://[::1]:7480", "http://localhost"}) {
+    http.public_url = url;
+    EXPECT_TRUE(StartError(http).ok()) << url;
+  }
   http.public_url = "";
   http.listen = "localhost:0";
   EXPECT_TRUE(StartError(http).ok());
