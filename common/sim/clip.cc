@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/random.h"
+#include "common/base/status_macros.h"
 
 namespace backflip::sim {
 namespace {
@@ -30,16 +31,14 @@ Clip Cut(const Task& task, const Rollout& rollout, size_t environment, const Pie
   clip.states = Moments(piece, first, steps + 1, task.state_size(), recording.states,
                         recording.end_states, recording.last_state);
   clip.actions = Rows(trajectory.actions, first, steps, task.action_size());
-  if (!trajectory.true_rewards.empty()) {
-    clip.true_rewards = Rows(trajectory.true_rewards, first, steps, 1);
-  }
   clip.poses = task.BodyPoses(clip.states);
   return clip;
 }
 
 }  // namespace
 
-std::vector<Clip> CutClips(const Task& task, const Rollout& rollout, int count, uint64_t seed) {
+absl::StatusOr<std::vector<Clip>> CutClips(const Task& task, const Rollout& rollout, int count,
+                                           uint64_t seed) {
   const int k = task.task().clip().steps();
   uint64_t draws = 0;
   const auto below = [&](uint64_t bound) {
@@ -68,8 +67,13 @@ std::vector<Clip> CutClips(const Task& task, const Rollout& rollout, int count, 
   if (static_cast<int>(places.size()) > count) places.resize(std::max(0, count));
 
   std::vector<Clip> clips;
+  ASSIGN_OR_RETURN(const auto environment, task.MakeEnvironment());
   for (const Place& place : places) {
-    clips.push_back(Cut(task, rollout, place.environment, place.piece, place.first, k));
+    Clip& clip =
+        clips.emplace_back(Cut(task, rollout, place.environment, place.piece, place.first, k));
+    ASSIGN_OR_RETURN(ClipTruth truth, environment->TruthOf(clip.states, clip.actions));
+    clip.true_rewards = std::move(truth.true_rewards);
+    clip.rubric = std::move(truth.rubric);
   }
   return clips;
 }

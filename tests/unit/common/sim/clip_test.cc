@@ -28,7 +28,7 @@ class Clips : public testing::Test {
 };
 
 TEST_F(Clips, HoldOneMomentMoreThanSteps) {
-  const auto clips = CutClips(*task_, rollout_, 4, 1);
+  const auto clips = *CutClips(*task_, rollout_, 4, 1);
   ASSERT_EQ(clips.size(), 4u);
   for (const Clip& clip : clips) {
     EXPECT_EQ(clip.steps, 60);
@@ -42,7 +42,7 @@ TEST_F(Clips, HoldOneMomentMoreThanSteps) {
 
 TEST_F(Clips, CrossNoReset) {
   // 500 steps and 150 steps an environment: 8 and 2 clips
-  const auto clips = CutClips(*task_, rollout_, 1000, 2);
+  const auto clips = *CutClips(*task_, rollout_, 1000, 2);
   EXPECT_EQ(clips.size(), 30u);
   for (const Clip& clip : clips) {
     const int size = task_->state_size();
@@ -54,7 +54,8 @@ TEST_F(Clips, CrossNoReset) {
 }
 
 TEST_F(Clips, ShowWhatWasObserved) {
-  for (const Clip& clip : CutClips(*task_, rollout_, 1000, 3)) {
+  const auto clips = *CutClips(*task_, rollout_, 1000, 3);
+  for (const Clip& clip : clips) {
     for (int i = 0; i <= clip.steps; ++i) {
       // observation 0 is the torso's height; the torso is the first body
       EXPECT_NEAR(clip.observations[i * task_->observation_size()],
@@ -64,7 +65,9 @@ TEST_F(Clips, ShowWhatWasObserved) {
 }
 
 TEST_F(Clips, AreDrawnFromTheSeed) {
-  const auto states = [&](uint64_t seed) { return CutClips(*task_, rollout_, 1, seed)[0].states; };
+  const auto states = [&](uint64_t seed) {
+    return CutClips(*task_, rollout_, 1, seed)->front().states;
+  };
   EXPECT_EQ(states(5), states(5));
   EXPECT_NE(states(5), states(6));
 }
