@@ -227,6 +227,7 @@ TEST(ShippedTasks, OfOneRobotHaveOneModel) {
   };
   EXPECT_EQ(model("hopper_backflip"), model("hopper"));
   EXPECT_EQ(model("hopper_backflip_guided"), model("hopper"));
+  EXPECT_EQ(model("half_cheetah_one_leg"), model("half_cheetah"));
 }
 
 TEST(Bundle, RefusesPathsThatEscapeAndGarbage) {
@@ -491,6 +492,21 @@ TEST_F(TaskFolder, ObservesWhatTouchesTheWorldAndForHowLong) {
   ASSERT_TRUE((*a)->BeginEpisode(kEvaluation).ok());
   (*a)->Observe(seen.data());
   EXPECT_EQ(std::vector<float>(seen.begin() + 26, seen.end()), std::vector<float>({0, 0}));
+}
+
+TEST_F(TaskFolder, CountsBodiesThatAreFixedToEachOtherAsOne) {
+  Write("model.xml", Read(BACKFLIP_TASKS "/ant/model.xml"));
+  const std::string ant = Read(BACKFLIP_TASKS "/ant/task.textproto");
+  Write(kTaskFile, absl::StrReplaceAll(ant, {{"  qvel {}", "  qvel {} contacts {}"}}));
+  const auto task = Task::FromFolder(folder_);
+  ASSERT_TRUE(task.ok()) << task.status();
+  // the torso with the four parts that are fixed to it, four hips, four ankles
+  EXPECT_EQ((*task)->observation_size(), 27 + 3 * 9);
+  Write("model.xml", Read(BACKFLIP_TASKS "/swimmer/model.xml"));
+  const std::string swimmer = Read(BACKFLIP_TASKS "/swimmer/task.textproto");
+  Write(kTaskFile, absl::StrReplaceAll(swimmer, {{"  qvel {}", "  qvel {} contacts {}"}}));
+  EXPECT_THAT(std::string(Task::FromFolder(folder_).status().message()),
+              HasSubstr("contacts: no body that moves can touch one that stands still"));
 }
 
 TEST_F(TaskFolder, BeginsEveryEpisodeWhereItsResetSays) {
