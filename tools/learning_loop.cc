@@ -197,6 +197,9 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   auto loop = std::unique_ptr<Loop>(new Loop());
   ASSIGN_OR_RETURN(loop->task_, sim::Task::FromFolder(absl::GetFlag(FLAGS_task)));
   const sim::Task& task = *loop->task_;
+  loop->info_.set_name(task.name());
+  loop->info_.set_has_true_reward(task.has_true_reward());
+  loop->info_.set_rubric_criteria(task.task().rubric().criterion_size());
   loop->info_.set_observation_size(task.observation_size());
   loop->info_.set_action_size(task.action_size());
   v1::RunSpec request;
@@ -209,7 +212,7 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
                    options::ResolveRunSpec(task.task().defaults(), /*people=*/false, request));
   if (!task.has_true_reward()) {
     return absl::InvalidArgumentError(
-        "teachers compare true rewards: the task needs a true_reward");
+        "what is learned is compared with true rewards: the task needs a true_reward");
   }
   loop->batches_ = method::Batches(spec);
   ASSIGN_OR_RETURN(loop->simulator_,
@@ -239,6 +242,7 @@ absl::Status Loop::AddAsker(const std::string& name, const v1::RunSpec& spec) {
   ASSIGN_OR_RETURN(asker.fitter,
                    EnsembleFitter::Create(spec, task_->observation_size(), task_->action_size()));
   for (const std::string& teacher : absl::GetFlag(FLAGS_teachers)) {
+    RETURN_IF_ERROR(teachers::CheckTask(teacher, info_));
     ASSIGN_OR_RETURN(const teachers::TeacherTraits traits, teachers::TraitsOf(teacher));
     asker.teachers.emplace_back(traits, asker.teachers.size() + 1);
   }
@@ -305,9 +309,10 @@ absl::Status Loop::Collect(int64_t iteration) {
       ticket.trajectories.push_back(rollout.trajectories[e]);
       ticket.recordings.push_back(std::move(rollout.recordings[e]));
     }
-    for (experience::Clip& clip :
-         sim::CutClips(*task_, ticket, method::ClipsOf(spec_, first, last),
-                       base::SeedOf(spec_.seed(), Draw::kClips, iteration, index))) {
+    ASSIGN_OR_RETURN(std::vector<experience::Clip> clips,
+                     sim::CutClips(*task_, ticket, method::ClipsOf(spec_, first, last),
+                                   base::SeedOf(spec_.seed(), Draw::kClips, iteration, index)));
+    for (experience::Clip& clip : clips) {
       fresh_.push_back(std::make_shared<const experience::Clip>(std::move(clip)));
     }
   }
@@ -346,7 +351,9 @@ void Loop::Ask(const ClipPointer& left, const ClipPointer& right, Asker* asker) 
   const size_t teacher =
       base::SeedOf(asker->spec.seed(), Draw::kTeacher, ordinal) % asker->teachers.size();
   v1::Answer answer;
-  answer.set_choice(asker->teachers[teacher].Judge(left->true_rewards, right->true_rewards));
+  teachers::Teacher& judge = asker->teachers[teacher];
+  answer.set_choice(judge.by_rubric() ? judge.Judge(left->rubric, right->rubric)
+                                      : judge.Judge(left->true_rewards, right->true_rewards));
   for (const experience::PairPreference& pair : experience::PairsOf(answer, 2)) {
     asker->comparisons.push_back(
         {ordinal + 1, ordinal, left, right, pair.left_preferred, static_cast<int>(teacher) + 1});

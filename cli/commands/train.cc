@@ -230,12 +230,11 @@ absl::Status CheckLabelers(const TrainOptions& options, const v1::RunSpec& spec,
     }
   }
   if (teachers.empty() || !options.stack.broker.empty()) return absl::OkStatus();
-  if (!task.has_true_reward()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the task ", task.name(),
-                     " has no true reward, by which the simulated teacher ", options.teacher,
-                     " would answer. Let people answer instead (--human), or give the task a "
-                     "true_reward in its task.textproto (docs/tasks.md)"));
+  for (const std::string& name : teachers) {
+    if (const absl::Status fits = backflip::teachers::CheckTask(name, task); !fits.ok()) {
+      return absl::Status(fits.code(),
+                          absl::StrCat(fits.message(), ". Or let people answer (--human)"));
+    }
   }
   const int count = static_cast<int>(teachers.size());
   // people may yet be invited

@@ -45,6 +45,7 @@ v1::TaskInfo InfoOf(const sim::Task& task) {
   info.set_evaluation_steps(task.task().evaluation_steps());
   info.set_clip_steps(task.task().clip().steps());
   info.set_has_true_reward(task.has_true_reward());
+  info.set_rubric_criteria(task.task().rubric().criterion_size());
   for (const std::string& name : task.metric_names()) info.add_metrics(name);
   info.set_question(task.task().question());
   info.set_step_seconds(task.step_seconds());

@@ -9,8 +9,8 @@
 namespace backflip::experience {
 
 // k consecutive steps of one episode. k + 1 moments: before the first action, and
-// after each. Arrays are row-major. Poses, states and true rewards are empty where
-// a clip is only learned from.
+// after each. Arrays are row-major. Poses, states, true rewards and rubric are empty
+// where a clip is only learned from.
 struct Clip {
   int32_t steps = 0;
   std::vector<float> observations;  // [steps + 1, observation_size]
@@ -18,6 +18,7 @@ struct Clip {
   std::vector<float> poses;         // [steps + 1, bodies, 7] (v1::Poses)
   std::vector<double> states;       // [steps + 1, state_size]
   std::vector<float> true_rewards;  // [steps]; empty where the task has none
+  std::vector<float> rubric;        // as v1::Clip's; empty where the task has none
 };
 
 using ClipPointer = std::shared_ptr<const Clip>;

@@ -21,6 +21,7 @@ inline constexpr size_t kMaxQuestionBytes = 200;
 inline constexpr size_t kMaxInstructionBytes = 4000;
 inline constexpr int kMaxEpisodeSteps = 1'000'000;
 inline constexpr int kMaxClipSteps = 1000;
+inline constexpr int kMaxCriteria = 100;  // of a rubric
 
 // 1 to 64 of a-z, 0-9 and _, the first of them a letter.
 inline bool IsTaskName(absl::string_view name) {

@@ -77,6 +77,7 @@ void ToProto(const Clip& clip, int bodies, v1::Clip* proto) {
   Copy(clip.poses, proto->mutable_poses()->mutable_poses());
   Copy(clip.states, proto->mutable_states());
   Copy(clip.true_rewards, proto->mutable_true_rewards());
+  Copy(clip.rubric, proto->mutable_rubric());
 }
 
 absl::StatusOr<Clip> FromProto(const v1::Clip& proto, int observation_size, int action_size) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/random.h"
+#include "common/base/status_macros.h"
 
 namespace backflip::sim {
 namespace {
@@ -30,16 +31,14 @@ Clip Cut(const Task& task, const Rollout& rollout, size_t environment, const Pie
   clip.states = Moments(piece, first, steps + 1, task.state_size(), recording.states,
                         recording.end_states, recording.last_state);
   clip.actions = Rows(trajectory.actions, first, steps, task.action_size());
-  if (!trajectory.true_rewards.empty()) {
-    clip.true_rewards = Rows(trajectory.true_rewards, first, steps, 1);
-  }
   clip.poses = task.BodyPoses(clip.states);
   return clip;
 }
 
 }  // namespace
 
-std::vector<Clip> CutClips(const Task& task, const Rollout& rollout, int count, uint64_t seed) {
+absl::StatusOr<std::vector<Clip>> CutClips(const Task& task, const Rollout& rollout, int count,
+                                           uint64_t seed) {
   const int k = task.task().clip().steps();
   uint64_t draws = 0;
   const auto below = [&](uint64_t bound) {
@@ -69,14 +68,18 @@ std::vector<Clip> CutClips(const Task& task, const Rollout& rollout, int count, 
   for (const size_t place : places) ++sources[place].clips;
 
   std::vector<Clip> clips;
+  ASSIGN_OR_RETURN(const auto environment, task.MakeEnvironment());
   for (const Source& source : sources) {
     // the steps between clips, drawn: starts are anywhere, and no two clips overlap
     std::vector<int> gaps(source.clips);
     for (int& gap : gaps) gap = below(source.steps - source.clips * k + 1);
     std::sort(gaps.begin(), gaps.end());
     for (int j = 0; j < source.clips; ++j) {
-      clips.push_back(Cut(task, rollout, source.environment, source.piece,
-                          source.piece.first_step + gaps[j] + j * k, k));
+      Clip& clip = clips.emplace_back(Cut(task, rollout, source.environment, source.piece,
+                                          source.piece.first_step + gaps[j] + j * k, k));
+      ASSIGN_OR_RETURN(ClipTruth truth, environment->TruthOf(clip.states, clip.actions));
+      clip.true_rewards = std::move(truth.true_rewards);
+      clip.rubric = std::move(truth.rubric);
     }
   }
   return clips;

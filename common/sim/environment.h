@@ -35,6 +35,13 @@ struct StepResult {
   experience::End end = experience::End::kNone;
 };
 
+// What teachers may know of a clip: what its own moments and actions show, with all that
+// the task remembers begun at the first moment.
+struct ClipTruth {
+  std::vector<float> true_rewards;  // [steps]; empty where the task has no true reward
+  std::vector<float> rubric;        // [criteria], in units of their margins
+};
+
 // Keeps the generator, the exploration noise and the count of steps; a simulator
 // adds the physics. Not thread-safe: one thread at a time. Call Begin or Restore
 // first.
@@ -65,6 +72,11 @@ class Environment {
   virtual void RecordState(double* state) const = 0;
   // Each metric since the episode (or the restored state) began.
   virtual std::vector<double> Metrics() const = 0;
+  // Of a clip: recorded moments [steps + 1, state_size] and the actions [steps,
+  // action_size] between them, at least one. Begin or Restore the environment before its
+  // next step. OutOfRange as Step.
+  virtual absl::StatusOr<ClipTruth> TruthOf(absl::Span<const double> states,
+                                            absl::Span<const float> actions) = 0;
 
   int episode_step() const { return episode_step_; }
   // Standard normal draws from the environment's generator.

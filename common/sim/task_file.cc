@@ -57,6 +57,21 @@ absl::Status CheckNamed(absl::string_view what, const Message& message, const Lo
   return absl::OkStatus();
 }
 
+// The `joint` of `at`.
+absl::Status CheckJoints(const google::protobuf::RepeatedPtrField<v1::JointStart>& joints,
+                         const Located& at) {
+  for (int i = 0; i < joints.size(); ++i) {
+    for (const auto& [field, interval] : {std::pair("position", joints[i].position()),
+                                          std::pair("velocity", joints[i].velocity())}) {
+      if (!(interval.from() >= -1e4 && interval.from() <= interval.to() && interval.to() <= 1e4)) {
+        return at.Nested("joint", i)
+            .Error(field, "`from` must be at most `to`, and both -10000 to 10000");
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 int Located::Line(const FieldDescriptor* field, int index) const {
@@ -131,17 +146,8 @@ absl::Status TaskFile::CheckReset(const Located& at) const {
   if (exploring.share() > 0 && exploring.joint().empty()) {
     return starts.Error("share", "no joint says where these episodes begin");
   }
-  for (int i = 0; i < exploring.joint_size(); ++i) {
-    const v1::JointStart& joint = exploring.joint(i);
-    for (const auto& [field, interval] :
-         {std::pair("position", joint.position()), std::pair("velocity", joint.velocity())}) {
-      if (!(interval.from() >= -1e4 && interval.from() <= interval.to() && interval.to() <= 1e4)) {
-        return starts.Nested("joint", i)
-            .Error(field, "`from` must be at most `to`, and both -10000 to 10000");
-      }
-    }
-  }
-  return absl::OkStatus();
+  RETURN_IF_ERROR(CheckJoints(exploring.joint(), starts));
+  return CheckJoints(task_.reset().joint(), at);
 }
 
 // What labelers see: clips, camera, texts.
@@ -187,6 +193,14 @@ absl::Status TaskFile::CheckMetrics() const {
     if (metric.has_count() && (metric.count().at().empty() || metric.count().change().empty())) {
       return at.Error("count", "needs both `at` and `change`");
     }
+  }
+  if (task_.rubric().criterion_size() > experience::kMaxCriteria) {
+    return located().Nested("rubric").Error(
+        "criterion", absl::StrCat("at most ", experience::kMaxCriteria, " criteria"));
+  }
+  for (int i = 0; i < task_.rubric().criterion_size(); ++i) {
+    const Located at = located().Nested("rubric").Nested("criterion", i);
+    RETURN_IF_ERROR(CheckRange(at, "margin", task_.rubric().criterion(i).margin(), 1e-9, 1e9));
   }
   return absl::OkStatus();
 }

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/draws.h"
+#include "common/base/status_macros.h"
 
 namespace backflip::teachers {
 namespace {
@@ -29,11 +30,20 @@ double ReturnOf(const std::vector<float>& rewards, double myopia) {
   return sum;
 }
 
+// In units of their margins: a difference below 1 is none.
+v1::Choice ByRubric(const std::vector<float>& left, const std::vector<float>& right) {
+  for (size_t i = 0; i < left.size(); ++i) {
+    if (std::abs(left[i] - right[i]) >= 1) return left[i] > right[i] ? v1::LEFT : v1::RIGHT;
+  }
+  return v1::TIE;
+}
+
 }  // namespace
 
 absl::Span<const NamedTeacher> Teachers() {
   static constexpr NamedTeacher kTeachers[] = {
       {"oracle", {}, "the greater true return"},
+      {"rubric", {.rubric = true}, "by the task's rubric, criterion by criterion"},
       {"stochastic", {.stochastic = true}, "the better clip more often"},
       {"mistake", {.mistake = 0.1}, "one in ten answers turned around"},
       {"skip", {.skip = 0.1}, "cannot tell between clips that are both bad"},
@@ -64,6 +74,15 @@ absl::StatusOr<TeacherTraits> TraitsOf(absl::string_view name) {
       absl::StrCat("there is no teacher \"", name, "\"; there are ", TeacherNames()));
 }
 
+absl::Status CheckTask(absl::string_view name, const v1::TaskInfo& task) {
+  ASSIGN_OR_RETURN(const TeacherTraits traits, TraitsOf(name));
+  if (traits.rubric ? task.rubric_criteria() > 0 : task.has_true_reward()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the task ", task.name(), " has no ", traits.rubric ? "rubric" : "true reward",
+      ", by which the simulated teacher ", name, " would answer; give it a ",
+      traits.rubric ? "rubric" : "true_reward", " in its task.textproto (docs/tasks.md)"));
+}
+
 Teacher::Teacher(TeacherTraits traits, uint64_t seed) : traits_(traits), seed_(seed) {}
 
 double Teacher::MeanRecentReturn() const {
@@ -72,6 +91,7 @@ double Teacher::MeanRecentReturn() const {
 }
 
 v1::Choice Teacher::Judge(const std::vector<float>& left, const std::vector<float>& right) {
+  if (traits_.rubric) return ByRubric(left, right);
   const double left_return = ReturnOf(left, 1), right_return = ReturnOf(right, 1);
   for (const double clip_return : {left_return, right_return}) {
     recent_returns_.push_back(clip_return);

@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "backflip/v1/label.pb.h"
+#include "backflip/v1/run.pb.h"
 
 namespace backflip::teachers {
 
@@ -33,6 +34,9 @@ struct TeacherTraits {
   double equal = 0;
   // Share of answers that are left or right at random, whatever the clips show.
   double random = 0;
+  // Reads the clips' rubric (v1::Clip.rubric) instead of their true rewards: the first
+  // criterion in which they differ decides. The other traits are none of its.
+  bool rubric = false;
 };
 
 // A teacher by name, with a few words on how it answers, for help texts.
@@ -48,6 +52,9 @@ absl::Span<const NamedTeacher> Teachers();
 std::string TeacherNames();
 // INVALID_ARGUMENT lists the names.
 absl::StatusOr<TeacherTraits> TraitsOf(absl::string_view name);
+// OK where clips of the task have what the teacher `name` answers by. INVALID_ARGUMENT: there
+// is no such teacher; FAILED_PRECONDITION says what the task lacks.
+absl::Status CheckTask(absl::string_view name, const v1::TaskInfo& task);
 
 // Not thread-safe.
 //
@@ -67,9 +74,12 @@ class Teacher {
 
   Teacher(TeacherTraits traits, uint64_t seed);
 
-  // LEFT, RIGHT, TIE or CANNOT_TELL, by the clips' true rewards, step by step; both clips
-  // have the same number of steps, at least one. Equal returns are a tie, unless the
-  // answer is drawn.
+  // Whether it judges by the clips' rubric, not by their true rewards.
+  bool by_rubric() const { return traits_.rubric; }
+
+  // LEFT, RIGHT, TIE or CANNOT_TELL, by the clips' true rewards, step by step, or by their
+  // rubric; both clips have as many numbers, at least one. Equal returns are a tie, unless
+  // the answer is drawn.
   v1::Choice Judge(const std::vector<float>& left, const std::vector<float>& right);
 
  private:

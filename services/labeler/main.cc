@@ -30,7 +30,7 @@ int main(int argc, char** argv) {
   return rpc::DaemonMain(
       argc, argv, "labeler",
       "A simulated teacher: leases questions from a preference-broker and answers them by the "
-      "clips' true rewards.",
+      "clips' true rewards or rubric.",
       [](rpc::Client broker) -> absl::StatusOr<std::unique_ptr<rpc::Daemon>> {
         const labeler::TeacherClientConfig config{
             .run_id = absl::GetFlag(FLAGS_run),

@@ -112,24 +112,27 @@ absl::StatusOr<v1::Answer> TeacherClient::AnswerTo(const v1::Question& question)
     return absl::FailedPreconditionError(
         absl::StrCat("a question has ", clips, " clips; there is nothing to compare"));
   }
-  std::vector<std::vector<float>> rewards;
+  // what the teacher reads of each clip
+  std::vector<std::vector<float>> numbers;
   for (const v1::ShownClip& clip : question.clips()) {
-    rewards.emplace_back(clip.true_rewards().begin(), clip.true_rewards().end());
-    if (rewards.back().empty() || rewards.back().size() != rewards[0].size()) {
-      return absl::FailedPreconditionError(
-          "a question came without true rewards: is the token that of a teacher?");
+    const auto& read = teacher_.by_rubric() ? clip.rubric() : clip.true_rewards();
+    numbers.emplace_back(read.begin(), read.end());
+    if (numbers.back().empty() || numbers.back().size() != numbers[0].size()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "a question came without ", teacher_.by_rubric() ? "a rubric" : "true rewards",
+          ": does the task have it, and is the token that of a teacher?"));
     }
   }
   v1::Answer answer;
   if (clips == 2) {
-    answer.set_choice(teacher_.Judge(rewards[0], rewards[1]));
+    answer.set_choice(teacher_.Judge(numbers[0], numbers[1]));
     return answer;
   }
   // in the order of the pairs that each clip wins, a tie being half of one
   std::vector<int> points(clips, 0);
   for (int first = 0; first < clips; ++first) {
     for (int second = first + 1; second < clips; ++second) {
-      const v1::Choice choice = teacher_.Judge(rewards[first], rewards[second]);
+      const v1::Choice choice = teacher_.Judge(numbers[first], numbers[second]);
       points[first] += choice == v1::LEFT ? 2 : choice == v1::RIGHT ? 0 : 1;
       points[second] += choice == v1::RIGHT ? 2 : choice == v1::LEFT ? 0 : 1;
     }

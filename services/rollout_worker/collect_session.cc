@@ -253,9 +253,9 @@ absl::Status CollectSession::Return(std::deque<Finished> finished) {
     asked = asked || ticket.clips() > 0;
     const int count = wanted_ < 0 ? ticket.clips() : std::min(ticket.clips(), wanted_);
     if (count == 0) continue;
-    for (v1::Clip& clip : Candidates(ticket, simulator_->task(), *rollout, count)) {
-      clips.push_back(std::move(clip));
-    }
+    ASSIGN_OR_RETURN(std::vector<v1::Clip> cut,
+                     Candidates(ticket, simulator_->task(), *rollout, count));
+    for (v1::Clip& clip : cut) clips.push_back(std::move(clip));
   }
   if (!clips.empty() || (asked && absl::Now() - wanted_at_ > kAskWantedEvery)) {
     RETURN_IF_ERROR(Upload(std::move(clips)));

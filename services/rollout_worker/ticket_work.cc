@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "common/base/status_macros.h"
 #include "common/experience/limits.h"
 #include "common/experience/wire.h"
 #include "common/sim/clip.h"
@@ -75,10 +76,12 @@ v1::Rollout LearnerRollout(const v1::Ticket& ticket, const sim::Rollout& rollout
   return result;
 }
 
-std::vector<v1::Clip> Candidates(const v1::Ticket& ticket, const sim::Task& task,
-                                 const sim::Rollout& rollout, int count) {
+absl::StatusOr<std::vector<v1::Clip>> Candidates(const v1::Ticket& ticket, const sim::Task& task,
+                                                 const sim::Rollout& rollout, int count) {
+  ASSIGN_OR_RETURN(const std::vector<experience::Clip> clips,
+                   sim::CutClips(task, rollout, count, ticket.clip_seed()));
   std::vector<v1::Clip> candidates;
-  for (const experience::Clip& from : sim::CutClips(task, rollout, count, ticket.clip_seed())) {
+  for (const experience::Clip& from : clips) {
     const int index = static_cast<int>(candidates.size());
     v1::Clip& clip = candidates.emplace_back();
     clip = ClipOf(ticket, task, from);
@@ -115,9 +118,7 @@ v1::Clip RecordingOf(const v1::Ticket& ticket, const sim::Task& task, const sim:
       sizeof(double) * task.state_size();
   const int most =
       std::clamp<int>(experience::kMaxPayloadBytes / step_bytes, 1, kMostRecordingSteps);
-  v1::Clip recording = ClipOf(ticket, task, sim::FirstEpisode(task, rollout, most));
-  recording.clear_true_rewards();
-  return recording;
+  return ClipOf(ticket, task, sim::FirstEpisode(task, rollout, most));
 }
 
 }  // namespace backflip::rollout_worker

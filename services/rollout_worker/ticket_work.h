@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "backflip/v1/clip.pb.h"
 #include "backflip/v1/collect.pb.h"
 #include "backflip/v1/run.pb.h"
@@ -21,10 +22,10 @@ sim::Ticket SimulatorTicket(const v1::Ticket& ticket, std::shared_ptr<const nn::
 v1::Rollout LearnerRollout(const v1::Ticket& ticket, const sim::Rollout& rollout,
                            bool true_rewards);
 
-// At most `count` candidates, as the broker gets them, true rewards included.
-// Which ones depends on the ticket and the rollout alone.
-std::vector<v1::Clip> Candidates(const v1::Ticket& ticket, const sim::Task& task,
-                                 const sim::Rollout& rollout, int count);
+// At most `count` candidates, as the broker gets them, with what teachers answer by.
+// Which ones depends on the ticket and the rollout alone. OutOfRange: see sim::CutClips.
+absl::StatusOr<std::vector<v1::Clip>> Candidates(const v1::Ticket& ticket, const sim::Task& task,
+                                                 const sim::Rollout& rollout, int count);
 
 // What the broker gets of an EVALUATE ticket: each environment's first episode.
 // Episodes are numbered from the ticket's index.

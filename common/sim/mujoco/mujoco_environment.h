@@ -26,6 +26,8 @@ class MujocoEnvironment final : public Environment {
   void Observe(float* observation) const override;
   void RecordState(double* state) const override;
   std::vector<double> Metrics() const override;
+  absl::StatusOr<ClipTruth> TruthOf(absl::Span<const double> states,
+                                    absl::Span<const float> actions) override;
 
  private:
   MujocoEnvironment(const MujocoTask& task, DataPtr data, QuantityValues quantities);
@@ -33,10 +35,19 @@ class MujocoEnvironment final : public Environment {
   absl::Status RestorePhysics(const std::vector<double>& physics) override;
   std::vector<double> SavePhysics() const override;
   absl::StatusOr<StepResult> Advance(const float* action) override;
-  // Moves the joints that begin elsewhere.
-  void DrawExploringStart();
+  // The start without noise.
+  void ResetToStart();
+  // Moves the joints; `indices` are theirs.
+  void DrawJoints(const google::protobuf::RepeatedPtrField<v1::JointStart>& starts,
+                  const std::vector<JointIndex>& indices);
+  void SetControls(const float* action);
+  // Derives what depends on the state. `after_step` as for QuantityValues::Update.
+  absl::Status Derive(bool after_step, int step);
   // The state is another episode's: derives what depends on it.
   absl::Status BeginMetrics();
+  // Derives what depends on the state after step `step`, with the metrics, and returns
+  // the true reward.
+  absl::StatusOr<double> Measure(int step);
 
   const MujocoTask& task_;
   const mjModel* const model_;
@@ -45,6 +56,8 @@ class MujocoEnvironment final : public Environment {
   QuantityValues quantities_;
   std::vector<Expression> true_reward_;  // at most one
   std::vector<MetricAccumulator> metrics_;
+  std::vector<double> metric_values_;  // [metrics], for the rubric
+  std::vector<Expression> criteria_;   // over metric_values_
 };
 
 }  // namespace backflip::sim

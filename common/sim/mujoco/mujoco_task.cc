@@ -101,10 +101,18 @@ absl::Status MujocoTask::ResolveReset(const Located& at) {
   if (!reset.keyframe().empty()) {
     ASSIGN_OR_RETURN(keyframe_, FindElement(model(), mjOBJ_KEY, reset.keyframe(), at, "keyframe"));
   }
-  const Located starts = at.Nested("exploring_starts");
-  for (int i = 0; i < reset.exploring_starts().joint_size(); ++i) {
-    const v1::JointStart& start = reset.exploring_starts().joint(i);
-    const Located here = starts.Nested("joint", i);
+  ASSIGN_OR_RETURN(reset_joints_, ResolveJoints(reset.joint(), at));
+  ASSIGN_OR_RETURN(exploring_joints_,
+                   ResolveJoints(reset.exploring_starts().joint(), at.Nested("exploring_starts")));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<JointIndex>> MujocoTask::ResolveJoints(
+    const google::protobuf::RepeatedPtrField<v1::JointStart>& joints, const Located& at) const {
+  std::vector<JointIndex> indices;
+  for (int i = 0; i < joints.size(); ++i) {
+    const v1::JointStart& start = joints[i];
+    const Located here = at.Nested("joint", i);
     ASSIGN_OR_RETURN(const int joint, FindScalarJoint(model(), start.name(), here, "name"));
     const mjtNum* range = model()->jnt_range + 2 * joint;
     if (start.has_position() && model()->jnt_limited[joint] &&
@@ -112,9 +120,9 @@ absl::Status MujocoTask::ResolveReset(const Located& at) {
       return here.Error("position",
                         absl::StrCat("the joint's limits are ", range[0], " and ", range[1]));
     }
-    exploring_joints_.push_back({model()->jnt_qposadr[joint], model()->jnt_dofadr[joint]});
+    indices.push_back({model()->jnt_qposadr[joint], model()->jnt_dofadr[joint]});
   }
-  return absl::OkStatus();
+  return indices;
 }
 
 absl::Status MujocoTask::ResolveObservation(const Located& at) {
@@ -151,8 +159,15 @@ absl::Status MujocoTask::ResolveObservation(const Located& at) {
                      quantities_.Find(observation.quantity(i), here, "quantity", i));
     observation_terms_.push_back({ObservationTerm::kQuantity, quantity, kNoClip});
   }
+  if (observation.has_contacts()) {
+    ASSIGN_OR_RETURN(contacts_, Contacts::Resolve(here, step_seconds(), model_.get()));
+    quantities_.needs_positions = quantities_.needs_contacts = true;
+    for (const int memory : contacts_->memory()) {
+      observation_terms_.push_back({ObservationTerm::kUserData, memory, kNoClip});
+    }
+  }
   if (observation_terms_.empty()) {
-    return at.Error("observation", "is empty: give qpos, angle, qvel or quantity");
+    return at.Error("observation", "is empty: give qpos, angle, qvel, quantity or contacts");
   }
   return absl::OkStatus();
 }
@@ -184,6 +199,15 @@ absl::Status MujocoTask::CheckExpressions(const Located& at) const {
     const auto metric = MetricAccumulator::Create(task_.metric(i), quantities_.names, zeros.data());
     if (!metric.ok()) {
       return at.Nested("metric", i).Error("name", metric.status().message());
+    }
+  }
+  const std::vector<std::string> metrics = metric_names();
+  std::vector<double> counted(metrics.size());
+  for (int i = 0; i < task_.rubric().criterion_size(); ++i) {
+    const auto value =
+        Expression::Compile(task_.rubric().criterion(i).value(), metrics, counted.data());
+    if (!value.ok()) {
+      return at.Nested("rubric").Nested("criterion", i).Error("value", value.status().message());
     }
   }
   return absl::OkStatus();

@@ -4,11 +4,13 @@
 #define BACKFLIP_COMMON_SIM_MUJOCO_MUJOCO_TASK_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/sim/bundle.h"
+#include "common/sim/mujoco/contacts.h"
 #include "common/sim/mujoco/mujoco_handles.h"
 #include "common/sim/mujoco/quantities.h"
 #include "common/sim/task.h"
@@ -18,7 +20,7 @@ namespace backflip::sim {
 
 // One number of an observation.
 struct ObservationTerm {
-  enum Kind { kQpos, kSine, kCosine, kQvel, kQuantity };
+  enum Kind { kQpos, kSine, kCosine, kQvel, kQuantity, kUserData };
   Kind kind;
   int index;
   double clip;  // infinite: none
@@ -57,12 +59,18 @@ class MujocoTask final : public Task {
   int tracked_body() const { return tracked_body_; }
   // -1: the model's own pose.
   int keyframe() const { return keyframe_; }
-  // Of reset.exploring_starts.joint, in its order.
+  // Null unless they are observed.
+  const std::optional<Contacts>& contacts() const { return contacts_; }
+  // Of reset.joint and reset.exploring_starts.joint, in their order.
+  const std::vector<JointIndex>& reset_joints() const { return reset_joints_; }
   const std::vector<JointIndex>& exploring_joints() const { return exploring_joints_; }
 
  private:
   MujocoTask() = default;
   absl::Status ResolveReset(const Located& at);
+  // Finds the `joint` of `at`.
+  absl::StatusOr<std::vector<JointIndex>> ResolveJoints(
+      const google::protobuf::RepeatedPtrField<v1::JointStart>& joints, const Located& at) const;
   absl::Status ResolveObservation(const Located& at);
   absl::Status ResolveCamera(const Located& at);
   absl::Status CheckExpressions(const Located& at) const;
@@ -73,7 +81,8 @@ class MujocoTask final : public Task {
   Quantities quantities_;
   int tracked_body_ = 1;
   int keyframe_ = -1;
-  std::vector<JointIndex> exploring_joints_;
+  std::optional<Contacts> contacts_;
+  std::vector<JointIndex> reset_joints_, exploring_joints_;
 };
 
 }  // namespace backflip::sim

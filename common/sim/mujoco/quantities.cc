@@ -60,7 +60,8 @@ absl::StatusOr<Reader> CentreOfMass(const v1::CentreOfMassValue& value, const Lo
   return at.Error("field", "missing: X, Y, Z, VX, VY or VZ");
 }
 
-absl::StatusOr<Reader> Joint(const v1::JointValue& value, const Located& at, const mjModel* model) {
+absl::StatusOr<Reader> Joint(const v1::JointValue& value, const Located& at, const mjModel* model,
+                             Quantities* all) {
   ASSIGN_OR_RETURN(const int joint, FindScalarJoint(model, value.name(), at, "name"));
   if (value.field() == v1::JointValue::POSITION) {
     return [i = model->jnt_qposadr[joint]](const Moment& m) { return m.data->qpos[i]; };
@@ -68,7 +69,11 @@ absl::StatusOr<Reader> Joint(const v1::JointValue& value, const Located& at, con
   if (value.field() == v1::JointValue::VELOCITY) {
     return [i = model->jnt_dofadr[joint]](const Moment& m) { return m.data->qvel[i]; };
   }
-  return at.Error("field", "missing: POSITION or VELOCITY");
+  if (value.field() == v1::JointValue::CONSTRAINT_FORCE) {
+    all->needs_everything = true;
+    return [i = model->jnt_dofadr[joint]](const Moment& m) { return m.data->qfrc_constraint[i]; };
+  }
+  return at.Error("field", "missing: POSITION, VELOCITY or CONSTRAINT_FORCE");
 }
 
 absl::StatusOr<Reader> Site(const v1::SiteValue& value, const Located& at, const mjModel* model,
@@ -195,6 +200,17 @@ absl::StatusOr<Reader> Latch(const v1::LatchValue& value, const Located& at, mjM
   };
 }
 
+absl::StatusOr<Reader> Rate(const std::string& of, double step_seconds, const Located& at,
+                            mjModel* model, const Quantities& all) {
+  ASSIGN_OR_RETURN(const int quantity, all.Find(of, at, "rate"));
+  const int memory = model->nuserdata++;
+  return [quantity, memory, step_seconds](const Moment& m) {
+    double& rate = m.data->userdata[memory];
+    if (m.before != nullptr) rate = (m.values[quantity] - m.before[quantity]) / step_seconds;
+    return rate;
+  };
+}
+
 absl::StatusOr<Reader> ExpressionOf(const std::string& text, const Located& at, Quantities* all) {
   std::vector<double> zeros(all->names.size());
   const auto expression = Expression::Compile(text, all->names, zeros.data());
@@ -204,15 +220,15 @@ absl::StatusOr<Reader> ExpressionOf(const std::string& text, const Located& at, 
   return [index](const Moment& m) { return m.expressions[index].Evaluate(); };
 }
 
-absl::StatusOr<Reader> ReaderOf(const v1::Quantity& quantity, const Located& at, mjModel* model,
-                                Quantities* all) {
+absl::StatusOr<Reader> ReaderOf(const v1::Quantity& quantity, double step_seconds,
+                                const Located& at, mjModel* model, Quantities* all) {
   switch (quantity.value_case()) {
     case v1::Quantity::kBody:
       return Body(quantity.body(), at.Nested("body"), model, all);
     case v1::Quantity::kCentreOfMass:
       return CentreOfMass(quantity.centre_of_mass(), at.Nested("centre_of_mass"), model, all);
     case v1::Quantity::kJoint:
-      return Joint(quantity.joint(), at.Nested("joint"), model);
+      return Joint(quantity.joint(), at.Nested("joint"), model, all);
     case v1::Quantity::kSite:
       return Site(quantity.site(), at.Nested("site"), model, all);
     case v1::Quantity::kSensor:
@@ -225,6 +241,8 @@ absl::StatusOr<Reader> ReaderOf(const v1::Quantity& quantity, const Located& at,
       return Power(quantity.power(), at.Nested("power"), model);
     case v1::Quantity::kLatch:
       return Latch(quantity.latch(), at.Nested("latch"), model, *all);
+    case v1::Quantity::kRate:
+      return Rate(quantity.rate(), step_seconds, at, model, *all);
     case v1::Quantity::kExpression:
       return ExpressionOf(quantity.expression(), at, all);
     case v1::Quantity::VALUE_NOT_SET:
@@ -240,7 +258,8 @@ absl::StatusOr<Quantities> Quantities::Resolve(const v1::Task& task, const Locat
   Quantities all;
   for (int i = 0; i < task.quantity_size(); ++i) {
     ASSIGN_OR_RETURN(Reader reader,
-                     ReaderOf(task.quantity(i), at.Nested("quantity", i), model, &all));
+                     ReaderOf(task.quantity(i), task.frame_skip() * model->opt.timestep,
+                              at.Nested("quantity", i), model, &all));
     all.read.push_back(std::move(reader));
     all.names.push_back(task.quantity(i).name());
   }
@@ -261,6 +280,7 @@ QuantityValues::QuantityValues(const Quantities& quantities, const mjModel* mode
     : quantities_(&quantities),
       model_(model),
       values_(quantities.names.size()),
+      before_(quantities.names.size()),
       warmstart_(model->nv) {}
 
 absl::StatusOr<QuantityValues> QuantityValues::Create(const Quantities& quantities,
@@ -274,7 +294,7 @@ absl::StatusOr<QuantityValues> QuantityValues::Create(const Quantities& quantiti
   return result;
 }
 
-absl::Status QuantityValues::Update(mjData* data, int step) {
+absl::Status QuantityValues::Update(bool after_step, int step, mjData* data) {
   // after mj_step, all that MuJoCo derived is of an earlier moment
   if (quantities_->needs_everything) {
     // mj_forward leaves a new warm start behind; a restored state would differ
@@ -290,7 +310,9 @@ absl::Status QuantityValues::Update(mjData* data, int step) {
     if (quantities_->needs_contacts) mj_collision(model_, data);
   }
   if (quantities_->needs_centre_velocities) mj_subtreeVel(model_, data);
-  const Moment moment{model_, data, values_.data(), expressions_.data()};
+  before_ = values_;
+  const Moment moment{model_, data, values_.data(), after_step ? before_.data() : nullptr,
+                      expressions_.data()};
   for (size_t i = 0; i < values_.size(); ++i) {
     values_[i] = quantities_->read[i](moment);
     if (!std::isfinite(values_[i])) {

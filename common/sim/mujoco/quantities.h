@@ -20,16 +20,17 @@ namespace backflip::sim {
 // One environment at one moment, as quantities are computed from it.
 struct Moment {
   const mjModel* model;
-  mjData* data;                   // only a latch writes to it, its own number of user data
+  mjData* data;                   // only latches and rates write to it: their user data
   const double* values;           // of the quantities before this one
+  const double* before;           // of all, a moment ago; null unless a step led here
   const Expression* expressions;  // of the quantities that are one
 };
 
 // The quantities of a task in its order, bound to its model. Immutable once
 // resolved: all environments of the task share them.
 struct Quantities {
-  // InvalidArgument "file:line: field: reason"; `at` is the task's. A latch adds
-  // a number to the user data of `model`, which MuJoCo's states carry.
+  // InvalidArgument "file:line: field: reason"; `at` is the task's. A latch or a rate
+  // adds a number to the user data of `model`, which MuJoCo's states carry.
   static absl::StatusOr<Quantities> Resolve(const v1::Task& task, const Located& at,
                                             mjModel* model);
 
@@ -47,7 +48,7 @@ struct Quantities {
   bool needs_velocities = false;
   bool needs_centre_velocities = false;
   bool needs_contacts = false;
-  bool needs_everything = false;  // sensors
+  bool needs_everything = false;  // sensors, forces
 };
 
 // The quantities' values in one environment. Not thread-safe.
@@ -57,9 +58,10 @@ class QuantityValues {
   static absl::StatusOr<QuantityValues> Create(const Quantities& quantities, const mjModel* model);
 
   // Brings derived values of `data` and the quantities up to date with its state.
-  // Remembers in `data` what latches remember. OutOfRange names a quantity that is
-  // not finite, and `step`.
-  absl::Status Update(mjData* data, int step);
+  // `after_step`: a control step led here from the last Update's moment. Remembers in
+  // `data` what latches and rates remember. OutOfRange names a quantity that is not
+  // finite, and `step`.
+  absl::Status Update(bool after_step, int step, mjData* data);
 
   // [quantities]; stays in its place, for expressions that are bound to it.
   double* values() { return values_.data(); }
@@ -70,7 +72,7 @@ class QuantityValues {
 
   const Quantities* quantities_;
   const mjModel* model_;
-  std::vector<double> values_;
+  std::vector<double> values_, before_;
   std::vector<Expression> expressions_;
   std::vector<double> warmstart_;  // scratch, [nv]
 };

@@ -378,6 +378,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
           RETURN_IF_ERROR(CheckRunAllowed(caller, import->run_id));
           ASSIGN_OR_RETURN(RunDefinition run, GetRunDefinition(connection, import->run_id));
           run.task.set_has_true_reward(false);
+          run.task.set_rubric_criteria(0);
           RETURN_IF_ERROR(import->Check(run.task));
           ASSIGN_OR_RETURN(*response,
                            preference_broker::ImportLabels(connection, caller, import->run_id,

@@ -235,6 +235,8 @@ absl::Status CheckTask(const v1::TaskInfo& task) {
   RETURN_IF_ERROR(CheckRange("task.evaluation_steps", task.evaluation_steps(), 1,
                              experience::kMaxEpisodeSteps));
   RETURN_IF_ERROR(CheckRange("task.clip_steps", task.clip_steps(), 1, experience::kMaxClipSteps));
+  RETURN_IF_ERROR(
+      CheckRange("task.rubric_criteria", task.rubric_criteria(), 0, experience::kMaxCriteria));
   for (const std::string& metric : task.metrics()) {
     if (!IsIdentifier(metric) || metric == "true_return") {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -252,7 +254,7 @@ absl::Status CheckTask(const v1::TaskInfo& task) {
 
 namespace {
 
-// Checks all but the number of steps and of true rewards.
+// Checks all but the number of steps and what teachers answer by.
 absl::Status CheckClipParts(absl::string_view name, const v1::Clip& clip,
                             const v1::TaskInfo& task) {
   const int64_t moments = clip.steps() + 1;
@@ -292,9 +294,11 @@ absl::Status CheckClip(absl::string_view name, const v1::Clip& clip, const v1::T
                                                    task.clip_steps(), " steps"));
   }
   RETURN_IF_ERROR(CheckClipParts(name, clip, task));
-  return CheckNumbers(name, "true_rewards", clip.true_rewards(),
-                      task.has_true_reward() ? clip.steps() : 0,
-                      task.has_true_reward() ? "steps" : "the task has no true reward");
+  RETURN_IF_ERROR(CheckNumbers(name, "true_rewards", clip.true_rewards(),
+                               task.has_true_reward() ? clip.steps() : 0,
+                               task.has_true_reward() ? "steps" : "the task has no true reward"));
+  return CheckNumbers(name, "rubric", clip.rubric(), task.rubric_criteria(),
+                      "one for each criterion of the task's rubric");
 }
 
 absl::Status CheckRecording(const v1::Clip& recording, const v1::TaskInfo& task) {
@@ -302,8 +306,9 @@ absl::Status CheckRecording(const v1::Clip& recording, const v1::TaskInfo& task)
   RETURN_IF_ERROR(
       CheckRange("recording.policy_version", recording.policy_version(), 1, kMaxIteration));
   RETURN_IF_ERROR(CheckClipParts("recording", recording, task));
-  return CheckNumbers("recording", "true_rewards", recording.true_rewards(), 0,
-                      "those are never recorded");
+  RETURN_IF_ERROR(CheckNumbers("recording", "true_rewards", recording.true_rewards(), 0,
+                               "those are never recorded"));
+  return CheckNumbers("recording", "rubric", recording.rubric(), 0, "it is never recorded");
 }
 
 absl::Status CheckNewQuestions(const v1::OpenQuestionsRequest& request) {

@@ -2,11 +2,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <set>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/hash.h"
+#include "common/client/snapshot_client.h"
 #include "services/preference_broker/store/labeling/feed.h"
 #include "services/preference_broker/store/labeling/leases.h"
 #include "services/preference_broker/store/labels/export.h"
@@ -393,6 +396,50 @@ TEST_F(Leasing, ATeacherIsRefusedATaskWithoutATrueReward) {
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("true_reward"));
   EXPECT_EQ(Lease(teacher)->questions_size(), 0);
   EXPECT_EQ(Lease(broker_.As(Role::kLabeler))->questions_size(), 1);
+}
+
+TEST_F(Leasing, ATeacherAloneIsGivenTheRubricOfATaskWithoutATrueReward) {
+  const Peer& operator_peer = broker_.As(Role::kOperator);
+  ASSERT_TRUE(client::PutBundle(operator_peer.client, "a bundle").ok());
+  v1::CreateRunRequest create;
+  create.set_request_id(NewId());
+  *create.mutable_task() = TestTask(base::Sha256Hex("a bundle"), /*has_true_reward=*/false);
+  create.mutable_task()->set_rubric_criteria(2);
+  run_ = *operator_peer.Call(operator_peer.runs, &v1::RunService::Stub::Create, create);
+  (void)broker_.Claim(Role::kLearner);
+  trainer_ = broker_.Claim(Role::kTrainer);
+
+  const Peer& worker = broker_.As(Role::kWorker);
+  v1::UploadClipsRequest upload;
+  upload.set_run_id(run_.id());
+  for (int i = 0; i < 2; ++i) {
+    *upload.add_clips() = TestClip(i, 0, 0, i, /*has_true_reward=*/false);
+  }
+  const auto refused = worker.Call(worker.clips, &v1::ClipService::Stub::Upload, upload);
+  EXPECT_THAT(std::string(refused.status().message()),
+              HasSubstr("rubric has 0 numbers instead of 2"));
+  for (int i = 0; i < 2; ++i) {
+    for (const float value : {i + 0.5f, 7.f}) upload.mutable_clips(i)->add_rubric(value);
+  }
+  const auto stored = *worker.Call(worker.clips, &v1::ClipService::Stub::Upload, upload);
+  ASSERT_TRUE(broker_
+                  .Open(run_.id(), trainer_.epoch(), 0,
+                        {stored.clip_ids().begin(), stored.clip_ids().end()}, 2)
+                  .ok());
+
+  const auto shown = *Lease(broker_.As(Role::kLabeler));
+  ASSERT_EQ(shown.questions_size(), 1);
+  EXPECT_EQ(shown.questions(0).clips(0).rubric_size(), 0);
+  const auto taught = *Lease(broker_.As(Role::kTeacher));
+  ASSERT_EQ(taught.questions_size(), 1);
+  std::vector<float> first;
+  for (const v1::ShownClip& clip : taught.questions(0).clips()) {
+    ASSERT_EQ(clip.rubric_size(), 2);
+    first.push_back(clip.rubric(0));
+    EXPECT_EQ(clip.rubric(1), 7);
+  }
+  std::sort(first.begin(), first.end());
+  EXPECT_EQ(first, (std::vector<float>{0.5f, 1.5f}));
 }
 
 TEST_F(Leasing, SaysWhyThereIsNothingToLabel) {

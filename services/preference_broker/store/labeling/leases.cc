@@ -29,8 +29,8 @@ absl::Status CheckAskedRun(Transaction& t, const Caller& caller, int64_t run_id)
   RETURN_IF_ERROR(CheckRunAllowed(caller, run_id));
   if (caller.role == Role::kTeacher && !Bool(run[0][0])) {
     return absl::FailedPreconditionError(
-        "the task has no true reward, which a teacher answers by: let people label it, "
-        "or give task.textproto a true_reward");
+        "the task has no true reward and no rubric, which a teacher answers by: let people "
+        "label it, or give task.textproto a true_reward or a rubric");
   }
   return absl::OkStatus();
 }

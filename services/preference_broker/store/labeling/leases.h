@@ -50,7 +50,7 @@ struct LeasedQuestions {
   // Nobody has anything to answer in the runs that were looked at.
   bool nothing_open = false;
 };
-// FAILED_PRECONDITION: a teacher on a task without a true reward, or a caller
+// FAILED_PRECONDITION: a teacher on a task without true reward and rubric, or a caller
 // that holds too many leases. PERMISSION_DENIED: the run is not the caller's.
 absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache& runs,
                                                const Caller& caller, const LeaseTerms& terms);

@@ -64,6 +64,7 @@ std::string ClipKey(const v1::Clip& clip) {
   AppendArray(clip.true_rewards(), &bytes);
   AppendNumber<int32_t>(clip.poses().bodies(), &bytes);
   AppendArray(clip.poses().poses(), &bytes);
+  if (!clip.rubric().empty()) AppendArray(clip.rubric(), &bytes);
   return base::Sha256(bytes);
 }
 
@@ -89,9 +90,10 @@ PackedClip PackClip(const v1::Clip& clip) {
   v1::Clip physics;
   *physics.mutable_states() = clip.states();
   packed.physics = PackPart(physics);
-  if (!clip.true_rewards().empty()) {
+  if (!clip.true_rewards().empty() || !clip.rubric().empty()) {
     v1::Clip truth;
     *truth.mutable_true_rewards() = clip.true_rewards();
+    *truth.mutable_rubric() = clip.rubric();
     packed.truth = PackPart(truth);
   }
   return packed;
@@ -117,6 +119,7 @@ absl::Status ShowClip(const pqxx::field& picture, const pqxx::field& truth, v1::
   shown->set_steps(clip.steps());
   *shown->mutable_poses() = std::move(*clip.mutable_poses());
   *shown->mutable_true_rewards() = std::move(*clip.mutable_true_rewards());
+  *shown->mutable_rubric() = std::move(*clip.mutable_rubric());
   return absl::OkStatus();
 }
 

@@ -23,7 +23,7 @@ struct PackedClip {
   std::string behaviour;
   std::string picture;
   std::string physics;
-  std::string truth;  // empty: the clip has no true rewards
+  std::string truth;  // empty: the clip has no true rewards and no rubric
 };
 
 std::string ClipKey(const v1::Clip& clip);
@@ -31,7 +31,7 @@ PackedClip PackClip(const v1::Clip& clip);
 // Merges one part into `clip`. DATA_LOSS: the bytes are no such part.
 absl::Status UnpackPart(const std::string& part, v1::Clip* clip);
 
-// Adds what a viewer draws of a clip; `truth` NULL: without true rewards.
+// Adds what a viewer draws of a clip; `truth` NULL: without true rewards and rubric.
 absl::Status ShowClip(const pqxx::field& picture, const pqxx::field& truth, v1::ShownClip* shown);
 
 // Stores a clip unless the run has one with its key. A trainer chooses among candidates only.

@@ -120,16 +120,18 @@ absl::StatusOr<v1::Run> CreateRun(Connection& connection, const Caller& caller,
       RETURN_IF_ERROR(CheckSceneExists(t, request.task().scene_hash()));
     const int64_t from_run = request.labels_from_run();
     if (from_run != 0) RETURN_IF_ERROR(CheckLabelsFit(t, from_run, request.spec(), request.task()));
+    // the column says whether teachers can answer: a rubric will do
+    const bool has_truth = request.task().has_true_reward() || request.task().rubric_criteria() > 0;
     const int64_t id =
         Int(t.Exec("INSERT INTO runs (reward, spec, task, has_true_reward, bundle) VALUES ($1, $2, "
                    "$3, $4, $5) RETURNING id",
                    v1::RewardSource_Name(request.spec().reward()), Bytes{spec}, Bytes{task},
-                   request.task().has_true_reward(), Bytes{bundle})[0][0]);
+                   has_truth, Bytes{bundle})[0][0]);
     t.Exec("INSERT INTO run_requests (request_id, run_id, body_sha256) VALUES ($1, $2, $3)",
            request.request_id(), id, Bytes{body});
     Audit(t, caller.id, id, "create run", request.task().name());
     if (from_run != 0) {
-      CopyLabels(t, from_run, id, request.task().has_true_reward());
+      CopyLabels(t, from_run, id, has_truth);
       Audit(t, caller.id, id, "copy labels", absl::StrCat("of run ", from_run));
     }
     t.Signal(kClaimsTopic);

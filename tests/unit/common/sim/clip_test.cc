@@ -29,7 +29,7 @@ class Clips : public testing::Test {
 };
 
 TEST_F(Clips, HoldOneMomentMoreThanSteps) {
-  const auto clips = CutClips(*task_, rollout_, 4, 1);
+  const auto clips = *CutClips(*task_, rollout_, 4, 1);
   ASSERT_EQ(clips.size(), 4u);
   for (const Clip& clip : clips) {
     EXPECT_EQ(clip.steps, 60);
@@ -43,7 +43,7 @@ TEST_F(Clips, HoldOneMomentMoreThanSteps) {
 
 TEST_F(Clips, CrossNoReset) {
   // 500 steps and 150 steps an environment: 8 and 2 clips
-  const auto clips = CutClips(*task_, rollout_, 1000, 2);
+  const auto clips = *CutClips(*task_, rollout_, 1000, 2);
   EXPECT_EQ(clips.size(), 30u);
   for (const Clip& clip : clips) {
     const int size = task_->state_size();
@@ -57,7 +57,8 @@ TEST_F(Clips, CrossNoReset) {
 TEST_F(Clips, BeginAnywhereInAnEpisode) {
   int starts[3] = {0, 0, 0};  // in each third of the steps of a clip
   for (uint64_t seed = 0; seed < 100; ++seed) {
-    for (const Clip& clip : CutClips(*task_, rollout_, 3, seed)) {
+    const auto clips = *CutClips(*task_, rollout_, 3, seed);
+    for (const Clip& clip : clips) {
       const int first = static_cast<int>(std::lround(clip.states[0] / 0.008));
       ++starts[first % 60 / 20];
     }
@@ -69,7 +70,8 @@ TEST_F(Clips, HoldNoStepThatDiverged) {
   const auto latest = [&] {
     double time = 0;
     for (uint64_t seed = 0; seed < 30; ++seed) {
-      for (const Clip& clip : CutClips(*task_, rollout_, 1000, seed)) {
+      const auto clips = *CutClips(*task_, rollout_, 1000, seed);
+      for (const Clip& clip : clips) {
         time = std::max(time, clip.states[clip.steps * task_->state_size()]);
       }
     }
@@ -83,7 +85,8 @@ TEST_F(Clips, HoldNoStepThatDiverged) {
 }
 
 TEST_F(Clips, ShowWhatWasObserved) {
-  for (const Clip& clip : CutClips(*task_, rollout_, 1000, 3)) {
+  const auto clips = *CutClips(*task_, rollout_, 1000, 3);
+  for (const Clip& clip : clips) {
     for (int i = 0; i <= clip.steps; ++i) {
       // observation 0 is the torso's height; the torso is the first body
       EXPECT_NEAR(clip.observations[i * task_->observation_size()],
@@ -93,7 +96,9 @@ TEST_F(Clips, ShowWhatWasObserved) {
 }
 
 TEST_F(Clips, AreDrawnFromTheSeed) {
-  const auto states = [&](uint64_t seed) { return CutClips(*task_, rollout_, 1, seed)[0].states; };
+  const auto states = [&](uint64_t seed) {
+    return CutClips(*task_, rollout_, 1, seed)->front().states;
+  };
   EXPECT_EQ(states(5), states(5));
   EXPECT_NE(states(5), states(6));
 }

@@ -152,10 +152,35 @@ TEST(Inverted, PrefersTheLesserReturn) {
   }
 }
 
+TEST(Rubric, DecidesByTheFirstCriterionThatDiffersByItsMargin) {
+  Teacher teacher = Named("rubric");
+  EXPECT_TRUE(teacher.by_rubric());
+  EXPECT_EQ(teacher.Judge({2, 0, 0}, {1, 9, 9}), v1::LEFT);
+  EXPECT_EQ(teacher.Judge({1.9f, 0, 0}, {1, 3, 0}), v1::RIGHT) << "less than a margin is none";
+  EXPECT_EQ(teacher.Judge({1, 2.5f, 7}, {1, 2, 5}), v1::LEFT);
+  EXPECT_EQ(teacher.Judge({1, 2, -3}, {1.5f, 2.5f, -3.5f}), v1::TIE);
+}
+
+TEST(CheckTask, SaysWhatTheTaskLacksForTheTeacher) {
+  v1::TaskInfo task;
+  task.set_name("robot");
+  EXPECT_THAT(std::string(CheckTask("oracle", task).message()),
+              HasSubstr("the task robot has no true reward"));
+  EXPECT_THAT(std::string(CheckTask("rubric", task).message()),
+              HasSubstr("the task robot has no rubric"));
+  task.set_rubric_criteria(2);
+  EXPECT_TRUE(CheckTask("rubric", task).ok());
+  EXPECT_FALSE(CheckTask("mistake", task).ok());
+  task.set_has_true_reward(true);
+  EXPECT_TRUE(CheckTask("mistake", task).ok());
+  EXPECT_EQ(CheckTask("sage", task).code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(Traits, RefuseAnUnknownTeacherWithTheNames) {
   const auto traits = TraitsOf("sage");
   ASSERT_FALSE(traits.ok());
-  EXPECT_THAT(traits.status().message(), HasSubstr("oracle, stochastic, mistake, skip, equal"));
+  EXPECT_THAT(traits.status().message(),
+              HasSubstr("oracle, rubric, stochastic, mistake, skip, equal"));
 }
 
 }  // namespace

@@ -40,7 +40,12 @@ class FakeLabeling : public v1::LabelingService::Service {
       v1::Question question;
       question.set_lease_id(absl::StrCat("lease-", ++leases_));
       question.set_lease_ms(60'000);
-      for (const float reward : {1.0f, 2.0f}) question.add_clips()->add_true_rewards(reward);
+      // by its rubric the clip with the lesser reward is better
+      for (const float reward : {1.0f, 2.0f}) {
+        v1::ShownClip* clip = question.add_clips();
+        clip->add_true_rewards(reward);
+        clip->add_rubric(-reward);
+      }
       open_.push_back(std::move(question));
     }
     changed_.NotifyAll();
@@ -148,6 +153,19 @@ TEST(TeacherClient, LeavesALeaseWhenItsFaultsSaySo) {
   client.Drain();
   EXPECT_TRUE(client.Wait().ok());
   EXPECT_TRUE(broker.AwaitSubmits(0).empty());
+}
+
+TEST(TeacherClient, ReadsTheRubricOfClipsWhereItsTeacherDoes) {
+  for (const auto& [name, choice] : {std::pair{"oracle", v1::RIGHT}, {"rubric", v1::LEFT}}) {
+    FakeLabeling broker;
+    broker.Ask(1);
+    TeacherClient client(broker.Client(), {},
+                         teachers::Teacher(*teachers::TraitsOf(name), /*seed=*/1));
+    client.Start();
+    EXPECT_EQ(broker.AwaitSubmits(1)[0].answer().choice(), choice) << name;
+    client.Drain();
+    EXPECT_TRUE(client.Wait().ok());
+  }
 }
 
 TEST(TeacherClient, AnswersWhatItHoldsWhenItDrains) {

@@ -51,6 +51,9 @@ TEST(ClipKey, DependsOnEveryField) {
   other = SmallClip();
   other.set_true_rewards(0, 0.5f);
   EXPECT_NE(ClipKey(other), key);
+  other = SmallClip();
+  other.add_rubric(1);
+  EXPECT_NE(ClipKey(other), key);
   // a number that moves from one array to the next
   other = SmallClip();
   other.clear_actions();
@@ -59,7 +62,8 @@ TEST(ClipKey, DependsOnEveryField) {
 }
 
 TEST(PackClip, PutsEachPartWhereItBelongs) {
-  const v1::Clip clip = SmallClip();
+  v1::Clip clip = SmallClip();
+  clip.add_rubric(2);
   const PackedClip packed = PackClip(clip);
   v1::Clip behaviour, picture, physics, truth;
   ASSERT_TRUE(UnpackPart(packed.behaviour, &behaviour).ok());
@@ -69,7 +73,7 @@ TEST(PackClip, PutsEachPartWhereItBelongs) {
   EXPECT_EQ(behaviour.observations_size(), 2);
   EXPECT_EQ(behaviour.iteration(), 5);
   for (const v1::Clip* part : {&behaviour, &picture, &physics})
-    EXPECT_EQ(part->true_rewards_size(), 0);
+    EXPECT_EQ(part->true_rewards_size() + part->rubric_size(), 0);
   for (const v1::Clip* part : {&picture, &physics, &truth}) EXPECT_EQ(part->policy_version(), 0);
   v1::Clip whole;
   for (const std::string* part : {&packed.behaviour, &packed.physics, &packed.truth}) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -37,7 +39,7 @@ class Values {
 
   double Of(const Environment& environment, const std::string& name) {
     mj_setState(task_.model(), data_.get(), environment.Save().physics.data(), mjSTATE_INTEGRATION);
-    EXPECT_TRUE(values_.Update(data_.get(), environment.episode_step()).ok());
+    EXPECT_TRUE(values_.Update(/*after_step=*/false, environment.episode_step(), data_.get()).ok());
     const auto& names = task_.quantities().names;
     return values_[std::find(names.begin(), names.end(), name) - names.begin()];
   }
@@ -217,6 +219,15 @@ TEST_F(TaskFolder, KeepsTheModelWithinItsFolder) {
                                                 {"meshdir=\"assets/meshes\"", ""}}));
   EXPECT_THAT(std::string(Task::FromFolder(folder_).status().message()),
               HasSubstr("paths must be relative"));
+}
+
+TEST(ShippedTasks, OfOneRobotHaveOneModel) {
+  const auto model = [](const std::string& task) {
+    return Read(absl::StrCat(BACKFLIP_TASKS "/", task, "/model.xml"));
+  };
+  EXPECT_EQ(model("hopper_backflip"), model("hopper"));
+  EXPECT_EQ(model("hopper_backflip_guided"), model("hopper"));
+  EXPECT_EQ(model("half_cheetah_one_leg"), model("half_cheetah"));
 }
 
 TEST(Bundle, RefusesPathsThatEscapeAndGarbage) {
@@ -418,6 +429,121 @@ TEST_F(TaskFolder, RefusesExploringStartsThatCannotBe) {
               HasSubstr("position: the joint's limits are -2.61799 and 0"));
   EXPECT_THAT(error("share: 1 joint { name: \"rootx\" velocity { from: 2 to: 1 } }"),
               HasSubstr("velocity: `from` must be at most `to`"));
+}
+
+TEST_F(TaskFolder, GivesTheRateOfAQuantityOverTheStep) {
+  Write(kTaskFile, absl::StrReplaceAll(task_, {{"true_reward:", R"(
+quantity { name: "climb" rate: "z" }
+true_reward:)"}}));
+  const auto task = Task::FromFolder(folder_);
+  ASSERT_TRUE(task.ok()) << task.status();
+  auto a = (*task)->MakeEnvironment(), b = (*task)->MakeEnvironment();
+  ASSERT_TRUE(a.ok() && b.ok());
+  Values values(**task);
+  const float action[] = {0.9f, -0.4f, 1};
+  ASSERT_TRUE((*a)->Begin(3, kEvaluation).ok());
+  EXPECT_EQ(values.Of(**a, "climb"), 0);
+  for (int i = 0; i < 30; ++i) {
+    const double before = values.Of(**a, "z");
+    // another environment goes on from here
+    Environment& next = i % 2 == 0 ? **b : **a;
+    ASSERT_TRUE(next.Restore((*a)->Save()).ok());
+    ASSERT_TRUE(next.Step(action).ok());
+    EXPECT_NEAR(values.Of(next, "climb"), (values.Of(next, "z") - before) / 0.008, 1e-9);
+    ASSERT_TRUE((*a)->Restore(next.Save()).ok());
+  }
+  ASSERT_TRUE((*a)->BeginEpisode(kEvaluation).ok());
+  EXPECT_EQ(values.Of(**a, "climb"), 0);
+}
+
+TEST_F(TaskFolder, ObservesWhatTouchesTheWorldAndForHowLong) {
+  Write(kTaskFile, absl::StrReplaceAll(task_, {{"quantity: \"landed\"", "contacts {}"}}));
+  const auto task = Task::FromFolder(folder_);
+  ASSERT_TRUE(task.ok()) << task.status();
+  // torso, thigh, leg and foot, three numbers each
+  ASSERT_EQ((*task)->observation_size(), 16 + 12);
+  auto a = (*task)->MakeEnvironment(), b = (*task)->MakeEnvironment();
+  ASSERT_TRUE(a.ok() && b.ok());
+  Values values(**task);
+  std::vector<float> seen(28), again(28);
+  const float still[] = {0, 0, 0};
+  ASSERT_TRUE((*a)->Begin(3, kEvaluation).ok());
+  double short_trace = 0, long_trace = 0;
+  bool off = false, fell = false;
+  for (int i = 0; i < 400; ++i) {
+    ASSERT_TRUE((*a)->Step(still).ok());
+    (*a)->Observe(seen.data());
+    const double foot = values.Of(**a, "foot");
+    short_trace += (1 - std::exp(-0.008 / 0.25)) * (foot - short_trace);
+    long_trace += (1 - std::exp(-0.008)) * (foot - long_trace);
+    EXPECT_EQ(seen[25], foot);
+    EXPECT_NEAR(seen[26], short_trace, 1e-6);
+    EXPECT_NEAR(seen[27], long_trace, 1e-6);
+    EXPECT_EQ(std::max({seen[16], seen[19], seen[22]}), values.Of(**a, "body"));
+    off = off || foot == 0;
+    fell = fell || seen[16] == 1;
+    // a state brings them along, and looking at it changes nothing
+    ASSERT_TRUE((*b)->Restore((*a)->Save()).ok());
+    (*b)->Observe(again.data());
+    ASSERT_EQ(seen, again);
+    std::swap(*a, *b);
+  }
+  EXPECT_TRUE(off && fell) << "nothing to see";
+  ASSERT_TRUE((*a)->BeginEpisode(kEvaluation).ok());
+  (*a)->Observe(seen.data());
+  EXPECT_EQ(std::vector<float>(seen.begin() + 26, seen.end()), std::vector<float>({0, 0}));
+}
+
+TEST_F(TaskFolder, CountsBodiesThatAreFixedToEachOtherAsOne) {
+  Write("model.xml", Read(BACKFLIP_TASKS "/ant/model.xml"));
+  const std::string ant = Read(BACKFLIP_TASKS "/ant/task.textproto");
+  Write(kTaskFile, absl::StrReplaceAll(ant, {{"  qvel {}", "  qvel {} contacts {}"}}));
+  const auto task = Task::FromFolder(folder_);
+  ASSERT_TRUE(task.ok()) << task.status();
+  // the torso with the four parts that are fixed to it, four hips, four ankles
+  EXPECT_EQ((*task)->observation_size(), 27 + 3 * 9);
+  Write("model.xml", Read(BACKFLIP_TASKS "/swimmer/model.xml"));
+  const std::string swimmer = Read(BACKFLIP_TASKS "/swimmer/task.textproto");
+  Write(kTaskFile, absl::StrReplaceAll(swimmer, {{"  qvel {}", "  qvel {} contacts {}"}}));
+  EXPECT_THAT(std::string(Task::FromFolder(folder_).status().message()),
+              HasSubstr("contacts: no body that moves can touch one that stands still"));
+}
+
+TEST_F(TaskFolder, BeginsEveryEpisodeWhereItsResetSays) {
+  Write(kTaskFile, WithReset(task_, R"(reset {
+    qvel_noise: 0.005
+    joint { name: "leg_joint" position { from: -1 to: -0.5 } velocity {} }
+  })"));
+  const auto task = Task::FromFolder(folder_);
+  ASSERT_TRUE(task.ok()) << task.status();
+  const auto environment = (*task)->MakeEnvironment();
+  ASSERT_TRUE(environment.ok());
+  ASSERT_TRUE((*environment)->Begin(1, kTraining).ok());
+  double least = 0, most = -1;
+  for (int i = 0; i < 200; ++i) {
+    std::vector<double> state((*task)->state_size());  // time, qpos, qvel
+    (*environment)->RecordState(state.data());
+    least = std::min(least, state[1 + 4]);
+    most = std::max(most, state[1 + 4]);
+    EXPECT_EQ(state[1 + 6 + 4], 0) << "an interval of its own";
+    EXPECT_NE(state[1 + 6 + 3], 0) << "the noise of the others";
+    ASSERT_TRUE((*environment)->BeginEpisode(i % 2 == 0 ? kEvaluation : kTraining).ok());
+  }
+  EXPECT_THAT(least, AllOf(testing::Ge(-1), testing::Lt(-0.95)));
+  EXPECT_THAT(most, AllOf(testing::Le(-0.5), testing::Gt(-0.55)));
+  Write(kTaskFile, WithReset(task_, "reset { joint { name: \"leg_joint\" position { to: 1 } } }"));
+  EXPECT_THAT(std::string(Task::FromFolder(folder_).status().message()),
+              HasSubstr("position: the joint's limits are -2.61799 and 0"));
+}
+
+TEST_F(TaskFolder, RefusesARubricThatCannotBe) {
+  const auto error = [&](const std::string& criterion) {
+    return ErrorWith("defaults {",
+                     absl::StrCat("rubric { criterion { ", criterion, " } }\ndefaults {"));
+  };
+  EXPECT_THAT(error("value: \"turns\""), HasSubstr("margin: is 0; must be 1e-09 to 1e+09"));
+  EXPECT_THAT(error("value: \"turnes\" margin: 1"),
+              AllOf(HasSubstr("value: unknown name \"turnes\""), HasSubstr("known here: turns, ")));
 }
 
 TEST_F(TaskFolder, RefusesALatchOfWhatComesAfterIt) {

@@ -1,0 +1,72 @@
+#include "common/sim/mujoco/contacts.h"
+
+#include <cmath>
+#include <map>
+
+namespace backflip::sim {
+namespace {
+
+constexpr int kWorld = -1, kNeither = -2;
+constexpr double kShortSeconds = 0.25, kLongSeconds = 1;
+
+// Whether MuJoCo looks for contacts of the two geoms: by their masks, or as a pair that
+// the model names.
+bool Collide(const mjModel* model, int a, int b) {
+  if ((model->geom_contype[a] & model->geom_conaffinity[b]) != 0 ||
+      (model->geom_contype[b] & model->geom_conaffinity[a]) != 0) {
+    return true;
+  }
+  for (int i = 0; i < model->npair; ++i) {
+    const int first = model->pair_geom1[i], second = model->pair_geom2[i];
+    if ((first == a && second == b) || (first == b && second == a)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+absl::StatusOr<Contacts> Contacts::Resolve(const Located& at, double step_seconds, mjModel* model) {
+  Contacts result;
+  result.short_share_ = 1 - std::exp(-step_seconds / kShortSeconds);
+  result.long_share_ = 1 - std::exp(-step_seconds / kLongSeconds);
+  result.contact_.assign(model->ngeom, kNeither);
+  // bodies that are fixed to each other have one weld id; the world's is 0
+  const auto weld = [model](int geom) { return model->body_weldid[model->geom_bodyid[geom]]; };
+  std::map<int, int> contact_of_weld;
+  for (int geom = 0; geom < model->ngeom; ++geom) {
+    if (weld(geom) == 0) {
+      result.contact_[geom] = kWorld;
+      continue;
+    }
+    for (int other = 0; other < model->ngeom; ++other) {
+      if (weld(other) != 0 || !Collide(model, geom, other)) continue;
+      const auto [place, added] = contact_of_weld.emplace(weld(geom), model->nuserdata);
+      if (added) {
+        for (int i = 0; i < 3; ++i) result.memory_.push_back(model->nuserdata++);
+      }
+      result.contact_[geom] = place->second;
+      break;
+    }
+  }
+  if (!result.memory_.empty()) return result;
+  return at.Error("contacts", "no body that moves can touch one that stands still: leave it out");
+}
+
+void Contacts::Update(bool after_step, mjData* data) const {
+  for (size_t i = 0; i < memory_.size(); i += 3) data->userdata[memory_[i]] = 0;
+  for (int i = 0; i < data->ncon; ++i) {
+    const int a = data->contact[i].geom[0], b = data->contact[i].geom[1];
+    if (a < 0 || b < 0) continue;  // flexes
+    if (contact_[a] >= 0 && contact_[b] == kWorld) data->userdata[contact_[a]] = 1;
+    if (contact_[b] >= 0 && contact_[a] == kWorld) data->userdata[contact_[b]] = 1;
+  }
+  for (size_t i = 0; after_step && i < memory_.size(); i += 3) {
+    const double now = data->userdata[memory_[i]];
+    double& shorter = data->userdata[memory_[i + 1]];
+    double& longer = data->userdata[memory_[i + 2]];
+    shorter += short_share_ * (now - shorter);
+    longer += long_share_ * (now - longer);
+  }
+}
+
+}  // namespace backflip::sim
