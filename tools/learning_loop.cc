@@ -21,6 +21,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -80,6 +81,7 @@ struct Asker {
   std::vector<teachers::Teacher> teachers;
   int64_t questions = 0;  // asked
   std::vector<Comparison> comparisons;
+  std::deque<double> returns;      // true ones of the clips in the newest questions, newest first
   learn::RewardTrainingStats fit;  // of the last round
   double seconds = 0;              // asking and fitting
 };
@@ -237,7 +239,7 @@ absl::Status Loop::AddAsker(const std::string& name, const v1::RunSpec& spec) {
                    EnsembleFitter::Create(spec, task_->observation_size(), task_->action_size()));
   for (const std::string& teacher : absl::GetFlag(FLAGS_teachers)) {
     ASSIGN_OR_RETURN(const teachers::TeacherTraits traits, teachers::TraitsOf(teacher));
-    asker.teachers.emplace_back(traits, asker.teachers.size() + 1);
+    asker.teachers.emplace_back(traits, spec.seed() + asker.teachers.size());
   }
   askers_.push_back(std::move(asker));
   return absl::OkStatus();
@@ -342,8 +344,14 @@ void Loop::Ask(const ClipPointer& left, const ClipPointer& right, Asker* asker) 
   const int64_t ordinal = asker->questions++;
   const size_t teacher =
       base::SeedOf(asker->spec.seed(), Draw::kTeacher, ordinal) % asker->teachers.size();
+  for (const ClipPointer& clip : {left, right}) {
+    asker->returns.push_front(teachers::ReturnOf(clip->true_rewards));
+    if (asker->returns.size() > teachers::kUsualClips) asker->returns.pop_back();
+  }
   v1::Answer answer;
-  answer.set_choice(asker->teachers[teacher].Judge(left->true_rewards, right->true_rewards));
+  answer.set_choice(asker->teachers[teacher].Judge(
+      left->true_rewards, right->true_rewards,
+      teachers::UsualOf({asker->returns.begin(), asker->returns.end()})));
   for (const experience::PairPreference& pair : experience::PairsOf(answer, 2)) {
     asker->comparisons.push_back(
         {ordinal + 1, ordinal, left, right, pair.left_preferred, static_cast<int>(teacher) + 1});
