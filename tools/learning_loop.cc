@@ -262,7 +262,7 @@ absl::Status Loop::Run() {
     simulating_ += t1 - t0;
     updating_ += Seconds() - t1;
     for (Asker& asker : askers_) RETURN_IF_ERROR(Compare(iteration, &asker));
-    if (spec_.reward() != v1::TRUE &&
+    if (spec_.reward() != v1::TRUE && method::RoundAt(spec_, iteration) >= 0 &&
         method::RewardIteration(spec_, iteration + 1) == iteration + 1) {
       ASSIGN_OR_RETURN(
           model_, nn::RewardModel::FromSnapshot(askers_.front().fitter->ensemble().ToSnapshot()));
@@ -321,9 +321,9 @@ absl::Status Loop::Collect(int64_t iteration) {
 absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
   const double begin = Seconds();
   const v1::RunSpec& spec = asker->spec;
-  RETURN_IF_ERROR(asker->fitter->AddCandidates(fresh_));
+  asker->fitter->AddCandidates(fresh_);
   const int64_t round = method::RoundAt(spec, batch);
-  if (method::BatchOfRound(spec, round) != batch) return absl::OkStatus();
+  if (round < 0 || method::BatchOfRound(spec, round) != batch) return absl::OkStatus();
   const size_t size = std::min<size_t>(pool_.size(), spec.queries().pool());
   const std::vector<ClipPointer> pool(pool_.end() - size, pool_.end());
   const int64_t wanted =
@@ -335,7 +335,8 @@ absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
         selector->Select(pool, static_cast<int>(wanted), method::SelectionSeed(spec), round));
     for (const learn::SelectedPair& pair : pairs) Ask(pool[pair.left], pool[pair.right], asker);
   }
-  ASSIGN_OR_RETURN(asker->fit, asker->fitter->Fit(asker->comparisons, pool, nullptr));
+  const int64_t batches = round == 0 ? batch + 1 : batch - method::BatchOfRound(spec, round - 1);
+  ASSIGN_OR_RETURN(asker->fit, asker->fitter->Fit(asker->comparisons, batches, pool, nullptr));
   asker->seconds += Seconds() - begin;
   return absl::OkStatus();
 }
@@ -441,10 +442,10 @@ absl::Status Loop::PrintAsker(const Asker& asker) const {
   // as far as advantages look
   const double decay = spec_.ppo().discount() * spec_.ppo().gae_lambda();
   std::printf(
-      "       %s: labels %zu accuracy %.2f loss %.3f/%.3f decay %.1e | like the"
+      "       %s: labels %zu accuracy %.2f loss %.3f/%.3f penalty %.1e | like the"
       " true reward: step %.3f following %.3f | %.0f s\n",
       asker.name.c_str(), asker.comparisons.size(), asker.fit.accuracy, asker.fit.training_loss,
-      asker.fit.validation_loss, asker.fit.weight_decay, Correlation(learned, truth),
+      asker.fit.validation_loss, asker.fit.l2_penalty, Correlation(learned, truth),
       Correlation(Following(batch_, learned, decay), Following(batch_, truth, decay)),
       asker.seconds);
   return absl::OkStatus();

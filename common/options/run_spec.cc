@@ -56,6 +56,8 @@ v1::RunSpec PeoplesLayer(const v1::RunSpec& below) {
     return layer;
   layer.mutable_collection()->set_batch_steps(half);
   layer.mutable_collection()->set_clips_per_batch((collection.clips_per_batch() + 1) / 2);
+  layer.mutable_reward_model()->set_updates_per_batch(
+      (below.reward_model().updates_per_batch() + 1) / 2);
   layer.mutable_ppo()->set_reused_batches(2 * ppo.reused_batches() + 1);
   layer.mutable_ppo()->set_epochs((ppo.epochs() + 1) / 2);
   return layer;
