@@ -172,7 +172,7 @@ class Loop {
   void PrintMetrics(const std::vector<double>& values) const;
 
   v1::RunSpec spec_;
-  v1::TaskInfo info_;  // sizes alone
+  v1::TaskInfo info_;  // what options are checked against
   std::shared_ptr<const sim::Task> task_;
   int64_t batches_ = 0;
   std::unique_ptr<sim::Simulator> simulator_;
@@ -199,6 +199,10 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   auto loop = std::unique_ptr<Loop>(new Loop());
   ASSIGN_OR_RETURN(loop->task_, sim::Task::FromFolder(absl::GetFlag(FLAGS_task)));
   const sim::Task& task = *loop->task_;
+  loop->info_.set_name(task.name());
+  loop->info_.set_has_true_reward(task.has_true_reward());
+  loop->info_.set_clip_steps(task.task().clip().steps());
+  loop->info_.set_episode_steps(task.task().episode_steps());
   loop->info_.set_observation_size(task.observation_size());
   loop->info_.set_action_size(task.action_size());
   v1::RunSpec request;
@@ -209,6 +213,7 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   v1::RunSpec& spec = loop->spec_;
   ASSIGN_OR_RETURN(spec,
                    options::ResolveRunSpec(task.task().defaults(), /*people=*/false, request));
+  RETURN_IF_ERROR(options::CheckFitsTask(spec, loop->info_));
   if (!task.has_true_reward()) {
     return absl::InvalidArgumentError(
         "teachers compare true rewards: the task needs a true_reward");

@@ -31,9 +31,9 @@ v1::RunSpec StoredSpec(const std::string& bytes);
 // set that DefaultRunSpec sets.
 absl::Status ValidateRunSpec(const v1::RunSpec& spec);
 
-// Whether a valid `spec` can be run on `task`. INVALID_ARGUMENT: its first episodes are
-// shorter than a clip or longer than the task's. FAILED_PRECONDITION: it learns from the
-// true reward, and the task has none.
+// Whether a valid `spec` can be run on `task`. INVALID_ARGUMENT: an environment's steps of a
+// batch are fewer than a clip's, or the first episodes are shorter than a clip or longer than
+// the task's. FAILED_PRECONDITION: it learns from the true reward, and the task has none.
 absl::Status CheckFitsTask(const v1::RunSpec& spec, const v1::TaskInfo& task);
 
 // From a text file in protobuf text format; the error names file, line and
