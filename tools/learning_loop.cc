@@ -21,6 +21,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -80,6 +81,7 @@ struct Asker {
   std::vector<teachers::Teacher> teachers;
   int64_t questions = 0;  // asked
   std::vector<Comparison> comparisons;
+  std::deque<double> returns;      // true ones of the clips in the newest questions, newest first
   learn::RewardTrainingStats fit;  // of the last round
   double seconds = 0;              // asking and fitting
 };
@@ -170,7 +172,7 @@ class Loop {
   void PrintMetrics(const std::vector<double>& values) const;
 
   v1::RunSpec spec_;
-  v1::TaskInfo info_;  // sizes alone
+  v1::TaskInfo info_;  // what options are checked against
   std::shared_ptr<const sim::Task> task_;
   int64_t batches_ = 0;
   std::unique_ptr<sim::Simulator> simulator_;
@@ -200,6 +202,8 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   loop->info_.set_name(task.name());
   loop->info_.set_has_true_reward(task.has_true_reward());
   loop->info_.set_rubric_criteria(task.task().rubric().criterion_size());
+  loop->info_.set_clip_steps(task.task().clip().steps());
+  loop->info_.set_episode_steps(task.task().episode_steps());
   loop->info_.set_observation_size(task.observation_size());
   loop->info_.set_action_size(task.action_size());
   v1::RunSpec request;
@@ -210,6 +214,7 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   v1::RunSpec& spec = loop->spec_;
   ASSIGN_OR_RETURN(spec,
                    options::ResolveRunSpec(task.task().defaults(), /*people=*/false, request));
+  RETURN_IF_ERROR(options::CheckFitsTask(spec, loop->info_));
   if (!task.has_true_reward()) {
     return absl::InvalidArgumentError(
         "what is learned is compared with true rewards: the task needs a true_reward");
@@ -244,7 +249,7 @@ absl::Status Loop::AddAsker(const std::string& name, const v1::RunSpec& spec) {
   for (const std::string& teacher : absl::GetFlag(FLAGS_teachers)) {
     RETURN_IF_ERROR(teachers::CheckTask(teacher, info_));
     ASSIGN_OR_RETURN(const teachers::TeacherTraits traits, teachers::TraitsOf(teacher));
-    asker.teachers.emplace_back(traits, asker.teachers.size() + 1);
+    asker.teachers.emplace_back(traits, spec.seed() + asker.teachers.size());
   }
   askers_.push_back(std::move(asker));
   return absl::OkStatus();
@@ -267,7 +272,7 @@ absl::Status Loop::Run() {
     simulating_ += t1 - t0;
     updating_ += Seconds() - t1;
     for (Asker& asker : askers_) RETURN_IF_ERROR(Compare(iteration, &asker));
-    if (spec_.reward() != v1::TRUE &&
+    if (spec_.reward() != v1::TRUE && method::RoundAt(spec_, iteration) >= 0 &&
         method::RewardIteration(spec_, iteration + 1) == iteration + 1) {
       ASSIGN_OR_RETURN(
           model_, nn::RewardModel::FromSnapshot(askers_.front().fitter->ensemble().ToSnapshot()));
@@ -327,9 +332,9 @@ absl::Status Loop::Collect(int64_t iteration) {
 absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
   const double begin = Seconds();
   const v1::RunSpec& spec = asker->spec;
-  RETURN_IF_ERROR(asker->fitter->AddCandidates(fresh_));
+  asker->fitter->AddCandidates(fresh_);
   const int64_t round = method::RoundAt(spec, batch);
-  if (method::BatchOfRound(spec, round) != batch) return absl::OkStatus();
+  if (round < 0 || method::BatchOfRound(spec, round) != batch) return absl::OkStatus();
   const size_t size = std::min<size_t>(pool_.size(), spec.queries().pool());
   const std::vector<ClipPointer> pool(pool_.end() - size, pool_.end());
   const int64_t wanted =
@@ -341,7 +346,8 @@ absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
         selector->Select(pool, static_cast<int>(wanted), method::SelectionSeed(spec), round));
     for (const learn::SelectedPair& pair : pairs) Ask(pool[pair.left], pool[pair.right], asker);
   }
-  ASSIGN_OR_RETURN(asker->fit, asker->fitter->Fit(asker->comparisons, pool, nullptr));
+  const int64_t batches = round == 0 ? batch + 1 : batch - method::BatchOfRound(spec, round - 1);
+  ASSIGN_OR_RETURN(asker->fit, asker->fitter->Fit(asker->comparisons, batches, pool, nullptr));
   asker->seconds += Seconds() - begin;
   return absl::OkStatus();
 }
@@ -350,10 +356,16 @@ void Loop::Ask(const ClipPointer& left, const ClipPointer& right, Asker* asker) 
   const int64_t ordinal = asker->questions++;
   const size_t teacher =
       base::SeedOf(asker->spec.seed(), Draw::kTeacher, ordinal) % asker->teachers.size();
+  for (const ClipPointer& clip : {left, right}) {
+    asker->returns.push_front(teachers::ReturnOf(clip->true_rewards));
+    if (asker->returns.size() > teachers::kUsualClips) asker->returns.pop_back();
+  }
   v1::Answer answer;
-  teachers::Teacher& judge = asker->teachers[teacher];
-  answer.set_choice(judge.by_rubric() ? judge.Judge(left->rubric, right->rubric)
-                                      : judge.Judge(left->true_rewards, right->true_rewards));
+  const teachers::Teacher& judge = asker->teachers[teacher];
+  const auto numbers = judge.by_rubric() ? &experience::Clip::rubric : &experience::Clip::true_rewards;
+  answer.set_choice(
+      judge.Judge((*left).*numbers, (*right).*numbers,
+                  teachers::UsualOf({asker->returns.begin(), asker->returns.end()})));
   for (const experience::PairPreference& pair : experience::PairsOf(answer, 2)) {
     asker->comparisons.push_back(
         {ordinal + 1, ordinal, left, right, pair.left_preferred, static_cast<int>(teacher) + 1});
@@ -444,10 +456,10 @@ absl::Status Loop::PrintAsker(const Asker& asker) const {
   // as far as advantages look
   const double decay = spec_.ppo().discount() * spec_.ppo().gae_lambda();
   std::printf(
-      "       %s: labels %zu accuracy %.2f loss %.3f/%.3f decay %.1e | like the"
+      "       %s: labels %zu accuracy %.2f loss %.3f/%.3f penalty %.1e | like the"
       " true reward: step %.3f following %.3f | %.0f s\n",
       asker.name.c_str(), asker.comparisons.size(), asker.fit.accuracy, asker.fit.training_loss,
-      asker.fit.validation_loss, asker.fit.weight_decay, Correlation(learned, truth),
+      asker.fit.validation_loss, asker.fit.l2_penalty, Correlation(learned, truth),
       Correlation(Following(batch_, learned, decay), Following(batch_, truth, decay)),
       asker.seconds);
   return absl::OkStatus();

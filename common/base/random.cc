@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include <cstdlib>
+#include <cstring>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/string_view.h"
@@ -27,6 +28,15 @@ uint64_t SeedOf(std::initializer_list<uint64_t> keys) {
     state = z ^ (z >> 31);
   }
   return state;
+}
+
+uint64_t ContentKey(uint64_t key, const float* values, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, &values[i], sizeof(bits));
+    key = SeedOf({key, bits});
+  }
+  return key;
 }
 
 }  // namespace backflip::base

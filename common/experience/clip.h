@@ -35,6 +35,9 @@ struct Comparison {
   // Share of the preference for `left`: 1 left, 0 right, 0.5 a tie.
   float left_preferred = 0.5f;
   int labeler = 0;  // index of the labeler who gave it
+  // Of an answer to a pair: 1. A ranking of C clips is worth C - 1 of those, which its
+  // C (C - 1) / 2 pairs share.
+  float weight = 1;
 };
 
 }  // namespace backflip::experience

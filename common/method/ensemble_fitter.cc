@@ -1,12 +1,11 @@
 #include "common/method/ensemble_fitter.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "common/base/draws.h"
 #include "common/base/status_macros.h"
-#include "common/method/pace.h"
-#include "common/method/rounds.h"
 
 namespace backflip::method {
 namespace {
@@ -17,6 +16,9 @@ using experience::Comparison;
 // The newest candidates that members are normalised on: some thousand steps
 // are enough for a mean and a deviation.
 constexpr size_t kNormalizationClips = 128;
+
+// Updates between two looks at whether to stop.
+constexpr int64_t kUpdatesAtOnce = 150;
 
 std::set<int64_t> LabelsOf(const std::vector<Comparison>& comparisons) {
   std::set<int64_t> labels;
@@ -40,7 +42,7 @@ absl::Status EnsembleFitter::Begin() {
                                   base::SeedOf(spec_.seed(), base::Draw::kEnsemble),
                                   observation_size_, action_size_));
   label_ids_.clear();
-  updates_ = 0;
+  idle_updates_ = 0;
   return absl::OkStatus();
 }
 
@@ -59,34 +61,46 @@ bool EnsembleFitter::FittedTo(const std::vector<Comparison>& comparisons) const 
   return LabelsOf(comparisons) == label_ids_;
 }
 
+int64_t EnsembleFitter::UpdatesFor(size_t labels) const {
+  const double updates = spec_.reward_model().updates_per_label() * static_cast<double>(labels);
+  // what is whole must not be lost to rounding
+  return std::max<int64_t>(1, std::floor(updates + 1e-6));
+}
+
+int64_t EnsembleFitter::UpdatesDue(const std::set<int64_t>& valid, int64_t batches) {
+  if (!fitted()) return UpdatesFor(valid.size());
+  if (valid.size() > label_ids_.size()) idle_updates_ = 0;
+  const int64_t for_labels = UpdatesFor(valid.size()) - UpdatesFor(label_ids_.size());
+  const int64_t for_batches =
+      std::clamp<int64_t>(batches * spec_.reward_model().updates_per_batch(), 0,
+                          std::max<int64_t>(0, UpdatesFor(valid.size()) - idle_updates_));
+  idle_updates_ += for_batches;
+  return for_labels + for_batches;
+}
+
 absl::StatusOr<learn::RewardTrainingStats> EnsembleFitter::Fit(
-    const std::vector<Comparison>& comparisons, const std::vector<ClipPointer>& candidates,
-    const std::function<bool()>& stop) {
-  const v1::RewardModel& model = spec_.reward_model();
+    const std::vector<Comparison>& comparisons, int64_t batches,
+    const std::vector<ClipPointer>& candidates, const std::function<bool()>& stop) {
   const std::set<int64_t> valid = LabelsOf(comparisons);
-  const int64_t labels = static_cast<int64_t>(valid.size());
-  const int64_t for_labels =
-      model.initial_updates() * std::max<int64_t>(1, labels / LabelsWantedAt(spec_, 0));
-  // the most that the first round asks; its last question may give some more
-  const int64_t first_round_labels = LabelsWantedIn(spec_, 0) + spec_.queries().overlap();
-  const int64_t first = labels > first_round_labels ? for_labels : model.initial_updates();
-  int64_t wanted = fitted() ? updates_ + model.updates_per_round() : first;
-  if (!std::includes(valid.begin(), valid.end(), label_ids_.begin(), label_ids_.end())) {
-    wanted = std::min(wanted, for_labels);
+  int64_t due;
+  if (std::includes(valid.begin(), valid.end(), label_ids_.begin(), label_ids_.end())) {
+    due = UpdatesDue(valid, batches);
+  } else {
+    due = std::min(updates(), UpdatesFor(valid.size()));
     RETURN_IF_ERROR(Begin());
-    RETURN_IF_ERROR(AddCandidates(candidates));
+    new_candidates_ = candidates;
   }
   RETURN_IF_ERROR(AddNewLabels(comparisons));
   for (const auto& [labeler, score] : gold_) ensemble_->SetGold(labeler, score.right, score.wrong);
+  if (due > 0) RETURN_IF_ERROR(ensemble_->AddCandidates(new_candidates_));
+  new_candidates_.clear();
   absl::StatusOr<learn::RewardTrainingStats> stats;
-  int updates;
   do {
     if (stop && stop()) return absl::CancelledError("stopped while fitting the ensemble");
-    updates = fitted() ? model.updates_per_round() : model.initial_updates();
+    const int64_t updates = std::min(due, kUpdatesAtOnce);
     stats = ensemble_->Train(updates);
-    if (!stats.ok()) break;
-    updates_ += updates;
-  } while (updates_ < wanted && updates > 0);
+    due -= updates;
+  } while (stats.ok() && due > 0);
   RETURN_IF_ERROR(NormalizeMembers(candidates));
   return stats;
 }
@@ -97,12 +111,12 @@ absl::Status EnsembleFitter::NormalizeMembers(const std::vector<ClipPointer>& ca
   return ensemble_->NormalizeMembers({candidates.end() - count, candidates.end()});
 }
 
-absl::Status EnsembleFitter::Load(const nn::Snapshot& state, int64_t updates,
+absl::Status EnsembleFitter::Load(const nn::Snapshot& state, int64_t updates, int64_t idle_updates,
                                   const std::vector<Comparison>& comparisons) {
   RETURN_IF_ERROR(Begin());
   RETURN_IF_ERROR(AddNewLabels(comparisons));
-  RETURN_IF_ERROR(ensemble_->LoadState(state));
-  updates_ = updates;
+  RETURN_IF_ERROR(ensemble_->LoadState(state, updates));
+  idle_updates_ = idle_updates;
   return absl::OkStatus();
 }
 

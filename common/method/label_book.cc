@@ -80,10 +80,12 @@ std::vector<experience::Comparison> LabelBook::Comparisons(int64_t max_round,
   std::vector<experience::Comparison> comparisons;
   comparisons.reserve(entries.size());
   for (const v1::LabelEntry* entry : entries) {
+    const float weight = 2.0f / static_cast<float>(entry->clip_ids_size());
     for (const auto& pair : experience::PairsOf(entry->answer(), entry->clip_ids_size())) {
-      comparisons.push_back(
-          {entry->label_id(), entry->ordinal(), clips_.at(entry->clip_ids(pair.left)).clip,
-           clips_.at(entry->clip_ids(pair.right)).clip, pair.left_preferred, entry->labeler()});
+      comparisons.push_back({entry->label_id(), entry->ordinal(),
+                             clips_.at(entry->clip_ids(pair.left)).clip,
+                             clips_.at(entry->clip_ids(pair.right)).clip, pair.left_preferred,
+                             entry->labeler(), weight});
     }
   }
   return comparisons;

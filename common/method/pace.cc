@@ -3,7 +3,19 @@
 #include <algorithm>
 #include <cmath>
 
+#include "common/method/rounds.h"
+
 namespace backflip::method {
+namespace {
+
+// The first batch that the policy learns from.
+int64_t FirstLearned(const v1::RunSpec& spec) {
+  if (spec.reward() == v1::TRUE) return 0;
+  // without lockstep the last initial batch waits for the first ensemble
+  return spec.lockstep() ? InitialBatches(spec) : InitialBatches(spec) - 1;
+}
+
+}  // namespace
 
 int64_t Batches(const v1::RunSpec& spec) {
   const int64_t batch = spec.collection().batch_steps();
@@ -17,12 +29,10 @@ int32_t EpisodeSteps(const v1::RunSpec& spec, int32_t final_steps, int64_t batch
   return static_cast<int32_t>(initial + (final_steps - initial) * std::min(batch, last) / last);
 }
 
-bool LearnsFrom(const v1::RunSpec& spec, int64_t batch) {
-  return batch > 0 || !spec.lockstep() || spec.reward() == v1::TRUE;
-}
+bool LearnsFrom(const v1::RunSpec& spec, int64_t batch) { return batch >= FirstLearned(spec); }
 
 double Progress(const v1::RunSpec& spec, int64_t batch) {
-  const int64_t improvements = LearnsFrom(spec, 0) ? batch : batch - 1;
+  const int64_t improvements = batch - FirstLearned(spec);
   return std::min(1.0, static_cast<double>(improvements) / Batches(spec));
 }
 

@@ -18,11 +18,12 @@ int64_t Batches(const v1::RunSpec& spec);
 // batch they grow linearly to `final_steps`, the task's, in the last one.
 int32_t EpisodeSteps(const v1::RunSpec& spec, int32_t final_steps, int64_t batch);
 
-// Whether the policy learns from `batch`. In lockstep there is no ensemble yet for the first
-// one, which only gives clips to ask about.
+// Whether the policy learns from `batch`. There is no ensemble yet for the initial ones
+// (rounds.h), which only give clips to ask about.
 bool LearnsFrom(const v1::RunSpec& spec, int64_t batch);
 
-// The share of the run's policy improvements that come before that of `batch`: [0, 1].
+// The share of the run's policy improvements that come before that of `batch`, from which the
+// policy learns: [0, 1].
 double Progress(const v1::RunSpec& spec, int64_t batch);
 
 // ---- Labels for steps.

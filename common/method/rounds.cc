@@ -14,12 +14,27 @@ int64_t BatchesPerRound(const v1::RunSpec& spec) {
 
 }  // namespace
 
+int64_t InitialBatches(const v1::RunSpec& spec) {
+  const int64_t clips = std::max(1, spec.collection().clips_per_batch());
+  const int64_t most =
+      std::max<int64_t>(1, std::min(Batches(spec) / 4, spec.queries().pool() / clips));
+  const auto labels = [&](int64_t batches) {
+    const int64_t next_round = batches - 1 + BatchesPerRound(spec);
+    return spec.lockstep() ? LabelsWantedAt(spec, next_round * spec.collection().batch_steps())
+                           : FirstLabels(spec);
+  };
+  int64_t batches = 1;
+  while (batches < most && batches * clips < 2 * labels(batches)) ++batches;
+  return batches;
+}
+
 int64_t BatchOfRound(const v1::RunSpec& spec, int64_t round) {
-  return round * BatchesPerRound(spec);
+  return InitialBatches(spec) - 1 + round * BatchesPerRound(spec);
 }
 
 int64_t RoundAt(const v1::RunSpec& spec, int64_t batch) {
-  return batch < 0 ? -1 : batch / BatchesPerRound(spec);
+  const int64_t later = batch - (InitialBatches(spec) - 1);
+  return later < 0 ? -1 : later / BatchesPerRound(spec);
 }
 
 int64_t RewardIteration(const v1::RunSpec& spec, int64_t iteration) {

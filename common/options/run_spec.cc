@@ -56,6 +56,8 @@ v1::RunSpec PeoplesLayer(const v1::RunSpec& below) {
     return layer;
   layer.mutable_collection()->set_batch_steps(half);
   layer.mutable_collection()->set_clips_per_batch((collection.clips_per_batch() + 1) / 2);
+  layer.mutable_reward_model()->set_updates_per_batch(
+      (below.reward_model().updates_per_batch() + 1) / 2);
   layer.mutable_ppo()->set_reused_batches(2 * ppo.reused_batches() + 1);
   layer.mutable_ppo()->set_epochs((ppo.epochs() + 1) / 2);
   return layer;
@@ -145,6 +147,17 @@ absl::Status CheckFitsTask(const v1::RunSpec& spec, const v1::TaskInfo& task) {
         "or learn from comparisons (reward: PREFERENCES)"));
   }
   const v1::Collection& collection = spec.collection();
+  const int each = collection.batch_steps() / collection.environments();
+  if (spec.reward() == v1::PREFERENCES && task.clip_steps() > each) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a clip of the task ", task.name(), " has ", task.clip_steps(),
+                     " steps (clip.steps), but "
+                     "an environment gives a batch ",
+                     each,
+                     " (collection.batch_steps / "
+                     "collection.environments), from which none can be cut; allowed: at least ",
+                     task.clip_steps()));
+  }
   if (collection.has_initial_episode_steps() &&
       (collection.initial_episode_steps() < task.clip_steps() ||
        collection.initial_episode_steps() > task.episode_steps())) {

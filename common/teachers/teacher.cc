@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,17 +12,15 @@
 namespace backflip::teachers {
 namespace {
 
+// The better clip of two that differ by one usual deviation is preferred in 95 % of the answers.
+constexpr double kRationality = 3;
+
 uint64_t ContentOf(const std::vector<float>& rewards) {
-  uint64_t content = rewards.size();
-  for (const float reward : rewards) {
-    uint32_t bits;
-    std::memcpy(&bits, &reward, sizeof(bits));
-    content = base::SeedOf({content, bits});
-  }
-  return content;
+  return base::ContentKey(rewards.size(), rewards.data(), rewards.size());
 }
 
-double ReturnOf(const std::vector<float>& rewards, double myopia) {
+// A step t of H counts myopia^(H-1-t).
+double WeightedReturn(const std::vector<float>& rewards, double myopia) {
   double sum = 0;
   for (const float reward : rewards) sum = sum * myopia + reward;
   return sum;
@@ -44,7 +40,9 @@ absl::Span<const NamedTeacher> Teachers() {
   static constexpr NamedTeacher kTeachers[] = {
       {"oracle", {}, "the greater true return"},
       {"rubric", {.rubric = true}, "by the task's rubric, criterion by criterion"},
-      {"stochastic", {.stochastic = true}, "the better clip more often"},
+      {"stochastic",
+       {.rationality = kRationality},
+       "the better clip more often, the more so the further the returns are apart"},
       {"mistake", {.mistake = 0.1}, "one in ten answers turned around"},
       {"skip", {.skip = 0.1}, "cannot tell between clips that are both bad"},
       {"equal", {.equal = 0.1}, "a tie between clips that are nearly alike"},
@@ -85,29 +83,31 @@ absl::Status CheckTask(absl::string_view name, const v1::TaskInfo& task) {
 
 Teacher::Teacher(TeacherTraits traits, uint64_t seed) : traits_(traits), seed_(seed) {}
 
-double Teacher::MeanRecentReturn() const {
-  return std::accumulate(recent_returns_.begin(), recent_returns_.end(), 0.0) /
-         static_cast<double>(recent_returns_.size());
+double ReturnOf(const std::vector<float>& rewards) { return WeightedReturn(rewards, 1); }
+
+UsualReturns UsualOf(const std::vector<double>& returns) {
+  UsualReturns usual;
+  if (returns.empty()) return usual;
+  const double count = static_cast<double>(returns.size());
+  for (const double value : returns) usual.mean += value / count;
+  double variance = 0;
+  for (const double value : returns)
+    variance += (value - usual.mean) * (value - usual.mean) / count;
+  usual.deviation = std::sqrt(variance);
+  return usual;
 }
 
-v1::Choice Teacher::Judge(const std::vector<float>& left, const std::vector<float>& right) {
+v1::Choice Teacher::Judge(const std::vector<float>& left, const std::vector<float>& right,
+                          const UsualReturns& usual) const {
   if (traits_.rubric) return ByRubric(left, right);
-  const double left_return = ReturnOf(left, 1), right_return = ReturnOf(right, 1);
-  for (const double clip_return : {left_return, right_return}) {
-    recent_returns_.push_back(clip_return);
-    if (recent_returns_.size() > kRecentClips) recent_returns_.pop_front();
-  }
   // both thresholds look at plain returns, myopic or not
-  if (traits_.skip > 0 &&
-      !(std::max(left_return, right_return) > traits_.skip * MeanRecentReturn())) {
-    return v1::CANNOT_TELL;
-  }
-  if (traits_.equal > 0 &&
-      std::abs(left_return - right_return) < traits_.equal * MeanRecentReturn()) {
-    return v1::TIE;
-  }
+  const double left_return = ReturnOf(left), right_return = ReturnOf(right);
+  const double least = traits_.skip * usual.mean;
+  if (least > 0 && std::max(left_return, right_return) <= least) return v1::CANNOT_TELL;
+  if (std::abs(left_return - right_return) < traits_.equal * usual.mean) return v1::TIE;
 
-  const double difference = ReturnOf(left, traits_.myopia) - ReturnOf(right, traits_.myopia);
+  const double difference =
+      WeightedReturn(left, traits_.myopia) - WeightedReturn(right, traits_.myopia);
   const uint64_t left_content = ContentOf(left), right_content = ContentOf(right);
   const auto [first, second] = std::minmax(left_content, right_content);
   const auto draw = [&, first = first, second = second](base::TeacherDraw kind) {
@@ -119,8 +119,9 @@ v1::Choice Teacher::Judge(const std::vector<float>& left, const std::vector<floa
     return (draw(base::TeacherDraw::kRandomSide) < 0.5) == left_first ? v1::LEFT : v1::RIGHT;
   }
   bool left_better;
-  if (traits_.stochastic) {
-    const double first_better = 1 / (1 + std::exp(left_first ? -difference : difference));
+  if (traits_.rationality > 0) {
+    const double odds = difference == 0 ? 0 : traits_.rationality * difference / usual.deviation;
+    const double first_better = 1 / (1 + std::exp(left_first ? -odds : odds));
     left_better = (draw(base::TeacherDraw::kChoice) < first_better) == left_first;
   } else if (difference == 0) {
     return v1::TIE;

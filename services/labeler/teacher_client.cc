@@ -123,16 +123,17 @@ absl::StatusOr<v1::Answer> TeacherClient::AnswerTo(const v1::Question& question)
           ": does the task have it, and is the token that of a teacher?"));
     }
   }
+  const teachers::UsualReturns usual{question.mean_return(), question.return_deviation()};
   v1::Answer answer;
   if (clips == 2) {
-    answer.set_choice(teacher_.Judge(numbers[0], numbers[1]));
+    answer.set_choice(teacher_.Judge(numbers[0], numbers[1], usual));
     return answer;
   }
   // in the order of the pairs that each clip wins, a tie being half of one
   std::vector<int> points(clips, 0);
   for (int first = 0; first < clips; ++first) {
     for (int second = first + 1; second < clips; ++second) {
-      const v1::Choice choice = teacher_.Judge(numbers[first], numbers[second]);
+      const v1::Choice choice = teacher_.Judge(numbers[first], numbers[second], usual);
       points[first] += choice == v1::LEFT ? 2 : choice == v1::RIGHT ? 0 : 1;
       points[second] += choice == v1::RIGHT ? 2 : choice == v1::LEFT ? 0 : 1;
     }

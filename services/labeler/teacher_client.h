@@ -65,7 +65,7 @@ class TeacherClient final : public rpc::Daemon {
   const rpc::Client broker_;
   const TeacherClientConfig config_;
   const std::unique_ptr<v1::LabelingService::Stub> stub_;
-  teachers::Teacher teacher_;
+  const teachers::Teacher teacher_;
   // Draws the faults; seeded differently each time.
   std::mt19937_64 faults_;
   absl::Time next_turn_ = absl::InfinitePast();

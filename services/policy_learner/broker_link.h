@@ -56,8 +56,8 @@ class BrokerLink {
   // NOT_FOUND: no checkpoint yet.
   virtual absl::StatusOr<std::pair<v1::LearnerState, std::string>> LoadCheckpoint() = 0;
 
-  // The reward of exactly this iteration, or, if the broker has dropped it, the next newer
-  // one; null when there is none within `timeout`.
+  // The reward of exactly this iteration; null when there is none within `timeout`.
+  // FAILED_PRECONDITION: the broker has dropped it, and has newer ones.
   virtual absl::StatusOr<std::shared_ptr<const Reward>> RewardOf(int64_t iteration,
                                                                  absl::Duration timeout) = 0;
   // The newest reward, as soon as its version is greater than `version`; null when there is

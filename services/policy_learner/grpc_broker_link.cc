@@ -171,10 +171,13 @@ absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardOf(int64_t i
   request.set_iteration(iteration);
   auto snapshot = client::GetSnapshot(broker_, request, stop_);
   if (absl::IsNotFound(snapshot.status())) {
-    base::LogWarning(
-        "the reward of an iteration is gone",
-        {{"run", run_id_}, {"iteration", iteration}, {"used", reward->info.iteration()}});
-    return reward;
+    return absl::FailedPreconditionError(
+        absl::StrCat("the reward of iteration ", iteration,
+                     " is gone from the broker, whose oldest one that is "
+                     "at hand is of iteration ",
+                     reward->info.iteration(),
+                     "; in lockstep no other can take its "
+                     "place, since the same seed gives the same run. Start a new run"));
   }
   RETURN_IF_ERROR(snapshot.status());
   return DecodeReward(snapshot->first, snapshot->second);

@@ -124,11 +124,13 @@ absl::Status RunTrainer::TrainInLockstep(int64_t round) {
 }
 
 absl::Status RunTrainer::TrainAsLabelsCome() {
+  const int64_t initial_batches = method::InitialBatches(spec_);
   int64_t seen = -1;
   bool stop_seen = false;
   while (true) {
     RETURN_IF_ERROR(Await([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) {
-      return progress_.batches > 0 &&
+      // a run whose asking is stopped may end before all initial batches
+      return progress_.batches >= (progress_.asking_stopped ? 1 : initial_batches) &&
              (progress_.batches - 1 > pool_batch_ || progress_.book.position() > seen ||
               progress_.asking_stopped != stop_seen);
     }));
@@ -213,7 +215,7 @@ absl::Status RunTrainer::Restore() {
     comparisons = progress_.book.Comparisons(
         spec_.lockstep() ? method::RoundAt(spec_, batch) : kAllRounds, position);
   }
-  RETURN_IF_ERROR(fitter_->Load(ensemble, state.updates(), comparisons));
+  RETURN_IF_ERROR(fitter_->Load(ensemble, state.updates(), state.idle_updates(), comparisons));
   RETURN_IF_ERROR(ReadCandidates(batch, /*new_to_ensemble=*/false));
   ensemble_version_ = state.ensemble_version();
   done_batch_ = saved_batch_ = batch;
@@ -260,7 +262,8 @@ absl::Status RunTrainer::ReadCandidates(int64_t batch, bool new_to_ensemble) {
   const size_t limit = spec_.queries().pool();
   if (pool_.size() > limit) pool_.erase(pool_.begin(), pool_.end() - limit);
   pool_batch_ = batch;
-  return new_to_ensemble ? fitter_->AddCandidates(added) : absl::OkStatus();
+  if (new_to_ensemble) fitter_->AddCandidates(added);
+  return absl::OkStatus();
 }
 
 std::vector<experience::ClipPointer> RunTrainer::PoolClips() const {
@@ -346,7 +349,7 @@ absl::Status RunTrainer::FitAndPublish(int64_t batch, const Labels& labels) {
     asking_stopped = progress_.asking_stopped;
   }
   const absl::StatusOr<learn::RewardTrainingStats> stats =
-      fitter_->Fit(labels.comparisons, PoolClips(), ended_);
+      fitter_->Fit(labels.comparisons, batch - done_batch_, PoolClips(), ended_);
   if (absl::IsFailedPrecondition(stats.status())) {
     // Published untrained if something waits for it (lockstep's next iteration, a run that
     // gets no more labels), or if it replaces what was learned from answers that were all
@@ -380,6 +383,7 @@ absl::Status RunTrainer::KeepCheckpoint(int64_t batch, int64_t position) {
   v1::TrainerState state;
   state.set_round(batch);
   state.set_updates(fitter_->updates());
+  state.set_idle_updates(fitter_->idle_updates());
   state.set_ensemble_version(ensemble_version_);
   v1::CheckpointInfo info;
   info.set_run_id(run_.id());
@@ -408,7 +412,7 @@ absl::Status RunTrainer::Report(int64_t batch, const learn::RewardTrainingStats&
   values["reward/accuracy"] = stats.accuracy;
   values["reward/loss"] = stats.training_loss;
   values["reward/held_out_loss"] = stats.validation_loss;
-  values["reward/weight_decay"] = stats.weight_decay;
+  values["reward/l2_penalty"] = stats.l2_penalty;
   values["reward/labels"] = static_cast<double>(fitter_->labels());
   RETURN_IF_ERROR(base::Retry({}, ended_, [&] {
     v1::ReportMetricsResponse response;

@@ -23,7 +23,7 @@ constexpr char kSpec[] = R"(
   kept_snapshots: 2
   collection { environments: 8 batch_steps: 1024 clips_per_batch: 32 }
   ppo { epochs: 2 }
-  reward_model { initial_updates: 20 updates_per_round: 2 }
+  reward_model { updates_per_label: 0.5 updates_per_batch: 2 }
   quality { max_fast_answers: 0 }
 )";
 // Two answers to every question, which nobody can give alone.

@@ -30,7 +30,7 @@ constexpr char kSpec[] = R"(
   kept_snapshots: 20
   collection { environments: 8 batch_steps: 4096 clips_per_batch: 64 }
   ppo { epochs: 10 minibatch_steps: 256 }
-  reward_model { initial_updates: 100 updates_per_round: 8 }
+  reward_model { updates_per_label: 2 updates_per_batch: 8 }
   queries { schedule: UNIFORM initial_share: 0.5 asked_by: 0.6 }
 )";
 

@@ -100,8 +100,8 @@ class Truth : public ::testing::Test {
     spec.mutable_collection()->set_batch_steps(1600);
     spec.mutable_collection()->set_clips_per_batch(16);
     spec.mutable_ppo()->set_epochs(2);
-    spec.mutable_reward_model()->set_initial_updates(10);
-    spec.mutable_reward_model()->set_updates_per_round(2);
+    spec.mutable_reward_model()->set_updates_per_label(0.5);
+    spec.mutable_reward_model()->set_updates_per_batch(2);
     const auto run = stack_->Create(task_.string(), spec);
     ASSERT_TRUE(run.ok()) << run.status();
     const auto half =

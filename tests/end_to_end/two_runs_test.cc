@@ -23,8 +23,8 @@ v1::RunSpec Spec(int labels, int batches) {
   spec.mutable_collection()->set_batch_steps(800);
   spec.mutable_collection()->set_clips_per_batch(8);
   spec.mutable_ppo()->set_epochs(2);
-  spec.mutable_reward_model()->set_initial_updates(20);
-  spec.mutable_reward_model()->set_updates_per_round(2);
+  spec.mutable_reward_model()->set_updates_per_label(0.5);
+  spec.mutable_reward_model()->set_updates_per_batch(2);
   return spec;
 }
 

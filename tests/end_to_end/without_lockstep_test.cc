@@ -31,8 +31,8 @@ TEST(WithoutLockstep, TrainsAsLabelsComeAndForgetsWhatIsTakenBack) {
   spec.mutable_collection()->set_batch_steps(800);
   spec.mutable_collection()->set_clips_per_batch(8);
   spec.mutable_ppo()->set_epochs(2);
-  spec.mutable_reward_model()->set_initial_updates(20);
-  spec.mutable_reward_model()->set_updates_per_round(2);
+  spec.mutable_reward_model()->set_updates_per_label(0.5);
+  spec.mutable_reward_model()->set_updates_per_batch(2);
   const auto run = stack.Create("hopper_backflip_guided", spec);
   ASSERT_TRUE(run.ok()) << run.status();
   const auto middle =

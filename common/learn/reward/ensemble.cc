@@ -9,6 +9,8 @@
 #include "common/base/status_macros.h"
 #include "common/learn/parameters.h"
 #include "common/learn/random.h"
+#include "common/learn/reward/bootstrap.h"
+#include "common/learn/reward/loss.h"
 #include "common/learn/reward/networks.h"
 
 namespace backflip::learn {
@@ -18,36 +20,68 @@ using experience::Clip;
 using experience::ClipPointer;
 using experience::Comparison;
 
-// Validation looks at this many held-out labels of each member at most: more
-// would cost as much as training.
-constexpr int64_t kValidationLabels = 96;
+// Losses are compared on this many labels of each member at most: more would cost as much as
+// training.
+constexpr size_t kComparedLabels = 96;
 
 // Reliabilities look at this many of the newest held-out labels of each member.
 constexpr size_t kReliabilityLabels = 2048;
-// Updates of new networks before the first look at reliabilities, and between
-// looks within a round.
-constexpr int kReliabilityWarmUp = 50;
-constexpr int kReliabilityEvery = 25;
+// Updates of new networks before the first look at reliabilities, and between looks.
+constexpr int64_t kReliabilityWarmUp = 50;
+constexpr int64_t kReliabilityEvery = 25;
 
-// A round changes a member's weight decay by a factor of 1 ± the step, so that the ratio
-// of validation loss to training loss comes between the bounds.
-constexpr double kWeightDecayStep = 0.05;
-constexpr double kWeightDecayMin = 1e-7;
-constexpr double kWeightDecayMax = 1.0;
+// An epoch changes a member's L2 penalty by a factor of 1 ± the step, so that the ratio of
+// validation loss to training loss comes between the bounds.
+constexpr double kPenaltyStep = 0.05;
+constexpr double kPenaltyMin = 1e-7;
+constexpr double kPenaltyMax = 1.0;
+// As checkpoints have always called it.
+constexpr char kPenaltyName[] = "weight_decay";
 constexpr double kValidationRatioMin = 1.1;
 constexpr double kValidationRatioMax = 1.5;
 
-// The Poisson(1) variable at quantile `draw`: 0 up to 1/e.
-int Poisson1(double draw) {
-  int count = 0;
-  double probability = std::exp(-1.0);
-  double below = probability;
-  while (draw >= below && count < 20) {
-    probability /= ++count;
-    below += probability;
+// Lengths of crops, as shares of a clip's.
+constexpr double kShortestCrop = 0.7;
+constexpr double kLongestCrop = 0.9;
+
+// Rows of labels for each member.
+using RowLists = std::vector<std::vector<int64_t>>;
+
+// Row lists of different lengths as one array [members × n]: shorter ones are filled up with
+// row 0, whose `present` is 0 there and 1 elsewhere.
+struct PaddedRows {
+  explicit PaddedRows(const RowLists& lists) {
+    for (const std::vector<int64_t>& list : lists) n = std::max(n, list.size());
+    for (const std::vector<int64_t>& list : lists) {
+      for (size_t i = 0; i < n; ++i) {
+        rows.push_back(i < list.size() ? list[i] : 0);
+        present.push_back(i < list.size() ? 1.0f : 0.0f);
+      }
+    }
   }
-  return count;
+
+  size_t n = 0;
+  std::vector<int64_t> rows;
+  std::vector<float> present;
+};
+
+// The mean of the numbers among them; 0: there are none.
+double MeanOf(const std::vector<double>& values) {
+  double sum = 0;
+  int numbers = 0;
+  for (const double value : values) {
+    if (std::isnan(value)) continue;
+    sum += value;
+    ++numbers;
+  }
+  return numbers == 0 ? 0 : sum / numbers;
 }
+
+// How members do on some labels.
+struct Judgement {
+  std::vector<double> losses;      // [members]; NaN where there was no label
+  double right = 0, decisive = 0;  // weights of labels, over members
+};
 
 }  // namespace
 
@@ -58,24 +92,37 @@ struct RewardEnsemble::Impl {
         seed(seed),
         members(model.members()),
         networks(model, seed, o, a),
-        decay(members, model.weight_decay()),
-        taken(members),
-        held_out(members) {}
+        bootstrap(seed, members, model.held_out()),
+        penalties(members, model.l2_penalty()) {}
 
   // The rewarded steps of clips, one after the other.
   absl::StatusOr<Steps> StepsOf(const std::vector<ClipPointer>& clips) const;
   absl::Status AddLabel(const Comparison& label);
-  absl::StatusOr<RewardTrainingStats> Train(int updates);
+  absl::StatusOr<RewardTrainingStats> Train(int64_t wanted);
 
-  // Differences of returns [members, n] of labels `rows` [members × n].
-  torch::Tensor Differences(const std::vector<int64_t>& rows) const;
-  // Losses [members, n] of each label; weights of single labels belong here.
-  torch::Tensor Losses(const torch::Tensor& differences, const std::vector<int64_t>& rows) const;
-  // The minibatch of this round's update, and a step on it: losses [members].
-  torch::Tensor Update(int update);
-  // Losses and accuracy on held-out labels, and a step of every member's weight decay.
-  // `training`: the members' training losses.
-  void Validate(const std::vector<double>& training, RewardTrainingStats* stats);
+  // Raw inputs of both clips of labels [rows, 2, k, o + a].
+  torch::Tensor Clips(const std::vector<int64_t>& rows) const {
+    return clips.index_select(0, torch::tensor(rows, torch::kInt64));
+  }
+  // A random part of each of these clips, all of one length.
+  torch::Tensor Crops(const torch::Tensor& whole) const;
+  // Differences of the returns [members, n] of parts of clips [members × n, 2, steps, o + a].
+  torch::Tensor Differences(const torch::Tensor& parts) const;
+  // Mean losses [members] on labels `rows` [members × n] with these differences; `share`, of
+  // the same size, multiplies the labels' weights.
+  torch::Tensor Losses(const torch::Tensor& differences, const std::vector<int64_t>& rows,
+                       const std::vector<float>& share) const;
+  // A step on a minibatch.
+  void Update();
+
+  // Up to kComparedLabels of each list, drawn for this moment.
+  RowLists Sampled(RowLists lists) const;
+  Judgement Judge(const RowLists& lists) const;
+  RowLists Taken() const;
+  RowLists Unseen() const;
+  // A step of every member's L2 penalty.
+  void AdaptPenalties();
+  int64_t UpdatesPerEpoch() const;
 
   bool LearnsReliability() const { return learn_reliability && reliabilities.labelers() >= 2; }
   void UpdateReliabilities();
@@ -85,17 +132,17 @@ struct RewardEnsemble::Impl {
   const uint64_t seed;
   const int members;
   RewardNetworks networks;
-  std::vector<double> decay;
+  Bootstrap bootstrap;
+  std::vector<double> penalties;
   ReliabilityTable reliabilities;
-  int64_t rounds = 0;
+  int64_t updates = 0;
 
   // Labels in the order in which they came, raw inputs [capacity, 2, k, o + a].
   torch::Tensor clips;
   int64_t clip_steps = 0;
   std::vector<float> left_preferred;
+  std::vector<float> weights;
   std::vector<int> labelers;
-  // Per member: rows it trains on, as often as it took them, and the others.
-  std::vector<std::vector<int64_t>> taken, held_out;
 };
 
 absl::StatusOr<Steps> RewardEnsemble::Impl::StepsOf(const std::vector<ClipPointer>& clips) const {
@@ -118,36 +165,41 @@ absl::StatusOr<Steps> RewardEnsemble::Impl::StepsOf(const std::vector<ClipPointe
   return steps;
 }
 
-torch::Tensor RewardEnsemble::Impl::Differences(const std::vector<int64_t>& rows) const {
-  const int64_t n = static_cast<int64_t>(rows.size()) / members;
-  const torch::Tensor index = torch::tensor(rows, torch::kInt64);
-  const torch::Tensor x = networks.Inputs(clips.index_select(0, index))
-                              .view({members, n * 2 * clip_steps, clips.size(-1)});
-  const torch::Tensor returns = networks.Forward(x).view({members, n, 2, clip_steps}).sum(-1);
+torch::Tensor RewardEnsemble::Impl::Crops(const torch::Tensor& whole) const {
+  KeyedRandom random(seed, base::Draw::kCrops, updates);
+  const int64_t shortest = std::max<int64_t>(1, std::floor(kShortestCrop * clip_steps));
+  const int64_t longest = std::max<int64_t>(shortest, std::floor(kLongestCrop * clip_steps));
+  const int64_t length = shortest + random.Below(longest - shortest + 1);
+  std::vector<int64_t> begins(2 * whole.size(0));
+  for (int64_t& begin : begins) begin = random.Below(clip_steps - length + 1);
+  const torch::Tensor steps = torch::tensor(begins, torch::kInt64).view({whole.size(0), 2, 1, 1}) +
+                              torch::arange(length, torch::kInt64).view({1, 1, length, 1});
+  return whole.gather(2, steps.expand({-1, -1, -1, whole.size(-1)}));
+}
+
+torch::Tensor RewardEnsemble::Impl::Differences(const torch::Tensor& parts) const {
+  const int64_t n = parts.size(0) / members, steps = parts.size(2);
+  const torch::Tensor x = networks.Inputs(parts).view({members, n * 2 * steps, parts.size(-1)});
+  const torch::Tensor returns = networks.Forward(x).view({members, n, 2, steps}).sum(-1);
   return returns.select(2, 0) - returns.select(2, 1);
 }
 
 torch::Tensor RewardEnsemble::Impl::Losses(const torch::Tensor& differences,
-                                           const std::vector<int64_t>& rows) const {
-  std::vector<float> targets;
-  targets.reserve(rows.size());
-  for (const int64_t row : rows) targets.push_back(left_preferred[row]);
-  const torch::Tensor target = ToTorch(targets, differences.sizes().vec());
-  const double noise = model.uniform_answers();
-  torch::Tensor left = torch::sigmoid(differences) * (1 - noise) + noise / 2;
-  if (!reliabilities.estimates().empty()) {
-    const std::map<int, double> relative = reliabilities.Relative();
-    std::vector<float> of_rows;
-    of_rows.reserve(rows.size());
-    for (const int64_t row : rows) {
-      of_rows.push_back(static_cast<float>(relative.at(labelers[row])));
-    }
-    const torch::Tensor eta = ToTorch(of_rows, differences.sizes().vec());
-    left = eta * left + (1 - eta) * (1 - left);
+                                           const std::vector<int64_t>& rows,
+                                           const std::vector<float>& share) const {
+  const std::map<int, double> relative = reliabilities.Relative();
+  std::vector<float> targets, weight, right;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const int64_t row = rows[i];
+    targets.push_back(left_preferred[row]);
+    weight.push_back(weights[row] * share[i]);
+    right.push_back(relative.empty() ? 1.0f : static_cast<float>(relative.at(labelers[row])));
   }
-  // the logarithm stays finite when no answer is random
-  left = left.clamp(1e-7, 1 - 1e-7);
-  return -(target * left.log() + (1 - target) * (1 - left).log());
+  const auto sizes = differences.sizes().vec();
+  const torch::Tensor losses = CrossEntropy(differences, ToTorch(targets, sizes),
+                                            ToTorch(right, sizes), model.uniform_answers());
+  const torch::Tensor w = ToTorch(weight, sizes);
+  return (w * losses).sum(1) / w.sum(1);
 }
 
 absl::Status RewardEnsemble::Impl::AddLabel(const Comparison& label) {
@@ -173,138 +225,142 @@ absl::Status RewardEnsemble::Impl::AddLabel(const Comparison& label) {
   }
   clips[row].copy_(raw);
   left_preferred.push_back(label.left_preferred);
+  weights.push_back(label.weight);
   labelers.push_back(label.labeler);
   reliabilities.AddLabel(label.labeler);
-  for (int m = 0; m < members; ++m) {
-    const double draw = KeyedRandom(seed, base::Draw::kBootstrap, label.ordinal, m).Uniform();
-    if (draw < model.held_out()) {
-      held_out[m].push_back(row);
-    } else {
-      taken[m].insert(taken[m].end(), Poisson1(draw), row);
-    }
-  }
+  bootstrap.Add(label);
   return absl::OkStatus();
 }
 
 void RewardEnsemble::Impl::UpdateReliabilities() {
   torch::NoGradGuard no_grad;
-  // members hold different numbers out: the shorter lists are filled up by
-  // repeating, and what is repeated is not looked at
-  size_t most = 0;
-  for (const std::vector<int64_t>& rows : held_out) {
-    if (rows.empty()) return;
-    most = std::max(most, std::min(rows.size(), kReliabilityLabels));
+  RowLists newest;
+  for (int m = 0; m < members; ++m) {
+    const std::vector<int64_t>& all = bootstrap.HeldOut(m);
+    newest.emplace_back(all.end() - std::min(all.size(), kReliabilityLabels), all.end());
   }
-  std::vector<int64_t> rows;
-  rows.reserve(members * most);
-  for (const std::vector<int64_t>& all : held_out) {
-    for (size_t i = 0; i < most; ++i) rows.push_back(all[all.size() - 1 - i % all.size()]);
-  }
-  const torch::Tensor differences = Differences(rows).contiguous();
+  const PaddedRows padded(newest);
+  if (padded.n == 0) return;
+  const torch::Tensor differences = Differences(Clips(padded.rows)).contiguous();
   const double noise = model.uniform_answers();
   std::map<int64_t, std::pair<double, int>> answered;  // by row: sum over members, members
-  for (int m = 0; m < members; ++m) {
-    for (size_t i = 0; i < std::min(most, held_out[m].size()); ++i) {
-      const size_t at = m * most + i;
-      const float target = left_preferred[rows[at]];
-      if (target == 0.5f) continue;
-      const double difference = differences.data_ptr<float>()[at];
-      const double p =
-          (1 - noise) / (1 + std::exp(target > 0.5f ? -difference : difference)) + noise / 2;
-      auto& [sum, count] = answered[rows[at]];
-      sum += p;
-      ++count;
-    }
+  for (size_t at = 0; at < padded.rows.size(); ++at) {
+    const float target = left_preferred[padded.rows[at]];
+    if (padded.present[at] == 0 || target == 0.5f) continue;
+    const double difference = differences.data_ptr<float>()[at];
+    const double p =
+        (1 - noise) / (1 + std::exp(target > 0.5f ? -difference : difference)) + noise / 2;
+    auto& [sum, count] = answered[padded.rows[at]];
+    sum += p;
+    ++count;
   }
-  std::map<int, std::vector<double>> answers;  // by labeler
-  for (const auto& [row, p] : answered) answers[labelers[row]].push_back(p.first / p.second);
+  std::map<int, std::vector<JudgedAnswer>> answers;  // by labeler
+  for (const auto& [row, p] : answered) {
+    answers[labelers[row]].push_back({p.first / p.second, weights[row]});
+  }
   reliabilities.Update(answers);
 }
 
-torch::Tensor RewardEnsemble::Impl::Update(int update) {
+void RewardEnsemble::Impl::Update() {
   std::vector<int64_t> rows;
   rows.reserve(members * model.minibatch_labels());
   for (int m = 0; m < members; ++m) {
-    KeyedRandom random(seed, base::Draw::kEnsembleMinibatch,
-                       static_cast<uint64_t>(rounds) << 20 | update, m);
+    KeyedRandom random(seed, base::Draw::kEnsembleMinibatch, updates, m);
+    const std::vector<int64_t>& taken = bootstrap.Taken(m);
     for (int i = 0; i < model.minibatch_labels(); ++i) {
-      rows.push_back(taken[m][random.Below(static_cast<int64_t>(taken[m].size()))]);
+      rows.push_back(taken[random.Below(static_cast<int64_t>(taken.size()))]);
     }
   }
-  const torch::Tensor losses = Losses(Differences(rows), rows).mean(1);
-  networks.Descend(losses, decay, model.learning_rate());
-  return losses.detach();
+  const torch::Tensor whole = Clips(rows);
+  const torch::Tensor differences = Differences(model.crops() ? Crops(whole) : whole);
+  networks.Descend(Losses(differences, rows, std::vector<float>(rows.size(), 1)), penalties,
+                   model.learning_rate());
+  ++updates;
 }
 
-void RewardEnsemble::Impl::Validate(const std::vector<double>& training,
-                                    RewardTrainingStats* stats) {
-  int64_t labels = kValidationLabels;
-  for (const std::vector<int64_t>& rows : held_out) {
-    labels = std::min<int64_t>(labels, static_cast<int64_t>(rows.size()));
+RowLists RewardEnsemble::Impl::Taken() const {
+  RowLists lists;
+  for (int m = 0; m < members; ++m) lists.push_back(bootstrap.Taken(m));
+  return lists;
+}
+
+RowLists RewardEnsemble::Impl::Unseen() const {
+  RowLists lists;
+  for (int m = 0; m < members; ++m) lists.push_back(bootstrap.Unseen(m));
+  return lists;
+}
+
+RowLists RewardEnsemble::Impl::Sampled(RowLists lists) const {
+  KeyedRandom random(seed, base::Draw::kHeldOut, updates);
+  for (std::vector<int64_t>& list : lists) {
+    const int64_t size = static_cast<int64_t>(list.size());
+    const int64_t sampled = std::min<int64_t>(size, kComparedLabels);
+    for (int64_t i = 0; i < sampled; ++i) std::swap(list[i], list[i + random.Below(size - i)]);
+    list.resize(sampled);
   }
-  if (labels == 0) return;
+  return lists;
+}
+
+Judgement RewardEnsemble::Impl::Judge(const RowLists& lists) const {
   torch::NoGradGuard no_grad;
-  KeyedRandom random(seed, base::Draw::kHeldOut, rounds);
-  std::vector<int64_t> rows;
-  for (int m = 0; m < members; ++m) {
-    // every label at most once: a random part of a shuffled copy
-    std::vector<int64_t> all = held_out[m];
-    for (int64_t i = 0; i < labels; ++i) {
-      std::swap(all[i], all[i + random.Below(static_cast<int64_t>(all.size()) - i)]);
-      rows.push_back(all[i]);
-    }
+  Judgement judgement;
+  judgement.losses.assign(members, std::nan(""));
+  const PaddedRows padded(lists);
+  if (padded.n == 0) return judgement;
+  const torch::Tensor differences = Differences(Clips(padded.rows)).contiguous();
+  const torch::Tensor losses = Losses(differences, padded.rows, padded.present).contiguous();
+  for (int m = 0; m < members; ++m) judgement.losses[m] = losses.data_ptr<float>()[m];
+  for (size_t i = 0; i < padded.rows.size(); ++i) {
+    const float target = left_preferred[padded.rows[i]];
+    if (padded.present[i] == 0 || target == 0.5f) continue;
+    const float weight = weights[padded.rows[i]];
+    judgement.decisive += weight;
+    if ((differences.data_ptr<float>()[i] > 0) == (target > 0.5f)) judgement.right += weight;
   }
-  const torch::Tensor differences = Differences(rows).contiguous();
-  const torch::Tensor losses = Losses(differences, rows).mean(1).contiguous();
-  const double step = model.adapt_weight_decay() ? kWeightDecayStep : 0;
-  for (int m = 0; m < members; ++m) {
-    const double validation = losses.data_ptr<float>()[m];
-    stats->validation_loss += validation / members;
-    if (validation > kValidationRatioMax * training[m]) {
-      decay[m] *= 1 + step;
-    } else if (validation < kValidationRatioMin * training[m]) {
-      decay[m] *= 1 - step;
-    }
-    decay[m] = std::clamp(decay[m], kWeightDecayMin, kWeightDecayMax);
-  }
-  double right = 0, decisive = 0;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const float target = left_preferred[rows[i]];
-    if (target == 0.5f) continue;
-    ++decisive;
-    right += (differences.data_ptr<float>()[i] > 0) == (target > 0.5f);
-  }
-  if (decisive > 0) stats->accuracy = right / decisive;
+  return judgement;
 }
 
-absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int updates) {
-  for (const std::vector<int64_t>& rows : taken) {
-    if (rows.empty()) {
+void RewardEnsemble::Impl::AdaptPenalties() {
+  const Judgement training = Judge(Sampled(Taken())), validation = Judge(Sampled(Unseen()));
+  for (int m = 0; m < members; ++m) {
+    // a member without unseen labels has no validation loss, which is not a number
+    const double ratio = validation.losses[m] / training.losses[m];
+    if (ratio > kValidationRatioMax) penalties[m] *= 1 + kPenaltyStep;
+    if (ratio < kValidationRatioMin) penalties[m] *= 1 - kPenaltyStep;
+    penalties[m] = std::clamp(penalties[m], kPenaltyMin, kPenaltyMax);
+  }
+}
+
+int64_t RewardEnsemble::Impl::UpdatesPerEpoch() const {
+  size_t taken = 0;
+  for (int m = 0; m < members; ++m) taken = std::max(taken, bootstrap.Taken(m).size());
+  return 1 + static_cast<int64_t>(taken) / model.minibatch_labels();
+}
+
+absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int64_t wanted) {
+  for (int m = 0; m < members; ++m) {
+    if (bootstrap.Taken(m).empty()) {
       return absl::FailedPreconditionError(
           "reward ensemble: too few labels: a member has none to train on");
     }
   }
-  RewardTrainingStats stats;
-  stats.labels = static_cast<int64_t>(left_preferred.size());
-  std::vector<double> training(members, 0.0);
   if (LearnsReliability()) reliabilities.Begin();
-  for (int update = 0; update < updates; ++update) {
-    if (LearnsReliability() && rounds == 0 && update >= kReliabilityWarmUp &&
-        update % kReliabilityEvery == 0) {
+  for (const int64_t end = updates + wanted; updates < end;) {
+    Update();
+    if (model.adapt_l2_penalty() && updates % UpdatesPerEpoch() == 0) AdaptPenalties();
+    if (LearnsReliability() && updates >= kReliabilityWarmUp && updates % kReliabilityEvery == 0) {
       UpdateReliabilities();
     }
-    const torch::Tensor losses = Update(update);
-    for (int m = 0; m < members; ++m) training[m] += losses.data_ptr<float>()[m] / updates;
   }
-  if (LearnsReliability() && (rounds > 0 || updates >= kReliabilityWarmUp)) {
-    UpdateReliabilities();
-  }
-  for (const double loss : training) stats.training_loss += loss / members;
-  Validate(training, &stats);
-  double log_decay = 0;
-  for (const double value : decay) log_decay += std::log(std::max(value, 1e-12));
-  stats.weight_decay = std::exp(log_decay / members);
-  ++rounds;
+  const Judgement training = Judge(Sampled(Taken())), validation = Judge(Sampled(Unseen()));
+  RewardTrainingStats stats;
+  stats.labels = static_cast<int64_t>(left_preferred.size());
+  stats.training_loss = MeanOf(training.losses);
+  stats.validation_loss = MeanOf(validation.losses);
+  if (validation.decisive > 0) stats.accuracy = validation.right / validation.decisive;
+  double log_penalty = 0;
+  for (const double value : penalties) log_penalty += std::log(std::max(value, 1e-12));
+  stats.l2_penalty = std::exp(log_penalty / members);
   return stats;
 }
 
@@ -353,7 +409,9 @@ std::vector<Reliability> RewardEnsemble::Reliabilities() const {
   return all;
 }
 
-absl::StatusOr<RewardTrainingStats> RewardEnsemble::Train(int updates) {
+int64_t RewardEnsemble::updates() const { return impl_->updates; }
+
+absl::StatusOr<RewardTrainingStats> RewardEnsemble::Train(int64_t updates) {
   absl::StatusOr<RewardTrainingStats> stats;
   RETURN_IF_ERROR(Guard("reward training", [&] {
     stats = impl_->Train(updates);
@@ -419,24 +477,22 @@ nn::Snapshot RewardEnsemble::SaveState() const {
   nn::Snapshot state;
   impl_->networks.Save(&state);
   impl_->reliabilities.Save(&state);
-  state.SetNumbers("weight_decay", impl_->decay);
+  state.SetNumbers(kPenaltyName, impl_->penalties);
   state.metadata["kind"] = "reward_state";
-  state.metadata["rounds"] = absl::StrCat(impl_->rounds);
   return state;
 }
 
-absl::Status RewardEnsemble::LoadState(const nn::Snapshot& state) {
-  ASSIGN_OR_RETURN(const int64_t rounds, state.Integer("rounds"));
-  ASSIGN_OR_RETURN(const std::vector<double> decay, state.Numbers("weight_decay"));
-  if (decay.size() != impl_->decay.size()) {
+absl::Status RewardEnsemble::LoadState(const nn::Snapshot& state, int64_t updates) {
+  ASSIGN_OR_RETURN(const std::vector<double> penalties, state.Numbers(kPenaltyName));
+  if (penalties.size() != impl_->penalties.size()) {
     return absl::InvalidArgumentError(
-        "the reward state has another number of weight decays than members");
+        "the reward state has another number of L2 penalties than members");
   }
   return Guard("reward state", [&]() -> absl::Status {
     RETURN_IF_ERROR(impl_->networks.Load(state));
     RETURN_IF_ERROR(impl_->reliabilities.Load(state));
-    impl_->rounds = rounds;
-    impl_->decay = decay;
+    impl_->updates = updates;
+    impl_->penalties = penalties;
     return absl::OkStatus();
   });
 }

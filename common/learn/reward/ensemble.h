@@ -2,20 +2,20 @@
 // fitted to comparisons of clips, trained as one batched network.
 //
 // P[left ≻ right] = (1 − n) · σ(Σ r(left) − Σ r(right)) + n / 2, with n the share of
-// answers given at random; the loss is the cross-entropy against the answer, in which
-// each labeler has a reliability (reward/reliability.h).
+// answers given at random; the loss is the cross-entropy against the answer (loss.h), in
+// which each labeler has a reliability (reliability.h) and each comparison its weight.
 //
-// Every member has its own bootstrap of the labels. Labels arrive over time, so a
-// member's bootstrap is drawn label by label: it takes each label Poisson(1) times, the
-// limit of drawing |D| from D with replacement. A member holds out the labels that it
-// takes zero times (1/e of them in expectation) as its validation set. Its weight decay
-// (an L2 penalty) grows while the validation loss is above 1.5 × the training loss, and
-// shrinks while it is below 1.1 ×.
+// Every member has its own bootstrap of the labels, and holds out the others (bootstrap.h).
+// Losses and accuracy are those on held-out labels of which it never saw either clip. Its L2
+// penalty, whose gradient is added to the loss's before Adam, grows while that loss is above
+// 1.5 × the loss on labels that it trains on, and shrinks while it is below 1.1 ×: a step
+// each epoch, the losses being of the same moment.
 //
 // Reliabilities are shared by the members and learned in turns with them, from the
 // decisive labels that some member holds out. p_i is the mean over just those members of
 // P[the answer that was given]: networks memorise answers, and members that were trained
-// on an answer would make every labeler look right.
+// on an answer would make every labeler look right. One of the clips may be known from other
+// answers: that is what labelers are judged by.
 #ifndef BACKFLIP_COMMON_LEARN_REWARD_ENSEMBLE_H_
 #define BACKFLIP_COMMON_LEARN_REWARD_ENSEMBLE_H_
 
@@ -34,12 +34,14 @@ namespace backflip::learn {
 
 struct RewardTrainingStats {
   int64_t labels = 0;
-  double training_loss = 0;    // means over members and this round's updates
-  double validation_loss = 0;  // on held-out labels after the round
-  // Share of decisive held-out labels whose preferred clip has the greater
-  // predicted return, over members; 0.5 before any is held out.
+  // Means over members, after the updates: of a sample of the labels that a member trains
+  // on, and of those of which it never saw either clip; 0: there are none.
+  double training_loss = 0;
+  double validation_loss = 0;
+  // Share of the latter, without ties, whose preferred clip has the greater predicted
+  // return, over members; 0.5: there are none.
   double accuracy = 0.5;
-  double weight_decay = 0;  // geometric mean over members
+  double l2_penalty = 0;  // geometric mean over members
 };
 
 // Uses the steps of a clip alone: what follows its last action is shown to people, but not
@@ -66,16 +68,19 @@ class RewardEnsemble {
   absl::Status AddLabel(const experience::Comparison& label);
 
   // How often a labeler's answers to pairs with a known answer were right and
-  // wrong, for the prior. Taken into account by the next round.
+  // wrong, for the prior. Taken into account by the next look at reliabilities.
   void SetGold(int labeler, int64_t right, int64_t wrong);
 
-  // As of the last round, by labeler; empty while reliabilities are not learned.
+  // As they were last looked at, by labeler; empty while reliabilities are not learned.
   std::vector<Reliability> Reliabilities() const;
 
-  // One training round of `updates` minibatches, and one step of the weight
-  // decays. FAILED_PRECONDITION when a member has nothing to train on. The draws
-  // depend on the seed and on the number of rounds before.
-  absl::StatusOr<RewardTrainingStats> Train(int updates);
+  // Updates since the ensemble was begun.
+  int64_t updates() const;
+
+  // `updates` steps on minibatches; 0: only looks at losses. FAILED_PRECONDITION when a
+  // member has nothing to train on. The draws depend on the seed and on the number of
+  // updates before: Train(a), Train(b) is Train(a + b).
+  absl::StatusOr<RewardTrainingStats> Train(int64_t updates);
 
   // Takes the clips' observations into the input normaliser, clip by clip. Feed it every
   // candidate once.
@@ -98,11 +103,11 @@ class RewardEnsemble {
   // The reward for publishing.
   nn::Snapshot ToSnapshot() const;
 
-  // Weights, moments, decays, normalisers, reliabilities and counters, without
-  // the labels and gold: add those again, in any order of ordinals that was used before,
-  // then load.
+  // Weights, moments, penalties, normalisers and reliabilities, without the labels and gold:
+  // add those again, in any order of ordinals that was used before, then load. `updates`:
+  // of the saved ensemble.
   nn::Snapshot SaveState() const;
-  absl::Status LoadState(const nn::Snapshot& state);
+  absl::Status LoadState(const nn::Snapshot& state, int64_t updates);
 
  private:
   struct Impl;

@@ -1,5 +1,6 @@
 #include "common/learn/reward/networks.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -13,8 +14,14 @@ namespace backflip::learn {
 namespace {
 
 // Normalised observations are clamped to ± this, actions to ± their bound.
-constexpr double kObservationBound = 10;
+constexpr double kObservationBound = 5;
 constexpr double kActionBound = 1;
+// Deviations below this count as this: what hardly moved while labels were given, and moves a
+// little more later, is not to outweigh all else.
+constexpr float kLeastDeviation = 1e-3f;
+// The output layer begins so much smaller, so that sums over a clip's steps begin near 0: even
+// chances, where every answer has its full gradient.
+constexpr double kOutputScale = 0.01;
 
 std::vector<int64_t> LayerSizes(const v1::RewardModel& model, int inputs) {
   std::vector<int64_t> sizes = {inputs};
@@ -33,6 +40,7 @@ RewardNetworks::RewardNetworks(const v1::RewardModel& model, uint64_t seed, int 
       sizes_(LayerSizes(model, observation_size + action_size)),
       weights_(InitialWeights(seed)),
       normalizer_(observation_size),
+      indicators_(observation_size, true),
       member_mean_(members_, 0.0f),
       member_std_(members_, 1.0f) {}
 
@@ -41,8 +49,9 @@ Parameters::Named RewardNetworks::InitialWeights(uint64_t seed) const {
       at::detail::createCPUGenerator(KeyedRandom(seed, base::Draw::kEnsembleWeights).Next());
   Parameters::Named named;
   for (size_t i = 0; i < layers(); ++i) {
-    // uniform within 1/√in, every member its own
-    const double bound = 1 / std::sqrt(static_cast<double>(sizes_[i]));
+    // uniform within 1/√in (of the output layer less), every member its own
+    const double scale = i + 1 == layers() ? kOutputScale : 1;
+    const double bound = scale / std::sqrt(static_cast<double>(sizes_[i]));
     const auto uniform = [&](std::vector<int64_t> shape) {
       return (torch::rand(shape, generator, torch::kFloat32) * 2 - 1) * bound;
     };
@@ -79,9 +88,25 @@ torch::Tensor RewardNetworks::Raw(const Steps& steps) const {
                     1);
 }
 
+std::vector<float> RewardNetworks::Mean() const {
+  std::vector<float> mean = normalizer_.Mean();
+  for (int i = 0; i < observation_size_; ++i) {
+    if (indicators_[i]) mean[i] = 0;
+  }
+  return mean;
+}
+
+std::vector<float> RewardNetworks::Deviation() const {
+  std::vector<float> deviation = normalizer_.StandardDeviation();
+  for (int i = 0; i < observation_size_; ++i) {
+    deviation[i] = indicators_[i] ? 1 : std::max(deviation[i], kLeastDeviation);
+  }
+  return deviation;
+}
+
 torch::Tensor RewardNetworks::Inputs(const torch::Tensor& raw) const {
-  const torch::Tensor mean = ToTorch(normalizer_.Mean(), {observation_size_});
-  const torch::Tensor deviation = ToTorch(normalizer_.StandardDeviation(), {observation_size_});
+  const torch::Tensor mean = ToTorch(Mean(), {observation_size_});
+  const torch::Tensor deviation = ToTorch(Deviation(), {observation_size_});
   const torch::Tensor observations = ((raw.narrow(-1, 0, observation_size_) - mean) / deviation)
                                          .clamp_(-kObservationBound, kObservationBound);
   const torch::Tensor actions =
@@ -109,14 +134,13 @@ std::vector<float> RewardNetworks::Score(const Steps& steps) const {
   return FromTorch(((Rewards(steps) - mean) / deviation).mean(0)).values;
 }
 
-void RewardNetworks::Descend(const torch::Tensor& losses, const std::vector<double>& weight_decay,
+void RewardNetworks::Descend(const torch::Tensor& losses, const std::vector<double>& penalties,
                              double learning_rate) {
   weights_.ClearGradients();
   losses.sum().backward();
   {
     torch::NoGradGuard no_grad;
-    const torch::Tensor penalty =
-        torch::tensor(weight_decay, torch::kFloat32).view({members_, 1, 1});
+    const torch::Tensor penalty = torch::tensor(penalties, torch::kFloat32).view({members_, 1, 1});
     for (size_t i = 0; i < layers(); ++i) {
       weights_.Gradient(2 * i).addcmul_(weights_[2 * i].detach(), penalty);
     }
@@ -125,6 +149,9 @@ void RewardNetworks::Descend(const torch::Tensor& losses, const std::vector<doub
 }
 
 void RewardNetworks::AddObservations(const std::vector<float>& observations) {
+  for (size_t i = 0; i < observations.size(); ++i) {
+    if (observations[i] != 0 && observations[i] != 1) indicators_[i % observation_size_] = false;
+  }
   normalizer_.Add(observations.data(),
                   static_cast<int64_t>(observations.size()) / observation_size_);
 }
@@ -146,8 +173,8 @@ nn::Snapshot RewardNetworks::ToSnapshot() const {
     snapshot.tensors[name + ".weight"] = FromTorch(weights_[2 * i]);
     snapshot.tensors[name + ".bias"] = FromTorch(weights_[2 * i + 1].squeeze(1));
   }
-  snapshot.tensors["observation_mean"] = {{observation_size_}, normalizer_.Mean()};
-  snapshot.tensors["observation_std"] = {{observation_size_}, normalizer_.StandardDeviation()};
+  snapshot.tensors["observation_mean"] = {{observation_size_}, Mean()};
+  snapshot.tensors["observation_std"] = {{observation_size_}, Deviation()};
   snapshot.tensors["member_mean"] = {{members_}, member_mean_};
   snapshot.tensors["member_std"] = {{members_}, member_std_};
   snapshot.metadata["kind"] = "reward";
@@ -163,6 +190,7 @@ nn::Snapshot RewardNetworks::ToSnapshot() const {
 void RewardNetworks::Save(nn::Snapshot* state) const {
   weights_.Save("networks.", state);
   normalizer_.Save("normalizer", state);
+  state->SetNumbers("indicators", {indicators_.begin(), indicators_.end()});
   state->tensors["member_mean"] = {{members_}, member_mean_};
   state->tensors["member_std"] = {{members_}, member_std_};
 }
@@ -170,8 +198,17 @@ void RewardNetworks::Save(nn::Snapshot* state) const {
 absl::Status RewardNetworks::Load(const nn::Snapshot& state) {
   ASSIGN_OR_RETURN(const nn::Tensor* mean, state.Find("member_mean", {members_}));
   ASSIGN_OR_RETURN(const nn::Tensor* deviation, state.Find("member_std", {members_}));
+  std::vector<double> indicators(observation_size_, 0.0);  // of a state that has none
+  if (state.metadata.count("indicators") > 0) {
+    ASSIGN_OR_RETURN(indicators, state.Numbers("indicators"));
+  }
+  if (static_cast<int>(indicators.size()) != observation_size_) {
+    return absl::InvalidArgumentError(
+        "the reward state's \"indicators\" are not one for each observation value");
+  }
   RETURN_IF_ERROR(weights_.Load("networks.", state));
   RETURN_IF_ERROR(normalizer_.Load("normalizer", state));
+  indicators_.assign(indicators.begin(), indicators.end());
   member_mean_ = mean->values;
   member_std_ = deviation->values;
   return absl::OkStatus();

@@ -15,15 +15,15 @@ constexpr double kPriorWrong = 1;
 // posterior is narrow.
 constexpr int kGrid = 500;
 
-// The posterior of η under a Beta(right, wrong) prior and answers that have these
-// probabilities at η = 1.
-Reliability PosteriorOf(double right, double wrong, const std::vector<double>& answers) {
+// The posterior of η under a Beta(right, wrong) prior and these answers.
+Reliability PosteriorOf(double right, double wrong, const std::vector<JudgedAnswer>& answers) {
   std::vector<double> log_density(kGrid);
   for (int i = 0; i < kGrid; ++i) {
     const double eta = (i + 0.5) / kGrid;
     log_density[i] = (right - 1) * std::log(eta) + (wrong - 1) * std::log(1 - eta);
-    for (const double p : answers) {
-      log_density[i] += std::log(eta * p + (1 - eta) * (1 - p));
+    for (const JudgedAnswer& answer : answers) {
+      const double p = answer.probability;
+      log_density[i] += answer.weight * std::log(eta * p + (1 - eta) * (1 - p));
     }
   }
   const double greatest = *std::max_element(log_density.begin(), log_density.end());
@@ -46,7 +46,8 @@ Reliability PosteriorOf(double right, double wrong, const std::vector<double>& a
 
 }  // namespace
 
-Reliability ReliabilityTable::Estimate(int labeler, const std::vector<double>& answers) const {
+Reliability ReliabilityTable::Estimate(int labeler,
+                                       const std::vector<JudgedAnswer>& answers) const {
   const auto known = gold_.find(labeler);
   const auto [right, wrong] = known == gold_.end() ? std::pair<int64_t, int64_t>() : known->second;
   Reliability reliability = PosteriorOf(kPriorRight + static_cast<double>(right),
@@ -62,21 +63,23 @@ void ReliabilityTable::Begin() {
   }
 }
 
-void ReliabilityTable::Update(const std::map<int, std::vector<double>>& answers) {
+void ReliabilityTable::Update(const std::map<int, std::vector<JudgedAnswer>>& answers) {
   for (const auto& [labeler, labels] : labels_) {
     const auto given = answers.find(labeler);
     estimates_[labeler] =
-        Estimate(labeler, given == answers.end() ? std::vector<double>() : given->second);
+        Estimate(labeler, given == answers.end() ? std::vector<JudgedAnswer>() : given->second);
   }
 }
 
 std::map<int, double> ReliabilityTable::Relative() const {
-  double best = 0;
-  for (const auto& [labeler, estimate] : estimates_) best = std::max(best, estimate.mean);
-  const double scale = best > 0.5 ? 2 * best - 1 : 1;
+  Reliability best;
+  for (const auto& [labeler, estimate] : estimates_) {
+    if (estimate.low > best.low) best = estimate;
+  }
+  const double scale = best.mean > 0.5 ? 2 * best.mean - 1 : 1;
   std::map<int, double> relative;
   for (const auto& [labeler, estimate] : estimates_) {
-    relative[labeler] = 0.5 + 0.5 * std::max(-1.0, (2 * estimate.mean - 1) / scale);
+    relative[labeler] = 0.5 + 0.5 * std::clamp((2 * estimate.mean - 1) / scale, -1.0, 1.0);
   }
   return relative;
 }

@@ -7,18 +7,20 @@
 //   P′ = η′_k · P + (1 − η′_k) · (1 − P)
 // in the loss. η′ near ½ removes a labeler's answers from it; η′ below ½ reverses them.
 //
-// η′ is η relative to the best labeler's: 2 η′_k − 1 = (2 η_k − 1) / (2 max η − 1), at
-// least −1. If even the best labeler disagrees with the networks, the networks are
-// usually at fault. Using η itself would discount exactly the answers that teach most
-// (rare events, such as a first landing). Slips of good labelers are already covered by
-// the share of random answers (reward/ensemble.h).
+// η′ is η relative to the best labeler's: 2 η′_k − 1 = (2 η_k − 1) / (2 η_best − 1), within
+// ± 1. The best is the labeler with the greatest lower bound of η (5 %): the greatest estimate
+// of many labelers with few answers each is mostly luck. If even the best labeler disagrees with
+// the networks, the networks are usually at fault. Using η itself would discount exactly the
+// answers that teach most (rare events, such as a first landing). Slips of good labelers are
+// already covered by the share of random answers (reward/ensemble.h).
 //
 // The estimate of η_k is the mean of its posterior,
-//   p(η) ∝ η^(a − 1) (1 − η)^(b − 1) · ∏ (η p_i + (1 − η)(1 − p_i)),
-// over answers i of k, with p_i the probability of answer i at η = 1. The prior is
-// Beta(a, b) = Beta(4 + gold right, 1 + gold wrong): most people try. Given the p_i the
-// posterior has one maximum. It is computed on a grid, and so are its quantiles, which
-// take the p_i as certain.
+//   p(η) ∝ η^(a − 1) (1 − η)^(b − 1) · ∏ (η p_i + (1 − η)(1 − p_i))^w_i,
+// over answers i of k, with p_i the probability of answer i at η = 1, and w_i its weight:
+// the pairs of a ranking are not independent. The prior is Beta(a, b) =
+// Beta(4 + gold right, 1 + gold wrong): most people try. Given the p_i the posterior has
+// one maximum. It is computed on a grid, and so are its quantiles, which take the p_i as
+// certain.
 //
 // Reversing every η and every reward explains the answers equally well. All labelers
 // therefore begin at the means of their priors, which turns the networks towards what
@@ -44,6 +46,12 @@ struct Reliability {
   int64_t labels = 0;        // of the labeler, when it was estimated
 };
 
+// An answer, as a labeler's reliability is judged by it.
+struct JudgedAnswer {
+  double probability = 0.5;  // p_i, in (0, 1)
+  double weight = 1;         // w_i
+};
+
 // Estimates for all labelers. Not thread-safe.
 class ReliabilityTable {
  public:
@@ -58,9 +66,8 @@ class ReliabilityTable {
 
   // Gives labelers that have no estimate yet the mean of their prior.
   void Begin();
-  // Replaces all estimates. `answers`: by labeler, the p_i of their answers, in (0, 1);
-  // a labeler without any keeps to their prior.
-  void Update(const std::map<int, std::vector<double>>& answers);
+  // Replaces all estimates. `answers`: by labeler; one without any keeps to their prior.
+  void Update(const std::map<int, std::vector<JudgedAnswer>>& answers);
 
   // By labeler; empty before Begin.
   const std::map<int, Reliability>& estimates() const { return estimates_; }
@@ -73,7 +80,7 @@ class ReliabilityTable {
   absl::Status Load(const nn::Snapshot& state);
 
  private:
-  Reliability Estimate(int labeler, const std::vector<double>& answers) const;
+  Reliability Estimate(int labeler, const std::vector<JudgedAnswer>& answers) const;
 
   std::map<int, int64_t> labels_;
   std::map<int, std::pair<int64_t, int64_t>> gold_;  // right, wrong

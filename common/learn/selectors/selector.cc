@@ -1,6 +1,7 @@
 #include "common/learn/selectors/selector.h"
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -37,9 +38,19 @@ absl::StatusOr<std::vector<SelectedPair>> Selector::Select(const Candidates& can
   wanted = static_cast<int>(std::min<int64_t>(wanted, count * (count - 1) / 2));
   KeyedRandom random(seed, base::Draw::kPairs, round);
   std::set<std::pair<int, int>> drawn;
+  std::vector<int> deck;
+  const auto deal = [&] {
+    if (deck.empty()) {
+      deck.resize(count);
+      std::iota(deck.begin(), deck.end(), 0);
+    }
+    std::swap(deck[random.Below(static_cast<int64_t>(deck.size()))], deck.back());
+    const int clip = deck.back();
+    deck.pop_back();
+    return clip;
+  };
   while (static_cast<int>(pairs.size()) < wanted) {
-    const int left = static_cast<int>(random.Below(count));
-    const int right = static_cast<int>(random.Below(count));
+    const int left = deal(), right = deal();
     if (left == right || !drawn.insert(std::minmax(left, right)).second) continue;
     pairs.push_back({left, right, 0});
   }

@@ -35,7 +35,8 @@ class Selector {
   virtual absl::string_view name() const = 0;
 
   // `wanted` pairs of different candidates; fewer when there are fewer, none among fewer
-  // than two candidates. No pair comes twice, in either order. Unless overridden, any.
+  // than two candidates. No pair comes twice, in either order. Unless overridden, any, but no
+  // candidate comes again before all have come.
   virtual absl::StatusOr<std::vector<SelectedPair>> Select(const Candidates& candidates, int wanted,
                                                            uint64_t seed, uint64_t round) const;
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <numeric>
 #include <set>
 #include <thread>
 
@@ -345,9 +347,40 @@ TEST_F(Leasing, ALabelerSeesPicturesAndNothingElse) {
     EXPECT_EQ(clip.poses().poses_size(), 4 * 2 * 7);
     EXPECT_EQ(clip.true_rewards_size(), 0);
   }
+  EXPECT_EQ(question.mean_return(), 0);
+  EXPECT_EQ(question.return_deviation(), 0);
   EXPECT_EQ(question.lease_id().size(), 32u);
   for (const std::string& clip : clips_)
     EXPECT_EQ(leased->SerializeAsString().find(clip), std::string::npos);
+}
+
+TEST_F(Leasing, TeachersAreToldWhatClipsUsuallyEarnUpToTheQuestionWheneverTheyAsk) {
+  constexpr int kQuestions = 60;  // the last one has more than 100 clips before it
+  Open(kQuestions, /*overlap=*/2);
+  const Peer& early = broker_.As(Role::kTeacher, "early");
+  const Peer& late = broker_.As(Role::kTeacher, "late");
+  std::vector<double> returns;
+  for (int i = 0; i < kQuestions; ++i) {
+    const auto leased = Lease(early);
+    ASSERT_EQ(leased->questions_size(), 1);
+    const v1::Question& question = leased->questions(0);
+    for (const v1::ShownClip& clip : question.clips()) returns.push_back(3 * clip.true_rewards(0));
+    const size_t count = std::min<size_t>(returns.size(), 100);
+    const double mean =
+        std::accumulate(returns.end() - count, returns.end(), 0.0) / static_cast<double>(count);
+    double variance = 0;
+    for (auto value = returns.end() - count; value != returns.end(); ++value) {
+      variance += (*value - mean) * (*value - mean) / static_cast<double>(count);
+    }
+    EXPECT_NEAR(question.mean_return(), mean, 1e-6);
+    EXPECT_NEAR(question.return_deviation(), std::sqrt(variance), 1e-6);
+    ASSERT_TRUE(Submit(early, AnswerTo(question.lease_id(), v1::LEFT)).ok());
+    if (i != 1) continue;
+    const auto again = Lease(late, 2);
+    ASSERT_EQ(again->questions_size(), 2);
+    EXPECT_EQ(again->questions(1).mean_return(), question.mean_return());
+    EXPECT_EQ(again->questions(1).return_deviation(), question.return_deviation());
+  }
 }
 
 TEST_F(Leasing, SidesAreTurnedBackInTheFeedAndNotInTheExport) {

@@ -11,6 +11,7 @@
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
 #include "services/preference_broker/store/labeling/checks.h"
+#include "services/preference_broker/store/labeling/usual_returns.h"
 #include "services/preference_broker/store/runs/clips.h"
 
 namespace backflip::preference_broker {
@@ -107,6 +108,8 @@ absl::Status LeasePicked(Transaction& t, const Caller& caller, const LabelingCon
   }
   if (picked.turned)
     std::reverse(question->mutable_clips()->begin(), question->mutable_clips()->end());
+  if (caller.role == Role::kTeacher)
+    RETURN_IF_ERROR(SetUsualReturns(t, run.id, picked.id, question));
   return absl::OkStatus();
 }
 

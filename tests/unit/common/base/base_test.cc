@@ -80,6 +80,8 @@ constexpr bool IsListed(Draw draw) {
     case Draw::kBootstrap:
     case Draw::kEnsembleMinibatch:
     case Draw::kHeldOut:
+    case Draw::kHeldOutClip:
+    case Draw::kCrops:
     case Draw::kPairs:
     case Draw::kRankings:
       return true;

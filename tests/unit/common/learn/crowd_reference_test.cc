@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "common/learn/random.h"
 #include "common/learn/reward/ensemble.h"
 #include "common/learn/torch_runtime.h"
 #include "common/options/run_spec.h"
@@ -51,14 +52,18 @@ double Correlation(const std::vector<double>& a, const std::vector<double>& b) {
 TEST(CrowdReference, LabelersComeInTheOrderOfCrowdKitsSkills) {
   SetUpTorch();
   const auto reference = nlohmann::json::parse(std::ifstream(REFERENCE));
-  const int clips = static_cast<int>(reference["worth"].size());
-  // a clip is known by its number alone, and a linear reward is its worth: the
-  // model of Bradley and Terry
-  const auto clip = [clips](int number) {
+  // A clip's worth is to be found among numbers that mean nothing. (Known by its number alone,
+  // as to Crowd-Kit, nothing could be said of a clip that a member never saw, and labelers are
+  // judged by such clips.)
+  constexpr int kNumbers = 4;
+  const auto clip = [&](int number) {
     auto one = std::make_shared<experience::Clip>();
     one->steps = 1;
-    one->observations.assign(2 * clips, 0.0f);
-    one->observations[number] = 1;
+    KeyedRandom random(1, number);
+    for (int i = 0; i < 2 * kNumbers; ++i) {
+      one->observations.push_back(static_cast<float>(2 * random.Uniform() - 1));
+    }
+    one->observations[0] = reference["worth"][number].get<float>();
     return one;
   };
   v1::RewardModel options = options::DefaultRunSpec().reward_model();
@@ -66,7 +71,7 @@ TEST(CrowdReference, LabelersComeInTheOrderOfCrowdKitsSkills) {
   options.set_members(5);
   options.set_uniform_answers(0);
   options.set_learning_rate(0.03);
-  auto ensemble = RewardEnsemble::Create(options, /*learn_reliability=*/true, 1, clips, 0);
+  auto ensemble = RewardEnsemble::Create(options, /*learn_reliability=*/true, 1, kNumbers, 0);
   ASSERT_TRUE(ensemble.ok()) << ensemble.status();
   for (const auto& vote : reference["votes"]) {  // pair, labeler, 0 to 2
     const auto& pair = reference["pairs"][vote[0].get<int>()];

@@ -18,19 +18,14 @@ using experience::Comparison;
 
 constexpr int kSteps = 5, kObservations = 2;
 
-// 40 labels before the first update, 44 in the first round.
 v1::RunSpec Spec() {
   v1::RunSpec spec = options::DefaultRunSpec();
-  spec.set_labels(160);
-  spec.set_steps(3000);
-  spec.mutable_collection()->set_batch_steps(100);
-  spec.mutable_queries()->set_schedule(v1::UNIFORM);
   v1::RewardModel& model = *spec.mutable_reward_model();
   model.clear_hidden();
   model.add_hidden(16);
   model.set_minibatch_labels(16);
-  model.set_initial_updates(60);
-  model.set_updates_per_round(10);
+  model.set_updates_per_label(1.5);
+  model.set_updates_per_batch(10);
   return spec;
 }
 
@@ -66,7 +61,7 @@ class EnsembleFitterTest : public testing::Test {
   std::unique_ptr<EnsembleFitter> Fitter() const {
     auto fitter = EnsembleFitter::Create(Spec(), kObservations, 1);
     EXPECT_TRUE(fitter.ok()) << fitter.status();
-    EXPECT_TRUE((*fitter)->AddCandidates(candidates_).ok());
+    (*fitter)->AddCandidates(candidates_);
     return *std::move(fitter);
   }
   std::string Published(const EnsembleFitter& fitter) const {
@@ -80,28 +75,53 @@ class EnsembleFitterTest : public testing::Test {
 
 TEST_F(EnsembleFitterTest, LearnsWhatTheLabelsPrefer) {
   const auto fitter = Fitter();
-  ASSERT_TRUE(fitter->Fit(comparisons_, candidates_, nullptr).ok());
+  ASSERT_TRUE(fitter->Fit(comparisons_, 1, candidates_, nullptr).ok());
   for (int round = 0; round < 20; ++round) {
-    ASSERT_TRUE(fitter->Fit(comparisons_, candidates_, nullptr).ok());
+    ASSERT_TRUE(fitter->Fit(comparisons_, 1, candidates_, nullptr).ok());
   }
   const auto rewards = fitter->ensemble().Score({2, 0, -2, 0}, {0, 0});
   ASSERT_TRUE(rewards.ok());
   EXPECT_GT((*rewards)[0], (*rewards)[1] + 0.5);
 }
 
-TEST_F(EnsembleFitterTest, TrainsLongInTheFirstRoundAndShortAfterwards) {
+TEST_F(EnsembleFitterTest, TrainsForEachNewLabelAndForEachBatch) {
   const auto fitter = Fitter();
-  ASSERT_TRUE(fitter->Fit(Labels(40), candidates_, nullptr).ok());
+  ASSERT_TRUE(fitter->Fit(Labels(40), 3, candidates_, nullptr).ok());
   EXPECT_EQ(fitter->updates(), 60);
-  ASSERT_TRUE(fitter->Fit(Labels(50), candidates_, nullptr).ok());
-  EXPECT_EQ(fitter->updates(), 70);
-  EXPECT_EQ(fitter->labels(), 50);
+  ASSERT_TRUE(fitter->Fit(Labels(51), 0, candidates_, nullptr).ok());
+  EXPECT_EQ(fitter->updates(), 76);
+  ASSERT_TRUE(fitter->Fit(Labels(51), 2, candidates_, nullptr).ok());
+  EXPECT_EQ(fitter->updates(), 96);
+  EXPECT_EQ(fitter->labels(), 51);
 }
 
-TEST_F(EnsembleFitterTest, TrainsLongerWhereTheFirstRoundHasMoreLabels) {
-  const auto fitter = Fitter();  // as a run does that begins with another's labels
-  ASSERT_TRUE(fitter->Fit(Labels(80), candidates_, nullptr).ok());
-  EXPECT_EQ(fitter->updates(), 120);
+TEST_F(EnsembleFitterTest, TrainsAsMuchHoweverManyLabelsComeAtATime) {
+  const auto one_by_one = Fitter(), at_once = Fitter();
+  for (const auto& fitter : {one_by_one.get(), at_once.get()}) {
+    ASSERT_TRUE(fitter->Fit(Labels(10), 1, candidates_, nullptr).ok());
+  }
+  for (int labels = 11; labels <= 80; ++labels) {
+    ASSERT_TRUE(one_by_one->Fit(Labels(labels), labels % 14 == 0, candidates_, nullptr).ok());
+  }
+  ASSERT_TRUE(at_once->Fit(Labels(80), 5, candidates_, nullptr).ok());
+  EXPECT_EQ(one_by_one->updates(), at_once->updates());
+}
+
+TEST_F(EnsembleFitterTest, RestsOnceNoNewLabelsCome) {
+  const auto fitter = Fitter();
+  ASSERT_TRUE(fitter->Fit(Labels(40), 1, candidates_, nullptr).ok());
+  for (int batch = 0; batch < 20; ++batch) {
+    ASSERT_TRUE(fitter->Fit(Labels(40), 1, candidates_, nullptr).ok());
+  }
+  EXPECT_EQ(fitter->updates(), 2 * 60);
+  // and neither do the candidates of new batches change the reward then
+  const std::string rested = Published(*fitter);
+  fitter->AddCandidates({RandomClip(), RandomClip()});
+  ASSERT_TRUE(fitter->Fit(Labels(40), 1, candidates_, nullptr).ok());
+  EXPECT_EQ(Published(*fitter), rested);
+  // a new label wakes it
+  ASSERT_TRUE(fitter->Fit(Labels(41), 1, candidates_, nullptr).ok());
+  EXPECT_EQ(fitter->updates(), 2 * 60 + 1 + 10);
 }
 
 TEST_F(EnsembleFitterTest, TakesARankingForOneLabel) {
@@ -111,7 +131,7 @@ TEST_F(EnsembleFitterTest, TakesARankingForOneLabel) {
     ranking.back().label_id = 999;
   }
   const auto fitter = Fitter();
-  ASSERT_TRUE(fitter->Fit(ranking, candidates_, nullptr).ok());
+  ASSERT_TRUE(fitter->Fit(ranking, 1, candidates_, nullptr).ok());
   EXPECT_EQ(fitter->labels(), 41);
   EXPECT_EQ(fitter->ensemble().labels(), 43);
   EXPECT_TRUE(fitter->FittedTo(ranking));
@@ -119,45 +139,45 @@ TEST_F(EnsembleFitterTest, TakesARankingForOneLabel) {
 
 TEST_F(EnsembleFitterTest, GoesOnFromACheckpointAsIfNothingHadHappened) {
   const auto whole = Fitter();
-  ASSERT_TRUE(whole->Fit(Labels(40), candidates_, nullptr).ok());
-  ASSERT_TRUE(whole->Fit(Labels(60), candidates_, nullptr).ok());
+  ASSERT_TRUE(whole->Fit(Labels(40), 1, candidates_, nullptr).ok());
+  ASSERT_TRUE(whole->Fit(Labels(60), 1, candidates_, nullptr).ok());
   const nn::Snapshot state = whole->ensemble().SaveState();
 
   const auto restarted = EnsembleFitter::Create(Spec(), kObservations, 1);
   ASSERT_TRUE(restarted.ok());
-  ASSERT_TRUE((*restarted)->Load(state, whole->updates(), Labels(60)).ok());
+  ASSERT_TRUE((*restarted)->Load(state, whole->updates(), whole->idle_updates(), Labels(60)).ok());
   for (const int labels : {70, 80}) {
-    ASSERT_TRUE(whole->Fit(Labels(labels), candidates_, nullptr).ok());
-    ASSERT_TRUE((*restarted)->Fit(Labels(labels), candidates_, nullptr).ok());
+    ASSERT_TRUE(whole->Fit(Labels(labels), 1, candidates_, nullptr).ok());
+    ASSERT_TRUE((*restarted)->Fit(Labels(labels), 1, candidates_, nullptr).ok());
   }
   EXPECT_EQ(Published(*whole), Published(**restarted));
 }
 
 TEST_F(EnsembleFitterTest, BeginsAnewWhenAFittedLabelIsTakenBack) {
   const auto fitter = Fitter();
-  ASSERT_TRUE(fitter->Fit(Labels(40), candidates_, nullptr).ok());
+  ASSERT_TRUE(fitter->Fit(Labels(40), 1, candidates_, nullptr).ok());
   std::vector<Comparison> standing = Labels(40);
   standing.erase(standing.begin() + 7);
   EXPECT_FALSE(fitter->FittedTo(standing));
-  ASSERT_TRUE(fitter->Fit(standing, candidates_, nullptr).ok());
+  ASSERT_TRUE(fitter->Fit(standing, 1, candidates_, nullptr).ok());
   EXPECT_TRUE(fitter->FittedTo(standing));
 
   // exactly as if the label had never been
   const auto fresh = Fitter();
-  ASSERT_TRUE(fresh->Fit(standing, candidates_, nullptr).ok());
+  ASSERT_TRUE(fresh->Fit(standing, 1, candidates_, nullptr).ok());
   EXPECT_EQ(Published(*fitter), Published(*fresh));
 }
 
 TEST_F(EnsembleFitterTest, SaysThatTooFewLabelsCannotTrainEveryMember) {
   const auto fitter = Fitter();
-  EXPECT_EQ(fitter->Fit({}, candidates_, nullptr).status().code(),
+  EXPECT_EQ(fitter->Fit({}, 1, candidates_, nullptr).status().code(),
             absl::StatusCode::kFailedPrecondition);
   EXPECT_FALSE(fitter->fitted());
 }
 
 TEST_F(EnsembleFitterTest, StopsWhenAsked) {
   const auto fitter = Fitter();
-  EXPECT_EQ(fitter->Fit(comparisons_, candidates_, [] { return true; }).status().code(),
+  EXPECT_EQ(fitter->Fit(comparisons_, 1, candidates_, [] { return true; }).status().code(),
             absl::StatusCode::kCancelled);
 }
 

@@ -238,6 +238,7 @@ TEST(LabelBook, ExpandsARankingIntoItsPairsWithTies) {
     EXPECT_EQ(comparisons[i].left->observations[0], first);
     EXPECT_EQ(comparisons[i].right->observations[0], second);
     EXPECT_EQ(comparisons[i].left_preferred, preferred);
+    EXPECT_FLOAT_EQ(comparisons[i].weight, 2.0f / 3);  // three of them are worth two answers
   };
   expect(0, 1, 2, 0.5f);
   expect(1, 1, 3, 0.0f);

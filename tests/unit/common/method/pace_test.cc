@@ -68,6 +68,7 @@ TEST(LabelsWantedAt, AreWithoutLockstepTheLeastThatAllowTheSteps) {
 TEST(Progress, GrowsFromNoneWithTheBatchesThatThePolicyLearnsFrom) {
   v1::RunSpec spec = DefaultRunSpec();
   spec.mutable_collection()->set_batch_steps(100);
+  spec.mutable_collection()->set_clips_per_batch(1024);  // enough for the first questions
   spec.set_steps(951);
   ASSERT_EQ(Batches(spec), 10);
   EXPECT_FALSE(LearnsFrom(spec, 0));

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <set>
+
+#include "common/learn/selectors/selector.h"
 #include "common/method/pace.h"
 #include "common/options/run_spec.h"
 
@@ -14,7 +18,68 @@ v1::RunSpec SpecOf(int64_t round_steps) {
   spec.set_steps(10'000);
   spec.mutable_collection()->set_batch_steps(1000);
   spec.mutable_queries()->set_round_steps(round_steps);
+  spec.mutable_queries()->set_initial_share(0.01);
   return spec;
+}
+
+experience::ClipPointer SomeClip() {
+  auto clip = std::make_shared<experience::Clip>();
+  clip->steps = 1;
+  clip->observations = {0, 0};
+  clip->actions = {0};
+  return clip;
+}
+
+TEST(InitialBatches, HaveAsManyClipsAsTheFirstQuestionsAreToBeAbout) {
+  for (const double initial_share : {0.25, 0.5}) {
+    v1::RunSpec spec = options::DefaultRunSpec();
+    spec.mutable_queries()->set_initial_share(initial_share);
+    const int64_t clips = InitialBatches(spec) * spec.collection().clips_per_batch();
+    const int64_t questions = LabelsWantedIn(spec, 0);
+    EXPECT_GE(clips, 2 * questions);
+    EXPECT_LE(clips, 2 * questions + spec.collection().clips_per_batch());
+    const auto pairs =
+        learn::MakeSelector(spec.queries(), nullptr)
+            ->Select(learn::Selector::Candidates(clips, SomeClip()), questions, 1, 0);
+    ASSERT_TRUE(pairs.ok()) << pairs.status();
+    std::set<int> asked_about;
+    for (const learn::SelectedPair& pair : *pairs) asked_about.insert({pair.left, pair.right});
+    EXPECT_GE(asked_about.size(), 1.5 * questions);
+  }
+}
+
+TEST(InitialBatches, AreOfTheFirstLabelsWherePeopleAnswer) {
+  v1::RunSpec spec = options::DefaultRunSpec();
+  spec.set_lockstep(false);
+  spec.mutable_collection()->set_clips_per_batch(32);
+  ASSERT_EQ(spec.queries().first_labels(), 30);
+  EXPECT_EQ(InitialBatches(spec), 2);
+  EXPECT_FALSE(LearnsFrom(spec, 0));
+  EXPECT_TRUE(LearnsFrom(spec, 1));  // once the first ensemble is there
+}
+
+TEST(InitialBatches, AreNoMoreThanAQuarterOfTheRunNorThanThePoolHolds) {
+  v1::RunSpec spec = options::DefaultRunSpec();
+  spec.mutable_queries()->set_initial_share(1);
+  EXPECT_EQ(InitialBatches(spec), 1024 / 64);
+  spec.set_steps(12 * 8192);
+  EXPECT_EQ(InitialBatches(spec), 3);
+  spec.set_steps(8192);
+  EXPECT_EQ(InitialBatches(spec), 1);
+}
+
+TEST(Rounds, BeginAfterTheInitialBatches) {
+  v1::RunSpec spec = SpecOf(0);
+  spec.mutable_queries()->set_initial_share(0.25);
+  spec.mutable_collection()->set_clips_per_batch(40);
+  ASSERT_EQ(InitialBatches(spec), 2);
+  EXPECT_EQ(RoundAt(spec, 0), -1);
+  EXPECT_EQ(RoundAt(spec, 1), 0);
+  EXPECT_EQ(BatchOfRound(spec, 3), 4);
+  EXPECT_FALSE(LearnsFrom(spec, 1));
+  EXPECT_TRUE(LearnsFrom(spec, 2));
+  EXPECT_EQ(RewardIteration(spec, 2), 2);
+  EXPECT_EQ(Progress(spec, 2), 0);
 }
 
 TEST(Rounds, FollowEveryBatchByDefault) {

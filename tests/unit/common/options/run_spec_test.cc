@@ -22,6 +22,7 @@ namespace backflip::options {
 namespace {
 
 using google::protobuf::FieldDescriptor;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -70,6 +71,22 @@ TEST(RunSpec, FirstEpisodesFitTheTask) {
     EXPECT_THAT(std::string(CheckFitsTask(spec, task).message()),
                 HasSubstr("allowed: 60, the steps of a clip, to 500"));
   }
+}
+
+TEST(RunSpec, AnEnvironmentGivesABatchAtLeastTheStepsOfAClip) {
+  v1::TaskInfo task;
+  task.set_name("robot");
+  task.set_has_true_reward(true);
+  task.set_clip_steps(60);
+  v1::RunSpec spec = DefaultRunSpec();
+  spec.mutable_collection()->set_environments(16);
+  spec.mutable_collection()->set_batch_steps(16 * 60);
+  EXPECT_TRUE(CheckFitsTask(spec, task).ok());
+  spec.mutable_collection()->set_batch_steps(16 * 59);
+  EXPECT_THAT(std::string(CheckFitsTask(spec, task).message()),
+              AllOf(HasSubstr("has 60 steps"), HasSubstr("gives a batch 59")));
+  spec.set_reward(v1::TRUE);  // nobody is asked
+  EXPECT_TRUE(CheckFitsTask(spec, task).ok());
 }
 
 TEST(RunSpec, TheTrueRewardIsLearnedFromWhereThereIsOne) {

@@ -34,7 +34,7 @@ class FakeLabeling : public v1::LabelingService::Service {
 
   rpc::Client Client() const { return rpc::Client(server_->address(), "token"); }
 
-  void Ask(int questions) {
+  void Ask(int questions, double mean_return = 1.5) {
     base::MutexLock lock(&mutex_);
     for (int i = 0; i < questions; ++i) {
       v1::Question question;
@@ -46,6 +46,7 @@ class FakeLabeling : public v1::LabelingService::Service {
         clip->add_true_rewards(reward);
         clip->add_rubric(-reward);
       }
+      question.set_mean_return(mean_return);
       open_.push_back(std::move(question));
     }
     changed_.NotifyAll();
@@ -119,6 +120,17 @@ TEST(TeacherClient, AnswersEveryQuestionOnce) {
     EXPECT_EQ(submit.idempotency_key().size(), 32);
   }
   EXPECT_NE(submits[0].idempotency_key(), submits[1].idempotency_key());
+}
+
+TEST(TeacherClient, JudgesByWhatTheQuestionSaysThatClipsUsuallyEarn) {
+  FakeLabeling broker;
+  broker.Ask(1, /*mean_return=*/100);
+  broker.Ask(1, /*mean_return=*/-100);
+  TeacherClient client(broker.Client(), {}, teachers::Teacher(*teachers::TraitsOf("skip"), 1));
+  client.Start();
+  const auto submits = broker.AwaitSubmits(2);
+  EXPECT_EQ(submits[0].answer().choice(), v1::CANNOT_TELL);
+  EXPECT_EQ(submits[1].answer().choice(), v1::RIGHT);
 }
 
 TEST(TeacherClient, SendsAnAnswerWhoseReplyWasLostUnderTheSameKey) {

@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "common/method/pace.h"
 #include "common/method/round_planner.h"
+#include "common/method/rounds.h"
 #include "common/nn/reward.h"
 #include "common/options/run_spec.h"
 #include "tests/unit/services/reward_trainer/fake_broker.h"
@@ -40,8 +41,8 @@ v1::Run SmallRun(bool lockstep = true) {
   layer.mutable_queries()->set_initial_share(0.25);
   layer.mutable_queries()->set_pool(40);
   layer.mutable_reward_model()->add_hidden(8);
-  layer.mutable_reward_model()->set_initial_updates(20);
-  layer.mutable_reward_model()->set_updates_per_round(5);
+  layer.mutable_reward_model()->set_updates_per_label(0.8);
+  layer.mutable_reward_model()->set_updates_per_batch(5);
   layer.mutable_reward_model()->set_minibatch_labels(8);
   *run.mutable_spec() = options::Overlay(options::DefaultRunSpec(), layer);
   run.mutable_task()->set_observation_size(2);
@@ -92,6 +93,26 @@ TEST(Lockstep, AsksAsManyLabelsAsTheScheduleWants) {
     EXPECT_EQ(asked, method::LabelsWantedAt(SmallRun().spec(), (round.round() + 1) * 50));
     EXPECT_EQ(round.selector(), round.round() == 0 ? "random" : "disagreement");
   }
+}
+
+TEST(Lockstep, AsksFirstAboutClipsOfAllInitialBatches) {
+  v1::Run run = SmallRun();
+  run.mutable_spec()->mutable_collection()->set_clips_per_batch(30);
+  run.mutable_spec()->mutable_queries()->set_pool(100);
+  ASSERT_EQ(method::InitialBatches(run.spec()), 3);
+  FakeBroker broker(run);
+  const auto trainer = Start(broker);
+  AddBatches(&broker, 3);
+  EXPECT_THAT(broker.AwaitReward(3), ElementsAre(testing::Key(3)));
+  const std::vector<v1::OpenQuestionsRequest> rounds = broker.Rounds();
+  ASSERT_EQ(rounds.size(), 1u);
+  std::set<char> batches;
+  for (const v1::NewQuestion& question : rounds[0].questions()) {
+    for (const std::string& id : question.clip_ids()) batches.insert(id[5]);  // clip-<batch>-…
+  }
+  EXPECT_THAT(batches, ElementsAre('0', '1', '2'));
+  broker.AddBatch(20);
+  broker.AwaitReward(4);
 }
 
 TEST(Lockstep, AsksAndFitsEverySoManyStepsWhereTheRunSaysSo) {
@@ -192,6 +213,23 @@ TEST(WithoutLockstep, FitsTheNewestBatchAsLabelsCome) {
   EXPECT_THAT(broker.AwaitReward(3), testing::SizeIs(1));
   broker.AddBatch(20);
   broker.AwaitReward(4);
+}
+
+TEST(WithoutLockstep, AsksFirstAboutClipsOfAllInitialBatches) {
+  v1::Run run = SmallRun(/*lockstep=*/false);
+  run.mutable_spec()->mutable_collection()->set_clips_per_batch(20);
+  run.mutable_spec()->mutable_queries()->set_pool(100);
+  ASSERT_EQ(method::InitialBatches(run.spec()), 3);  // 30 first labels, two clips for each
+  FakeBroker broker(run);
+  const auto trainer = Start(broker);
+  AddBatches(&broker, 3);
+  EXPECT_THAT(broker.AwaitReward(3), ElementsAre(testing::Key(3)));
+  const std::vector<v1::OpenQuestionsRequest> rounds = broker.Rounds();
+  std::set<char> batches;
+  for (const v1::NewQuestion& question : rounds[0].questions()) {
+    for (const std::string& id : question.clip_ids()) batches.insert(id[5]);
+  }
+  EXPECT_THAT(batches, ElementsAre('0', '1', '2'));
 }
 
 TEST(WithoutLockstep, BeginsWithoutTheLabelsThatNobodyCouldTell) {
