@@ -223,7 +223,8 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   ASSIGN_OR_RETURN(loop->simulator_,
                    sim::Simulator::Start(loop->task_, absl::GetFlag(FLAGS_threads)));
   ASSIGN_OR_RETURN(loop->algorithm_,
-                   learn::MakeAlgorithm(spec, {task.observation_size(), task.action_size()}));
+                   learn::MakeAlgorithm(
+                       spec, {task.observation_size(), task.action_size(), task.step_seconds()}));
   if (spec.reward() != v1::TRUE) RETURN_IF_ERROR(loop->AddAsker("own", spec));
   for (const std::string& file : absl::GetFlag(FLAGS_watchers)) {
     ASSIGN_OR_RETURN(const v1::RunSpec layer, options::ReadRunSpecFile(file));

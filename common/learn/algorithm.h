@@ -36,8 +36,9 @@ class Rewarder {
 using Statistics = std::map<std::string, double>;
 
 struct Sizes {
-  int observation = 0;  // numbers of an observation, at least 1
-  int action = 0;       // numbers of an action, at least 1
+  int observation = 0;      // numbers of an observation, at least 1
+  int action = 0;           // numbers of an action, at least 1
+  double step_seconds = 0;  // simulated time of a step; above 0 where noise_seconds is
 };
 
 // Not thread-safe. Calls block for as long as they compute. INTERNAL: LibTorch failed.
@@ -46,21 +47,25 @@ class Algorithm {
   virtual ~Algorithm() = default;
 
   // Takes in what the policy did, and keeps what it will learn from again. The batch came
-  // from Policy(), or nearly so. INVALID_ARGUMENT, with nothing changed: wrong sizes, or
+  // from Policy(), or nearly so. The first batch also says how observations are scaled, which
+  // changes Policy(); no later one does. INVALID_ARGUMENT, with nothing changed: wrong sizes, or
   // values that are not finite.
   virtual absl::Status Observe(experience::Batch batch) = 0;
 
   // One iteration on the experience that it keeps, all of it rewarded by `rewarder`.
   // `progress`: the share of the run's improvements that came before, [0, 1]; options that
-  // change over a run follow it. INVALID_ARGUMENT, with nothing changed: nothing was
-  // observed yet, or rewards are not finite.
+  // change over a run follow it, and never go back. INVALID_ARGUMENT, with nothing changed:
+  // nothing was observed yet, or rewards are not finite. FAILED_PRECONDITION, which says what to
+  // change: the options made an update of which nothing was a finite number; Policy() is then
+  // not to be used.
   virtual absl::StatusOr<Statistics> Improve(const Rewarder& rewarder, double progress) = 0;
 
   // The policy as it is now (common/nn/policy.h).
   virtual nn::Snapshot Policy() const = 0;
 
   // Begins as a policy that was trained for `steps` steps elsewhere, with no improvements
-  // behind it. INVALID_ARGUMENT, with nothing changed, when it has other sizes.
+  // behind it. It stays as it is until its returns can be told. INVALID_ARGUMENT, with nothing
+  // changed, when it has other sizes.
   virtual absl::Status BeginFrom(const nn::Snapshot& policy, int64_t steps) = 0;
 
   // One that loads a state goes on as the one that saved it, with the same options. What

@@ -35,9 +35,11 @@ torch::Tensor Parameters::Part(const torch::Tensor& flat, size_t i) const {
   return flat.narrow(0, offsets_[i], size).view(shapes_[i]);
 }
 
-void Parameters::ClipGradients(double limit) {
+bool Parameters::ClipGradients(double limit) {
   const double norm = gradient_.norm().item<double>();
+  if (!std::isfinite(norm)) return false;
   if (norm > limit) gradient_.mul_(limit / (norm + 1e-6));
+  return true;
 }
 
 void Parameters::Step(double learning_rate) {

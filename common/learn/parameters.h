@@ -32,9 +32,14 @@ class Parameters {
   void ClearGradients() { gradient_.zero_(); }
   // The gradient of tensor i, to be changed in place.
   torch::Tensor Gradient(size_t i) { return tensors_[i].mutable_grad(); }
-  // Scales the gradients down to a norm of at most `limit`.
-  void ClipGradients(double limit);
+  // Scales the gradients down to a norm of at most `limit`. False, with nothing changed, where
+  // they are not finite.
+  bool ClipGradients(double limit);
   void Step(double learning_rate);
+
+  // All tensors, in order; and their values as one vector [all], to be changed in place.
+  const std::vector<torch::Tensor>& tensors() const { return tensors_; }
+  torch::Tensor values() const { return values_; }
 
   // Weights and moments as tensors prefix + name (+ ".m", ".v"), the step count
   // as metadata.

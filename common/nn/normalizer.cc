@@ -40,7 +40,7 @@ std::vector<float> Normalizer::StandardDeviation() const {
   std::vector<float> deviation(size(), 1.0f);
   if (count_ < 2) return deviation;
   for (int i = 0; i < size(); ++i) {
-    deviation[i] = static_cast<float>(std::max(1e-4, std::sqrt(squares_[i] / count_)));
+    deviation[i] = static_cast<float>(std::max(kLeastDeviation, std::sqrt(squares_[i] / count_)));
   }
   return deviation;
 }

@@ -11,6 +11,11 @@
 
 namespace backflip::nn {
 
+// Of an input that hardly moved yet nobody knows the scale. Divided by a smaller deviation, a
+// flag that is 1 for the first time, or a locked joint that gives way by a millimetre, would be
+// the largest number that a network ever saw. Observations are SI units and flags.
+inline constexpr double kLeastDeviation = 0.1;
+
 // Chan, Golub and LeVeque's pairwise form of Welford's algorithm, in doubles.
 class Normalizer {
  public:
@@ -23,7 +28,7 @@ class Normalizer {
   void Add(const float* values, int64_t rows);
 
   // Of what was added; 0 and 1 before the first. A standard deviation is never
-  // under 1e-4, so that a constant input stays finite.
+  // under kLeastDeviation.
   std::vector<float> Mean() const;
   std::vector<float> StandardDeviation() const;
 

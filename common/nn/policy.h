@@ -10,7 +10,7 @@
 //   distribution       "gaussian", see Act: also where it is missing
 //   layers             sizes from input to output, such as "12,64,64,3"
 //   activation         "tanh": after every layer but the last
-//   observation_clip   bound on normalised observations, such as "10"
+//   observation_clip   bound on normalised observations, such as "5"
 //   action_clip        actions are clipped to ± this before they act
 //   noise_correlation  ρ, see Act
 // so that, with f = safetensors.numpy.load_file(path) and c = observation_clip,

@@ -44,7 +44,8 @@ absl::StatusOr<std::unique_ptr<LearnerLoop>> LearnerLoop::Create(const v1::Run& 
   auto loop = std::unique_ptr<LearnerLoop>(new LearnerLoop(run, broker));
   ASSIGN_OR_RETURN(
       loop->algorithm_,
-      learn::MakeAlgorithm(run.spec(), {run.task().observation_size(), run.task().action_size()}));
+      learn::MakeAlgorithm(run.spec(), {run.task().observation_size(), run.task().action_size(),
+                                        run.task().step_seconds()}));
   RETURN_IF_ERROR(loop->Restore());
   return loop;
 }

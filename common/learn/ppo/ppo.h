@@ -1,5 +1,4 @@
-// Proximal policy optimisation (Schulman et al. 2017) of a Gaussian policy, with
-// generalised advantage estimation (gae.h).
+// Proximal policy optimisation (Schulman et al. 2017).
 #ifndef BACKFLIP_COMMON_LEARN_PPO_PPO_H_
 #define BACKFLIP_COMMON_LEARN_PPO_PPO_H_
 
@@ -11,10 +10,7 @@
 
 namespace backflip::learn {
 
-// PPO by spec.ppo, with the run's seed and collection.noise_correlation (for
-// common/nn/policy.h). An improvement learns from the batch observed last, and again from the
-// ppo.reused_batches before it, oldest first. Only afterwards does the observation normaliser
-// take them in.
+// PPO by spec.ppo, with the run's seed and collection.noise_seconds.
 absl::StatusOr<std::unique_ptr<Algorithm>> MakePpo(const v1::RunSpec& spec, Sizes sizes);
 
 }  // namespace backflip::learn

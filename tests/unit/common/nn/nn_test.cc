@@ -142,6 +142,14 @@ TEST(Normalizer, MergesBatchesAsIfTheyWereOne) {
   EXPECT_NEAR(whole.StandardDeviation()[0], std::sqrt(4.64), 1e-5);
 }
 
+TEST(Normalizer, TakesNoSmallMovementOfWhatWasStillForALargeOne) {
+  Normalizer normalizer(2);
+  const std::vector<float> still(200, 0);  // a flag that never was 1, and a locked joint
+  normalizer.Add(still.data(), 100);
+  EXPECT_LE(1 / normalizer.StandardDeviation()[0], 10);
+  EXPECT_LE(0.001 / normalizer.StandardDeviation()[1], 0.01);
+}
+
 TEST(Normalizer, LeavesInputsAloneBeforeItHasSeenAny) {
   Normalizer normalizer(1);
   EXPECT_THAT(normalizer.Mean(), ElementsAre(0));

@@ -271,8 +271,14 @@ TEST(LearnerLoop, RewardsEachBatchWithItsOwnEnsembleInLockstep) {
   ASSERT_TRUE(loop->Run(Never).ok());
   // none for batch 0; 4 scores the kept snapshots
   EXPECT_THAT(broker.asked, ElementsAre(1, 2, 3, 4));
-  EXPECT_EQ(broker.PolicyOf(0), broker.PolicyOf(1));
-  EXPECT_NE(broker.PolicyOf(1), broker.PolicyOf(2));
+  // batch 0 only says how observations are scaled
+  const auto first = *nn::Snapshot::Decode(broker.PolicyOf(0));
+  const auto second = *nn::Snapshot::Decode(broker.PolicyOf(1));
+  EXPECT_EQ(first.tensors.at("layer0.weight").values, second.tensors.at("layer0.weight").values);
+  EXPECT_NE(first.tensors.at("observation_std").values,
+            second.tensors.at("observation_std").values);
+  const auto third = *nn::Snapshot::Decode(broker.PolicyOf(2));
+  EXPECT_NE(second.tensors.at("layer1.weight").values, third.tensors.at("layer1.weight").values);
 }
 
 TEST(LearnerLoop, LearnsFromAsManyEarlierBatchesAsItIsTo) {

@@ -1,4 +1,4 @@
-#include "common/learn/ppo/gae.h"
+#include "common/learn/on_policy/gae.h"
 
 #include <cstddef>
 #include <cstdint>

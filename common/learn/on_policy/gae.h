@@ -1,7 +1,7 @@
 // Generalised advantage estimation (Schulman et al. 2016, "High-dimensional continuous
 // control using generalized advantage estimation").
-#ifndef BACKFLIP_COMMON_LEARN_PPO_GAE_H_
-#define BACKFLIP_COMMON_LEARN_PPO_GAE_H_
+#ifndef BACKFLIP_COMMON_LEARN_ON_POLICY_GAE_H_
+#define BACKFLIP_COMMON_LEARN_ON_POLICY_GAE_H_
 
 #include <vector>
 
@@ -32,4 +32,4 @@ AdvantageEstimates EstimateAdvantages(absl::Span<const float> rewards,
 
 }  // namespace backflip::learn
 
-#endif  // BACKFLIP_COMMON_LEARN_PPO_GAE_H_
+#endif  // BACKFLIP_COMMON_LEARN_ON_POLICY_GAE_H_
