@@ -56,7 +56,7 @@ struct Flag {
   Flag(absl::string_view form, absl::string_view help);
 };
 
-// Flags that every command takes: which stack it talks to.
+// Flags of every command that talks to a stack: which one.
 struct StackFlags {
   std::string data;
   std::string database;
@@ -94,6 +94,8 @@ struct Command {
   std::vector<Flag> flags = {};
   // A paragraph of help beyond that; may be empty.
   std::string details = "";
+  // Whether it talks to a stack, and takes the flags that say which.
+  bool takes_stack = true;
 
   // "labels export".
   std::string Name() const;

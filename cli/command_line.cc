@@ -153,7 +153,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<Command>& command
       line.command = FindCommand(commands, words);
       if (line.command != nullptr) {
         flags = line.command->flags;
-        flags.insert(flags.end(), stack_flags.begin(), stack_flags.end());
+        if (line.command->takes_stack)
+          flags.insert(flags.end(), stack_flags.begin(), stack_flags.end());
       }
       continue;
     }
@@ -192,6 +193,10 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<Command>& command
   }
   RETURN_IF_ERROR(error);
   if (line.command == nullptr) return NoSuchCommand(commands, words);
+  for (const Flag& flag : stack_flags) {
+    if (line.command->takes_stack || given.count(flag.name) == 0) continue;
+    return NoSuchFlag(flag.name, line.command, line.command->flags);
+  }
   RETURN_IF_ERROR(CheckComplete(*line.command, words.size(), given));
   words.erase(words.begin(), words.begin() + 1 + absl::StrContains(line.command->Name(), ' '));
   return line;

@@ -17,7 +17,7 @@ struct CommandLine {
   Call call;
 };
 
-// A command's flags come after its name, among its words; those of every command stand anywhere.
+// A command's flags come after its name, among its words; those of the stack stand anywhere.
 // --name value, --name=value or --name, with - or _ inside a name; nothing after "--" is a flag.
 // `arguments` are without the program's name. INVALID_ARGUMENT: no such command, or a flag that the
 // command does not take, with the nearest name that there is; a value that the flag does not take;

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <set>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -53,6 +54,19 @@ std::string DefaultDataFolder() {
   return absl::StrCat(home, "/.local/share/backflip");
 }
 
+std::vector<std::string> ShippedTasks() {
+  std::error_code error;
+  std::set<std::string> names;
+  for (const fs::path& folder : TaskFolders()) {
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+      if (fs::exists(entry.path() / kTaskFile, error)) {
+        names.insert(entry.path().filename().string());
+      }
+    }
+  }
+  return {names.begin(), names.end()};
+}
+
 absl::StatusOr<std::string> FindTask(const std::string& task) {
   std::error_code error;
   const fs::path path(task);
@@ -62,20 +76,15 @@ absl::StatusOr<std::string> FindTask(const std::string& task) {
   if (path.filename() == kTaskFile && fs::exists(path, error)) {
     return fs::canonical(path, error).parent_path().string();
   }
-  std::vector<std::string> known;
   for (const fs::path& folder : TaskFolders()) {
     if (!absl::StrContains(task, '/') && fs::exists(folder / path / kTaskFile, error)) {
       return fs::canonical(folder / path, error).string();
     }
-    for (const auto& entry : fs::directory_iterator(folder, error)) {
-      if (fs::exists(entry.path() / kTaskFile, error)) {
-        known.push_back(entry.path().filename().string());
-      }
-    }
   }
-  return absl::NotFoundError(absl::StrCat(
-      "there is no task '", task, "': neither a folder of that name with a ", kTaskFile,
-      " in it, nor one of the tasks that come with Backflip (", absl::StrJoin(known, ", "), ")"));
+  return absl::NotFoundError(absl::StrCat("there is no task '", task,
+                                          "': neither a folder of that name with a ", kTaskFile,
+                                          " in it, nor one of the tasks that come with Backflip (",
+                                          absl::StrJoin(ShippedTasks(), ", "), ")"));
 }
 
 absl::StatusOr<std::string> SocketFolder(const std::string& data) {

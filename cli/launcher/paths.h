@@ -3,6 +3,7 @@
 #define BACKFLIP_CLI_LAUNCHER_PATHS_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -14,6 +15,9 @@ std::string ProgramPath(const std::string& name);
 // /var/lib/backflip for root, since the user `postgres` must be able to enter it, else
 // .local/share/backflip in the caller's home.
 std::string DefaultDataFolder();
+
+// Names of the tasks that come with the programs, in order.
+std::vector<std::string> ShippedTasks();
 
 // The folder of a task: `task` itself where it is a folder with a task file
 // (or the task file), else the one of that name that comes with the programs.

@@ -79,6 +79,7 @@ std::string CommandHelp(const Command& command) {
                                   Wrapped(sentence, 0, 0));
   if (!command.details.empty()) absl::StrAppend(&text, "\n", Wrapped(command.details, 0, 0));
   if (!command.flags.empty()) absl::StrAppend(&text, "\n", FlagList(command.flags));
+  if (!command.takes_stack) absl::StrAppend(&text, "\nIt takes no flags of a stack.\n");
   return text;
 }
 

@@ -10,17 +10,20 @@
 #include "common/sim/clip.h"
 #include "common/sim/mujoco/render.h"
 #include "common/sim/mujoco/scaffold.h"
+#include "common/sim/mujoco/scene.h"
 #include "common/sim/simulator.h"
 
 namespace backflip::cli {
 namespace {
 
-// Runs one episode; `policy` null: random actions.
+constexpr absl::Duration kPreviewLimit = absl::Seconds(4);
+
+// Runs one evaluation episode with mean actions.
 absl::Status Film(std::shared_ptr<const sim::Task> task, std::shared_ptr<const nn::Policy> policy,
                   uint64_t seed, int steps, const std::string& path) {
   ASSIGN_OR_RETURN(const auto simulator, sim::Simulator::Start(task, 1));
   sim::Ticket ticket;
-  ticket.evaluation = policy != nullptr;
+  ticket.evaluation = true;
   ticket.policy = std::move(policy);
   ticket.environments.push_back({.reset_seed = seed, .state = {}});
   ticket.steps = steps;
@@ -71,10 +74,17 @@ absl::Status FilmSnapshot(const client::BrokerClient& broker, const v1::Run& run
   return Film(std::move(task), std::move(policy), seed, steps, path);
 }
 
-absl::Status NewTask(const std::string& model_path, const std::string& folder) {
-  ASSIGN_OR_RETURN(auto task, sim::ScaffoldTask(model_path, folder));
-  const int steps = task->task().episode_steps();
-  return Film(std::move(task), nullptr, 1, steps, folder + "/preview.gif");
+absl::StatusOr<MadeTask> MakeTask(const std::string& model_path, const std::string& folder,
+                                  const std::function<void(absl::string_view)>& progress) {
+  ASSIGN_OR_RETURN(sim::NewTask made, sim::ScaffoldTask(model_path, folder, progress));
+  MadeTask result{std::move(made.remarks), absl::OkStatus()};
+  for (std::string& remark : sim::LeftOut(*made.task)) result.remarks.push_back(std::move(remark));
+  progress("drawing the preview");
+  sim::AnimationOptions options;
+  options.moments_per_second = 1 / made.task->step_seconds();
+  options.max_drawing = kPreviewLimit;
+  result.preview = sim::RenderGif(*made.task, made.states, options, folder + "/preview.gif");
+  return result;
 }
 
 }  // namespace backflip::cli

@@ -3,11 +3,14 @@
 #define BACKFLIP_CLI_OUTPUT_REPLAY_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "backflip/v1/run.pb.h"
 #include "common/client/broker_client.h"
 #include "common/sim/task.h"
@@ -23,10 +26,18 @@ v1::TaskInfo InfoOf(const sim::Task& task);
 absl::Status FilmSnapshot(const client::BrokerClient& broker, const v1::Run& run, int64_t version,
                           uint64_t seed, const std::string& path);
 
+struct MadeTask {
+  // What its maker should know, a sentence each.
+  std::vector<std::string> remarks;
+  // Whether there is a preview. UNAVAILABLE: no OpenGL to film with; the task stands.
+  absl::Status preview;
+};
+
 // Makes the task folder `folder` for the model (sim::ScaffoldTask says how, and
-// with which errors), and films random actions into preview.gif there.
-// UNAVAILABLE: no OpenGL to film with; the task stands.
-absl::Status NewTask(const std::string& model_path, const std::string& folder);
+// with which errors), and films its random actions into preview.gif there. Tells
+// `progress` what it begins.
+absl::StatusOr<MadeTask> MakeTask(const std::string& model_path, const std::string& folder,
+                                  const std::function<void(absl::string_view)>& progress);
 
 }  // namespace backflip::cli
 

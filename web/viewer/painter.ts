@@ -1,6 +1,6 @@
 // What every painter of clips does, and what painters share.
 import type { PerspectiveCamera } from "three";
-import { type Orbit, type Poses, type Scene, type View, viewOf } from "./scene";
+import { farOf, nearOf, type Orbit, type Poses, type Scene, type View, viewOf } from "./scene";
 
 // Where a clip is drawn: CSS pixels from the canvas's upper left corner.
 export interface Viewport {
@@ -47,14 +47,18 @@ export function theme(): Theme {
   };
 }
 
-// Metres before the eye where drawing begins.
-export const near = 0.05;
+// The side of a square of the floor: a metre, unless the camera is much closer or farther.
+export function squareOf({ look }: Scene): number {
+  return 10 ** Math.round(Math.log10(look.camera.distance / 4));
+}
 
 // Points a painter's camera at the clip in a viewport.
 export function aim(camera: PerspectiveCamera, drawing: Drawing, clip: Poses, at: Viewport): View {
   camera.aspect = at.width / at.height;
   const view = viewOf(drawing.scene, clip, drawing.moment, drawing.orbit, camera.aspect);
   camera.fov = view.fov;
+  camera.near = nearOf(drawing.scene);
+  camera.far = farOf(drawing.scene);
   camera.position.copy(view.eye);
   camera.lookAt(view.target);
   camera.updateProjectionMatrix();

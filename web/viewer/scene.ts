@@ -7,6 +7,7 @@ import {
   Mesh,
   type MeshStandardMaterial,
   Quaternion,
+  SkinnedMesh,
   Vector3,
 } from "three";
 import { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
@@ -24,53 +25,83 @@ export function stepsOf({ bodies, poses }: Poses): number {
 
 // Camera and surroundings, as common/sim/mujoco/scene.h writes them.
 export interface Look {
-  floor: boolean;
+  floors: readonly Floor[];
+  ground: number | null;
   camera: {
-    track: string;
+    track: number;
     distance: number;
     azimuth: number;
     elevation: number;
     height: number | null;
   };
-  radius: number;
 }
 
-// A geom in the frame of its body.
+export interface Floor {
+  body: number;
+  position: [number, number, number];
+  rotation: [number, number, number, number];
+  size: [number, number];
+  colour?: [number, number, number, number];
+}
+
+// As older runs have them: the floor, if any, was at z = 0, and the body had a name.
+interface OldLook {
+  floor?: boolean;
+  camera?: { track?: string };
+}
+
+// A geom in the frame of its body; or what several bodies move, in its own.
 export interface Part {
   body: number; // -1: the world, which does not move
   geometry: BufferGeometry;
   colour: Color;
   opacity: number;
   local: Matrix4;
+  // The bodies that move it, by whose weights, and where they were when it was made.
+  skin?: { bodies: number[]; inverses: Matrix4[] };
 }
 
 export class Scene {
   private constructor(
     readonly parts: Part[],
     readonly bodies: number,
-    readonly tracked: number,
     readonly look: Look,
   ) {}
 
+  // The height that shadows fall on and the eye stays above; three's, with y up.
+  get groundHeight(): number | undefined {
+    const { floors, ground } = this.look;
+    return ground === null ? undefined : floors[ground]!.position[2];
+  }
+
   static async parse(glb: ArrayBuffer): Promise<Scene> {
     const { scene } = await new GLTFLoader().parseAsync(glb, "");
-    const given = scene.userData as Partial<Look>;
+    // bodies by their order: names may be any, and alike. The last is the world
+    const nodes = [...scene.children[0]!.children];
+    const bodies = nodes.length - 1;
+    const bodyOf = (node: unknown) => {
+      const body = (nodes as unknown[]).indexOf(node);
+      return body < bodies ? body : -1;
+    };
+    const given = scene.userData as Partial<Look> & OldLook;
+    const old = given.floors === undefined;
+    const named = (node: { userData: { name?: string }; name: string }) =>
+      (node.userData.name ?? node.name) === (given.camera?.track as unknown);
+    const whole: Floor = { body: -1, position: [0, 0, 0], rotation: [0, 0, 0, 1], size: [0, 0] };
     const look: Look = {
-      floor: given.floor ?? true,
+      floors: given.floors ?? (given.floor === false ? [] : [whole]),
+      ground: old ? (given.floor === false ? null : 0) : given.ground!,
       camera: {
-        track: "",
         distance: 4,
         azimuth: 90,
         elevation: -10,
         height: null,
         ...given.camera,
+        track: old ? Math.max(0, nodes.findIndex(named)) : given.camera!.track,
       },
-      radius: given.radius ?? 1,
     };
-    const root = scene.children[0]!;
-    const nodes = root.children.filter(({ name }) => name !== "world");
     const parts: Part[] = [];
-    for (const node of [...root.children]) {
+    for (const node of nodes) {
       // as if the body was at the origin
       node.removeFromParent();
       node.position.set(0, 0, 0);
@@ -81,19 +112,21 @@ export class Scene {
         const material = child.material as MeshStandardMaterial;
         const geometry = child.geometry as BufferGeometry;
         if (!geometry.getAttribute("normal")) geometry.computeVertexNormals();
-        parts.push({
-          body: nodes.indexOf(node),
+        const part: Part = {
+          body: bodyOf(node),
           geometry,
           colour: material.color,
           opacity: material.opacity,
           local: child.matrixWorld.clone(),
-        });
+        };
+        if (child instanceof SkinnedMesh) {
+          const { bones, boneInverses } = child.skeleton;
+          part.skin = { bodies: bones.map(bodyOf), inverses: boneInverses };
+        }
+        parts.push(part);
       });
     }
-    const tracked = nodes.findIndex(
-      ({ userData, name }) => (userData.name ?? name) === look.camera.track,
-    );
-    return new Scene(parts, nodes.length, Math.max(0, tracked), look);
+    return new Scene(parts, bodies, look);
   }
 }
 
@@ -128,11 +161,32 @@ export function bodyMatrix(clip: Poses, body: number, moment: number, matrix: Ma
   return matrix.compose(place, from, one).premultiply(zUpToYUp);
 }
 
+// The same for the world, which is body -1.
+export function poseOf(clip: Poses, body: number, moment: number, matrix: Matrix4): Matrix4 {
+  return body < 0 ? matrix.copy(zUpToYUp) : bodyMatrix(clip, body, moment, matrix);
+}
+
+// Where a plane's frame is, whose z axis is its normal.
+export function floorMatrix(floor: Floor, clip: Poses, moment: number, matrix: Matrix4): Matrix4 {
+  place.fromArray(floor.position);
+  from.fromArray(floor.rotation);
+  const local = new Matrix4().compose(place, from, one);
+  return poseOf(clip, floor.body, moment, matrix).multiply(local);
+}
+
 // How far a person has turned the camera (degrees) and moved it away (a factor).
 export interface Orbit {
   azimuth: number;
   elevation: number;
   zoom: number;
+}
+
+// Where drawing begins, and ends: metres before the eye.
+export function nearOf({ look }: Scene): number {
+  return look.camera.distance / 80;
+}
+export function farOf({ look }: Scene): number {
+  return look.camera.distance * 50;
 }
 
 export interface View {
@@ -156,11 +210,13 @@ export function viewOf(
 ): View {
   const { camera } = scene.look;
   const body = new Vector3().setFromMatrixPosition(
-    bodyMatrix(clip, scene.tracked, moment, new Matrix4()),
+    poseOf(clip, camera.track, moment, new Matrix4()),
   );
   const target = new Vector3(body.x, camera.height ?? body.y, body.z);
   const azimuth = (camera.azimuth + orbit.azimuth) * degrees;
-  const elevation = Math.min(15, Math.max(-89, camera.elevation + orbit.elevation)) * degrees;
+  // nobody turns it far below the floor, but a task may have it there
+  const highest = Math.max(15, camera.elevation);
+  const elevation = Math.min(highest, Math.max(-89, camera.elevation + orbit.elevation)) * degrees;
   const eye = new Vector3(
     -Math.cos(elevation) * Math.cos(azimuth),
     -Math.sin(elevation),
@@ -168,7 +224,8 @@ export function viewOf(
   )
     .multiplyScalar(camera.distance * orbit.zoom)
     .add(target);
-  if (scene.look.floor) eye.y = Math.max(0.05, eye.y);
+  const ground = scene.groundHeight;
+  if (ground !== undefined) eye.y = Math.max(ground + nearOf(scene), eye.y);
   // a narrow picture shows as much from side to side as a square one
   const half = Math.tan((fieldOfView / 2) * degrees) / Math.min(1, aspect);
   return { eye, target, fov: (2 * Math.atan(half)) / degrees };

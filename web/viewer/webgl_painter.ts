@@ -1,28 +1,40 @@
 // Draws clips with WebGL, with shadows on a chequered floor.
 import {
+  AlwaysStencilFunc,
+  Bone,
+  type BufferAttribute,
   CanvasTexture,
   Color,
+  DetachedBindMode,
   DirectionalLight,
+  DoubleSide,
+  EqualStencilFunc,
   Fog,
   Scene as Graph,
   HemisphereLight,
+  IncrementStencilOp,
+  type Material,
   Matrix4,
   Mesh,
   MeshBasicMaterial,
   MeshLambertMaterial,
-  NotEqualStencilFunc,
   PerspectiveCamera,
   PlaneGeometry,
   RepeatWrapping,
   ReplaceStencilOp,
+  Skeleton,
+  SkinnedMesh,
   SRGBColorSpace,
   Vector3,
   WebGLRenderer,
 } from "three";
-import { aim, type Drawing, near, type Painter, theme } from "./painter";
-import { bodyMatrix, type Part, type Scene, zUpToYUp } from "./scene";
+import { aim, type Drawing, type Painter, squareOf, theme } from "./painter";
+import { type Floor, floorMatrix, type Part, type Poses, poseOf, type Scene } from "./scene";
 
-const floorSize = 120;
+// Of a floor without an end, in squares; it is drawn around what the camera looks at.
+const floorSquares = 120;
+// What is more transparent throws no shadow.
+const leastShadow = 0.5;
 // Where the light comes from, for the shadows.
 const sun = new Vector3(0.35, 1, 0.25);
 
@@ -30,16 +42,13 @@ export class WebGlPainter implements Painter {
   readonly canvas = document.createElement("canvas");
   private readonly renderer: WebGLRenderer;
   private readonly graph = new Graph();
-  private readonly camera = new PerspectiveCamera(45, 1, near, 200);
+  private readonly camera = new PerspectiveCamera();
   private readonly fog: Fog;
-  private readonly floor: Mesh;
-  private meshes: { part: Part; mesh: Mesh; shadow?: Mesh }[] = [];
-  // Throws a shadow onto the floor, and a little above it.
-  private readonly flat = new Matrix4()
-    .makeShear(0, 0, -sun.x, -sun.z, 0, 0)
-    .premultiply(new Matrix4().makeScale(1, 0, 1))
-    .setPosition(0, 0.004, 0);
-  private readonly poses: Matrix4[] = [];
+  private readonly tiles: CanvasTexture;
+  private floors: { floor: Floor; mesh: Mesh }[] = [];
+  private meshes: { part: Part; mesh: Mesh; shadow?: Mesh; skeleton?: Skeleton }[] = [];
+  // Throws a shadow onto the ground, and a little above it.
+  private readonly flat = new Matrix4();
   private readonly shadow: number;
 
   constructor(software: boolean) {
@@ -59,16 +68,11 @@ export class WebGlPainter implements Painter {
     const lamp = new DirectionalLight(0xffffff, 1.7);
     lamp.position.set(-1.5, 4, 3);
     this.graph.add(lamp);
-    this.floor = new Mesh(
-      new PlaneGeometry(floorSize, floorSize),
-      new MeshBasicMaterial({ map: this.tiles(light, dark, software) }),
-    );
-    this.floor.rotation.x = -Math.PI / 2;
-    this.floor.renderOrder = -2;
-    this.graph.add(this.floor);
+    this.tiles = this.makeTiles(light, dark, software);
   }
 
-  private tiles(light: string, dark: string, software: boolean): CanvasTexture {
+  // Four squares.
+  private makeTiles(light: string, dark: string, software: boolean): CanvasTexture {
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = 64;
     const context = canvas.getContext("2d")!;
@@ -80,7 +84,6 @@ export class WebGlPainter implements Painter {
     const texture = new CanvasTexture(canvas);
     texture.colorSpace = SRGBColorSpace;
     texture.wrapS = texture.wrapT = RepeatWrapping;
-    texture.repeat.set(floorSize / 2, floorSize / 2); // squares of one metre
     texture.anisotropy = software ? 1 : 8;
     return texture;
   }
@@ -91,26 +94,46 @@ export class WebGlPainter implements Painter {
   }
 
   setScene(scene: Scene): void {
+    for (const { mesh } of this.floors) this.graph.remove(mesh);
     for (const { mesh, shadow } of this.meshes) {
       this.graph.remove(mesh);
       if (shadow) this.graph.remove(shadow);
     }
-    this.floor.visible = scene.look.floor;
+    const { floors, ground } = scene.look;
+    this.floors = floors.map((floor, i) => this.addFloor(floor, i === ground, squareOf(scene)));
+    const height = scene.groundHeight;
+    const lift = 0.001 * scene.look.camera.distance;
+    if (height !== undefined) {
+      this.flat
+        .makeShear(0, 0, -sun.x, -sun.z, 0, 0)
+        .multiply(new Matrix4().makeTranslation(0, -height, 0))
+        .premultiply(new Matrix4().makeScale(1, 0, 1))
+        .premultiply(new Matrix4().makeTranslation(0, height + lift, 0));
+    }
     this.meshes = scene.parts.map((part) => {
-      const mesh = new Mesh(
-        part.geometry,
+      const { skin } = part;
+      const skeleton =
+        skin &&
+        new Skeleton(
+          skin.bodies.map(() => new Bone()),
+          skin.inverses,
+        );
+      const mesh = this.addMesh(
+        part,
         new MeshLambertMaterial({
           color: part.colour,
           transparent: part.opacity < 1,
           opacity: part.opacity,
+          ...(skin && { side: DoubleSide }),
         }),
+        skeleton,
       );
-      mesh.matrixAutoUpdate = mesh.matrixWorldAutoUpdate = false;
-      this.graph.add(mesh);
-      if (!scene.look.floor || part.body < 0) return { part, mesh };
-      // flattened onto the floor; the stencil keeps overlaps from darkening twice
-      const shadow = new Mesh(
-        part.geometry,
+      const moves = part.body >= 0 || skin;
+      if (height === undefined || !moves || part.opacity < leastShadow)
+        return { part, mesh, skeleton };
+      // flattened onto the ground; the stencil keeps it there, and overlaps from darkening twice
+      const shadow = this.addMesh(
+        part,
         new MeshBasicMaterial({
           color: 0x0c1218,
           transparent: true,
@@ -118,16 +141,90 @@ export class WebGlPainter implements Painter {
           depthWrite: false,
           stencilWrite: true,
           stencilRef: 1,
-          stencilFunc: NotEqualStencilFunc,
-          stencilZPass: ReplaceStencilOp,
+          stencilFunc: EqualStencilFunc,
+          stencilZPass: IncrementStencilOp,
+          side: DoubleSide,
         }),
+        skeleton,
       );
-      shadow.matrixAutoUpdate = shadow.matrixWorldAutoUpdate = false;
       shadow.frustumCulled = false;
       shadow.renderOrder = -1;
-      this.graph.add(shadow);
-      return { part, mesh, shadow };
+      return { part, mesh, shadow, skeleton };
     });
+  }
+
+  // Its place in the world is set with each picture.
+  private addMesh(part: Part, material: Material, skeleton?: Skeleton): Mesh {
+    let mesh: Mesh;
+    if (skeleton) {
+      const skinned = new SkinnedMesh(part.geometry, material);
+      skinned.bindMode = DetachedBindMode;
+      skinned.bind(skeleton, new Matrix4());
+      skinned.frustumCulled = false;
+      mesh = skinned;
+    } else {
+      mesh = new Mesh(part.geometry, material);
+    }
+    mesh.matrixAutoUpdate = mesh.matrixWorldAutoUpdate = false;
+    this.graph.add(mesh);
+    return mesh;
+  }
+
+  private addFloor(floor: Floor, ground: boolean, square: number): { floor: Floor; mesh: Mesh } {
+    const [width, depth] = floor.size.map((half) => 2 * half || floorSquares * square);
+    const geometry = new PlaneGeometry(width, depth);
+    const uv = geometry.getAttribute("uv") as BufferAttribute;
+    for (let i = 0; i < uv.count; ++i) {
+      uv.setXY(i, (uv.getX(i) * width!) / (2 * square), (uv.getY(i) * depth!) / (2 * square));
+    }
+    const [r, g, b, opacity] = floor.colour ?? [1, 1, 1, 1];
+    const mesh = new Mesh(
+      geometry,
+      floor.colour
+        ? new MeshLambertMaterial({ color: new Color(r, g, b), opacity, transparent: opacity < 1 })
+        : new MeshBasicMaterial({ map: this.tiles }),
+    );
+    if (ground) {
+      const material = mesh.material as Material;
+      material.stencilWrite = true;
+      material.stencilRef = 1;
+      material.stencilFunc = AlwaysStencilFunc;
+      material.stencilZPass = ReplaceStencilOp;
+    }
+    mesh.renderOrder = -2;
+    mesh.matrixAutoUpdate = mesh.matrixWorldAutoUpdate = false;
+    this.graph.add(mesh);
+    return { floor, mesh };
+  }
+
+  // Puts everything where it is at a moment of a clip that is seen around `target`.
+  private place(scene: Scene, clip: Poses, moment: number, target: Vector3): void {
+    const poses = new Map<number, Matrix4>();
+    const pose = (body: number) => {
+      const known = poses.get(body) ?? poseOf(clip, body, moment, new Matrix4());
+      poses.set(body, known);
+      return known;
+    };
+    for (const { part, mesh, shadow, skeleton } of this.meshes) {
+      if (skeleton) {
+        mesh.matrixWorld.identity();
+        skeleton.bones.forEach((bone, i) => {
+          bone.matrixWorld.copy(pose(part.skin!.bodies[i]!));
+        });
+      } else {
+        mesh.matrixWorld.multiplyMatrices(pose(part.body), part.local);
+      }
+      shadow?.matrixWorld.multiplyMatrices(this.flat, mesh.matrixWorld);
+    }
+    const step = 2 * squareOf(scene);
+    for (const { floor, mesh } of this.floors) {
+      floorMatrix(floor, clip, moment, mesh.matrixWorld);
+      const seen = target.clone().applyMatrix4(mesh.matrixWorld.clone().invert());
+      const [x, y] = floor.size.map((half, axis) =>
+        half > 0 ? 0 : step * Math.round(seen.getComponent(axis) / step),
+      );
+      mesh.matrixWorld.multiply(new Matrix4().makeTranslation(x!, y!, 0));
+    }
   }
 
   paint(drawing: Drawing): void {
@@ -141,15 +238,8 @@ export class WebGlPainter implements Painter {
       const y = height - viewport.y - viewport.height; // WebGL counts from below
       this.renderer.setViewport(viewport.x, y, viewport.width, viewport.height);
       this.renderer.setScissor(viewport.x, y, viewport.width, viewport.height);
-      for (let body = 0; body < scene.bodies; ++body) {
-        this.poses[body] = bodyMatrix(clip, body, moment, this.poses[body] ?? new Matrix4());
-      }
-      for (const { part, mesh, shadow } of this.meshes) {
-        const pose = part.body < 0 ? zUpToYUp : this.poses[part.body]!;
-        mesh.matrixWorld.multiplyMatrices(pose, part.local);
-        shadow?.matrixWorld.multiplyMatrices(this.flat, mesh.matrixWorld);
-      }
       const { eye, target } = aim(this.camera, drawing, clip, viewport);
+      this.place(scene, clip, moment, target);
       const distance = eye.distanceTo(target);
       this.fog.near = distance * 1.6;
       this.fog.far = distance * 6;

@@ -28,7 +28,7 @@ ElementType TypeOf(const mjModel* model, mjtObj type) {
     case mjOBJ_SENSOR:
       return {"sensor", static_cast<int>(model->nsensor)};
     case mjOBJ_ACTUATOR:
-      return {"actuator", static_cast<int>(model->nu)};
+      return {"actuator", static_cast<int>(model->nactuator)};
     default:
       return {"keyframe", static_cast<int>(model->nkey)};
   }
@@ -62,10 +62,10 @@ absl::StatusOr<int> FindScalarJoint(const mjModel* model, const std::string& nam
   return joint;
 }
 
-ControlRange ControlRangeOf(const mjModel* model, int actuator) {
-  if (!model->actuator_ctrllimited[actuator]) return {0, 1};
-  const double low = model->actuator_ctrlrange[2 * actuator];
-  const double high = model->actuator_ctrlrange[2 * actuator + 1];
+ControlRange ControlRangeOf(const mjModel* model, int control) {
+  if (!model->actuator_ctrllimited[control]) return {0, 1};
+  const double low = model->actuator_ctrlrange[2 * control];
+  const double high = model->actuator_ctrlrange[2 * control + 1];
   return {0.5 * (low + high), 0.5 * (high - low)};
 }
 

@@ -20,12 +20,13 @@ absl::StatusOr<int> FindElement(const mjModel* model, mjtObj type, const std::st
 absl::StatusOr<int> FindScalarJoint(const mjModel* model, const std::string& name,
                                     const Located& at, absl::string_view field, int index = -1);
 
-// How an action in [-1, 1] becomes an actuator's control: middle + half * action.
+// How an action in [-1, 1] becomes a control: middle + half * action.
 struct ControlRange {
   double middle, half;
 };
-// The actuator's own range; 0 and 1 where it has none.
-ControlRange ControlRangeOf(const mjModel* model, int actuator);
+// The control's own range; 0 and 1 where it has none. `control` counts the model's controls
+// (nu), of which an actuator takes one, several or none.
+ControlRange ControlRangeOf(const mjModel* model, int control);
 
 }  // namespace backflip::sim
 

@@ -196,6 +196,19 @@ void MujocoEnvironment::Observe(float* observation) const {
       case ObservationTerm::kQvel:
         value = d->qvel[term.index];
         break;
+      case ObservationTerm::kAct:
+        value = d->act[term.index];
+        break;
+      case ObservationTerm::kUp:
+      case ObservationTerm::kBodyVelocity: {
+        const mjtNum up[3] = {0, 0, 1}, *orientation = d->qpos + term.orientation;
+        mjtNum to_body[4], seen[3];
+        mju_negQuat(to_body, orientation);
+        mju_rotVecQuat(seen, term.kind == ObservationTerm::kUp ? up : d->qvel + term.index,
+                       to_body);
+        value = seen[term.axis];
+        break;
+      }
       case ObservationTerm::kQuantity:
         value = quantities_[term.index];
         break;

@@ -14,6 +14,7 @@
 #include "common/sim/mujoco/elements.h"
 #include "common/sim/mujoco/model_files.h"
 #include "common/sim/mujoco/mujoco_environment.h"
+#include "common/sim/mujoco/robot.h"
 
 namespace backflip::sim {
 namespace {
@@ -75,12 +76,11 @@ absl::StatusOr<std::shared_ptr<const Task>> MujocoTask::Compile(Bundle bundle,
   task->model_ = *std::move(model);
 
   if (task->model_->nu == 0) {
-    return at.Error("model", "the model has no actuator: nothing to learn");
+    return at.Error("model", "the model has no actuator that takes a control: nothing to learn");
   }
   if (task->task_.has_action_size() && task->task_.action_size() != task->model_->nu) {
-    return at.Error("action_size",
-                    absl::StrCat("is ", task->task_.action_size(), "; the model has ",
-                                 task->model_->nu, " actuators"));
+    return at.Error("action_size", absl::StrCat("is ", task->task_.action_size(),
+                                                "; the model has ", task->model_->nu, " controls"));
   }
   RETURN_IF_ERROR(task->ResolveReset(at.Nested("reset")));
   ASSIGN_OR_RETURN(task->quantities_, Quantities::Resolve(task->task_, at, task->model_.get()));
@@ -134,11 +134,26 @@ absl::Status MujocoTask::ResolveObservation(const Located& at) {
     ASSIGN_OR_RETURN(const int joint, FindScalarJoint(m, observation.angle(i), here, "angle", i));
     angles.push_back(m->jnt_qposadr[joint]);
   }
+  // a free joint's numbers: 3 of its place and 4 of its orientation; 3 of each velocity
+  const auto free_joint = [&](const int* addresses, int size, int index) {
+    for (int joint = 0; observation.body_axes() && joint < m->njnt; ++joint) {
+      const int begin = addresses[joint];
+      if (m->jnt_type[joint] == mjJNT_FREE && index >= begin && index < begin + size) return joint;
+    }
+    return -1;
+  };
   if (observation.has_qpos()) {
     ASSIGN_OR_RETURN(const auto range, Range(observation.qpos(), m->nq, here.Nested("qpos")));
     const double clip = observation.qpos().has_clip() ? observation.qpos().clip() : kNoClip;
     for (int i = range.first; i < range.second; ++i) {
-      if (std::find(angles.begin(), angles.end(), i) == angles.end()) {
+      const int joint = free_joint(m->jnt_qposadr, 7, i);
+      const int orientation = joint < 0 ? m->nq : m->jnt_qposadr[joint] + 3;
+      if (i >= orientation) {
+        const int axis = i - orientation;
+        if (axis < 3) {
+          observation_terms_.push_back({ObservationTerm::kUp, 0, clip, axis, orientation});
+        }
+      } else if (std::find(angles.begin(), angles.end(), i) == angles.end()) {
         observation_terms_.push_back({ObservationTerm::kQpos, i, clip});
       }
     }
@@ -151,7 +166,21 @@ absl::Status MujocoTask::ResolveObservation(const Located& at) {
     ASSIGN_OR_RETURN(const auto range, Range(observation.qvel(), m->nv, here.Nested("qvel")));
     const double clip = observation.qvel().has_clip() ? observation.qvel().clip() : kNoClip;
     for (int i = range.first; i < range.second; ++i) {
-      observation_terms_.push_back({ObservationTerm::kQvel, i, clip});
+      const int joint = free_joint(m->jnt_dofadr, 3, i);
+      if (joint < 0) {
+        observation_terms_.push_back({ObservationTerm::kQvel, i, clip});
+      } else {
+        const int begin = m->jnt_dofadr[joint];
+        observation_terms_.push_back(
+            {ObservationTerm::kBodyVelocity, begin, clip, i - begin, m->jnt_qposadr[joint] + 3});
+      }
+    }
+  }
+  if (observation.has_act()) {
+    ASSIGN_OR_RETURN(const auto range, Range(observation.act(), m->na, here.Nested("act")));
+    const double clip = observation.act().has_clip() ? observation.act().clip() : kNoClip;
+    for (int i = range.first; i < range.second; ++i) {
+      observation_terms_.push_back({ObservationTerm::kAct, i, clip});
     }
   }
   for (int i = 0; i < observation.quantity_size(); ++i) {
@@ -167,23 +196,30 @@ absl::Status MujocoTask::ResolveObservation(const Located& at) {
     }
   }
   if (observation_terms_.empty()) {
-    return at.Error("observation", "is empty: give qpos, angle, qvel, quantity or contacts");
+    return at.Error("observation", "is empty: give qpos, angle, qvel, act, quantity or contacts");
   }
   return absl::OkStatus();
 }
 
 absl::Status MujocoTask::ResolveCamera(const Located& at) {
   v1::Camera* camera = task_.mutable_camera();
+  const Robot robot = RobotOf(model());
   if (!camera->track().empty()) {
     ASSIGN_OR_RETURN(tracked_body_, FindElement(model(), mjOBJ_BODY, camera->track(),
                                                 at.Nested("camera"), "track"));
   } else {
-    // the first body: the world (0) only in a model without bodies
-    tracked_body_ = std::min(1, static_cast<int>(model_->nbody) - 1);
+    tracked_body_ = robot.root;
   }
-  if (!camera->has_distance()) camera->set_distance(2 * model_->stat.extent);
   if (!camera->has_azimuth()) camera->set_azimuth(90);
   if (!camera->has_elevation()) camera->set_elevation(-10);
+  if (camera->has_distance()) return absl::OkStatus();
+  const DataPtr data(mj_makeData(model()));
+  if (keyframe_ >= 0) mj_resetDataKeyframe(model(), data.get(), keyframe_);
+  mj_kinematics(model(), data.get());
+  const mjtNum* place = data->xpos + 3 * tracked_body_;
+  const Point target = {place[0], place[1], camera->has_height() ? camera->height() : place[2]};
+  camera->set_distance(CameraDistance({{target, RobotCorners(model(), data.get(), robot)}},
+                                      camera->azimuth(), camera->elevation()));
   return absl::OkStatus();
 }
 

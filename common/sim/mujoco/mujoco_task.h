@@ -20,10 +20,12 @@ namespace backflip::sim {
 
 // One number of an observation.
 struct ObservationTerm {
-  enum Kind { kQpos, kSine, kCosine, kQvel, kQuantity, kUserData };
+  enum Kind { kQpos, kSine, kCosine, kUp, kQvel, kBodyVelocity, kAct, kQuantity, kUserData };
   Kind kind;
-  int index;
-  double clip;  // infinite: none
+  int index;            // of kBodyVelocity: where the linear velocity begins in qvel
+  double clip;          // infinite: none
+  int axis = 0;         // of the body, for kUp and kBodyVelocity
+  int orientation = 0;  // where their free joint's quaternion begins in qpos
 };
 
 // Where a joint's numbers are.
@@ -55,7 +57,7 @@ class MujocoTask final : public Task {
   const mjModel* model() const { return model_.get(); }
   const std::vector<ObservationTerm>& observation_terms() const { return observation_terms_; }
   const Quantities& quantities() const { return quantities_; }
-  // Body that the camera follows.
+  // Body that the camera follows; 0: the world, which stands still.
   int tracked_body() const { return tracked_body_; }
   // -1: the model's own pose.
   int keyframe() const { return keyframe_; }

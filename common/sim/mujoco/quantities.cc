@@ -140,12 +140,12 @@ absl::StatusOr<Reader> Contact(const v1::ContactValue& value, const Located& at,
   };
 }
 
-// The actuator's control as an action in [-1, 1].
-Reader ActionOf(const mjModel* model, int actuator) {
-  const ControlRange range = ControlRangeOf(model, actuator);
+// A control as an action in [-1, 1].
+Reader ActionOf(const mjModel* model, int control) {
+  const ControlRange range = ControlRangeOf(model, control);
   if (range.half == 0) return [](const Moment&) { return 0; };
-  return [actuator, range](const Moment& m) {
-    return (m.data->ctrl[actuator] - range.middle) / range.half;
+  return [control, range](const Moment& m) {
+    return (m.data->ctrl[control] - range.middle) / range.half;
   };
 }
 
@@ -153,7 +153,14 @@ absl::StatusOr<Reader> Action(const v1::ActionValue& value, const Located& at,
                               const mjModel* model) {
   ASSIGN_OR_RETURN(const int actuator,
                    FindElement(model, mjOBJ_ACTUATOR, value.actuator(), at, "actuator"));
-  return ActionOf(model, actuator);
+  const int controls = model->actuator_ctrlnum[actuator];
+  if (value.control() < 0 || value.control() >= controls) {
+    return at.Error(
+        controls == 0 ? "actuator" : "control",
+        absl::StrCat("is ", controls == 0 ? value.actuator() : absl::StrCat(value.control()),
+                     "; the actuator takes ", controls, " controls"));
+  }
+  return ActionOf(model, model->actuator_ctrladr[actuator] + value.control());
 }
 
 absl::StatusOr<Reader> Power(const v1::PowerValue& value, const Located& at, const mjModel* model) {
@@ -164,16 +171,18 @@ absl::StatusOr<Reader> Power(const v1::PowerValue& value, const Located& at, con
     actuators.push_back(actuator);
   }
   const bool all_of_them = actuators.empty();
-  for (int i = 0; all_of_them && i < model->nu; ++i) actuators.push_back(i);
+  for (int i = 0; all_of_them && i < model->nactuator; ++i) actuators.push_back(i);
   std::vector<std::pair<Reader, int>> terms;  // action, and the rate that it is multiplied with
   for (const int actuator : actuators) {
     const int type = model->actuator_trntype[actuator];
     const int joint = model->actuator_trnid[2 * actuator];
-    if ((type == mjTRN_JOINT || type == mjTRN_JOINTINPARENT) &&
+    if (model->actuator_ctrlnum[actuator] > 0 &&
+        (type == mjTRN_JOINT || type == mjTRN_JOINTINPARENT) &&
         (model->jnt_type[joint] == mjJNT_HINGE || model->jnt_type[joint] == mjJNT_SLIDE)) {
-      terms.emplace_back(ActionOf(model, actuator), model->jnt_dofadr[joint]);
+      terms.emplace_back(ActionOf(model, model->actuator_ctrladr[actuator]),
+                         model->jnt_dofadr[joint]);
     } else if (!all_of_them) {
-      return at.Error("actuator", "drives no hinge and no slide");
+      return at.Error("actuator", "takes no control, or drives no hinge and no slide");
     }
   }
   return [terms = std::move(terms)](const Moment& m) {

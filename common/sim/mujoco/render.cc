@@ -5,17 +5,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/sim/mujoco/robot.h"
 
 namespace backflip::sim {
 namespace {
 
-constexpr int kGifDelay = 4;  // hundredths of a second: 25 pictures a second
-constexpr int kSamples = 4;   // per pixel, against stairs at edges
+constexpr int kGifDelay = 4;        // hundredths of a second: 25 pictures a second
+constexpr double kMostSkipped = 5;  // of five pictures at least one is drawn
 constexpr int kMaxGeoms = 10000;
 
 absl::Status NoOpenGl(absl::string_view step) {
@@ -90,8 +93,8 @@ Renderer::Renderer(const MujocoTask& task, std::unique_ptr<Context> context)
     : task_(task), context_(std::move(context)) {}
 Renderer::~Renderer() = default;
 
-absl::StatusOr<std::unique_ptr<Renderer>> Renderer::Create(const Task& task, int width,
-                                                           int height) {
+absl::StatusOr<std::unique_ptr<Renderer>> Renderer::Create(const Task& task, int width, int height,
+                                                           int samples) {
   ASSIGN_OR_RETURN(const MujocoTask* const mujoco, MujocoTask::Of(task));
   if (width < 16 || width > 2048 || height < 16 || height > 2048) {
     return absl::InvalidArgumentError(
@@ -107,19 +110,57 @@ absl::StatusOr<std::unique_ptr<Renderer>> Renderer::Create(const Task& task, int
   const ModelPtr model(mj_copyModel(nullptr, mujoco->model()));
   model->vis.global.offwidth = width;
   model->vis.global.offheight = height;
-  model->vis.quality.offsamples = kSamples;
+  model->vis.quality.offsamples = samples;
+  // drawn by a program, large shadow maps and mirrors cost more than all the rest
+  model->vis.quality.shadowsize = std::min(model->vis.quality.shadowsize, 2 * width);
   mjv_defaultScene(&context->scene);
   mjv_makeScene(model.get(), &context->scene, kMaxGeoms);
   mjr_defaultContext(&context->mujoco);
   mjr_makeContext(model.get(), &context->mujoco, mjFONTSCALE_100);
   context->made = true;
+  context->scene.flags[mjRND_REFLECTION] = 0;
   mjr_setBuffer(mjFB_OFFSCREEN, &context->mujoco);
   mjv_defaultOption(&context->option);
+  const VisibleGroups groups(mujoco->model());
+  for (int group = 0; group < mjNGROUP; ++group) {
+    for (mjtByte* shown :
+         {context->option.geomgroup, context->option.sitegroup, context->option.tendongroup,
+          context->option.flexgroup, context->option.skingroup}) {
+      shown[group] = groups.Show(group);
+    }
+  }
   mjv_defaultCamera(&context->camera);
   return std::unique_ptr<Renderer>(new Renderer(*mujoco, std::move(context)));
 }
 
 Image Renderer::Draw(const double* state, bool cut) {
+  context_->scene.flags[mjRND_SEGMENT] = context_->scene.flags[mjRND_IDCOLOR] = 0;
+  return Render(state, cut);
+}
+
+std::vector<int> Renderer::BodiesSeen(const double* state, bool cut) {
+  const mjModel* model = task_.model();
+  mjvScene& scene = context_->scene;
+  scene.flags[mjRND_SEGMENT] = scene.flags[mjRND_IDCOLOR] = 1;
+  const Image image = Render(state, cut);
+  std::map<int, int> seen = {{-1, kNothing}};  // by what MuJoCo paints it with
+  for (int i = 0; i < scene.ngeom; ++i) {
+    const mjvGeom& geom = scene.geoms[i];
+    seen[geom.segid] = geom.category == mjCAT_DECOR && geom.objtype != mjOBJ_TENDON ? kNothing
+                       : geom.type == mjGEOM_PLANE                                  ? kPlane
+                       : geom.objtype == mjOBJ_GEOM ? model->geom_bodyid[geom.objid]
+                       : geom.objtype == mjOBJ_SITE ? model->site_bodyid[geom.objid]
+                                                    : 0;
+  }
+  std::vector<int> bodies;
+  for (size_t i = 0; i < image.rgb.size(); i += 3) {
+    const uint8_t* rgb = &image.rgb[i];
+    bodies.push_back(seen[(rgb[0] | rgb[1] << 8 | rgb[2] << 16) - 1]);
+  }
+  return bodies;
+}
+
+Image Renderer::Render(const double* state, bool cut) {
   const mjModel* model = task_.model();
   Context& c = *context_;
   mj_setState(model, c.data.get(), state, mjSTATE_FULLPHYSICS);
@@ -165,14 +206,22 @@ absl::Status RenderGif(const Task& task, absl::Span<const double> states,
                                                       : task.task().clip().playback_fps();
   const size_t moments = states.size() / size;
   ASSIGN_OR_RETURN(const auto renderer, Renderer::Create(task, options.width, options.height));
+  renderer->Draw(states.data(), true);  // the first picture takes longer than others
+  const absl::Time begin = absl::Now();
   std::vector<Image> frames;
-  const double seconds = kGifDelay / 100.0;
-  for (int i = 0; i * seconds <= options.max_seconds; ++i) {
-    const auto moment = static_cast<size_t>(std::llround(i * seconds * speed));
-    if (moment >= moments) break;
-    frames.push_back(renderer->Draw(&states[moment * size], i == 0));
+  const double shown = std::min(options.max_seconds, static_cast<double>(moments) / speed);
+  int delay = kGifDelay;
+  for (double at = 0; at <= options.max_seconds; at += delay / 100.0) {
+    const auto moment = static_cast<size_t>(std::llround(at * speed));
+    const absl::Duration taken = absl::Now() - begin;
+    if (moment >= moments || (at > 0 && taken > options.max_drawing)) break;
+    frames.push_back(renderer->Draw(&states[moment * size], at == 0));
+    if (at > 0) continue;
+    const double all = shown * 100 / kGifDelay * absl::ToDoubleSeconds(absl::Now() - begin);
+    const double share = all / absl::ToDoubleSeconds(options.max_drawing);
+    delay *= static_cast<int>(std::clamp(std::ceil(share), 1.0, kMostSkipped));
   }
-  return WriteGif(path, frames, kGifDelay);
+  return WriteGif(path, frames, delay);
 }
 
 }  // namespace backflip::sim

@@ -5,9 +5,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/sim/gif.h"
 #include "common/sim/mujoco/mujoco_task.h"
@@ -21,7 +23,9 @@ class Renderer {
  public:
   // The task must outlive it. Width and height 16 to 2048. Unavailable, with the
   // way out, where there is no OpenGL.
-  static absl::StatusOr<std::unique_ptr<Renderer>> Create(const Task& task, int width, int height);
+  // `samples` of each pixel, against stairs at edges.
+  static absl::StatusOr<std::unique_ptr<Renderer>> Create(const Task& task, int width, int height,
+                                                          int samples = 4);
   ~Renderer();
   Renderer(const Renderer&) = delete;
   Renderer& operator=(const Renderer&) = delete;
@@ -30,9 +34,16 @@ class Renderer {
   // where the camera was.
   Image Draw(const double* state, bool cut);
 
+  // What is seen in each pixel [height, width] of such a picture, with one sample of each: a body
+  // (0: the world, or what several bodies move), or one of these.
+  static constexpr int kNothing = -1, kPlane = -2;
+  std::vector<int> BodiesSeen(const double* state, bool cut);
+
  private:
   struct Context;
   Renderer(const MujocoTask& task, std::unique_ptr<Context> context);
+  // What MuJoCo's renderer makes of the state, as it is set up.
+  Image Render(const double* state, bool cut);
 
   const MujocoTask& task_;
   const std::unique_ptr<Context> context_;
@@ -46,10 +57,13 @@ struct AnimationOptions {
   double moments_per_second = 0;
   // Stops there, so that a page loads it fast.
   double max_seconds = 8;
+  // Of this machine's time, about: fewer pictures a second are drawn to keep within it, and what is
+  // late then is left out.
+  absl::Duration max_drawing = absl::InfiniteDuration();
 };
 
 // Draws the moments `states` [moments, state_size] of one episode as an animated
-// GIF of 25 pictures a second.
+// GIF of up to 25 pictures a second.
 absl::Status RenderGif(const Task& task, absl::Span<const double> states,
                        const AnimationOptions& options, const std::string& path);
 

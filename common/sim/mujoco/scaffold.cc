@@ -1,7 +1,5 @@
 #include "common/sim/mujoco/scaffold.h"
 
-#include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -10,20 +8,24 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+#include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "common/sim/mujoco/model_files.h"
+#include "common/sim/mujoco/robot.h"
+#include "common/sim/mujoco/task_text.h"
+#include "common/sim/mujoco/trial.h"
+#include "common/sim/mujoco/urdf.h"
 
 namespace backflip::sim {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kStepSeconds = 0.0125;  // 80 decisions a second
-constexpr double kEpisodeSeconds = 5;
-constexpr double kClipSeconds = 1.5;
-constexpr int kTrialSteps = 100;
+constexpr int kFoldersUp = 3;  // above the model's own, where its files may be
+constexpr absl::Duration kTrialLimit = absl::Seconds(2);
 
 // A folder that is removed again unless it is kept.
 class Draft {
@@ -70,145 +72,117 @@ std::string TaskName(const std::string& text) {
   return name.substr(0, 64);
 }
 
-// how many leading positions say where in the plane the robot is
-int TravelledPositions(const mjModel* m) {
-  if (m->njnt > 0 && m->jnt_type[0] == mjJNT_FREE) return 2;
-  int count = 0;
-  while (count < m->njnt && m->jnt_type[count] == mjJNT_SLIDE && !m->jnt_limited[count] &&
-         std::abs(m->jnt_axis[3 * count + 2]) < 0.5) {
-    ++count;
-  }
-  return count;
+// Without a slash at its end.
+fs::path Target(const std::string& folder) {
+  const fs::path path = fs::absolute(folder).lexically_normal();
+  return path.has_filename() ? path : path.parent_path();
 }
 
-std::string TaskText(const mjModel* m, const std::string& model_file, const std::string& name) {
-  const int frame_skip = std::max(1, static_cast<int>(std::lround(kStepSeconds / m->opt.timestep)));
-  const double step = frame_skip * m->opt.timestep;
-  const int episode = std::max(1, static_cast<int>(kEpisodeSeconds / step));
-  const int clip = std::clamp(static_cast<int>(kClipSeconds / step), 1, std::min(1000, episode));
-  std::string angles;
-  for (int i = 0; i < m->njnt; ++i) {
-    const char* joint = mj_id2name(m, mjOBJ_JOINT, i);
-    if (m->jnt_type[i] == mjJNT_HINGE && !m->jnt_limited[i] && joint != nullptr && *joint != '\0') {
-      absl::StrAppend(&angles, "  angle: \"", joint,
-                      "\"   # has no limits: seen as sine and cosine\n");
+// A model with every file that it was made of.
+struct LoadedModel {
+  ModelPtr model;
+  std::string path;                          // of the model, within `files`
+  std::map<std::string, std::string> files;  // by their paths
+  std::vector<std::string> remarks;
+};
+
+// Reads `path`, relative to `root`, with all that it names below there.
+absl::StatusOr<LoadedModel> LoadBelow(const fs::path& root, const fs::path& path) {
+  LoadedModel loaded{.model = nullptr, .path = path.string(), .files = {}, .remarks = {}};
+  const FileReader reader = [&](const std::string& name) -> const std::string* {
+    if (const auto found = loaded.files.find(name); found != loaded.files.end()) {
+      return &found->second;
+    }
+    std::error_code ignored;
+    std::ifstream in(root / name, std::ios::binary);
+    if (!in || !fs::is_regular_file(root / name, ignored)) return nullptr;
+    return &(loaded.files[name] = std::string{std::istreambuf_iterator<char>(in), {}});
+  };
+  const std::string* text = reader(loaded.path);
+  if (text != nullptr && IsUrdf(*text)) {
+    ASSIGN_OR_RETURN(std::string mjcf, MjcfOfUrdf((root / path).string(), *text, &loaded.remarks));
+    loaded.files.clear();
+    loaded.path = fs::path(path).replace_extension(".xml").string();
+    loaded.files[loaded.path] = std::move(mjcf);
+  }
+  ASSIGN_OR_RETURN(loaded.model, LoadModel(loaded.path, reader));
+  for (const auto& [name, content] : loaded.files) {
+    if (!IsUtf8(name)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the name of its file ", absl::CHexEscape(name), " is not UTF-8: rename the file"));
     }
   }
-  // the robot: the first body that can move
-  int root = m->njnt > 0 ? m->jnt_bodyid[0] : std::min(1, static_cast<int>(m->nbody) - 1);
-  const char* root_name = mj_id2name(m, mjOBJ_BODY, root);
-  const std::string body = root_name == nullptr ? "" : root_name;
-  const char* key = m->nkey > 0 ? mj_id2name(m, mjOBJ_KEY, 0) : nullptr;
-  const bool has_key = key != nullptr && *key != '\0';
-  // from: must leave at least one position
-  const int travelled = TravelledPositions(m);
-  const int from = travelled < m->nq ? travelled : 0;
-
-  std::string text = absl::StrFormat(
-      "# Written by `backflip task new`; docs/tasks.md explains every field.\n"
-      "name: \"%s\"\n"
-      "model: \"%s\"\n"
-      "frame_skip: %d          # %.4g s a step\n"
-      "episode_steps: %d     # %.3g s; nothing else ends an episode\n"
-      "evaluation_steps: %d\n"
-      "action_size: %d\n\n",
-      name, model_file, frame_skip, step, episode, episode * step, 2 * episode, m->nu);
-  absl::StrAppendFormat(&text, "observation {\n  qpos { from: %d }%s\n%s", from,
-                        from > 0 ? "   # not where in the world it is" : "", angles);
-  absl::StrAppend(&text, "  qvel { clip: 20 }\n}\n");
-  absl::StrAppend(&text, "reset { ", has_key ? absl::StrCat("keyframe: \"", key, "\" ") : "",
-                  "qpos_noise: 0.005 qvel_noise: 0.005 }\n");
-  absl::StrAppendFormat(&text, "clip { steps: %d }     # %.3g s\n", clip, clip * step);
-  absl::StrAppend(
-      &text, "camera { ", body.empty() ? "" : absl::StrCat("track: \"", body, "\" "),
-      absl::StrFormat("distance: %.3g azimuth: 90 elevation: -15 }\n\n", 2 * m->stat.extent));
-  absl::StrAppend(&text,
-                  "# What labelers are asked: say what you want to see.\n"
-                  "question: \"Which clip comes closer to what you want?\"\n"
-                  "instructions: \"Prefer the clip that comes closer to the goal. If you see "
-                  "no difference, say so.\"\n\n");
-  if (!body.empty()) {
-    absl::StrAppendFormat(&text,
-                          "quantity { name: \"height\" body { name: \"%s\" field: Z } }\n"
-                          "quantity { name: \"x\" body { name: \"%s\" field: X } }\n"
-                          "quantity { name: \"upright\" body { name: \"%s\" field: UPRIGHT } }\n"
-                          "quantity { name: \"power\" power {} }\n\n"
-                          "metric { name: \"distance\" change: \"x\" }\n"
-                          "metric { name: \"top_height\" max: \"height\" }\n"
-                          "metric { name: \"work\" sum: \"abs(power)\" }\n\n",
-                          body, body, body);
-  }
-  absl::StrAppend(&text,
-                  "# A true reward lets simulated teachers answer, and charts compare; people\n"
-                  "# need none. For example:\n"
-                  "# true_reward: \"height + upright - 0.001 * abs(power)\"\n");
-  return text;
+  return loaded;
 }
 
-absl::Status Try(const Task& task) {
-  ASSIGN_OR_RETURN(const auto environment, task.MakeEnvironment());
-  RETURN_IF_ERROR(environment->Begin(1, Environment::Purpose::kEvaluation));
-  std::vector<float> action(task.action_size());
-  for (int i = 0; i < kTrialSteps; ++i) {
-    environment->DrawUniforms(absl::MakeSpan(action));
-    ASSIGN_OR_RETURN(const StepResult step, environment->Step(action.data()));
-    if (step.end == experience::End::kDiverged) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the model's physics is unstable: it diverged after ", i + 1,
-                       " steps of random actions. Try a smaller timestep, or smaller control "
-                       "ranges"));
-    }
+// From the nearest folder that holds all files; the error is that of the model's own folder.
+absl::StatusOr<LoadedModel> Load(const std::string& model_path) {
+  const fs::path model = fs::absolute(model_path).lexically_normal();
+  fs::path root = model.parent_path();
+  absl::StatusOr<LoadedModel> loaded = LoadBelow(root, model.filename());
+  absl::Status error = loaded.status();
+  for (int i = 0; !loaded.ok() && i < kFoldersUp && root.has_relative_path(); ++i) {
+    root = root.parent_path();
+    loaded = LoadBelow(root, model.lexically_relative(root));
   }
-  return absl::OkStatus();
+  if (loaded.ok()) return loaded;
+  return absl::InvalidArgumentError(absl::StrCat(model_path, ": ", error.message()));
 }
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const Task>> ScaffoldTask(const std::string& model_path,
-                                                         const std::string& folder) {
+std::string DraftOf(const std::string& folder) { return Target(folder).string() + ".draft"; }
+
+absl::StatusOr<NewTask> ScaffoldTask(const std::string& model_path, const std::string& folder,
+                                     const std::function<void(absl::string_view)>& progress) {
   std::error_code ignored;
   if (!fs::is_regular_file(model_path, ignored)) {
     return absl::NotFoundError(absl::StrCat(model_path, ": no such file"));
   }
   if (fs::exists(folder, ignored)) {
     return absl::AlreadyExistsError(
-        absl::StrCat(folder, " is there already; name another folder for the task"));
+        absl::StrCat(folder, " is there already: name another folder, backflip task new ",
+                     model_path, " FOLDER"));
   }
-  // load the model, and remember which files it asks for
-  const fs::path source = fs::absolute(model_path).parent_path();
-  const std::string model_file = fs::path(model_path).filename().string();
-  std::map<std::string, std::string> files;
-  const FileReader reader = [&](const std::string& path) -> const std::string* {
-    if (const auto found = files.find(path); found != files.end()) {
-      return &found->second;
-    }
-    std::ifstream in(source / path, std::ios::binary);
-    if (!in || !fs::is_regular_file(source / path)) return nullptr;
-    return &(files[path] = std::string{std::istreambuf_iterator<char>(in), {}});
-  };
-  const auto model = LoadModel(model_file, reader);
-  if (!model.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat(model_path, ": ", model.status().message()));
+  progress("reading the model");
+  ASSIGN_OR_RETURN(LoadedModel loaded, Load(model_path));
+  const mjModel* const model = loaded.model.get();
+  if (model->nu == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        model_path,
+        ": the model has no actuator that takes a control, so there is nothing to "
+        "learn: add an <actuator>, for example <motor joint=\"…\" ctrlrange=\"-1 1\"/>"));
   }
-  if ((*model)->nu == 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(model_path, ": the model has no actuator, so there is nothing to learn"));
-  }
+  progress("trying random actions");
+  const Robot robot = RobotOf(model);
+  const NewTaskTimes times(model);
+  Trial trial = TryRandomActions(model, robot, times.frame_skip, times.episode_steps, kTrialLimit);
+  progress("writing the task");
   // write beside the target, look at it, then move it there
-  const fs::path target = fs::absolute(folder);
-  Draft draft(target.string() + ".draft");
+  Draft draft(DraftOf(folder));
   fs::remove_all(draft.path(), ignored);
-  for (const auto& [path, content] : files) {
+  for (const auto& [path, content] : loaded.files) {
     RETURN_IF_ERROR(WriteFile(draft.path() / path, content));
   }
-  std::string name = target.filename().string();
-  if (name.empty()) name = target.parent_path().filename().string();
-  RETURN_IF_ERROR(
-      WriteFile(draft.path() / kTaskFile, TaskText(model->get(), model_file, TaskName(name))));
-  ASSIGN_OR_RETURN(auto task, Task::FromFolder(draft.path().string()));
-  RETURN_IF_ERROR(Try(*task));
+  const fs::path target = Target(folder);
+  RETURN_IF_ERROR(WriteFile(
+      draft.path() / kTaskFile,
+      NewTaskText(model, TaskName(target.filename().string()), loaded.path, robot, trial)));
+  NewTask made;
+  auto task = Task::FromFolder(draft.path().string());
+  if (!task.ok()) {
+    return absl::Status(
+        task.status().code(),
+        absl::StrReplaceAll(task.status().message(), {{draft.path().string(), folder}}));
+  }
+  made.task = *std::move(task);
   RETURN_IF_ERROR(draft.MoveTo(target.string()));
-  return task;
+  made.remarks = std::move(loaded.remarks);
+  for (std::string& remark : RemarksOn(model, robot, trial)) {
+    made.remarks.push_back(std::move(remark));
+  }
+  made.states = std::move(trial.states);
+  return made;
 }
 
 }  // namespace backflip::sim

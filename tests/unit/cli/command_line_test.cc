@@ -68,8 +68,17 @@ class CommandLineTest : public ::testing::Test {
        nullptr,
        {Flag("basket NAME", &basket_, "where it goes").Required()}},
       {Section::kStart, "fruit eat FRUIT", "it", nullptr},
+      {Section::kStart, "fruit cook FRUIT", "it", nullptr, {}, "", /*takes_stack=*/false},
   };
 };
+
+TEST_F(CommandLineTest, RefusesTheStacksFlagsWhereACommandTalksToNone) {
+  for (const std::string line :
+       {"fruit cook pear --data /there", "--data=/there fruit cook pear"}) {
+    EXPECT_THAT(Refused(line), HasSubstr("`backflip fruit cook` takes no --data"));
+  }
+  EXPECT_EQ(Good("fruit cook pear").call.Word(0), "pear");
+}
 
 TEST_F(CommandLineTest, TakesFlagsBetweenAndAfterWordsAndTheStacksAnywhere) {
   const CommandLine line =

@@ -173,15 +173,19 @@ constexpr char kModel[] = R"(
   <actuator><motor joint="hinge"/></actuator>
 </mujoco>)";
 
-TEST(NewTask, LoadsAndShowsTheModelMoving) {
+TEST(MakeTask, LoadsAndShowsTheModelMoving) {
   char name[] = "/tmp/backflip-test-XXXXXX";
   const std::string folder = mkdtemp(name);
   std::ofstream(folder + "/robot.xml") << kModel;
   const std::string task = folder + "/robot";
-  const absl::Status made = NewTask(folder + "/robot.xml", task);
+  std::vector<std::string> told;
+  const auto made = MakeTask(folder + "/robot.xml", task,
+                             [&](absl::string_view what) { told.emplace_back(what); });
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(told.back(), "drawing the preview");
   // drawing needs OpenGL; the task stands without it
-  if (!made.ok()) {
-    EXPECT_EQ(made.code(), absl::StatusCode::kUnavailable) << made;
+  if (!made->preview.ok()) {
+    EXPECT_EQ(made->preview.code(), absl::StatusCode::kUnavailable) << made->preview;
   } else {
     EXPECT_TRUE(std::filesystem::exists(task + "/preview.gif"));
   }

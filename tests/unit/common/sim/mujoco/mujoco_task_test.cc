@@ -115,9 +115,119 @@ TEST_F(TaskFolder, RefusesASyntaxErrorInAnExpression) {
   EXPECT_THAT(ErrorWith("\"cos(pitch)\"", "\"cos(pitch\""), HasSubstr("expression:"));
 }
 
+// A task of a model in tests/models, with more of the task file's text.
+absl::StatusOr<std::shared_ptr<const Task>> TaskOf(const std::string& folder,
+                                                   const std::string& model,
+                                                   const std::string& text) {
+  std::ofstream(folder + "/model.xml") << Read(BACKFLIP_MODELS "/" + model);
+  std::ofstream(folder + "/" + kTaskFile)
+      << "name: \"t\" model: \"model.xml\" frame_skip: 1 episode_steps: 100\n"
+         "clip { steps: 10 } question: \"Which?\"\n" +
+             text;
+  return Task::FromFolder(folder);
+}
+
+TEST_F(TaskFolder, ActionsAndPowerGoByControlsWhereAnActuatorTakesSeveralOrNone) {
+  const auto task = TaskOf(folder_, "controls.xml", R"(observation { qvel {} }
+    quantity { name: "position" action { actuator: "servo" } }
+    quantity { name: "speed" action { actuator: "servo" control: 1 } }
+    quantity { name: "motor" action { actuator: "mb" } }
+    quantity { name: "power" power { actuator: "mb" } }
+    quantity { name: "all" power {} })");
+  ASSERT_TRUE(task.ok()) << task.status();
+  EXPECT_EQ((*task)->action_size(), 3);
+  const auto environment = *(*task)->MakeEnvironment();
+  ASSERT_TRUE(environment->Begin(1, kEvaluation).ok());
+  const float action[] = {0.25f, -0.5f, 0.75f};
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(environment->Step(action).ok());
+  Values values(**task);
+  EXPECT_DOUBLE_EQ(values.Of(*environment, "position"), 0.25);
+  EXPECT_DOUBLE_EQ(values.Of(*environment, "speed"), -0.5);
+  EXPECT_DOUBLE_EQ(values.Of(*environment, "motor"), 0.75);
+  float rates[2];
+  environment->Observe(rates);
+  EXPECT_GT(std::abs(rates[0]), 0.01);
+  EXPECT_NEAR(values.Of(*environment, "power"), 0.75 * rates[1], 1e-6);
+  EXPECT_NEAR(values.Of(*environment, "all"), 0.25 * rates[0] + 0.75 * rates[1], 1e-6);
+}
+
+TEST_F(TaskFolder, RefusesAControlThatAnActuatorDoesNotTake) {
+  const auto error = [&](const std::string& quantity) {
+    const auto task =
+        TaskOf(folder_, "controls.xml", absl::StrCat("observation { qpos {} }\n", quantity));
+    return std::string(task.status().message());
+  };
+  EXPECT_THAT(error(R"(quantity { name: "a" action { actuator: "brake" } })"),
+              HasSubstr("actuator: is brake; the actuator takes 0 controls"));
+  EXPECT_THAT(error(R"(quantity { name: "a" action { actuator: "servo" control: 2 } })"),
+              HasSubstr("control: is 2; the actuator takes 2 controls"));
+  EXPECT_THAT(error(R"(quantity { name: "a" power { actuator: "brake" } })"),
+              HasSubstr("takes no control"));
+}
+
+TEST_F(TaskFolder, ObservesActivations) {
+  const auto task = TaskOf(folder_, "muscles.xml", "observation { act { clip: 0.5 } }");
+  ASSERT_TRUE(task.ok()) << task.status();
+  ASSERT_EQ((*task)->observation_size(), 2);
+  const auto environment = *(*task)->MakeEnvironment();
+  ASSERT_TRUE(environment->Begin(1, kEvaluation).ok());
+  const float action[] = {1, 1};
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(environment->Step(action).ok());
+  float act[2];
+  environment->Observe(act);
+  EXPECT_EQ(act[0], 0.5f);         // 0.97, clipped
+  EXPECT_NEAR(act[1], 0.2, 1e-6);  // 1 rad/s for 0.2 s
+  EXPECT_THAT(
+      std::string(
+          TaskOf(folder_, "muscles.xml", "observation { act { from: 2 } }").status().message()),
+      HasSubstr("from: is 2; must be 0 to 1"));
+}
+
+TEST_F(TaskFolder, SeesFreeBodiesWithoutTheWorldsHeading) {
+  const auto task = TaskOf(folder_, "hidden.xml",
+                           "observation { qpos { from: 2 to: 7 } body_axes: true qvel { to: 3 } }");
+  ASSERT_TRUE(task.ok()) << task.status();
+  ASSERT_EQ((*task)->observation_size(), 1 + 3 + 3);
+  const auto environment = *(*task)->MakeEnvironment();
+  ASSERT_TRUE(environment->Begin(1, kEvaluation).ok());
+  const auto& model = *(*MujocoTask::Of(**task))->model();
+  const DataPtr data(mj_makeData(&model));
+  // leaning, moving along its own x axis and up, and turned about the vertical by some angles
+  std::vector<float> first;
+  for (const double heading : {0.0, 1.0, -2.5}) {
+    EnvironmentState state = environment->Save();
+    mj_setState(&model, data.get(), state.physics.data(), mjSTATE_INTEGRATION);
+    const mjtNum vertical[3] = {0, 0, 1}, side[3] = {0, 1, 0}, velocity[3] = {2, 0, 0.5};
+    mjtNum turn[4], lean[4];
+    mju_axisAngle2Quat(turn, vertical, heading);
+    mju_axisAngle2Quat(lean, side, 0.4);
+    mju_mulQuat(data->qpos + 3, turn, lean);
+    mju_rotVecQuat(data->qvel, velocity, turn);
+    mj_getState(&model, data.get(), state.physics.data(), mjSTATE_INTEGRATION);
+    ASSERT_TRUE(environment->Restore(state).ok());
+    std::vector<float> seen(7);
+    environment->Observe(seen.data());
+    if (first.empty()) first = seen;
+    for (int i = 0; i < 7; ++i) EXPECT_NEAR(seen[i], first[i], 1e-5) << i << " at " << heading;
+  }
+  EXPECT_NEAR(first[1], -std::sin(0.4), 1e-5);
+  EXPECT_NEAR(first[3], std::cos(0.4), 1e-5);
+  EXPECT_NEAR(first[4], 2 * std::cos(0.4) - 0.5 * std::sin(0.4), 1e-5);
+}
+
+TEST_F(TaskFolder, CameraFollowsTheRobotAtADistanceOfItsOwnSize) {
+  const auto task = TaskOf(folder_, "large_scene.xml", "observation { qpos {} }");
+  ASSERT_TRUE(task.ok()) << task.status();
+  EXPECT_STREQ(mj_id2name((*MujocoTask::Of(**task))->model(), mjOBJ_BODY,
+                          (*MujocoTask::Of(**task))->tracked_body()),
+               "torso");
+  EXPECT_GT((*task)->task().camera().distance(), 1);
+  EXPECT_LT((*task)->task().camera().distance(), 4);
+}
+
 TEST_F(TaskFolder, RefusesAnActionSizeThatDoesNotFit) {
   EXPECT_THAT(ErrorWith("action_size: 3", "action_size: 4"),
-              HasSubstr("action_size: is 4; the model has 3 actuators"));
+              HasSubstr("action_size: is 4; the model has 3 controls"));
 }
 
 TEST_F(TaskFolder, RefusesUnknownElementsOfTheModel) {

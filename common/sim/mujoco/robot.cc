@@ -1,0 +1,192 @@
+#include "common/sim/mujoco/robot.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace backflip::sim {
+namespace {
+
+constexpr double kPi = 3.14159265358979323846;
+constexpr double kAspect = 4.0 / 3;
+// Shares of a picture's height or width, and how far from its middle towards its edge.
+constexpr double kShareAtFirst = 0.5, kMostShare = 0.7, kLeastShare = 0.3, kReach = 0.9;
+constexpr double kLeastDistance = 0.01, kGreatestDistance = 1e4;  // a task's own bounds
+
+// The topmost body that moves of those that carry `body`, itself included; 0: none does.
+int MovingRoot(const mjModel* model, int body) {
+  int root = 0;
+  for (; body > 0; body = model->body_parentid[body]) {
+    if (model->body_dofnum[body] > 0) root = body;
+  }
+  return root;
+}
+
+// The bodies that an actuator acts on.
+std::vector<int> DrivenBodies(const mjModel* model, int actuator) {
+  const int* id = model->actuator_trnid + 2 * actuator;
+  switch (model->actuator_trntype[actuator]) {
+    case mjTRN_JOINT:
+    case mjTRN_JOINTINPARENT:
+      return {model->jnt_bodyid[id[0]]};
+    case mjTRN_SITE:
+    case mjTRN_SLIDERCRANK:
+      return {model->site_bodyid[id[0]]};
+    case mjTRN_BODY:
+      return {id[0]};
+    case mjTRN_TENDON: {
+      std::vector<int> bodies;
+      for (int i = 0; i < model->tendon_num[id[0]]; ++i) {
+        const int wrap = model->tendon_adr[id[0]] + i, object = model->wrap_objid[wrap];
+        const int type = model->wrap_type[wrap];
+        if (type == mjWRAP_JOINT) bodies.push_back(model->jnt_bodyid[object]);
+        if (type == mjWRAP_SITE) bodies.push_back(model->site_bodyid[object]);
+      }
+      return bodies;
+    }
+    default:
+      return {};
+  }
+}
+
+bool IsDrawn(const mjModel* model, int geom) {
+  const int type = model->geom_type[geom];
+  return type != mjGEOM_PLANE && type != mjGEOM_HFIELD &&
+         ColourOf(model, model->geom_rgba + 4 * geom, model->geom_matid[geom])[3] > 0;
+}
+
+// A camera that looks in a direction, and what it sees of a point: `x` to the right, `y` up, and
+// `depth` beyond the target.
+struct Seen {
+  double x, y, depth;
+};
+std::vector<Seen> See(const RobotView& view, double azimuth, double elevation) {
+  const double a = azimuth * kPi / 180, e = elevation * kPi / 180;
+  const Point right = {std::sin(a), -std::cos(a), 0};
+  const Point up = {-std::sin(e) * std::cos(a), -std::sin(e) * std::sin(a), std::cos(e)};
+  const Point forward = {std::cos(e) * std::cos(a), std::cos(e) * std::sin(a), std::sin(e)};
+  std::vector<Seen> seen;
+  for (const Point& corner : view.corners) {
+    Seen point = {0, 0, 0};
+    for (int i = 0; i < 3; ++i) {
+      const double from_target = corner[i] - view.target[i];
+      point.x += right[i] * from_target;
+      point.y += up[i] * from_target;
+      point.depth += forward[i] * from_target;
+    }
+    seen.push_back(point);
+  }
+  return seen;
+}
+
+// Half of what a camera sees at a distance of 1: MuJoCo's field of view is 45 degrees high.
+const double kHalfPicture = std::tan(kPi / 8);
+
+// The greater of the shares of the picture's height and width.
+double Share(const std::vector<Seen>& points, double distance) {
+  double left = 0, right = 0, low = 0, high = 0;
+  for (size_t i = 0; i < points.size(); ++i) {
+    const double scale = 1 / (std::max(distance + points[i].depth, 1e-9) * 2 * kHalfPicture);
+    const double x = points[i].x * scale / kAspect, y = points[i].y * scale;
+    left = i == 0 ? x : std::min(left, x);
+    right = i == 0 ? x : std::max(right, x);
+    low = i == 0 ? y : std::min(low, y);
+    high = i == 0 ? y : std::max(high, y);
+  }
+  return std::max(right - left, high - low);
+}
+
+// The least distance at which the points fill at most `share`.
+double DistanceOfShare(const std::vector<Seen>& points, double share) {
+  double near = kLeastDistance, far = kGreatestDistance;
+  for (int i = 0; i < 60; ++i) {
+    const double middle = std::sqrt(near * far);
+    (Share(points, middle) > share ? near : far) = middle;
+  }
+  return far;
+}
+
+}  // namespace
+
+Robot RobotOf(const mjModel* model) {
+  const int bodies = static_cast<int>(model->nbody);
+  std::vector<bool> driven(bodies, false);
+  Robot robot = {0, std::vector<bool>(bodies, false)};
+  for (int i = 0; i < model->nactuator; ++i) {
+    for (const int body : DrivenBodies(model, i)) {
+      const int root = MovingRoot(model, body);
+      driven[root] = true;
+      if (robot.root == 0) robot.root = root;
+    }
+  }
+  const bool any_driven = robot.root > 0;
+  for (int body = 1; body < bodies; ++body) {
+    const int root = MovingRoot(model, body);
+    if (root == 0 || (any_driven && !driven[root])) continue;
+    robot.bodies[body] = true;
+    if (robot.root == 0) robot.root = root;
+  }
+  if (robot.root == 0) {
+    robot.root = std::min(1, bodies - 1);
+    robot.bodies.assign(bodies, true);
+  }
+  return robot;
+}
+
+VisibleGroups::VisibleGroups(const mjModel* model) : all_(false) {
+  const Robot robot = RobotOf(model);
+  bool visible = false;
+  for (int geom = 0; geom < model->ngeom; ++geom) {
+    visible = visible || (robot.bodies[model->geom_bodyid[geom]] && Show(model->geom_group[geom]) &&
+                          IsDrawn(model, geom));
+  }
+  for (int i = 0; i < model->nskin; ++i) visible = visible || Show(model->skin_group[i]);
+  for (int i = 0; i < model->nflex; ++i) visible = visible || Show(model->flex_group[i]);
+  all_ = !visible;
+}
+
+std::array<float, 4> ColourOf(const mjModel* model, const float* rgba, int material) {
+  const bool is_default = rgba[0] == 0.5f && rgba[1] == 0.5f && rgba[2] == 0.5f && rgba[3] == 1.0f;
+  if (is_default && material >= 0) rgba = model->mat_rgba + 4 * material;
+  return {rgba[0], rgba[1], rgba[2], rgba[3]};
+}
+
+std::vector<Point> RobotCorners(const mjModel* model, const mjData* data, const Robot& robot) {
+  const VisibleGroups groups(model);
+  std::vector<Point> corners;
+  for (int geom = 0; geom < model->ngeom; ++geom) {
+    if (!robot.bodies[model->geom_bodyid[geom]] || !groups.Show(model->geom_group[geom]) ||
+        !IsDrawn(model, geom)) {
+      continue;
+    }
+    const mjtNum *box = model->geom_aabb + 6 * geom, *place = data->geom_xpos + 3 * geom;
+    for (int corner = 0; corner < 8; ++corner) {
+      mjtNum local[3], world[3];
+      for (int i = 0; i < 3; ++i) local[i] = box[i] + ((corner >> i & 1) ? 1 : -1) * box[3 + i];
+      mju_mulMatVec3(world, data->geom_xmat + 9 * geom, local);
+      corners.push_back({place[0] + world[0], place[1] + world[1], place[2] + world[2]});
+    }
+  }
+  // what skins and flexes hang on may have no geoms
+  for (int body = 1; body < model->nbody && (corners.empty() || model->nflex + model->nskin > 0);
+       ++body) {
+    const mjtNum* place = data->xipos + 3 * body;
+    if (robot.bodies[body]) corners.push_back({place[0], place[1], place[2]});
+  }
+  return corners;
+}
+
+double CameraDistance(const std::vector<RobotView>& views, double azimuth, double elevation) {
+  double distance = 0, farthest = kGreatestDistance;
+  for (size_t i = 0; i < views.size(); ++i) {
+    const std::vector<Seen> seen = See(views[i], azimuth, elevation);
+    distance = std::max(distance, DistanceOfShare(seen, i == 0 ? kShareAtFirst : kMostShare));
+    for (const Seen& point : seen) {
+      const double aside = std::max(std::abs(point.x), std::abs(point.y));
+      distance = std::max(distance, aside / (kReach * kHalfPicture) - point.depth);
+    }
+    if (i == 0) farthest = DistanceOfShare(seen, kLeastShare);
+  }
+  return std::clamp(std::min(distance, farthest), kLeastDistance, kGreatestDistance);
+}
+
+}  // namespace backflip::sim

@@ -1,0 +1,257 @@
+#include "common/sim/mujoco/task_text.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/sim/mujoco/elements.h"
+
+namespace backflip::sim {
+namespace {
+
+constexpr double kStepSeconds = 0.0125;  // 80 decisions a second
+constexpr double kEpisodeSeconds = 5;
+constexpr double kClipSeconds = 1.5;                  // as people see it
+constexpr int kMaxFrameSkip = 1000, kMaxClip = 1000;  // of the task file
+constexpr size_t kMostNamed = 5;
+
+// The name as the text format writes it; empty: there is none, or none that it can hold.
+std::string NameOf(const mjModel* m, mjtObj type, int id) {
+  const char* name = mj_id2name(m, type, id);
+  return name == nullptr || !IsUtf8(name) ? "" : absl::Utf8SafeCEscape(name);
+}
+
+// How many leading positions say where in the plane the robot is.
+int TravelledPositions(const mjModel* m) {
+  if (m->njnt > 0 && m->jnt_type[0] == mjJNT_FREE) return 2;
+  int count = 0;
+  while (count < m->njnt && m->jnt_type[count] == mjJNT_SLIDE && !m->jnt_limited[count] &&
+         std::abs(m->jnt_axis[3 * count + 2]) < 0.5) {
+    ++count;
+  }
+  return count;
+}
+
+bool HasFreeJoint(const mjModel* m) {
+  return std::count(m->jnt_type, m->jnt_type + m->njnt, mjJNT_FREE) > 0;
+}
+
+// Whether the root can move up or down.
+bool RisesAndFalls(const mjModel* m, int root) {
+  for (int i = 0; i < m->body_jntnum[root]; ++i) {
+    const int joint = m->body_jntadr[root] + i, type = m->jnt_type[joint];
+    if (type == mjJNT_FREE) return true;
+    if (type == mjJNT_SLIDE && std::abs(m->jnt_axis[3 * joint + 2]) > 0.1) return true;
+  }
+  return false;
+}
+
+std::string CameraText(const mjModel* m, const Robot& robot, const Trial& trial) {
+  const std::vector<Point>& corners = trial.views[0].corners;
+  Point low = trial.views[0].target, high = low;
+  for (const Point& corner : corners) {
+    for (int i = 0; i < 3; ++i) {
+      low[i] = &corner == &corners[0] ? corner[i] : std::min(low[i], corner[i]);
+      high[i] = &corner == &corners[0] ? corner[i] : std::max(high[i], corner[i]);
+    }
+  }
+  // what lies flat is seen from above
+  const double wide = std::max(high[0] - low[0], high[1] - low[1]);
+  const int elevation = high[2] - low[2] < 0.2 * wide ? -45 : -15;
+  std::vector<RobotView> views = trial.views;
+  std::string height;
+  if (!RisesAndFalls(m, robot.root)) {
+    const double middle = (low[2] + high[2]) / 2;
+    absl::StrAppendFormat(&height, " height: %.3g", middle);
+    for (RobotView& view : views) view.target[2] = middle;
+  }
+  const std::string track = NameOf(m, mjOBJ_BODY, robot.root);
+  return absl::StrFormat("camera { %sdistance: %.3g azimuth: 90 elevation: %d%s }\n",
+                         track.empty() ? "" : absl::StrCat("track: \"", track, "\" "),
+                         CameraDistance(views, 90, elevation), elevation, height);
+}
+
+std::string ObservationText(const mjModel* m) {
+  // from: must leave at least one position
+  const int travelled = TravelledPositions(m);
+  const int from = travelled < m->nq ? travelled : 0;
+  std::string text = absl::StrFormat("observation {\n  qpos { from: %d }%s\n", from,
+                                     from > 0 ? "   # not where in the world it is" : "");
+  for (int i = 0; i < m->njnt; ++i) {
+    const std::string joint = NameOf(m, mjOBJ_JOINT, i);
+    if (m->jnt_type[i] == mjJNT_HINGE && !m->jnt_limited[i] && !joint.empty()) {
+      absl::StrAppend(&text, "  angle: \"", joint,
+                      "\"   # has no limits: seen as sine and cosine\n");
+    }
+  }
+  if (HasFreeJoint(m)) absl::StrAppend(&text, "  body_axes: true   # not which way it heads\n");
+  absl::StrAppend(&text, "  qvel { clip: 20 }\n");
+  if (m->na > 0) absl::StrAppend(&text, "  act {}   # the actuators' own state\n");
+  return text + "}\n";
+}
+
+std::string ClipText(const NewTaskTimes& times) {
+  const int steps = std::clamp(static_cast<int>(std::lround(kClipSeconds / times.step_seconds)), 1,
+                               std::min(kMaxClip, times.episode_steps));
+  const double shown = steps * times.step_seconds;
+  // steps that are too short, or too long, are shown at another speed
+  const bool real_time = shown > 0.5 * kClipSeconds && shown < 2 * kClipSeconds;
+  return absl::StrFormat("clip { steps: %d%s }     # shown for %.3g s\n", steps,
+                         real_time ? ""
+                                   : absl::StrFormat(" playback_fps: %.3g",
+                                                     std::clamp(steps / kClipSeconds, 1.0, 1e3)),
+                         real_time ? shown : kClipSeconds);
+}
+
+std::string QuantityText(const std::string& body) {
+  std::string text;
+  if (!body.empty()) {
+    for (const auto& [name, field] :
+         {std::pair("height", "Z"), {"x", "X"}, {"upright", "UPRIGHT"}}) {
+      absl::StrAppendFormat(&text, "quantity { name: \"%s\" body { name: \"%s\" field: %s } }\n",
+                            name, body, field);
+    }
+    absl::StrAppend(&text,
+                    "quantity { name: \"power\" power {} }\n\n"
+                    "metric { name: \"distance\" change: \"x\" }\n"
+                    "metric { name: \"top_height\" max: \"height\" }\n"
+                    "metric { name: \"work\" sum: \"abs(power)\" }\n\n");
+  }
+  return text;
+}
+
+// What the model does with a control of 1 where it has no range.
+std::string MeaningOfOne(const mjModel* m, int actuator) {
+  const bool turns = m->actuator_trntype[actuator] == mjTRN_JOINT &&
+                     m->jnt_type[m->actuator_trnid[2 * actuator]] == mjJNT_HINGE;
+  if (m->actuator_biastype[actuator] == mjBIAS_AFFINE) {
+    const mjtNum* bias = m->actuator_biasprm + mjNBIAS * actuator;
+    const char* rate = bias[1] == 0 && bias[2] != 0 ? "/s" : "";
+    return absl::StrCat("±1 ", turns ? "rad" : "m", rate);
+  }
+  if (m->actuator_gaintype[actuator] == mjGAIN_FIXED) {
+    const double force = m->actuator_gainprm[mjNGAIN * actuator] *
+                         m->actuator_gear[6 * m->actuator_outadr[actuator]];
+    return absl::StrFormat("±%.3g %s", std::abs(force), turns ? "N·m" : "N");
+  }
+  return "±1";
+}
+
+// Controls without a range, and what an action means to them; empty: all have one.
+std::string UnlimitedControls(const mjModel* m) {
+  std::string named;
+  size_t count = 0;
+  for (int i = 0; i < m->nactuator; ++i) {
+    for (int k = 0; k < m->actuator_ctrlnum[i]; ++k) {
+      if (m->actuator_ctrllimited[m->actuator_ctrladr[i] + k]) continue;
+      if (++count > kMostNamed) continue;
+      const char* name = mj_id2name(m, mjOBJ_ACTUATOR, i);
+      absl::StrAppend(&named, named.empty() ? "" : ", ",
+                      name == nullptr || *name == 0 ? absl::StrCat("actuator ", i) : name, " ",
+                      MeaningOfOne(m, i));
+    }
+  }
+  if (count == 0) return "";
+  return absl::StrCat(
+      count, " of ", m->nu,
+      " controls have no range, so that actions from -1 to 1 are the control itself: ", named,
+      count > kMostNamed ? ", …" : "",
+      ". Give them a ctrlrange in the model if that is too little or too much");
+}
+
+}  // namespace
+
+NewTaskTimes::NewTaskTimes(const mjModel* model)
+    : frame_skip(static_cast<int>(
+          std::clamp(std::round(kStepSeconds / model->opt.timestep), 1.0, 1.0 * kMaxFrameSkip))),
+      step_seconds(frame_skip * model->opt.timestep),
+      episode_steps(static_cast<int>(std::clamp(kEpisodeSeconds / step_seconds, 1.0, 1e5))) {}
+
+bool IsUtf8(absl::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto byte = [&](size_t k) -> int {
+      return i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0;
+    };
+    const int first = byte(0);
+    const int more = first < 0x80   ? 0
+                     : first < 0xc2 ? -1
+                     : first < 0xe0 ? 1
+                     : first < 0xf0 ? 2
+                     : first < 0xf5 ? 3
+                                    : -1;
+    if (more < 0) return false;
+    for (int k = 1; k <= more; ++k) {
+      if ((byte(k) & 0xc0) != 0x80) return false;
+    }
+    // what a shorter form could say, halves of pairs, and what is beyond Unicode
+    if ((first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f) ||
+        (first == 0xf0 && byte(1) < 0x90) || (first == 0xf4 && byte(1) > 0x8f)) {
+      return false;
+    }
+    i += 1 + more;
+  }
+  return true;
+}
+
+std::string NewTaskText(const mjModel* m, const std::string& name, const std::string& model_file,
+                        const Robot& robot, const Trial& trial) {
+  const NewTaskTimes times(m);
+  const std::string key = m->nkey > 0 ? NameOf(m, mjOBJ_KEY, 0) : "";
+  return absl::StrCat(
+      absl::StrFormat("# Written by `backflip task new`; docs/tasks.md explains every field.\n"
+                      "name: \"%s\"\n"
+                      "model: \"%s\"\n"
+                      "frame_skip: %d          # %.4g s a step\n"
+                      "episode_steps: %d     # %.3g s; nothing else ends an episode\n"
+                      "evaluation_steps: %d\n"
+                      "action_size: %d\n\n",
+                      name, absl::Utf8SafeCEscape(model_file), times.frame_skip, times.step_seconds,
+                      times.episode_steps, times.episode_steps * times.step_seconds,
+                      2 * times.episode_steps, m->nu),
+      ObservationText(m), "reset { ", key.empty() ? "" : absl::StrCat("keyframe: \"", key, "\" "),
+      "qpos_noise: 0.005 qvel_noise: 0.005 }\n", ClipText(times), CameraText(m, robot, trial),
+      "\n# What labelers are asked: say what you want to see.\n"
+      "question: \"Which clip comes closer to what you want?\"\n"
+      "instructions: \"Prefer the clip that comes closer to the goal. If you see "
+      "no difference, say so.\"\n\n",
+      QuantityText(NameOf(m, mjOBJ_BODY, robot.root)),
+      "# A true reward lets simulated teachers answer, and charts compare; people\n"
+      "# need none. For example:\n"
+      "# true_reward: \"height + upright - 0.001 * abs(power)\"\n");
+}
+
+std::vector<std::string> RemarksOn(const mjModel* m, const Robot& robot, const Trial& trial) {
+  std::vector<std::string> remarks;
+  if (std::string unlimited = UnlimitedControls(m); !unlimited.empty()) {
+    remarks.push_back(std::move(unlimited));
+  }
+  if (m->na > 0) {
+    remarks.emplace_back(absl::StrCat("actuators have ", m->na,
+                                      " activations of their own, which are observed too"));
+  }
+  const int *types = m->geom_type, *end = types + m->ngeom;
+  if (m->body_jntnum[robot.root] > 0 && m->jnt_type[m->body_jntadr[robot.root]] == mjJNT_FREE &&
+      std::count(types, end, mjGEOM_PLANE) + std::count(types, end, mjGEOM_HFIELD) == 0) {
+    remarks.emplace_back("there is no floor under the robot (no geom of type plane or hfield)");
+  }
+  if (VisibleGroups(m).Show(mjNGROUP)) {
+    remarks.emplace_back("nothing of the robot is in groups 0 to 2, so that all groups are shown");
+  }
+  if (trial.dropped_contacts) {
+    remarks.emplace_back(
+        "MuJoCo had no room for all contacts and left some out: give the model more "
+        "with <size memory=\"…\"/>");
+  }
+  if (trial.diverged > 0) {
+    remarks.emplace_back(absl::StrFormat(
+        "the physics diverged at step %d (%.3g s) of random actions over the whole range of each "
+        "control. What may help: a smaller timestep, a ctrlrange for actuators without one or "
+        "narrower ones, more joint damping or armature",
+        trial.diverged, trial.diverged * NewTaskTimes(m).step_seconds));
+  }
+  return remarks;
+}
+
+}  // namespace backflip::sim
