@@ -1,5 +1,6 @@
 #include "common/client/broker_client.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace backflip::client {
@@ -32,8 +33,9 @@ absl::StatusOr<std::vector<v1::Run>> BrokerClient::List(int limit) const {
   v1::ListRunsRequest request;
   request.set_limit(limit);
   ASSIGN_OR_RETURN(const v1::ListRunsResponse response,
-                   Call<RunService>(&RunService::Stub::List, request));
-  return std::vector<v1::Run>(response.runs().begin(), response.runs().end());
+                   CallPages<RunService>(&RunService::Stub::List, request));
+  const int runs = std::min(limit, response.runs_size());
+  return std::vector<v1::Run>(response.runs().begin(), response.runs().begin() + runs);
 }
 
 absl::StatusOr<v1::Run> BrokerClient::Watch(int64_t run_id, int64_t revision,
@@ -66,7 +68,7 @@ absl::StatusOr<std::vector<v1::MetricPoint>> BrokerClient::Metrics(int64_t run_i
   v1::ListMetricsRequest request;
   request.set_run_id(run_id);
   ASSIGN_OR_RETURN(const v1::ListMetricsResponse response,
-                   Call<RunService>(&RunService::Stub::ListMetrics, request));
+                   CallPages<RunService>(&RunService::Stub::ListMetrics, request));
   return std::vector<v1::MetricPoint>(response.points().begin(), response.points().end());
 }
 
@@ -74,7 +76,7 @@ absl::StatusOr<std::vector<v1::Evaluation>> BrokerClient::Evaluations(int64_t ru
   v1::ListEvaluationsRequest request;
   request.set_run_id(run_id);
   ASSIGN_OR_RETURN(const v1::ListEvaluationsResponse response,
-                   Call<RunService>(&RunService::Stub::ListEvaluations, request));
+                   CallPages<RunService>(&RunService::Stub::ListEvaluations, request));
   return std::vector<v1::Evaluation>(response.episodes().begin(), response.episodes().end());
 }
 

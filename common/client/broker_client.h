@@ -47,6 +47,21 @@ class BrokerClient {
     return response;
   }
 
+  // The same for a list that comes in pages: all of them.
+  template <typename Service, typename Request, typename Response>
+  absl::StatusOr<Response> CallPages(grpc::Status (Service::Stub::*method)(grpc::ClientContext*,
+                                                                           const Request&,
+                                                                           Response*),
+                                     Request request) const {
+    Response all;
+    do {
+      ASSIGN_OR_RETURN(const Response page, Call<Service>(method, request));
+      all.MergeFrom(page);
+      request.set_page(page.next_page());
+    } while (!request.page().empty());
+    return all;
+  }
+
   // `spec`: the topmost layer. `people`: whether people answer (CreateRunRequest). `labels_from`: a
   // run whose labels the new one begins with; 0: none. `request_id`: a call with the id of an
   // earlier one gives that one's run, or ALREADY_EXISTS where it asked for something else.

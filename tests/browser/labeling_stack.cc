@@ -223,6 +223,7 @@ class LabelingStack {
   }
 
   void Record(int64_t run_id, int64_t version, int steps) {
+    broker_->Reach(run_id, version);
     v1::ReportEvaluationRequest request;
     request.set_run_id(run_id);
     v1::Evaluation* episode = request.add_episodes();

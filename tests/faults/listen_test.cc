@@ -29,7 +29,7 @@ constexpr absl::Duration kFeedLooks = absl::Seconds(1);
 // For the first look of a Lease to be over.
 constexpr absl::Duration kLooked = absl::Milliseconds(300);
 // A busy machine may be slower than the looks.
-constexpr int kAttempts = 10;
+constexpr int kAttempts = 8;
 constexpr absl::Duration kPatience = absl::Minutes(2);
 
 class Listen : public ::testing::Test {

@@ -100,7 +100,9 @@ class TestBroker {
   v1::Run CreateRun(const std::string& spec = "", bool has_true_reward = true);
   // The role's claim on it, which it is the oldest to want.
   v1::ClaimResponse Claim(preference_broker::Role role);
-  // Uploads `count` clips of a batch; returns their ids.
+  // As if the run had come to this iteration.
+  void Reach(int64_t run_id, int64_t iteration);
+  // Uploads `count` clips of a batch, which the run reaches; returns their ids.
   std::vector<std::string> Upload(int64_t run_id, int64_t iteration, int count,
                                   bool has_true_reward = true);
   // Opens TRAIN questions on consecutive pairs of clips.

@@ -143,6 +143,18 @@ function gold(message: GoldMessage): model.GoldPair {
   };
 }
 
+// All pages of a list: what `read` makes of each, with the page after it.
+async function pages<T>(read: (page: string) => Promise<[T[], string]>): Promise<T[]> {
+  const all: T[] = [];
+  let page = "";
+  do {
+    const [items, next] = await read(page);
+    all.push(...items);
+    page = next;
+  } while (page !== "");
+  return all;
+}
+
 // Everything that the page asks of the broker. Calls fail with a ConnectError.
 export class BrokerClient {
   private readonly review = jsonClient(ReviewService);
@@ -150,7 +162,11 @@ export class BrokerClient {
   private readonly kept = new Map<string, model.DrawnClip>();
 
   async listRuns(): Promise<model.Run[]> {
-    return (await this.runs.list({ limit: listedRuns }, within())).runs.map(run);
+    const all = await pages(async (page) => {
+      const answer = await this.runs.list({ limit: listedRuns, page }, within());
+      return [answer.runs, answer.nextPage];
+    });
+    return all.slice(0, listedRuns).map(run);
   }
 
   // Resolves when the run has moved on from revision `since`, or after some time.
@@ -160,11 +176,18 @@ export class BrokerClient {
   }
 
   async listMetrics(runId: number, names: string[]): Promise<model.MetricPoint[]> {
-    return plain((await this.runs.listMetrics({ runId: BigInt(runId), names }, within())).points);
+    return pages(async (page) => {
+      const request = { runId: BigInt(runId), names, page };
+      const answer = await this.runs.listMetrics(request, within());
+      return [plain(answer.points), answer.nextPage];
+    });
   }
 
   async listEvaluations(runId: number): Promise<model.Evaluation[]> {
-    const { episodes } = await this.runs.listEvaluations({ runId: BigInt(runId) }, within());
+    const episodes = await pages(async (page) => {
+      const answer = await this.runs.listEvaluations({ runId: BigInt(runId), page }, within());
+      return [answer.episodes, answer.nextPage];
+    });
     return episodes.map((message) => ({
       ...plain(message),
       metrics: new Map(Object.entries(message.metrics)),
@@ -172,7 +195,10 @@ export class BrokerClient {
   }
 
   async listLabelers(runId: number): Promise<model.Labeler[]> {
-    return (await people.listLabelers({ runId: BigInt(runId) }, within())).labelers.map(labeler);
+    return pages(async (page) => {
+      const answer = await people.listLabelers({ runId: BigInt(runId), page }, within());
+      return [answer.labelers.map(labeler), answer.nextPage];
+    });
   }
 
   async setLabelerState(id: number, state: model.LabelerState, reason: string): Promise<void> {
@@ -258,7 +284,10 @@ export class BrokerClient {
   }
 
   async listGold(runId: number): Promise<model.GoldPair[]> {
-    return (await this.review.listGold({ runId: BigInt(runId) }, within())).pairs.map(gold);
+    return pages(async (page) => {
+      const answer = await this.review.listGold({ runId: BigInt(runId), page }, within());
+      return [answer.pairs.map(gold), answer.nextPage];
+    });
   }
 
   async removeGold(goldId: number): Promise<void> {

@@ -14,6 +14,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
 #include "common/base/mutex.h"
@@ -73,21 +74,44 @@ inline absl::Status Draining() {
   return absl::UnavailableError("the broker is shutting down: connect again");
 }
 
+// What a page of a list may hold, so that an answer stays below rpc::kMaxMessageBytes.
+inline constexpr size_t kPageBytes = 2 << 20;
+
+// Leaves of `items`, all that a call lists, those that make the page: from the place that `page`
+// names on, the answer's next_page before. INVALID_ARGUMENT: it names none.
+template <typename Items, typename Response>
+absl::Status CutPage(const std::string& page, Items* items, Response* response) {
+  int from = 0;
+  if (!page.empty() && (!absl::SimpleAtoi(page, &from) || from < 0)) {
+    return absl::InvalidArgumentError("page must be the next_page of the answer before, or empty");
+  }
+  from = std::min(from, items->size());
+  int end = from;
+  for (size_t bytes = 0; end < items->size() && bytes < kPageBytes; ++end)
+    bytes += items->Get(end).ByteSizeLong() + 8;
+  if (end < items->size()) response->set_next_page(absl::StrCat(end));
+  items->DeleteSubrange(end, items->size() - end);
+  items->DeleteSubrange(0, from);
+  return absl::OkStatus();
+}
+
 // Answers the method that takes `request`. `work`: absl::Status(Connection&, const Caller&); fills
 // in the response that it has captured.
 template <typename Work>
 grpc::ServerUnaryReactor* Unary(const CallContext& calls, const google::protobuf::Message* request,
                                 grpc::CallbackServerContext* context, Work work) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  const bool taken = calls.pool->Submit([calls, &method = MethodOf(*request), reactor,
-                                         token = rpc::BearerToken(*context),
-                                         work = std::move(work)](Connection& connection) {
-    const absl::Status status = [&]() -> absl::Status {
-      ASSIGN_OR_RETURN(const Caller caller, calls.Authorize(connection, token, method));
-      return work(connection, caller);
-    }();
-    reactor->Finish(rpc::ToGrpc(status));
-  });
+  const Method& method = MethodOf(*request);
+  const bool taken = calls.pool->Submit(
+      [calls, &method, reactor, token = rpc::BearerToken(*context),
+       work = std::move(work)](Connection& connection) {
+        const absl::Status status = [&]() -> absl::Status {
+          ASSIGN_OR_RETURN(const Caller caller, calls.Authorize(connection, token, method));
+          return work(connection, caller);
+        }();
+        reactor->Finish(rpc::ToGrpc(status));
+      },
+      LaneOf(method));
   if (!taken) reactor->Finish(rpc::ToGrpc(PoolFull()));
   return reactor;
 }
@@ -132,7 +156,8 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
 
   bool Submit() {
     return calls_.pool->Submit(
-        [self = shared_from_this()](Connection& connection) { self->Try(connection); });
+        [self = shared_from_this()](Connection& connection) { self->Try(connection); },
+        LaneOf(method_));
   }
 
   void Try(Connection& connection) {
@@ -152,7 +177,8 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
   void Wake() {
     // many may wake at once: they queue behind new calls
     if (calls_.pool->SubmitPatient(
-            [self = shared_from_this()](Connection& connection) { self->Try(connection); }))
+            [self = shared_from_this()](Connection& connection) { self->Try(connection); },
+            LaneOf(method_)))
       return;
     if (calls_.hub->draining()) return Finish(Draining());
     // the pool is full: look again when it may have emptied
@@ -215,7 +241,8 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
         fetch_(std::move(fetch)) {}
 
   bool Submit() {
-    return calls_.pool->Submit([this](Connection& connection) { FetchPage(connection); });
+    return calls_.pool->Submit([this](Connection& connection) { FetchPage(connection); },
+                               LaneOf(method_));
   }
 
   void FetchPage(Connection& connection) {
@@ -272,13 +299,15 @@ class UploadStream : public grpc::ServerReadReactor<Request> {
                                                  Store store) {
     auto* const upload = new UploadStream(calls, context, std::move(take), std::move(store));
     // callers without permission are refused before anything is read
-    const bool taken = calls.pool->Submit([upload](Connection& connection) {
-      absl::StatusOr<Caller> caller =
-          upload->calls_.Authorize(connection, upload->token_, upload->method_);
-      if (!caller.ok()) return upload->Finish(rpc::ToGrpc(caller.status()));
-      upload->caller_ = *caller;
-      upload->StartRead(&upload->request_);
-    });
+    const bool taken = calls.pool->Submit(
+        [upload](Connection& connection) {
+          absl::StatusOr<Caller> caller =
+              upload->calls_.Authorize(connection, upload->token_, upload->method_);
+          if (!caller.ok()) return upload->Finish(rpc::ToGrpc(caller.status()));
+          upload->caller_ = *caller;
+          upload->StartRead(&upload->request_);
+        },
+        LaneOf(upload->method_));
     if (!taken) upload->Finish(rpc::ToGrpc(PoolFull()));
     return upload;
   }
@@ -292,7 +321,8 @@ class UploadStream : public grpc::ServerReadReactor<Request> {
     if (context_->IsCancelled())
       return this->Finish(rpc::ToGrpc(absl::CancelledError("the caller has gone")));
     const bool taken = calls_.pool->Submit(
-        [this](Connection& connection) { this->Finish(rpc::ToGrpc(store_(connection, caller_))); });
+        [this](Connection& connection) { this->Finish(rpc::ToGrpc(store_(connection, caller_))); },
+        LaneOf(method_));
     if (!taken) this->Finish(rpc::ToGrpc(PoolFull()));
   }
   void OnDone() override { delete this; }

@@ -22,7 +22,8 @@ class ClipServiceImpl final : public v1::ClipService::CallbackService {
                                    const v1::UploadClipsRequest* request,
                                    v1::UploadClipsResponse* response) override {
     return Unary(
-        calls_, request, context, [=](Connection& connection, const Caller&) -> absl::Status {
+        calls_, request, context,
+        [=](Connection& connection, const Caller& caller) -> absl::Status {
           if (const int64_t size = request->ByteSizeLong(); size > experience::kMaxPayloadBytes) {
             return absl::InvalidArgumentError(absl::StrCat(
                 "the upload has ", size, " bytes, but at most ", experience::kMaxPayloadBytes,
@@ -41,7 +42,8 @@ class ClipServiceImpl final : public v1::ClipService::CallbackService {
           std::vector<PackedClip> packed;
           packed.reserve(request->clips_size());
           for (const v1::Clip& clip : request->clips()) packed.push_back(PackClip(clip));
-          ASSIGN_OR_RETURN(const int32_t wanted, StoreClips(connection, request->run_id(), packed));
+          ASSIGN_OR_RETURN(const int32_t wanted,
+                           StoreClips(connection, caller, request->run_id(), packed));
           for (const PackedClip& clip : packed)
             response->add_clip_ids(absl::BytesToHexString(clip.key));
           response->set_wanted(wanted);

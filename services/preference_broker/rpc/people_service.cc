@@ -63,9 +63,9 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                                     const v1::SignOutRequest* request,
                                     v1::SignOutResponse*) override {
     return Unary(calls_, request, context,
-                 [=, this, token = rpc::BearerToken(*context)](Connection& connection,
-                                                               const Caller&) -> absl::Status {
-                   RETURN_IF_ERROR(RevokeToken(connection, token));
+                 [=, this, token = rpc::BearerToken(*context)](
+                     Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(preference_broker::SignOut(connection, caller, token));
                    calls_.authenticator->Forget();
                    return absl::OkStatus();
                  });
@@ -78,7 +78,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    ASSIGN_OR_RETURN(*response, LabelerStatistics(connection, request->run_id()));
-                   return absl::OkStatus();
+                   return CutPage(request->page(), response->mutable_labelers(), response);
                  });
   }
 
@@ -127,7 +127,7 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                    RETURN_IF_ERROR(CheckRange("since_ms", request->since_ms(), 0, kMaxMillis - 1));
                    RETURN_IF_ERROR(CheckRange("until_ms", request->until_ms(), 0, kMaxMillis - 1));
                    ASSIGN_OR_RETURN(*response, preference_broker::Statement(connection, *request));
-                   return absl::OkStatus();
+                   return CutPage(request->page(), response->mutable_rows(), response);
                  });
   }
 

@@ -1,5 +1,6 @@
 #include "services/preference_broker/rpc/pool.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace backflip::preference_broker {
@@ -12,6 +13,12 @@ constexpr int kPassed = 3;
 
 Pool::Pool(int threads, int queued, const std::function<std::unique_ptr<Connection>()>& connect)
     : queued_(queued) {
+  {
+    base::MutexLock lock(&mutex_);
+    Of(Lane::kShort).most = threads;
+    Of(Lane::kBulk).most = std::max(1, threads / 2);
+    Of(Lane::kReview).most = std::max(1, threads / 4);
+  }
   for (int i = 0; i < threads; ++i) {
     threads_.emplace_back(
         [this, connection = std::shared_ptr<Connection>(connect())] { Work(*connection); });
@@ -27,34 +34,66 @@ Pool::~Pool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-bool Pool::Submit(Job job) {
+bool Pool::Submit(Job job, Lane lane) {
   base::MutexLock lock(&mutex_);
-  if (jobs_.size() >= queued_) return false;
-  jobs_.push_back(std::move(job));
+  if (Of(lane).jobs.size() >= queued_) return false;
+  Of(lane).jobs.push_back(std::move(job));
   wake_.NotifyOne();
   return true;
 }
 
-bool Pool::SubmitPatient(Job job) {
+bool Pool::SubmitPatient(Job job, Lane lane) {
   base::MutexLock lock(&mutex_);
-  if (patient_.size() >= kPatient * queued_) return false;
-  patient_.push_back(std::move(job));
+  if (Of(lane).patient.size() >= kPatient * queued_) return false;
+  Of(lane).patient.push_back(std::move(job));
   wake_.NotifyOne();
   return true;
+}
+
+Pool::Job Pool::Jobs::Next() {
+  const bool patient_one = jobs.empty() || (!patient.empty() && passed >= kPassed);
+  passed = patient_one ? 0 : passed + 1;
+  std::deque<Job>& queue = patient_one ? patient : jobs;
+  Job job = std::move(queue.front());
+  queue.pop_front();
+  return job;
+}
+
+Pool::Jobs* Pool::NextLane() {
+  const int others = Of(Lane::kBulk).running + Of(Lane::kReview).running;
+  const bool room = others < std::max(1, Of(Lane::kShort).most - 1);
+  for (size_t i = 1; i <= kLanes; ++i) {
+    const size_t lane = (last_ + i) % kLanes;
+    Jobs& jobs = lanes_[lane];
+    const bool may = &jobs == &Of(Lane::kShort) || room;
+    if (jobs.empty() || !may || jobs.running >= jobs.most) continue;
+    last_ = lane;
+    return &jobs;
+  }
+  return nullptr;
+}
+
+bool Pool::Empty() const {
+  return std::all_of(lanes_.begin(), lanes_.end(), [](const Jobs& jobs) { return jobs.empty(); });
 }
 
 void Pool::Work(Connection& connection) {
+  Jobs* lane = nullptr;
   while (true) {
     Job job;
     {
       base::MutexLock lock(&mutex_);
-      while (jobs_.empty() && patient_.empty() && !stop_) wake_.Wait(&mutex_);
-      if (jobs_.empty() && patient_.empty()) return;
-      const bool patient = jobs_.empty() || (!patient_.empty() && passed_ >= kPassed);
-      passed_ = patient ? 0 : passed_ + 1;
-      std::deque<Job>& queue = patient ? patient_ : jobs_;
-      job = std::move(queue.front());
-      queue.pop_front();
+      // what this thread leaves room for may be another's to take
+      if (lane != nullptr) {
+        --lane->running;
+        wake_.NotifyOne();
+      }
+      while ((lane = NextLane()) == nullptr) {
+        if (stop_ && Empty()) return wake_.NotifyAll();
+        wake_.Wait(&mutex_);
+      }
+      ++lane->running;
+      job = lane->Next();
     }
     job(connection);
   }

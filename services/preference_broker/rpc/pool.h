@@ -1,8 +1,9 @@
-// The only way from calls to the database: a bounded queue and a few threads, each with a
+// The only way from calls to the database: bounded queues and a few threads, each with a
 // connection of its own, so that gRPC's threads never block.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_POOL_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_RPC_POOL_H_
 
+#include <array>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -14,34 +15,60 @@
 
 namespace backflip::preference_broker {
 
+// Kinds of jobs, each with queues of its own.
+enum class Lane {
+  // What labelers and services wait for. One thread is always left to these.
+  kShort,
+  // Streams, of which a page or a whole upload may be large: on at most half of the threads.
+  kBulk,
+  // What reviewers and operators ask for, which may take seconds: on at most a quarter.
+  kReview,
+};
+
 // Thread-safe.
 class Pool {
  public:
   using Job = std::function<void(Connection&)>;
 
-  // `queued`: jobs that may wait for a thread.
+  // `queued`: jobs of a lane that may wait for a thread. With one thread it serves all lanes.
   Pool(int threads, int queued, const std::function<std::unique_ptr<Connection>()>& connect);
   // Runs all queued jobs first.
   ~Pool();
 
   // False: the queue is full, and the job was not taken.
-  bool Submit(Job job);
+  bool Submit(Job job, Lane lane = Lane::kShort);
   // The same for jobs that can wait: a queue of its own, kPatient times as long, of which one
-  // job runs for every few others.
-  bool SubmitPatient(Job job);
+  // job runs for every few others of the lane.
+  bool SubmitPatient(Job job, Lane lane = Lane::kShort);
 
  private:
   static constexpr size_t kPatient = 8;
+  static constexpr size_t kLanes = 3;
+  struct Jobs {
+    // Takes the next job, of which there is one.
+    Job Next();
+    bool empty() const { return jobs.empty() && patient.empty(); }
+
+    std::deque<Job> jobs;
+    std::deque<Job> patient;
+    int passed = 0;  // other jobs started since the last patient one
+    int running = 0;
+    int most = 0;  // threads
+  };
 
   void Work(Connection& connection);
+  // The lane that a free thread serves next, in turn; nullptr: none now.
+  Jobs* NextLane() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool Empty() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Jobs& Of(Lane lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return lanes_[static_cast<size_t>(lane)];
+  }
 
   const size_t queued_;
   base::Mutex mutex_;
   base::CondVar wake_;
-  std::deque<Job> jobs_ ABSL_GUARDED_BY(mutex_);
-  std::deque<Job> patient_ ABSL_GUARDED_BY(mutex_);
-  // Other jobs started since the last patient one.
-  int passed_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::array<Jobs, kLanes> lanes_ ABSL_GUARDED_BY(mutex_);
+  size_t last_ ABSL_GUARDED_BY(mutex_) = 0;  // the lane that was served last
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };

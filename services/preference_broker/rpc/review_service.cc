@@ -326,7 +326,7 @@ class ReviewServiceImpl final : public v1::ReviewService::CallbackService {
                    RETURN_IF_ERROR(CheckRunAllowed(caller, request->run_id()));
                    ASSIGN_OR_RETURN(*response,
                                     preference_broker::ListGold(connection, request->run_id()));
-                   return absl::OkStatus();
+                   return CutPage(request->page(), response->mutable_pairs(), response);
                  });
   }
 

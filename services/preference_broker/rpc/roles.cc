@@ -29,6 +29,15 @@ const Method& MethodOf(const google::protobuf::Message& request) {
 
 bool IsOpenToAnyone(const Method& method) { return Names(method, v1::ROLE_ANYONE); }
 
+Lane LaneOf(const Method& method) {
+  const auto& roles = method.options().GetRepeatedExtension(v1::roles);
+  const bool review = std::all_of(roles.begin(), roles.end(), [](int role) {
+    return role == v1::ROLE_REVIEWER || role == v1::ROLE_OPERATOR;
+  });
+  if (review) return Lane::kReview;
+  return method.client_streaming() || method.server_streaming() ? Lane::kBulk : Lane::kShort;
+}
+
 absl::Status CheckRole(const Method& method, Role role) {
   if (Names(method, static_cast<v1::Role>(role))) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat("a ", RoleName(role), " may not call ",

@@ -7,6 +7,7 @@
 #include <google/protobuf/message.h>
 
 #include "absl/status/status.h"
+#include "services/preference_broker/rpc/pool.h"
 #include "services/preference_broker/store/people/callers.h"
 
 namespace backflip::preference_broker {
@@ -21,6 +22,8 @@ const Method& MethodOf(const google::protobuf::Message& request);
 absl::Status CheckRole(const Method& method, Role role);
 // Whether the method may be called without a token.
 bool IsOpenToAnyone(const Method& method);
+// Where its jobs wait: by who may call it, and by its shape.
+Lane LaneOf(const Method& method);
 
 }  // namespace backflip::preference_broker
 

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/options/run_spec.h"
 #include "common/rpc/limits.h"
@@ -57,10 +58,19 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
     return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 1000));
+                   int64_t before = 0;
+                   if (!request->page().empty() && !absl::SimpleAtoi(request->page(), &before)) {
+                     return absl::InvalidArgumentError(
+                         "page must be the next_page of the answer before, or empty");
+                   }
                    ASSIGN_OR_RETURN(auto runs,
-                                    ListRuns(connection, caller,
+                                    ListRuns(connection, caller, before,
                                              request->limit() == 0 ? 100 : request->limit()));
                    for (v1::Run& run : runs) *response->add_runs() = std::move(run);
+                   RETURN_IF_ERROR(CutPage("", response->mutable_runs(), response));
+                   // runs are made meanwhile: the next page begins after the last one of this
+                   if (!response->next_page().empty())
+                     response->set_next_page(absl::StrCat(response->runs().rbegin()->id()));
                    return absl::OkStatus();
                  });
   }
@@ -137,8 +147,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
           RETURN_IF_ERROR(CheckRange("the number of names", request->names_size(), 0, 1000));
           for (const std::string& name : request->names())
             RETURN_IF_ERROR(CheckText("names", name, 64));
-          ASSIGN_OR_RETURN(auto points, preference_broker::ListMetrics(connection, *request));
-          for (v1::MetricPoint& point : points) *response->add_points() = std::move(point);
+          ASSIGN_OR_RETURN(*response, preference_broker::ListMetrics(connection, *request));
           return absl::OkStatus();
         });
   }
@@ -156,18 +165,18 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* ReportEvaluation(grpc::CallbackServerContext* context,
                                              const v1::ReportEvaluationRequest* request,
                                              v1::ReportEvaluationResponse*) override {
-    return Unary(
-        calls_, request, context, [=](Connection& connection, const Caller&) -> absl::Status {
-          ASSIGN_OR_RETURN(const RunDefinition run,
-                           GetRunDefinition(connection, request->run_id()));
-          for (int i = 0; i < request->episodes_size(); ++i) {
-            RETURN_IF_ERROR(
-                CheckEvaluation(absl::StrCat("episodes[", i, "]"), request->episodes(i), run.task));
-          }
-          if (request->has_recording())
-            RETURN_IF_ERROR(CheckRecording(request->recording(), run.task));
-          return preference_broker::ReportEvaluation(connection, *request);
-        });
+    return Unary(calls_, request, context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   ASSIGN_OR_RETURN(const RunDefinition run,
+                                    GetRunDefinition(connection, request->run_id()));
+                   for (int i = 0; i < request->episodes_size(); ++i) {
+                     RETURN_IF_ERROR(CheckEvaluation(absl::StrCat("episodes[", i, "]"),
+                                                     request->episodes(i), run.task));
+                   }
+                   if (request->has_recording())
+                     RETURN_IF_ERROR(CheckRecording(request->recording(), run.task));
+                   return preference_broker::ReportEvaluation(connection, caller, *request);
+                 });
   }
 
   grpc::ServerUnaryReactor* ListEvaluations(grpc::CallbackServerContext* context,
@@ -180,7 +189,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
                                                        connection, request->run_id()));
                    for (v1::Evaluation& episode : episodes)
                      *response->add_episodes() = std::move(episode);
-                   return absl::OkStatus();
+                   return CutPage(request->page(), response->mutable_episodes(), response);
                  });
   }
 

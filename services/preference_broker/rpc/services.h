@@ -9,6 +9,7 @@
 
 #include "backflip/v1/clip.grpc.pb.h"
 #include "backflip/v1/label.grpc.pb.h"
+#include "backflip/v1/operation.grpc.pb.h"
 #include "backflip/v1/people.grpc.pb.h"
 #include "backflip/v1/review.grpc.pb.h"
 #include "backflip/v1/run.grpc.pb.h"
@@ -38,6 +39,7 @@ std::unique_ptr<grpc::Service> MakeBundleService(CallContext calls);
 std::unique_ptr<grpc::Service> MakeClaimService(CallContext calls, LeaseTimes leases);
 std::unique_ptr<grpc::Service> MakeWorkService(CallContext calls);
 std::unique_ptr<grpc::Service> MakeReviewService(CallContext calls, FeedNumberer* numberer);
+std::unique_ptr<grpc::Service> MakeOperationService(CallContext calls);
 
 }  // namespace backflip::preference_broker
 

@@ -142,9 +142,11 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
           RETURN_IF_ERROR(preference_broker::CompleteBatch(connection, caller, *request));
           if (request->iteration() % kPruneEvery == kPruneEvery - 1) {
             // not before the answer, which the learner waits for; a full pool: next time
-            (void)calls_.pool->Submit([run_id = request->run_id()](Connection& connection) {
-              (void)PruneClips(connection, run_id);
-            });
+            (void)calls_.pool->Submit(
+                [run_id = request->run_id()](Connection& connection) {
+                  (void)PruneClips(connection, run_id);
+                },
+                Lane::kBulk);
           }
           return absl::OkStatus();
         });
@@ -162,16 +164,17 @@ class WorkServiceImpl final : public v1::WorkService::CallbackService {
   grpc::ServerUnaryReactor* AssignWork(grpc::CallbackServerContext* context,
                                        const v1::AssignWorkRequest* request,
                                        v1::Assignment* response) override {
-    return LongPoll::Start(calls_, request, context, request->wait_ms(), kWorkTopic,
-                           [=](Connection& connection, const Caller&) -> absl::StatusOr<bool> {
-                             RETURN_IF_ERROR(CheckName("worker", request->worker()));
-                             RETURN_IF_ERROR(CheckRange("threads", request->threads(), 1, 4096));
-                             ASSIGN_OR_RETURN(auto assignment,
-                                              preference_broker::AssignWork(connection, *request));
-                             if (!assignment.has_value()) return false;
-                             *response = *std::move(assignment);
-                             return true;
-                           });
+    return LongPoll::Start(
+        calls_, request, context, request->wait_ms(), kWorkTopic,
+        [=](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
+          RETURN_IF_ERROR(CheckName("worker", request->worker()));
+          RETURN_IF_ERROR(CheckRange("threads", request->threads(), 1, 4096));
+          ASSIGN_OR_RETURN(auto assignment,
+                           preference_broker::AssignWork(connection, caller, *request));
+          if (!assignment.has_value()) return false;
+          *response = *std::move(assignment);
+          return true;
+        });
   }
 
  private:

@@ -105,6 +105,12 @@ struct ModelLease {
   std::optional<v1::Choice> answer;
   bool begun = false;
   int64_t label = 0;
+  // Answers and retractions.
+  int entries = 0;
+  // An operator took its answer back.
+  bool closed = false;
+
+  bool Takes() const { return !closed && entries < 12; }
 };
 
 TEST_F(LeasingModel, DoesWhatTheModelSays) {
@@ -189,6 +195,10 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
         const auto label =
             Insist([&] { return SubmitLabel(connection, runs_, callers_[caller], request); });
         ModelLease* const other = of(caller, lease->question, lease);
+        if (!lease->Takes()) {
+          ASSERT_TRUE(absl::IsFailedPrecondition(label.status())) << label.status();
+          break;
+        }
         if (lease->answer.has_value()) {
           if (*lease->answer != choice) {
             ASSERT_TRUE(absl::IsFailedPrecondition(label.status())) << label.status();
@@ -219,6 +229,7 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
         lease->answer = choice;
         lease->begun = true;
         lease->label = label->label_id;
+        ++lease->entries;
         break;
       }
       case 9: {
@@ -226,8 +237,9 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
         const v1::UndoRequest request = UndoOf(lease->id);
         const auto undone =
             Insist([&] { return UndoLabel(connection, callers_[caller], request); });
-        ASSERT_EQ(undone.ok(), lease->begun) << undone.status();
-        if (!lease->answer.has_value()) break;
+        ASSERT_EQ(undone.ok(), lease->begun && lease->Takes()) << undone.status();
+        if (!lease->answer.has_value() || !lease->Takes()) break;
+        ++lease->entries;
         lease->answer.reset();
         lease->state = ModelLease::kLive;
         break;
@@ -241,6 +253,7 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
           open[one->question] += one->holds;
           one->holds = false;
           one->answer.reset();
+          one->closed = true;
           one->state = ModelLease::kExpired;
         }
         const v1::RetractLabelsRequest request = Retract(caller);
@@ -283,6 +296,8 @@ TEST_F(LeasingModel, AddsUpWhateverHappensAtOnce) {
           case 2: {
             const auto leased = Insist(
                 [&] { return LeaseQuestions(connection, runs_, callers_[caller], Terms()); });
+            // who holds as many as a labeler may gets no more
+            if (absl::IsFailedPrecondition(leased.status())) break;
             ASSERT_TRUE(leased.ok()) << leased.status();
             for (const v1::Question& question : leased->response.questions())
               mine.push_back(question.lease_id());

@@ -3,7 +3,10 @@
 #include <google/protobuf/descriptor.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -14,6 +17,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/retry.h"
@@ -69,7 +73,7 @@ const std::map<std::string, std::set<Role>>& Promised() {
                                                 {"PeopleService.Invite", {O}},
                                                 {"PeopleService.DescribeInvite", {}},
                                                 {"PeopleService.AcceptInvite", {}},
-                                                {"PeopleService.SignOut", {L, T, R, O, le, tr, wo}},
+                                                {"PeopleService.SignOut", {L, R, O}},
                                                 {"PeopleService.ListLabelers", {R, O}},
                                                 {"PeopleService.SetLabelerState", {R, O}},
                                                 {"PeopleService.ForgetLabeler", {O}},
@@ -92,7 +96,14 @@ const std::map<std::string, std::set<Role>>& Promised() {
                                                 {"ClaimService.Renew", {le, tr}},
                                                 {"ClaimService.Release", {le, tr}},
                                                 {"ClaimService.CompleteBatch", {le}},
-                                                {"WorkService.AssignWork", {wo}}};
+                                                {"WorkService.AssignWork", {wo}},
+                                                {"OperationService.ListTokens", {O}},
+                                                {"OperationService.CreateToken", {O}},
+                                                {"OperationService.RotateToken", {O}},
+                                                {"OperationService.RevokeToken", {O}},
+                                                {"OperationService.ListAudit", {O}},
+                                                {"OperationService.DeleteRun", {O}},
+                                                {"OperationService.CollectGarbage", {O}}};
   return *promised;
 }
 
@@ -139,7 +150,8 @@ grpc::Status CallEmpty(const rpc::Client& client, const std::string& path) {
 std::vector<const google::protobuf::MethodDescriptor*> Methods() {
   std::vector<const google::protobuf::MethodDescriptor*> methods;
   const auto* pool = google::protobuf::DescriptorPool::generated_pool();
-  for (const char* name : {"run", "clip", "label", "people", "review", "snapshot", "work"}) {
+  for (const char* name :
+       {"run", "clip", "label", "people", "review", "snapshot", "work", "operation"}) {
     const auto* file = pool->FindFileByName(absl::StrCat("backflip/v1/", name, ".proto"));
     EXPECT_NE(file, nullptr) << name;
     if (file == nullptr) continue;
@@ -150,11 +162,93 @@ std::vector<const google::protobuf::MethodDescriptor*> Methods() {
   }
   return methods;
 }
+// What TestBroker gives to a caller of this name.
+std::string TokenOf(const std::string& caller) {
+  return absl::StrCat("a token for tests of ", caller);
+}
 std::string NameOf(const google::protobuf::MethodDescriptor& method) {
   return absl::StrCat(method.service()->name(), ".", method.name());
 }
 std::string PathOf(const google::protobuf::MethodDescriptor& method) {
   return absl::StrCat("/", method.service()->full_name(), "/", method.name());
+}
+
+// The status of a JSON call over HTTP, of those that browsers make; 0: there was no answer.
+int PostJson(const std::string& url, const std::string& path, const std::string& token) {
+  int port = 0;
+  EXPECT_TRUE(absl::SimpleAtoi(url.substr(url.rfind(':') + 1), &port)) << url;
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const std::string request = absl::StrCat(
+      "POST ", path, " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ", token,
+      "\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}");
+  int status = 0;
+  char head[13] = {};  // HTTP/1.1 200
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 &&
+      write(fd, request.data(), request.size()) == static_cast<ssize_t>(request.size()) &&
+      recv(fd, head, 12, MSG_WAITALL) == 12) {
+    (void)absl::SimpleAtoi(absl::string_view(head).substr(9, 3), &status);
+  }
+  close(fd);
+  return status;
+}
+
+// Every method, by gRPC and, where browsers have it, as JSON, as every role, with a token that is
+// good and with those that are not any more.
+TEST(Roles, NoTokenThatIsOverOpensAnyMethodAndAPauseOpensNoMore) {
+  preference_broker::BrokerOptions options;
+  options.http.listen = "127.0.0.1:0";
+  TestBroker broker(options);
+  const auto sql = [&](const std::string& text) { return Query(broker.database(), text); };
+  const auto named = [&](Role role, const std::string& name) {
+    return absl::StrCat(name, " ", preference_broker::RoleName(role));
+  };
+  std::map<std::string, rpc::Client> clients;
+  for (const Role role : preference_broker::kAllRoles) {
+    for (const char* name : {"good", "revoked", "expired", "signed off", "paused"}) {
+      clients.emplace(named(role, name),
+                      rpc::Client(broker.address(), broker.Token(role, named(role, name))));
+    }
+  }
+  const auto of = [](const std::string& name) {
+    return absl::StrCat(" FROM callers c WHERE c.id = k.caller_id AND c.name LIKE '", name, " %'");
+  };
+  sql("UPDATE tokens k SET revoked_at = now()" + of("revoked"));
+  sql("UPDATE tokens k SET expires_at = now()" + of("expired"));
+  sql("UPDATE callers SET state = 'REVOKED' WHERE name LIKE 'signed off %'");
+  sql("UPDATE callers SET state = 'PAUSED' WHERE name LIKE 'paused %'");
+  const std::string url = broker.broker().http_url();
+  const std::set<std::string> in_browsers = {"LabelingService", "PeopleService", "ReviewService",
+                                             "RunService"};
+  for (const auto* method : Methods()) {
+    const std::string name = NameOf(*method), path = PathOf(*method);
+    if (OpenToAnyone().count(name) > 0 || name == "PeopleService.SignOut") continue;
+    const bool json = in_browsers.count(method->service()->name()) > 0 &&
+                      !method->client_streaming() && !method->server_streaming();
+    for (const Role role : preference_broker::kAllRoles) {
+      SCOPED_TRACE(absl::StrCat(name, " as ", preference_broker::RoleName(role)));
+      const bool may = Promised().at(name).count(role) > 0;
+      for (const char* state : {"revoked", "expired", "signed off"}) {
+        const std::string caller = named(role, state);
+        EXPECT_EQ(CallEmpty(clients.at(caller), path).error_code(),
+                  grpc::StatusCode::UNAUTHENTICATED)
+            << state;
+        // a few: an address has an allowance of calls that are refused
+        if (json && may) EXPECT_EQ(PostJson(url, path, TokenOf(caller)), 401) << state;
+      }
+      for (const char* state : {"good", "paused"}) {
+        const std::string caller = named(role, state);
+        EXPECT_EQ(
+            CallEmpty(clients.at(caller), path).error_code() == grpc::StatusCode::PERMISSION_DENIED,
+            !may)
+            << caller;
+        if (json) EXPECT_EQ(PostJson(url, path, TokenOf(caller)) == 403, !may) << caller;
+      }
+    }
+  }
 }
 
 TEST(Roles, EveryMethodIsOpenToItsRolesAlone) {
@@ -225,7 +319,12 @@ const std::set<std::string>& AboutNoRun() {
                                 "LabelingService.GetScene",
                                 "BundleService.Put",
                                 "BundleService.Get",
-                                "BundleService.PutScene"};  // by hash
+                                "BundleService.PutScene",  // by hash
+                                "OperationService.ListTokens",
+                                "OperationService.CreateToken",
+                                "OperationService.RotateToken",
+                                "OperationService.RevokeToken",
+                                "OperationService.CollectGarbage"};  // operators of all runs only
   return *names;
 }
 
@@ -334,6 +433,15 @@ TEST(Roles, ACallerOfSomeRunsNamesOneWhereOthersMeanAll) {
                 Parse<v1::InviteRequest>(
                     "request_id: '0123456789abcdef' role: INVITE_LABELER name: 'Ada'"))
           .status()));
+  // nor is a token, which would be good for all runs
+  for (const char* method :
+       {"ListTokens", "CreateToken", "RotateToken", "RevokeToken", "CollectGarbage", "ListAudit"}) {
+    EXPECT_EQ(
+        CallEmpty(operator_peer.client, absl::StrCat("/backflip.v1.OperationService/", method))
+            .error_code(),
+        grpc::StatusCode::PERMISSION_DENIED)
+        << method;
+  }
   // a labeler of all runs is one of other runs too
   broker.Token(Role::kLabeler);
   EXPECT_TRUE(absl::IsPermissionDenied(

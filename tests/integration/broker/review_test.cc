@@ -500,6 +500,7 @@ class EpisodeTest : public ReviewTest {
   absl::StatusOr<v1::ReportEvaluationResponse> Record(const v1::Clip& recording) {
     v1::ReportEvaluationRequest request;
     request.set_run_id(run_.id());
+    broker_.Reach(run_.id(), recording.policy_version());
     *request.mutable_recording() = recording;
     return worker_.Call(worker_.runs, &Runs::ReportEvaluation, request);
   }

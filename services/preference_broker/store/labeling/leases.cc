@@ -17,8 +17,8 @@
 namespace backflip::preference_broker {
 namespace {
 
-// Keeps one caller from holding all questions.
-constexpr int64_t kMaxLeasesOfCaller = 64;
+// Keeps one caller from holding all questions: a page shows one and has the next ones ready.
+int64_t MostLeases(Role role) { return role == Role::kLabeler ? kMaxLeasesOfLabeler : 64; }
 
 // Whether the seed of a draw swaps the sides.
 bool TurnedBy(uint64_t seed) { return seed % 2 == 1; }
@@ -255,6 +255,9 @@ absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache&
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<LeasedQuestions> {
     LeasedQuestions leased;
     v1::LeaseResponse& response = leased.response;
+    // a labeler's calls one after the other, so that together they hold no more than one may
+    if (caller.role == Role::kLabeler)
+      t.Exec("SELECT FROM callers WHERE id = $1 FOR NO KEY UPDATE", caller.id);
     const CallerStatus status = ReadCallerStatus(t, caller, terms.run_id);
     leased.idle = status.held == 0;
     response.set_message(status.reason);
@@ -278,11 +281,13 @@ absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache&
         return leased;
       }
     }
-    if (!status.runs.empty() && status.held + count > kMaxLeasesOfCaller) {
+    const int64_t most = MostLeases(caller.role);
+    if (!status.runs.empty() && status.held >= most) {
       return absl::FailedPreconditionError(absl::StrCat("you hold ", status.held,
-                                                        " leases, and at most ", kMaxLeasesOfCaller,
+                                                        " leases, and at most ", most,
                                                         " are allowed: answer those first"));
     }
+    count = std::min(count, most - status.held);
     bool qualifying = false;
     for (const int64_t run_id : status.runs) {
       const int32_t wanted = count - response.questions_size();
@@ -305,15 +310,18 @@ absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache&
 
 absl::StatusOr<int32_t> RenewLeases(Connection& connection, const Caller& caller) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<int32_t> {
+    // the caller before their leases, as where those are ended
+    t.Exec("UPDATE callers SET seen_at = now() WHERE id = $1", caller.id);
     // in the same order as ExpireLeases, which locks many of them too
     return t
         .Exec(R"sql(
             WITH held AS (SELECT id FROM leases WHERE caller_id = $1 AND state = 'LIVE'
-                ORDER BY id FOR NO KEY UPDATE),
-              seen AS (UPDATE callers SET seen_at = now() WHERE id = $1)
-            UPDATE leases l SET expires_at = now() + l.lease_ms * interval '1 ms' FROM held
+                ORDER BY id FOR NO KEY UPDATE)
+            UPDATE leases l SET expires_at = greatest(l.expires_at,
+              least(now() + l.lease_ms * interval '1 ms',
+                l.leased_at + $2 * l.lease_ms * interval '1 ms')) FROM held
             WHERE l.id = held.id AND l.state = 'LIVE' RETURNING l.id)sql",
-              caller.id)
+              caller.id, kMostRenewals)
         .size();
   });
 }

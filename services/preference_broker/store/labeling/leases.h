@@ -55,7 +55,13 @@ struct LeasedQuestions {
 absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache& runs,
                                                const Caller& caller, const LeaseTerms& terms);
 
-// Renews the caller's live leases, each for as long as it was given at first.
+// A labeler holds at most so many questions.
+inline constexpr int64_t kMaxLeasesOfLabeler = 8;
+// A lease can be renewed until it is so many times its length old.
+inline constexpr int64_t kMostRenewals = 10;
+
+// Renews the caller's live leases, each for as long as it was given at first, up to their
+// greatest age. Returns how many.
 absl::StatusOr<int32_t> RenewLeases(Connection& connection, const Caller& caller);
 
 // Gives the slots of leases past their deadline back. Returns how many.

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "services/preference_broker/store/db/run_row.h"
-#include "services/preference_broker/store/db/topics.h"
+#include "services/preference_broker/store/people/callers.h"
 
 namespace backflip::preference_broker {
 namespace {
@@ -124,6 +124,7 @@ absl::Status EnforceRules(Connection& connection, RunCache& runs, int64_t caller
         UPDATE callers SET state = $2, reason = $3, rules_since = now(),
           warned_at = CASE WHEN $4::boolean THEN NULL ELSE now() END WHERE id = $1)sql",
            caller_id, warned ? "PAUSED" : "ACTIVE", reason, warned);
+    if (warned) EndLeases(t, caller_id);
     Audit(t, caller_id, run_id, warned ? "paused by a rule" : "warned by a rule", broken);
     TouchRun(t, run_id);
     return absl::OkStatus();

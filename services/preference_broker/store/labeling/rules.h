@@ -9,8 +9,8 @@ namespace backflip::preference_broker {
 
 // Checks a labeler's newest answers in a run, after one of them. Breaking a rule of the run's
 // `quality` warns; breaking one within `rule_window` answers of a warning pauses; after
-// `rule_window` answers without, the warning is forgotten. Both are audited, and the labeler
-// reads why in `reason`.
+// `rule_window` answers without, the warning is forgotten. A pause ends their leases.
+// Both are audited, and the labeler reads why in `reason`.
 absl::Status EnforceRules(Connection& connection, RunCache& runs, int64_t caller_id,
                           int64_t run_id);
 

@@ -13,6 +13,12 @@
 namespace backflip::preference_broker {
 namespace {
 
+// An answer in hand when a run ends still counts; later on its labels stay as they are.
+constexpr int64_t kMinutesAfterEnd = 10;
+// Answers and retractions under one lease. The feed keeps them all, and a change of what was
+// trained on has the ensemble fitted again from the beginning.
+constexpr int64_t kMostEntries = 12;
+
 // A lease under its question's lock.
 struct HeldLease {
   int64_t question_id = 0;
@@ -36,7 +42,35 @@ struct HeldLease {
   bool earlier_surplus = false;
 };
 
-// ALREADY_EXISTS: an earlier call with this key said something else.
+// Whether a new entry is taken under a lease, as `row` of LockLease shows it.
+absl::Status CheckTakesAnswers(const pqxx::row& row, int64_t run_id) {
+  if (Text(row["caller_state"]) != "ACTIVE") {
+    return absl::PermissionDeniedError(
+        absl::StrCat("you are paused, and no answer is taken meanwhile: ", Text(row["reason"])));
+  }
+  if (Bool(row["closed"])) {
+    return absl::FailedPreconditionError(
+        "an operator took this answer back, for good: lease another question");
+  }
+  if (Bool(row["copied"])) {
+    return absl::FailedPreconditionError(
+        "this answer was given elsewhere and copied here, where nobody changes it");
+  }
+  if (Bool(row["ended"])) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", run_id, " ended more than ", kMinutesAfterEnd,
+                     " minutes ago: its answers stay as they are"));
+  }
+  if (Int(row["entries"]) >= kMostEntries) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("this answer was changed or taken back ", Int(row["entries"]) - 1,
+                     " times, and no more is taken under its lease: lease another question"));
+  }
+  return absl::OkStatus();
+}
+
+// ALREADY_EXISTS: an earlier call with this key said something else. What CheckTakesAnswers says:
+// no entry is taken, and no earlier call with this key made one.
 absl::StatusOr<HeldLease> LockLease(Transaction& t, const Caller& caller,
                                     const std::string& lease_id, const std::string& key,
                                     const std::string& body) {
@@ -69,12 +103,16 @@ absl::StatusOr<HeldLease> LockLease(Transaction& t, const Caller& caller,
       SELECT s.state, s.holds_slot, s.turned,
         (extract(epoch FROM clock_timestamp() - s.leased_at) * 1000)::bigint AS age_ms,
         l.id AS label, l.retraction, l.choice, l.ranking, l.surplus,
-        k.id AS earlier, k.surplus AS earlier_surplus, k.body_sha256 = $3 AS same_body
-      FROM leases s LEFT JOIN labels l ON l.lease_id = s.id
+        k.id AS earlier, k.surplus AS earlier_surplus, k.body_sha256 = $3 AS same_body,
+        c.state AS caller_state, c.reason, s.closed, s.copied,
+        coalesce(r.finished_at < now() - $4 * interval '1 minute', false) AS ended,
+        (SELECT count(*) FROM labels n WHERE n.lease_id = s.id) AS entries
+      FROM leases s JOIN callers c ON c.id = s.caller_id JOIN runs r ON r.id = $5
+      LEFT JOIN labels l ON l.lease_id = s.id
         AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id)
       LEFT JOIN labels k ON k.caller_id = s.caller_id AND k.idempotency_key = $2
       WHERE s.id = $1 FOR NO KEY UPDATE OF s)sql",
-                               lease_id, key, Bytes{body})[0];
+                               lease_id, key, Bytes{body}, kMinutesAfterEnd, lease.run_id)[0];
   lease.state = Text(row["state"]);
   lease.holds_slot = Bool(row["holds_slot"]);
   lease.turned = Bool(row["turned"]);
@@ -92,7 +130,9 @@ absl::StatusOr<HeldLease> LockLease(Transaction& t, const Caller& caller,
     }
     lease.earlier = Int(row["earlier"]);
     lease.earlier_surplus = Bool(row["earlier_surplus"]);
+    return lease;
   }
+  RETURN_IF_ERROR(CheckTakesAnswers(row, lease.run_id));
   return lease;
 }
 

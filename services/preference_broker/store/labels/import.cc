@@ -154,21 +154,21 @@ absl::StatusOr<std::vector<int64_t>> ShownClips(const std::vector<v1::ImportedLa
   return shown;
 }
 
-// Inserts the questions, numbered from `ordinal` on; returns their ids.
-std::vector<int64_t> InsertQuestions(Transaction& t, int64_t run_id, int64_t ordinal,
+// Inserts the questions, without their ordinals; returns their ids.
+std::vector<int64_t> InsertQuestions(Transaction& t, int64_t run_id,
                                      const std::vector<NewQuestion>& questions) {
   std::vector<int64_t> ids;
   for (const NewQuestion& question : questions) {
-    ids.push_back(Int(t.Exec(R"sql(
+    ids.push_back(
+        Int(t.Exec(R"sql(
         WITH opened AS (
-          INSERT INTO questions (run_id, ordinal, purpose, overlap, open_slots, selector, clips)
-          VALUES ($1, $2, 'TRAIN', $3, 0, 'import', cardinality($4::bigint[])) RETURNING id)
+          INSERT INTO questions (run_id, purpose, overlap, open_slots, selector, clips)
+          VALUES ($1, 'TRAIN', $2, 0, 'import', cardinality($3::bigint[])) RETURNING id)
         INSERT INTO question_clips (question_id, position, clip_id)
         SELECT o.id, u.place - 1, u.clip
-        FROM opened o, unnest($4::bigint[]) WITH ORDINALITY AS u(clip, place)
+        FROM opened o, unnest($3::bigint[]) WITH ORDINALITY AS u(clip, place)
         RETURNING question_id)sql",
-                             run_id, ordinal++, static_cast<int64_t>(question.labelers.size()),
-                             question.clips)[0][0]));
+                   run_id, static_cast<int64_t>(question.labelers.size()), question.clips)[0][0]));
   }
   return ids;
 }
@@ -198,7 +198,10 @@ void InsertLabel(Transaction& t, int64_t run_id, int64_t question_id, const NewL
          label.timing().first_played_ms(), answered, label.source_key());
 }
 
-absl::Status CheckTakesLabels(int64_t run_id, const v1::RunSpec& spec, const std::string& state) {
+absl::Status CheckTakesLabels(const pqxx::result& runs, int64_t run_id) {
+  if (runs.empty()) return UnknownRun(run_id);
+  const v1::RunSpec spec = options::StoredSpec(Blob(runs[0]["spec"]));
+  const std::string state = Text(runs[0]["state"]);
   if (spec.reward() != v1::PREFERENCES) {
     return absl::FailedPreconditionError(
         absl::StrCat("run ", run_id, " learns from the true reward and takes no labels"));
@@ -212,6 +215,21 @@ absl::Status CheckTakesLabels(int64_t run_id, const v1::RunSpec& spec, const std
   return absl::OkStatus();
 }
 
+// Gives the questions their ordinals, under the run's lock: its learner, its workers and its feed
+// wait for that, so it comes last.
+absl::Status NumberQuestions(Transaction& t, int64_t run_id, const std::vector<int64_t>& ids) {
+  const pqxx::result runs =
+      t.Exec("SELECT spec, state, questions FROM runs WHERE id = $1 FOR NO KEY UPDATE", run_id);
+  RETURN_IF_ERROR(CheckTakesLabels(runs, run_id));
+  t.Exec(
+      "UPDATE questions q SET ordinal = $2::bigint + u.place - 1 "
+      "FROM unnest($1::bigint[]) WITH ORDINALITY AS u(id, place) WHERE q.id = u.id",
+      ids, Int(runs[0]["questions"]));
+  t.Exec("UPDATE runs SET questions = questions + $2 WHERE id = $1", run_id,
+         static_cast<int64_t>(ids.size()));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(
@@ -219,12 +237,8 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(
     const std::vector<v1::Candidate>& clips, const std::vector<v1::ImportedLabel>& labels) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::ImportLabelsResponse> {
     v1::ImportLabelsResponse response;
-    // ordinals are given out under the run's lock
-    const pqxx::result runs =
-        t.Exec("SELECT spec, state, questions FROM runs WHERE id = $1 FOR NO KEY UPDATE", run_id);
-    if (runs.empty()) return UnknownRun(run_id);
-    const v1::RunSpec spec = options::StoredSpec(Blob(runs[0][0]));
-    RETURN_IF_ERROR(CheckTakesLabels(run_id, spec, Text(runs[0][1])));
+    RETURN_IF_ERROR(
+        CheckTakesLabels(t.Exec("SELECT spec, state FROM runs WHERE id = $1", run_id), run_id));
     const RowsByClipId rows = StoreNewClips(t, run_id, clips, labels, &response);
     const std::set<std::string> known = KnownSources(t, run_id, labels);
     ASSIGN_OR_RETURN(const auto labelers, FindOrMakeLabelers(t, labels));
@@ -241,13 +255,11 @@ absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(
       }
       fresh.Add(labels[i], labelers.at(labels[i].labeler()), std::move(shown));
     }
-    const int64_t ordinal = Int(runs[0][2]);
-    const std::vector<int64_t> ids = InsertQuestions(t, run_id, ordinal, fresh.questions);
+    const std::vector<int64_t> ids = InsertQuestions(t, run_id, fresh.questions);
     for (const NewLabel& item : fresh.labels) InsertLabel(t, run_id, ids[item.question], item);
     response.set_labels(fresh.labels.size());
     if (fresh.labels.empty()) return response;
-    t.Exec("UPDATE runs SET questions = $2 WHERE id = $1", run_id,
-           ordinal + static_cast<int64_t>(ids.size()));
+    RETURN_IF_ERROR(NumberQuestions(t, run_id, ids));
     Audit(t, caller.id, run_id, "import labels",
           absl::StrCat(fresh.labels.size(), " labels, ", response.clips(), " clips"));
     TouchRun(t, run_id);

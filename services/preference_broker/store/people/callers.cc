@@ -18,6 +18,8 @@
 #include "common/base/hash.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "services/preference_broker/store/db/run_row.h"
+#include "services/preference_broker/store/db/topics.h"
 
 namespace backflip::preference_broker {
 namespace {
@@ -27,20 +29,23 @@ absl::Status FileError(absl::string_view what, const std::string& path) {
       absl::StrCat("cannot ", std::string(what), " '", path, "': ", std::strerror(errno)));
 }
 
-// The token in `path`, made there when the file is missing.
-absl::StatusOr<std::string> ReadOrMakeToken(const std::string& directory, const std::string& path) {
-  if (std::ifstream file(path); file) {
-    std::stringstream text;
-    text << file.rdbuf();
-    const std::string token(absl::StripAsciiWhitespace(text.str()));
-    if (token.size() < 32) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the token in '", path,
-                       "' is shorter than 32 characters: remove the file to get a new one"));
-    }
-    return token;
+// The token in `path`; empty: there is no file.
+absl::StatusOr<std::string> ReadToken(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) {
+    if (errno == ENOENT) return "";
+    return FileError("read", path);
   }
-  if (errno != ENOENT) return FileError("read", path);
+  std::stringstream text;
+  text << file.rdbuf();
+  const std::string token(absl::StripAsciiWhitespace(text.str()));
+  if (token.size() >= 32) return token;
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the token in '", path, "' is shorter than 32 characters: remove the file to get a new one"));
+}
+
+// Makes a token in `path`, or finds the one that another process has made there meanwhile.
+absl::StatusOr<std::string> MakeToken(const std::string& directory, const std::string& path) {
   const std::string token = base::RandomHex128() + base::RandomHex128();
   // written aside and then renamed: a file with the name is always whole
   const std::string draft = absl::StrCat(path, ".", base::RandomHex128());
@@ -59,10 +64,19 @@ absl::StatusOr<std::string> ReadOrMakeToken(const std::string& directory, const 
   const absl::Status failure = ok ? absl::OkStatus() : FileError("write", path);
   unlink(draft.c_str());
   RETURN_IF_ERROR(failure);
-  std::ifstream file(path);
-  std::string made;
-  if (!(file >> made)) return FileError("read", path);
-  return made;
+  return ReadToken(path);
+}
+
+// Whether the token is known, and was revoked or has expired.
+absl::StatusOr<bool> IsOver(Connection& connection, absl::string_view token) {
+  const std::string hash = SecretHash(token);
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<bool> {
+    return !t.Exec(
+                 "SELECT FROM tokens WHERE sha256 = $1 AND (revoked_at IS NOT NULL OR expires_at "
+                 "<= now())",
+                 Bytes{hash})
+                .empty();
+  });
 }
 
 }  // namespace
@@ -115,6 +129,24 @@ absl::Status CheckRunAllowed(const Caller& caller, int64_t run_id) {
       absl::StrCat("your invite is not for run ", run_id, ": ask who invited you for one that is"));
 }
 
+void EndLeases(Transaction& t, int64_t caller_id) {
+  // questions before leases, as everywhere
+  t.Exec(R"sql(
+      SELECT FROM questions WHERE id IN
+        (SELECT question_id FROM leases WHERE caller_id = $1 AND state = 'LIVE')
+      ORDER BY id FOR NO KEY UPDATE)sql",
+         caller_id);
+  t.Exec(R"sql(
+      WITH held AS (SELECT id, question_id, holds_slot FROM leases
+          WHERE caller_id = $1 AND state = 'LIVE' ORDER BY id FOR NO KEY UPDATE),
+        ended AS (UPDATE leases l SET state = 'EXPIRED', holds_slot = false FROM held
+          WHERE l.id = held.id)
+      UPDATE questions q SET open_slots = q.open_slots + 1 FROM held
+      WHERE held.question_id = q.id AND held.holds_slot)sql",
+         caller_id);
+  t.Signal(kQuestionsTopic);
+}
+
 std::string RandomSecret() {
   return absl::WebSafeBase64Escape(base::FromHex(base::RandomHex128() + base::RandomHex128()));
 }
@@ -125,12 +157,16 @@ absl::StatusOr<Caller> CallerOfToken(Connection& connection, absl::string_view t
   const std::string hash = SecretHash(token);
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<Caller> {
     const pqxx::result rows = t.Exec(
-        "SELECT c.id, c.role, c.run_ids FROM tokens k JOIN callers c ON c.id = k.caller_id "
-        "WHERE k.sha256 = $1 AND k.revoked_at IS NULL AND c.state <> 'REVOKED'",
+        "SELECT c.id, c.role, c.run_ids, "
+        "  coalesce(k.last_used_at < now() - interval '1 minute', true) AS unseen "
+        "FROM tokens k JOIN callers c ON c.id = k.caller_id "
+        "WHERE k.sha256 = $1 AND k.revoked_at IS NULL AND c.state <> 'REVOKED' "
+        "  AND (k.expires_at IS NULL OR k.expires_at > now())",
         Bytes{hash});
     if (rows.empty()) {
       return absl::UnauthenticatedError(
-          "the token is unknown or revoked; send `authorization: Bearer TOKEN` with one that an "
+          "the token is unknown, revoked or expired; send `authorization: Bearer TOKEN` with one "
+          "that an "
           "invite gave, "
           "or that `preference-broker migrate --tokens DIR` made");
     }
@@ -140,29 +176,50 @@ absl::StatusOr<Caller> CallerOfToken(Connection& connection, absl::string_view t
       if (Text(rows[0][1]) == RoleName(role)) caller.role = role;
     }
     caller.run_ids = Ids(rows[0][2]);
+    // a busy row's lock is not waited for: whoever holds it writes the same
+    if (Bool(rows[0][3])) {
+      t.Exec(
+          "UPDATE tokens SET last_used_at = now() WHERE sha256 = "
+          "(SELECT sha256 FROM tokens WHERE sha256 = $1 FOR NO KEY UPDATE SKIP LOCKED)",
+          Bytes{hash});
+    }
     return caller;
   });
 }
 
-absl::Status RevokeToken(Connection& connection, absl::string_view token) {
+absl::Status SignOut(Connection& connection, const Caller& caller, absl::string_view token) {
   const std::string hash = SecretHash(token);
   return connection.Transact([&](Transaction& t) -> absl::Status {
-    t.Exec("UPDATE tokens SET revoked_at = now() WHERE sha256 = $1 AND revoked_at IS NULL",
-           Bytes{hash});
+    const pqxx::result rows = t.Exec(
+        "UPDATE tokens SET revoked_at = now() WHERE sha256 = $1 AND revoked_at IS NULL "
+        "RETURNING id",
+        Bytes{hash});
+    if (!rows.empty()) Audit(t, caller.id, 0, "sign out", absl::StrCat("token ", Int(rows[0][0])));
     return absl::OkStatus();
   });
 }
 
 absl::Status RegisterToken(Connection& connection, absl::string_view name, Role role,
-                           absl::string_view token) {
+                           absl::string_view token, const std::string& origin) {
   const std::string hash = SecretHash(token);
   return connection.Transact([&](Transaction& t) -> absl::Status {
     t.Exec("INSERT INTO callers (name, role) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", name,
            RoleName(role));
-    t.Exec(
-        "INSERT INTO tokens (sha256, caller_id) SELECT $1, id FROM callers WHERE name = $2 "
-        "ON CONFLICT (sha256) DO NOTHING",
-        Bytes{hash}, name);
+    const pqxx::result made = t.Exec(
+        "INSERT INTO tokens (sha256, caller_id, origin) "
+        "SELECT $1, id, $3 FROM callers WHERE name = $2 "
+        "ON CONFLICT (sha256) DO NOTHING RETURNING id, caller_id",
+        Bytes{hash}, name, origin);
+    // of a token from before origins were kept
+    t.Exec("UPDATE tokens SET origin = $2 WHERE sha256 = $1 AND origin = ''", Bytes{hash}, origin);
+    if (!made.empty() && !origin.empty()) {
+      t.Exec(
+          "UPDATE tokens SET revoked_at = now() "
+          "WHERE caller_id = $1 AND origin = $2 AND id <> $3 AND revoked_at IS NULL",
+          Int(made[0][1]), origin, Int(made[0][0]));
+      t.Exec("INSERT INTO audit (action, detail) VALUES ('make token', $1)",
+             absl::StrCat("token ", Int(made[0][0]), " of ", name, ", ", origin));
+    }
     const pqxx::result rows = t.Exec(
         "SELECT k.revoked_at IS NULL AND c.name = $2 AND c.role = $3 "
         "FROM tokens k JOIN callers c ON c.id = k.caller_id WHERE k.sha256 = $1",
@@ -185,9 +242,19 @@ absl::Status MakeTokenFiles(Connection& connection, const std::string& directory
   }
   for (const Role role : kAllRoles) {
     const std::string name(RoleName(role));
-    ASSIGN_OR_RETURN(const std::string token,
-                     ReadOrMakeToken(directory, absl::StrCat(directory, "/", name, ".token")));
-    RETURN_IF_ERROR(RegisterToken(connection, name, role, token));
+    const std::string path = absl::StrCat(directory, "/", name, ".token");
+    ASSIGN_OR_RETURN(std::string token, ReadToken(path));
+    if (!token.empty()) {
+      ASSIGN_OR_RETURN(const bool over, IsOver(connection, token));
+      if (over) {
+        if (unlink(path.c_str()) != 0 && errno != ENOENT) return FileError("replace", path);
+        token.clear();
+      }
+    }
+    if (token.empty()) {
+      ASSIGN_OR_RETURN(token, MakeToken(directory, path));
+    }
+    RETURN_IF_ERROR(RegisterToken(connection, name, role, token, absl::StrCat("file ", path)));
   }
   return absl::OkStatus();
 }

@@ -44,23 +44,29 @@ std::vector<int64_t> Ids(const pqxx::field& field);
 // PERMISSION_DENIED: the caller's invite is for other runs. `run_id` 0: all runs.
 absl::Status CheckRunAllowed(const Caller& caller, int64_t run_id);
 
+// Ends the leases that the caller has not answered; the slots go back. The caller's row is locked.
+void EndLeases(Transaction& t, int64_t caller_id);
+
 // 43 characters of base64url, 256 random bits: a token or the secret of an invite.
 std::string RandomSecret();
 // SHA-256, 32 bytes: what is stored of a secret.
 std::string SecretHash(absl::string_view secret);
 
-// UNAUTHENTICATED: the token is unknown or revoked, or its caller is revoked.
+// UNAUTHENTICATED: the token is unknown, revoked or expired, or its caller is revoked. Notes the
+// use.
 absl::StatusOr<Caller> CallerOfToken(Connection& connection, absl::string_view token);
-// Sign out. Idempotent.
-absl::Status RevokeToken(Connection& connection, absl::string_view token);
+// Revokes the caller's own token. Idempotent.
+absl::Status SignOut(Connection& connection, const Caller& caller, absl::string_view token);
 
-// Gives `token` to the caller `name`, who is made with `role` if new. Idempotent.
-// FAILED_PRECONDITION: the token was revoked, or is another caller's.
+// Gives `token` to the caller `name`, who is made with `role` if new. With an origin ("file
+// PATH") a new token takes the place of those that came from there before: they are revoked.
+// Idempotent. FAILED_PRECONDITION: the token was revoked, or is another caller's.
 absl::Status RegisterToken(Connection& connection, absl::string_view name, Role role,
-                           absl::string_view token);
+                           absl::string_view token, const std::string& origin = "");
 
 // Makes for each role a caller of the role's name and a file DIR/<role>.token with a random token
-// (mode 0600, owned by the folder's owner); files that exist are kept.
+// (mode 0600, owned by the folder's owner). Files that exist are kept, unless their token was
+// revoked or has expired.
 absl::Status MakeTokenFiles(Connection& connection, const std::string& directory);
 
 }  // namespace backflip::preference_broker

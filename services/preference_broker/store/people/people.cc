@@ -62,25 +62,6 @@ absl::Status CheckPersonAllowed(Transaction& t, const Caller& caller, int64_t id
       "do with all");
 }
 
-// Ends the leases that the caller has not answered; the slots go back.
-void EndLeases(Transaction& t, int64_t caller_id) {
-  // questions before leases, as everywhere
-  t.Exec(R"sql(
-      SELECT FROM questions WHERE id IN
-        (SELECT question_id FROM leases WHERE caller_id = $1 AND state = 'LIVE')
-      ORDER BY id FOR NO KEY UPDATE)sql",
-         caller_id);
-  t.Exec(R"sql(
-      WITH held AS (SELECT id, question_id, holds_slot FROM leases
-          WHERE caller_id = $1 AND state = 'LIVE' ORDER BY id FOR NO KEY UPDATE),
-        ended AS (UPDATE leases l SET state = 'EXPIRED', holds_slot = false FROM held
-          WHERE l.id = held.id)
-      UPDATE questions q SET open_slots = q.open_slots + 1 FROM held
-      WHERE held.question_id = q.id AND held.holds_slot)sql",
-         caller_id);
-  t.Signal(kQuestionsTopic);
-}
-
 absl::StatusOr<v1::Labeler> LabelerOf(Transaction& t, int64_t id) {
   const pqxx::row row =
       t.Exec("SELECT id, name, role, state, reason FROM callers WHERE id = $1", id)[0];
@@ -344,8 +325,11 @@ absl::StatusOr<v1::Labeler> SetLabelerState(Connection& connection, const Caller
           !pause                      ? ""
           : !request.reason().empty() ? request.reason()
                                       : "You were paused by whoever runs this.");
-      // the labeler may be waiting
-      if (!pause) t.Signal(kQuestionsTopic);
+      if (pause) {
+        EndLeases(t, id);
+      } else {
+        t.Signal(kQuestionsTopic);  // the labeler may be waiting
+      }
     }
     Audit(t, caller.id, 0, "set labeler state",
           absl::StrCat("labeler ", id, " ", v1::LabelerState_Name(request.state()), ": ",
@@ -389,6 +373,8 @@ absl::StatusOr<RetractedLabels> RetractLabels(Connection& connection, const Call
     if (answered) return retracted;
     ASSIGN_OR_RETURN(const int64_t id, PersonOf(t, request.labeler_id(), request.name()));
     if (request.run_id() != 0) RETURN_IF_ERROR(CheckRunExists(t, request.run_id()));
+    // they may have given hundreds of thousands
+    t.ExecScript("SET LOCAL statement_timeout = '5min'");
     // what a labeler changes while we wait for the locks is read after them
     t.Exec(R"sql(
         SELECT FROM questions WHERE id IN
@@ -396,7 +382,8 @@ absl::StatusOr<RetractedLabels> RetractLabels(Connection& connection, const Call
            WHERE l.caller_id = $1 AND l.state = 'ANSWERED' AND ($2::bigint = 0 OR q.run_id = $2))
         ORDER BY id FOR NO KEY UPDATE)sql",
            id, request.run_id());
-    const pqxx::result rows = t.Exec(R"sql(
+    const pqxx::result rows =
+        t.Exec(R"sql(
         WITH old AS (
             SELECT l.id, l.run_id, l.question_id, l.lease_id, l.surplus, s.holds_slot
             FROM standing_labels l JOIN leases s ON s.id = l.lease_id AND s.state = 'ANSWERED'
@@ -404,16 +391,16 @@ absl::StatusOr<RetractedLabels> RetractLabels(Connection& connection, const Call
               AND l.answered_at >= to_timestamp($3::double precision / 1000)),
           taken AS (
             INSERT INTO labels (run_id, question_id, lease_id, caller_id, idempotency_key,
-              body_sha256, supersedes, retraction, surplus, counts)
-            SELECT run_id, question_id, lease_id, $1, 'retracted-by-operator-' || id, $4, id, true,
-              surplus, false FROM old ORDER BY id),
-          ended AS (UPDATE leases s SET state = 'EXPIRED', holds_slot = false FROM old
-            WHERE s.id = old.lease_id),
+              body_sha256, supersedes, retraction, surplus, counts, retracted_by)
+            SELECT run_id, question_id, lease_id, $1, NULL, $4, id, true, surplus, false, $5
+            FROM old ORDER BY id),
+          ended AS (UPDATE leases s SET state = 'EXPIRED', holds_slot = false, closed = true
+            FROM old WHERE s.id = old.lease_id),
           opened AS (UPDATE questions q SET open_slots = q.open_slots + 1 FROM old
             WHERE q.id = old.question_id AND old.holds_slot RETURNING q.id, q.made_for)
         SELECT run_id, count(*), (SELECT count(*) FROM opened WHERE made_for IS NULL)
         FROM old GROUP BY run_id ORDER BY run_id)sql",
-                                     id, request.run_id(), request.since_ms(), Bytes{body});
+               id, request.run_id(), request.since_ms(), Bytes{body}, caller.id);
     for (const auto& row : rows) {
       retracted.run_ids.push_back(Int(row[0]));
       retracted.response.set_labels(retracted.response.labels() + Int(row[1]));

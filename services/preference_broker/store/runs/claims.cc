@@ -10,6 +10,9 @@
 namespace backflip::preference_broker {
 namespace {
 
+// Batches that a learner may collect ahead of the last one that it has reported complete.
+constexpr int64_t kAhead = 4;
+
 absl::Status Lost(int64_t run_id, int64_t epoch) {
   return absl::AbortedError(
       absl::StrCat("the claim on run ", run_id, " under epoch ", epoch,
@@ -162,13 +165,14 @@ absl::Status CompleteBatch(Connection& connection, const Caller& caller,
 }
 
 absl::StatusOr<std::optional<v1::Assignment>> AssignWork(Connection& connection,
+                                                         const Caller& caller,
                                                          const v1::AssignWorkRequest& request) {
   using Result = absl::StatusOr<std::optional<v1::Assignment>>;
   return connection.Transact([&](Transaction& t) -> Result {
     // workers that ask at the same moment must see each other's assignments
     t.ExecScript("LOCK TABLE assignments IN SHARE ROW EXCLUSIVE MODE");
-    // The run that wants most steps per thread, this worker's included. Workers do not sign
-    // off: an assignment counts for an hour.
+    // The run that wants most steps per thread, this worker's included. Workers do not sign off,
+    // but those that live ask every ten seconds.
     const pqxx::result rows = t.Exec(R"sql(
         SELECT r.id, r.task, r.reward, c.advertise, c.collect_token, c.epoch
         FROM claims c JOIN runs r ON r.id = c.run_id
@@ -176,7 +180,7 @@ absl::StatusOr<std::optional<v1::Assignment>> AssignWork(Connection& connection,
           AND c.wanted_steps > 0 AND r.state = 'RUNNING'
         ORDER BY c.wanted_steps::double precision / ($2 + (SELECT coalesce(sum(a.threads), 0)
           FROM assignments a WHERE a.run_id = r.id AND a.epoch = c.epoch AND a.worker <> $1
-            AND a.assigned_at > now() - interval '1 hour')) DESC, r.id LIMIT 1)sql",
+            AND a.assigned_at > now() - interval '30 seconds')) DESC, r.id LIMIT 1)sql",
                                      request.worker(), request.threads());
     if (rows.empty()) {
       // its threads serve no run until it asks again
@@ -188,6 +192,10 @@ absl::StatusOr<std::optional<v1::Assignment>> AssignWork(Connection& connection,
         "ON CONFLICT (worker) DO UPDATE SET run_id = excluded.run_id, epoch = excluded.epoch, "
         "  threads = excluded.threads, assigned_at = now()",
         request.worker(), Int(rows[0][0]), Int(rows[0][5]), request.threads());
+    t.Exec(
+        "INSERT INTO served_runs (caller_id, run_id) VALUES ($1, $2) "
+        "ON CONFLICT (caller_id, run_id) DO UPDATE SET assigned_at = now()",
+        caller.id, Int(rows[0][0]));
     v1::Assignment assignment;
     assignment.set_run_id(Int(rows[0][0]));
     assignment.mutable_task()->ParseFromString(Blob(rows[0][1]));
@@ -196,6 +204,29 @@ absl::StatusOr<std::optional<v1::Assignment>> AssignWork(Connection& connection,
     assignment.set_collect_token(Text(rows[0][4]));
     return assignment;
   });
+}
+
+absl::Status CheckServes(Transaction& t, const Caller& caller, int64_t run_id, int64_t iteration) {
+  const pqxx::result rows = t.Exec(R"sql(
+      SELECT r.iterations, coalesce(r.finished_at < now() - interval '10 minutes', false) AS ended,
+        EXISTS (SELECT FROM served_runs s WHERE s.run_id = r.id AND s.caller_id = $2
+          AND s.assigned_at > now() - interval '1 hour') AS serves
+      FROM runs r WHERE r.id = $1)sql",
+                                   run_id, caller.id);
+  if (rows.empty()) return UnknownRun(run_id);
+  if (!Bool(rows[0]["serves"])) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "run ", run_id, " was not assigned to you: a worker writes to runs that AssignWork gives"));
+  }
+  if (Bool(rows[0]["ended"])) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", run_id, " has ended, and takes nothing from workers any more"));
+  }
+  const int64_t newest = Int(rows[0]["iterations"]) + kAhead;
+  if (iteration <= newest) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("iteration ", iteration, " of run ", run_id,
+                                                    " has not come: the newest that is taken is ",
+                                                    newest));
 }
 
 }  // namespace backflip::preference_broker

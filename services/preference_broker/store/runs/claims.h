@@ -28,7 +28,12 @@ absl::Status CompleteBatch(Connection& connection, const Caller& caller,
 
 // nullopt: no learner wants steps.
 absl::StatusOr<std::optional<v1::Assignment>> AssignWork(Connection& connection,
+                                                         const Caller& caller,
                                                          const v1::AssignWorkRequest& request);
+// Whether a worker may write to a run what was made in batch `iteration`. PERMISSION_DENIED: the
+// run was not assigned to a worker of this caller within the last hour. FAILED_PRECONDITION: it
+// ended ten minutes ago, or the batch cannot have begun.
+absl::Status CheckServes(Transaction& t, const Caller& caller, int64_t run_id, int64_t iteration);
 
 }  // namespace backflip::preference_broker
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <map>
 #include <memory>
 #include <unordered_map>
 
@@ -12,6 +13,7 @@
 #include "common/base/status_macros.h"
 #include "common/options/run_spec.h"
 #include "services/preference_broker/store/db/run_row.h"
+#include "services/preference_broker/store/runs/claims.h"
 
 namespace backflip::preference_broker {
 namespace {
@@ -19,6 +21,8 @@ namespace {
 // How many batches a trainer may be behind the newest and still find all candidates that it
 // would have chosen from: its checkpoints are 10 batches apart.
 constexpr int64_t kTrainerBehind = 12;
+// Twice the most that collection.clips_per_batch may be.
+constexpr int64_t kMostClipsOfBatch = 8192;
 // A part is at most one upload, uncompressed.
 constexpr size_t kMaxPartBytes = 8 << 20;
 
@@ -137,9 +141,22 @@ std::optional<int64_t> StoreClip(Transaction& t, int64_t run_id, const PackedCli
   return stored.empty() ? std::nullopt : std::optional<int64_t>(Int(stored[0][0]));
 }
 
-absl::StatusOr<int32_t> StoreClips(Connection& connection, int64_t run_id,
+absl::StatusOr<int32_t> StoreClips(Connection& connection, const Caller& caller, int64_t run_id,
                                    const std::vector<PackedClip>& clips) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<int32_t> {
+    std::map<int64_t, int64_t> by_iteration;
+    for (const PackedClip& clip : clips) ++by_iteration[clip.iteration];
+    for (const auto& [iteration, count] : by_iteration) {
+      RETURN_IF_ERROR(CheckServes(t, caller, run_id, iteration));
+      const int64_t stored =
+          Int(t.Exec("SELECT count(*) FROM clips WHERE run_id = $1 AND iteration = $2", run_id,
+                     iteration)[0][0]);
+      if (stored + count > kMostClipsOfBatch) {
+        return absl::FailedPreconditionError(absl::StrCat("batch ", iteration, " of run ", run_id,
+                                                          " has ", stored, " clips, and at most ",
+                                                          kMostClipsOfBatch, " are taken"));
+      }
+    }
     // a statement for each row: PostgreSQL takes twice as long to read the same bytes as arrays
     for (const PackedClip& clip : clips) StoreClip(t, run_id, clip, /*candidate=*/true);
     const pqxx::result rows = t.Exec(R"sql(

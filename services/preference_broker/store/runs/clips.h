@@ -9,6 +9,7 @@
 #include "backflip/v1/clip.pb.h"
 #include "backflip/v1/label.pb.h"
 #include "services/preference_broker/store/db/connection.h"
+#include "services/preference_broker/store/people/callers.h"
 
 namespace backflip::preference_broker {
 
@@ -40,8 +41,9 @@ std::optional<int64_t> StoreClip(Transaction& t, int64_t run_id, const PackedCli
                                  bool candidate);
 
 // Stores candidates that the run does not have. Returns how many it wants of its next batch:
-// clips_per_batch, or none once all labels are asked for.
-absl::StatusOr<int32_t> StoreClips(Connection& connection, int64_t run_id,
+// clips_per_batch, or none once all labels are asked for. Refused as CheckServes says, and where a
+// batch has more clips than any run asks for.
+absl::StatusOr<int32_t> StoreClips(Connection& connection, const Caller& caller, int64_t run_id,
                                    const std::vector<PackedClip>& clips);
 
 // Ids of the newest `limit` candidates of batches after `after_iteration` and

@@ -40,13 +40,13 @@ JOIN clips a ON a.run_id = $2 AND a.sha256 = c.sha256
 JOIN clips b ON b.run_id = $2 AND b.sha256 = d.sha256
 WHERE g.run_id = $1 ORDER BY g.id)sql";
 
-// A lease's id is a secret of its owner; the copy's can be computed from it alone. Every copied
-// answer holds a slot of a question that wants no other. Says how many labels count towards the
-// budget, and how many questions have an ordinal.
+// The ids of copied leases and the keys of copied labels are random: nobody can have taken them
+// before. Every copied answer holds a slot of a question that wants no other. Says how many labels
+// count towards the budget, and how many questions have an ordinal.
 constexpr char kCopyAnswers[] = R"sql(
 WITH said AS MATERIALIZED (
     SELECT l.*, row_number() OVER (ORDER BY l.position NULLS LAST, l.id) AS place,
-      md5(l.lease_id || '/' || $2::bigint) AS new_lease, s.turned, s.lease_ms, s.leased_at
+      replace(gen_random_uuid()::text, '-', '') AS new_lease, s.turned, s.lease_ms, s.leased_at
     FROM standing_labels l JOIN leases s ON s.id = l.lease_id
     JOIN questions q ON q.id = l.question_id
     WHERE l.run_id = $1 AND q.purpose IN ('TRAIN', 'GOLD', 'QUALIFICATION')),
@@ -85,8 +85,7 @@ WITH said AS MATERIALIZED (
       retraction, choice, ranking, surplus, counts, decision_ms, active_ms, loops, client,
       answered_at, position, first_played_ms, note, source_key)
     SELECT $2, a.new_id, s.new_lease, s.caller_id,
-      md5(s.idempotency_key || '/' || s.id || '/' || $2::bigint), s.body_sha256,
-      false, s.choice, s.ranking, false,
+      s.new_lease, s.body_sha256, false, s.choice, s.ranking, false,
       a.purpose = 'TRAIN' AND (s.ranking IS NOT NULL OR s.choice IN ('LEFT', 'RIGHT', 'TIE')),
       s.decision_ms, s.active_ms, s.loops, s.client, s.answered_at, s.place, s.first_played_ms,
       s.note, coalesce(s.source_key, 'copy of label ' || s.id)

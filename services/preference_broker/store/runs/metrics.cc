@@ -1,10 +1,14 @@
 #include "services/preference_broker/store/runs/metrics.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
 #include <utility>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/runs/claims.h"
@@ -12,6 +16,9 @@
 
 namespace backflip::preference_broker {
 namespace {
+
+// At most 100 bytes each.
+constexpr int kPointsPerPage = 20'000;
 
 void PutMetric(Transaction& t, int64_t run_id, const std::string& name, int64_t iteration,
                int64_t steps, double value) {
@@ -40,19 +47,26 @@ absl::Status ReportMetrics(Connection& connection, const Caller& caller,
   });
 }
 
-absl::StatusOr<std::vector<v1::MetricPoint>> ListMetrics(Connection& connection,
-                                                         const v1::ListMetricsRequest& request) {
+absl::StatusOr<v1::ListMetricsResponse> ListMetrics(Connection& connection,
+                                                    const v1::ListMetricsRequest& request) {
   const std::vector<std::string> names(request.names().begin(), request.names().end());
-  return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<v1::MetricPoint>> {
+  // "ITERATION NAME" of the last point before
+  const std::pair<std::string, std::string> after =
+      absl::StrSplit(request.page(), absl::MaxSplits(' ', 1));
+  int64_t iteration = -1;
+  if (!request.page().empty() && !absl::SimpleAtoi(after.first, &iteration)) {
+    return absl::InvalidArgumentError("page must be the next_page of the answer before, or empty");
+  }
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::ListMetricsResponse> {
     RETURN_IF_ERROR(CheckRunExists(t, request.run_id()));
-    std::vector<v1::MetricPoint> points;
+    v1::ListMetricsResponse response;
     for (const auto& row :
          t.Exec("SELECT name, iteration, steps, labels, value, extract(epoch FROM at) "
                 "FROM metric_points WHERE run_id = $1 AND (cardinality($2::text[]) = 0 OR name = "
-                "ANY ($2::text[])) "
-                "ORDER BY iteration, name",
-                request.run_id(), names)) {
-      v1::MetricPoint& point = points.emplace_back();
+                "ANY ($2::text[])) AND (iteration, name) > ($3::bigint, $4::text) "
+                "ORDER BY iteration, name LIMIT $5",
+                request.run_id(), names, iteration, after.second, kPointsPerPage)) {
+      v1::MetricPoint& point = *response.add_points();
       point.set_name(Text(row[0]));
       point.set_iteration(Int(row[1]));
       point.set_steps(Int(row[2]));
@@ -60,16 +74,26 @@ absl::StatusOr<std::vector<v1::MetricPoint>> ListMetrics(Connection& connection,
       point.set_value(Double(row[4]));
       point.set_at_ms(Millis(row[5]));
     }
-    return points;
+    if (response.points_size() == kPointsPerPage) {
+      const v1::MetricPoint& last = *response.points().rbegin();
+      response.set_next_page(absl::StrCat(last.iteration(), " ", last.name()));
+    }
+    return response;
   });
 }
 
-absl::Status ReportEvaluation(Connection& connection, const v1::ReportEvaluationRequest& request) {
+absl::Status ReportEvaluation(Connection& connection, const Caller& caller,
+                              const v1::ReportEvaluationRequest& request) {
   return connection.Transact([&](Transaction& t) -> absl::Status {
     // one report of a run at a time, so that a mean includes all episodes before it
     if (t.Exec("SELECT FROM runs WHERE id = $1 FOR NO KEY UPDATE", request.run_id()).empty()) {
       return UnknownRun(request.run_id());
     }
+    // policy i + 1 is made of batch i
+    int64_t newest = request.has_recording() ? request.recording().policy_version() - 1 : 0;
+    for (const v1::Evaluation& evaluation : request.episodes())
+      newest = std::max({newest, evaluation.iteration(), evaluation.policy_version() - 1});
+    RETURN_IF_ERROR(CheckServes(t, caller, request.run_id(), newest));
     std::set<int64_t> versions;
     for (const v1::Evaluation& evaluation : request.episodes()) {
       const std::string bytes = evaluation.SerializeAsString();

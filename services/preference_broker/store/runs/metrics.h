@@ -13,11 +13,12 @@ namespace backflip::preference_broker {
 
 absl::Status ReportMetrics(Connection& connection, const Caller& caller,
                            const v1::ReportMetricsRequest& request);
-absl::StatusOr<std::vector<v1::MetricPoint>> ListMetrics(Connection& connection,
-                                                         const v1::ListMetricsRequest& request);
+absl::StatusOr<v1::ListMetricsResponse> ListMetrics(Connection& connection,
+                                                    const v1::ListMetricsRequest& request);
 // Stores the episodes, and updates the metric points `true_return` and one for each task metric:
-// means over all of the policy version's episodes that are not final.
-absl::Status ReportEvaluation(Connection& connection, const v1::ReportEvaluationRequest& request);
+// means over all of the policy version's episodes that are not final. Refused as CheckServes says.
+absl::Status ReportEvaluation(Connection& connection, const Caller& caller,
+                              const v1::ReportEvaluationRequest& request);
 absl::StatusOr<std::vector<v1::Evaluation>> ListEvaluations(Connection& connection, int64_t run_id);
 
 }  // namespace backflip::preference_broker

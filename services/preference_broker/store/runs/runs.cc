@@ -37,6 +37,9 @@ SELECT r.id, r.state, r.spec, r.task, r.message, r.iterations, r.steps, r.labels
   extract(epoch FROM r.finished_at) AS finished,
   (SELECT count(*) FROM leases l JOIN questions q ON q.id = l.question_id
     WHERE q.run_id = r.id AND l.state = 'LIVE') AS leases,
+  (SELECT count(*) FROM leases l JOIN questions q ON q.id = l.question_id
+    WHERE q.run_id = r.id AND l.state = 'LIVE' AND q.purpose = 'TRAIN'
+      AND l.leased_at < now() - 3 * l.lease_ms * interval '1 ms') AS long_held,
   EXISTS (SELECT FROM questions q
     WHERE q.run_id = r.id AND q.open_slots > 0 AND q.made_for IS NULL) AS open,
   learner.run_id IS NOT NULL AS learner,
@@ -79,6 +82,7 @@ v1::Run RunOf(const pqxx::row& row) {
   run.set_started_ms(Millis(row["started"]));
   run.set_finished_ms(Millis(row["finished"]));
   run.set_leases(Int(row["leases"]));
+  run.set_long_held(Int(row["long_held"]));
   run.set_asking_stopped(Bool(row["asking_stopped"]));
   run.set_forked_from_run(Int(row["forked_run"]));
   run.set_forked_from_version(Int(row["forked_version"]));
@@ -192,14 +196,14 @@ absl::StatusOr<v1::Run> GetRun(Connection& connection, int64_t run_id, bool with
 }
 
 absl::StatusOr<std::vector<v1::Run>> ListRuns(Connection& connection, const Caller& caller,
-                                              int32_t limit) {
+                                              int64_t before, int32_t limit) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<v1::Run>> {
     static const std::string* const sql = new std::string(
         absl::StrCat(kRunColumns,
-                     "WHERE cardinality($1::bigint[]) = 0 OR r.id = ANY ($1::bigint[]) "
-                     "ORDER BY r.id DESC LIMIT $2"));
+                     "WHERE (cardinality($1::bigint[]) = 0 OR r.id = ANY ($1::bigint[])) "
+                     "AND ($2::bigint = 0 OR r.id < $2) ORDER BY r.id DESC LIMIT $3"));
     std::vector<v1::Run> runs;
-    for (const auto& row : t.Exec(sql->c_str(), caller.run_ids, limit)) {
+    for (const auto& row : t.Exec(sql->c_str(), caller.run_ids, before, limit)) {
       runs.push_back(RunOf(row));
       AddNewestMetrics(t, &runs.back());
     }

@@ -20,9 +20,9 @@ absl::StatusOr<v1::Run> ForkRun(Connection& connection, const Caller& caller,
 // Metrics include true returns: `with_metrics` only for callers that may know them.
 absl::StatusOr<v1::Run> GetRun(Connection& connection, int64_t run_id, bool with_metrics);
 absl::StatusOr<v1::Run> GetRun(Transaction& t, int64_t run_id, bool with_metrics);
-// The runs that the caller may see, newest first.
+// The runs that the caller may see, newest first; with an id below `before`, unless that is 0.
 absl::StatusOr<std::vector<v1::Run>> ListRuns(Connection& connection, const Caller& caller,
-                                              int32_t limit);
+                                              int64_t before, int32_t limit);
 absl::StatusOr<v1::Run> ContinueRun(Connection& connection, const Caller& caller,
                                     const v1::ContinueRunRequest& request);
 absl::StatusOr<v1::Run> CancelRun(Connection& connection, const Caller& caller,

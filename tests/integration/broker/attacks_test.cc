@@ -1,0 +1,412 @@
+// What a labeler or a worker of ill will tries with a token that is theirs.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <latch>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "services/preference_broker/store/labeling/leases.h"
+#include "tests/integration/broker/fixtures.h"
+#include "tests/support/test_broker.h"
+#include "tests/support/test_database.h"
+
+namespace backflip::testing {
+namespace {
+
+using preference_broker::Role;
+using ::testing::HasSubstr;
+using Labeling = v1::LabelingService::Stub;
+using People = v1::PeopleService::Stub;
+using Runs = v1::RunService::Stub;
+
+class Attacks : public ::testing::Test {
+ protected:
+  void Open(int questions, const std::string& spec = "labels: 1000") {
+    run_ = broker_.CreateRun(spec);
+    learner_ = broker_.Claim(Role::kLearner);
+    trainer_ = broker_.Claim(Role::kTrainer);
+    const auto opened =
+        broker_.Open(run_.id(), trainer_.epoch(), 0, broker_.Upload(run_.id(), 0, 2 * questions));
+    ASSERT_TRUE(opened.ok()) << opened.status();
+  }
+  static absl::StatusOr<v1::LeaseResponse> Lease(const Peer& peer, int count = 1) {
+    v1::LeaseRequest request;
+    request.set_count(count);
+    return peer.Call(peer.labeling, &Labeling::Lease, request);
+  }
+  static std::vector<std::string> LeaseIds(const Peer& peer, int count) {
+    std::vector<std::string> ids;
+    const auto leased = Lease(peer, count);
+    EXPECT_TRUE(leased.ok()) << leased.status();
+    if (!leased.ok()) return ids;
+    for (const v1::Question& question : leased->questions()) ids.push_back(question.lease_id());
+    EXPECT_EQ(ids.size(), static_cast<size_t>(count));
+    return ids;
+  }
+  static absl::StatusOr<v1::HeartbeatResponse> Beat(const Peer& peer) {
+    return peer.Call(peer.labeling, &Labeling::Heartbeat, v1::HeartbeatRequest());
+  }
+  static absl::StatusOr<v1::UndoResponse> Undo(const Peer& peer, const std::string& lease) {
+    return peer.Call(peer.labeling, &Labeling::Undo, UndoOf(lease));
+  }
+  absl::StatusOr<v1::Labeler> SetState(v1::LabelerState state) {
+    const Peer& peer = broker_.As(Role::kOperator);
+    v1::SetLabelerStateRequest request;
+    request.set_name("labeler");
+    request.set_state(state);
+    request.set_reason("answers at random");
+    return peer.Call(peer.people, &People::SetLabelerState, request);
+  }
+  absl::StatusOr<v1::RetractLabelsResponse> Retract() {
+    const Peer& peer = broker_.As(Role::kOperator);
+    v1::RetractLabelsRequest request;
+    request.set_request_id(NewId());
+    request.set_name("labeler");
+    return peer.Call(peer.people, &People::RetractLabels, request);
+  }
+  std::string Sql(const std::string& sql) { return Query(broker_.database(), sql); }
+  std::string Standing() { return Sql("SELECT count(*) FROM standing_labels"); }
+
+  TestBroker broker_;
+  v1::Run run_;
+  v1::ClaimResponse learner_, trainer_;
+};
+
+TEST_F(Attacks, NoKeyOfALabelersKeepsAnOperatorFromTakingLabelsBack) {
+  Open(2);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const auto leases = LeaseIds(labeler, 2);
+  const auto first = Submit(labeler, AnswerTo(leases[0], v1::LEFT));
+  ASSERT_TRUE(first.ok()) << first.status();
+  // what an operator's retraction of the first label was once known by
+  const std::string key = absl::StrCat("retracted-by-operator-", first->label_id());
+  ASSERT_TRUE(Submit(labeler, AnswerTo(leases[1], v1::LEFT, key)).ok());
+  const auto retracted = Retract();
+  ASSERT_TRUE(retracted.ok()) << retracted.status();
+  EXPECT_EQ(retracted->labels(), 2);
+  EXPECT_EQ(Standing(), "0");
+  EXPECT_EQ(Sql("SELECT count(*) FROM labels l JOIN callers c ON c.id = l.retracted_by "
+                "WHERE c.role = 'operator'"),
+            "2");
+}
+
+TEST_F(Attacks, NoKeyOfALabelersKeepsARunFromBeingForked) {
+  Open(2);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const auto leases = LeaseIds(labeler, 2);
+  const std::string key = NewId();
+  const auto first = Submit(labeler, AnswerTo(leases[0], v1::LEFT, key));
+  ASSERT_TRUE(first.ok()) << first.status();
+  const std::string guess =
+      Sql(absl::StrCat("SELECT md5('", key, "/", first->label_id(), "/", run_.id() + 1, "')"));
+  ASSERT_TRUE(Submit(labeler, AnswerTo(leases[1], v1::LEFT, guess)).ok());
+  const Peer& peer = broker_.As(Role::kOperator);
+  v1::CreateRunRequest request;
+  request.set_request_id(NewId());
+  *request.mutable_spec() = run_.spec();
+  *request.mutable_task() = run_.task();
+  request.set_labels_from_run(run_.id());
+  const auto made = peer.Call(peer.runs, &Runs::Create, request);
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(made->labels(), 2);
+}
+
+TEST_F(Attacks, APausedLabelerChangesNothingAndWhatWasTakenBackStaysBack) {
+  Open(6);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const auto leases = LeaseIds(labeler, 6);
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(Submit(labeler, AnswerTo(leases[i], v1::LEFT)).ok());
+  ASSERT_TRUE(SetState(v1::LABELER_PAUSED).ok());
+  // what they held is open to others at once
+  EXPECT_EQ(Sql("SELECT count(*) FROM leases WHERE state = 'LIVE'"), "0");
+  EXPECT_EQ(Sql("SELECT sum(open_slots) FROM questions"), "2");
+  ASSERT_EQ(Retract()->labels(), 4);
+  for (const std::string& lease : leases) {
+    const auto again = Submit(labeler, AnswerTo(lease, v1::RIGHT));
+    EXPECT_EQ(Code(again), absl::StatusCode::kPermissionDenied);
+    EXPECT_THAT(Message(again), HasSubstr("answers at random"));
+    EXPECT_EQ(Code(Undo(labeler, lease)), absl::StatusCode::kPermissionDenied);
+  }
+  EXPECT_EQ(Standing(), "0");
+  ASSERT_TRUE(SetState(v1::ACTIVE).ok());
+  for (int i = 0; i < 4; ++i) {
+    const auto again = Submit(labeler, AnswerTo(leases[i], v1::RIGHT));
+    EXPECT_EQ(Code(again), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(Message(again), HasSubstr("an operator took this answer back"));
+  }
+  // what the pause interrupted may be answered after it
+  EXPECT_TRUE(Submit(labeler, AnswerTo(leases[4], v1::RIGHT)).ok());
+  EXPECT_EQ(Standing(), "1");
+  EXPECT_EQ(BrokenSlots(broker_), "0");
+}
+
+TEST_F(Attacks, ALabelerHoldsAFewQuestionsHoweverManyCallsAskAtOnce) {
+  Open(64);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  constexpr int kCalls = 12;
+  std::latch together(kCalls);
+  std::vector<std::thread> calls;
+  for (int i = 0; i < kCalls; ++i) {
+    calls.emplace_back([&] {
+      together.arrive_and_wait();
+      const auto leased = Lease(labeler, 16);
+      EXPECT_TRUE(leased.ok() || absl::IsFailedPrecondition(leased.status())) << leased.status();
+    });
+  }
+  for (std::thread& call : calls) call.join();
+  EXPECT_EQ(Sql("SELECT count(*) FROM leases WHERE state = 'LIVE'"), "8");
+  EXPECT_THAT(Message(Lease(labeler)), HasSubstr("at most 8 are allowed"));
+}
+
+TEST_F(Attacks, NoHeartbeatHoldsAQuestionForEver) {
+  Open(2);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const auto leases = LeaseIds(labeler, 2);
+  const auto ends = [&] {
+    return Sql("SELECT max(expires_at) <= max(leased_at) + interval '10 minutes' FROM leases");
+  };
+  Sql("UPDATE leases SET leased_at = now() - interval '9 minutes 30 seconds', "
+      "expires_at = now() + interval '20 seconds'");
+  ASSERT_TRUE(Beat(labeler).ok());
+  EXPECT_EQ(ends(), "t");
+  // long before that its answer is not counted on
+  const Peer& trainer = broker_.As(Role::kTrainer);
+  v1::GetRunRequest get;
+  get.set_run_id(run_.id());
+  EXPECT_EQ(trainer.Call(trainer.runs, &Runs::Get, get)->long_held(), 2);
+  Sql("UPDATE leases SET leased_at = now() - interval '10 minutes', expires_at = now()");
+  ASSERT_TRUE(Beat(labeler).ok());
+  preference_broker::Connection connection(broker_.database(), "test", nullptr);
+  while (Sql("SELECT count(*) FROM leases WHERE state = 'LIVE'") != "0")
+    ASSERT_TRUE(preference_broker::ExpireLeases(connection).ok());
+  EXPECT_EQ(LeaseIds(broker_.As(Role::kLabeler, "other"), 2).size(), 2u);
+  EXPECT_EQ(trainer.Call(trainer.runs, &Runs::Get, get)->long_held(), 0);
+}
+
+TEST_F(Attacks, AnAnswerIsChangedAFewTimesAndNoMore) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const std::string lease = LeaseIds(labeler, 1)[0];
+  int taken = 0;
+  v1::SubmitRequest request = AnswerTo(lease, v1::LEFT);
+  absl::StatusOr<v1::SubmitResponse> label = Submit(labeler, request);
+  for (; label.ok() && taken < 100; ++taken) {
+    request = AnswerTo(lease, taken % 2 == 0 ? v1::RIGHT : v1::LEFT);
+    request.set_supersedes(label->label_id());
+    label = Submit(labeler, request);
+  }
+  EXPECT_EQ(taken, 12);
+  EXPECT_EQ(Code(label), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Code(Undo(labeler, lease)), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "12");
+  EXPECT_EQ(Standing(), "1");
+}
+
+TEST_F(Attacks, TheLabelsOfARunThatEndedStayAsTheyAre) {
+  Open(2);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const auto leases = LeaseIds(labeler, 2);
+  const v1::SubmitRequest first = AnswerTo(leases[0], v1::LEFT);
+  ASSERT_TRUE(Submit(labeler, first).ok());
+  const Peer& peer = broker_.As(Role::kOperator);
+  v1::CancelRunRequest cancel;
+  cancel.set_run_id(run_.id());
+  ASSERT_TRUE(peer.Call(peer.runs, &Runs::Cancel, cancel).ok());
+  // who had an answer in hand may still give it
+  Sql("UPDATE runs SET finished_at = now() - interval '9 minutes'");
+  EXPECT_TRUE(Submit(labeler, AnswerTo(leases[1], v1::LEFT)).ok());
+  Sql("UPDATE runs SET finished_at = now() - interval '11 minutes'");
+  EXPECT_EQ(Code(Undo(labeler, leases[0])), absl::StatusCode::kFailedPrecondition);
+  v1::SubmitRequest change = AnswerTo(leases[0], v1::RIGHT);
+  change.set_supersedes(1);
+  EXPECT_THAT(Message(Submit(labeler, change)), HasSubstr("ended more than 10 minutes ago"));
+  // what was acknowledged is acknowledged again
+  EXPECT_TRUE(Submit(labeler, first).ok());
+  EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "2");
+}
+
+TEST_F(Attacks, ACopiedAnswerIsNobodysToChange) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const std::string lease = LeaseIds(labeler, 1)[0];
+  ASSERT_TRUE(Submit(labeler, AnswerTo(lease, v1::LEFT)).ok());
+  const Peer& peer = broker_.As(Role::kOperator);
+  v1::CreateRunRequest request;
+  request.set_request_id(NewId());
+  *request.mutable_spec() = run_.spec();
+  *request.mutable_task() = run_.task();
+  request.set_labels_from_run(run_.id());
+  const auto made = peer.Call(peer.runs, &Runs::Create, request);
+  ASSERT_TRUE(made.ok()) << made.status();
+  const std::string copy = Sql("SELECT id FROM leases WHERE copied");
+  EXPECT_NE(copy, Sql(absl::StrCat("SELECT md5('", lease, "/", made->id(), "')")));
+  EXPECT_EQ(Code(Undo(labeler, copy)), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(Message(Undo(labeler, copy)), HasSubstr("copied here"));
+}
+
+TEST_F(Attacks, AWorkerWritesToRunsThatItServesAndWhatTheyHaveComeTo) {
+  Open(1);
+  const auto upload = [&](const Peer& worker, int64_t iteration) {
+    v1::UploadClipsRequest request;
+    request.set_run_id(run_.id());
+    *request.add_clips() = TestClip(77, iteration, 0, 0);
+    return worker.Call(worker.clips, &v1::ClipService::Stub::Upload, request).status();
+  };
+  const auto report = [&](const Peer& worker, int64_t version) {
+    v1::ReportEvaluationRequest request;
+    request.set_run_id(run_.id());
+    request.add_episodes()->set_policy_version(version);
+    request.mutable_episodes(0)->set_true_return(1);
+    return worker.Call(worker.runs, &Runs::ReportEvaluation, request).status();
+  };
+  const Peer& stranger = broker_.As(Role::kWorker, "stranger");
+  EXPECT_TRUE(absl::IsPermissionDenied(upload(stranger, 0)));
+  EXPECT_TRUE(absl::IsPermissionDenied(report(stranger, 1)));
+  // the broker gives it the run
+  const Peer& learner = broker_.As(Role::kLearner);
+  v1::RenewClaimRequest renew;
+  renew.set_run_id(run_.id());
+  renew.set_epoch(learner_.epoch());
+  renew.set_wanted_steps(1000);
+  ASSERT_TRUE(learner.Call(learner.claims, &v1::ClaimService::Stub::Renew, renew).ok());
+  const auto assigned = stranger.Call(stranger.work, &v1::WorkService::Stub::AssignWork,
+                                      Parse<v1::AssignWorkRequest>("worker: 'w' threads: 1"));
+  ASSERT_TRUE(assigned.ok()) << assigned.status();
+  ASSERT_EQ(assigned->run_id(), run_.id());
+  EXPECT_TRUE(upload(stranger, 0).ok());
+  EXPECT_TRUE(report(stranger, 1).ok());
+  // batches and policies that cannot have come, which nothing would ever delete
+  EXPECT_TRUE(absl::IsFailedPrecondition(upload(stranger, int64_t{1} << 30)));
+  EXPECT_TRUE(absl::IsFailedPrecondition(report(stranger, 1000)));
+  Sql("UPDATE runs SET state = 'FINISHED', finished_at = now() - interval '11 minutes'");
+  EXPECT_TRUE(absl::IsFailedPrecondition(upload(stranger, 1)));
+  EXPECT_TRUE(absl::IsFailedPrecondition(report(stranger, 2)));
+}
+
+TEST_F(Attacks, WorkersThatDiedCountForNoRun) {
+  Open(1);
+  const int64_t first = run_.id();
+  v1::ClaimResponse first_claim = learner_;
+  Open(1);
+  const Peer& learner = broker_.As(Role::kLearner);
+  for (v1::ClaimResponse* claim : {&first_claim, &learner_}) {
+    v1::RenewClaimRequest renew;
+    renew.set_run_id(claim->run().id());
+    renew.set_epoch(claim->epoch());
+    renew.set_wanted_steps(1000);
+    ASSERT_TRUE(learner.Call(learner.claims, &v1::ClaimService::Stub::Renew, renew).ok());
+  }
+  const Peer& worker = broker_.As(Role::kWorker);
+  const auto assign = [&](const std::string& name) {
+    v1::AssignWorkRequest request;
+    request.set_worker(name);
+    request.set_threads(2);
+    const auto assigned = worker.Call(worker.work, &v1::WorkService::Stub::AssignWork, request);
+    EXPECT_TRUE(assigned.ok()) << assigned.status();
+    return assigned->run_id();
+  };
+  EXPECT_EQ(assign("w1"), first);
+  EXPECT_EQ(assign("w2"), run_.id());
+  // two that served the first run are killed; they asked for the last time half a minute ago
+  EXPECT_EQ(assign("w3"), first);
+  Sql("UPDATE assignments SET assigned_at = now() - interval '31 seconds' "
+      "WHERE worker IN ('w1', 'w3')");
+  EXPECT_EQ(assign("w4"), first);
+  EXPECT_EQ(assign("w2"), run_.id());
+}
+
+// Blocks until a session of the database waits for a lock.
+void WaitForALock(const std::string& database) {
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  while (Query(database,
+               "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+               "AND wait_event_type = 'Lock'") == "0") {
+    ASSERT_LT(absl::Now(), deadline) << "nobody waits for a lock";
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+}
+
+TEST_F(Attacks, HeavyReadsDoNotKeepAnswersWaiting) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const std::string lease = LeaseIds(labeler, 1)[0];
+  const Peer& reviewer = broker_.As(Role::kReviewer);
+  std::vector<std::thread> readers;
+  std::atomic<int> answered{0};
+  {
+    pqxx::connection blocker(broker_.database());
+    pqxx::work lock(blocker);
+    lock.exec("LOCK TABLE gold_pairs IN ACCESS EXCLUSIVE MODE");
+    for (int i = 0; i < 16; ++i) {
+      readers.emplace_back([&] {
+        v1::ListGoldRequest request;
+        request.set_run_id(run_.id());
+        answered +=
+            reviewer.Call(reviewer.review, &v1::ReviewService::Stub::ListGold, request).ok();
+      });
+    }
+    WaitForALock(broker_.database());
+    EXPECT_TRUE(Submit(labeler, AnswerTo(lease, v1::LEFT)).ok());
+    EXPECT_TRUE(Beat(labeler).ok());
+    EXPECT_EQ(answered, 0);
+  }
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(answered, 16);
+}
+
+TEST_F(Attacks, AnImportKeepsNeitherLearnerNorFeedWaiting) {
+  Open(2, "labels: 1000 lockstep: false");
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const std::string lease = LeaseIds(labeler, 1)[0];
+  const Peer& peer = broker_.As(Role::kOperator);
+  absl::StatusOr<v1::ImportLabelsResponse> imported = v1::ImportLabelsResponse();
+  const std::vector<std::string> clips = broker_.Upload(run_.id(), 0, 2);
+  std::thread importer;
+  {
+    // the import comes to a name that somebody else is about to make
+    pqxx::connection blocker(broker_.database());
+    pqxx::work making(blocker);
+    making.exec("INSERT INTO callers (name, role) VALUES ('imported', 'labeler')");
+    importer = std::thread([&] {
+      const auto context = peer.client.UnaryContext(absl::Seconds(40));
+      const auto writer = peer.review->ImportLabels(context.get(), &*imported);
+      v1::ImportLabelsRequest request;
+      request.set_run_id(run_.id());
+      request.mutable_label()->add_clip_ids(clips[0]);
+      request.mutable_label()->add_clip_ids(clips[1]);
+      request.mutable_label()->mutable_answer()->set_choice(v1::LEFT);
+      request.mutable_label()->set_labeler("imported");
+      request.mutable_label()->set_source_key("a label from elsewhere");
+      writer->Write(request);
+      writer->WritesDone();
+      const absl::Status status = rpc::FromGrpc(writer->Finish());
+      if (!status.ok()) imported = status;
+    });
+    WaitForALock(broker_.database());
+    const Peer& learner = broker_.As(Role::kLearner);
+    v1::CompleteBatchRequest complete;
+    complete.set_run_id(run_.id());
+    complete.set_epoch(learner_.epoch());
+    const auto completed =
+        learner.Call(learner.claims, &v1::ClaimService::Stub::CompleteBatch, complete);
+    EXPECT_TRUE(completed.ok()) << completed.status();
+    ASSERT_TRUE(Submit(labeler, AnswerTo(lease, v1::LEFT)).ok());
+    const absl::Time deadline = absl::Now() + absl::Seconds(5);
+    while (Sql("SELECT labels FROM runs") != "1" && absl::Now() < deadline)
+      absl::SleepFor(absl::Milliseconds(10));
+    EXPECT_EQ(Sql("SELECT labels FROM runs"), "1");
+  }
+  importer.join();
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  EXPECT_EQ(imported->labels(), 1);
+  EXPECT_EQ(Sql("SELECT count(DISTINCT ordinal) FROM questions"), "3");
+  EXPECT_EQ(Sql("SELECT questions FROM runs"), "3");
+}
+
+}  // namespace
+}  // namespace backflip::testing
