@@ -44,6 +44,13 @@ std::vector<Flag> StackFlags::Flags() {
        "use the stack whose broker listens here, host:port or unix:path, instead of one on this "
        "machine"},
       {"token-file FILE", &token_file, "with --broker: an operator's token there"},
+      {"ca FILE", &ca,
+       "with --broker: PEM file with the authority that signed its certificate. Default: the "
+       "system's authorities"},
+      {"certificate FILE", &certificate,
+       "with --broker, where it asks for one: PEM file with our own certificate"},
+      {"key FILE", &key, "the key of --certificate"},
+      {"insecure", &insecure, "with --broker: speak plain text with another machine"},
       {"public-url URL", &public_url,
        "how browsers reach the pages, https://..., where a proxy stands in front of them, or with "
        "--broker"},

@@ -62,6 +62,9 @@ struct StackFlags {
   std::string database;
   std::string broker;
   std::string token_file;
+  // Of the connection to that broker, as rpc::Transport.
+  std::string ca, certificate, key;
+  bool insecure = false;
   std::string public_url;
 
   // Bound to this object.

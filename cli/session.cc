@@ -15,6 +15,7 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
+#include "common/rpc/transport.h"
 
 namespace backflip::cli {
 namespace {
@@ -53,10 +54,16 @@ absl::StatusOr<Session> ConnectToBroker(const StackFlags& flags, base::ShutdownS
     return absl::InvalidArgumentError(
         "--broker needs --token-file, a file with an operator's token");
   }
-  if (!rpc::WaitHealthy(flags.broker, absl::Seconds(5)).ok()) {
+  RETURN_IF_ERROR(rpc::SetTransport({.certificate = flags.certificate,
+                                     .key = flags.key,
+                                     .ca = flags.ca,
+                                     .insecure = flags.insecure}));
+  if (const absl::Status healthy = rpc::WaitHealthy(flags.broker, absl::Seconds(5));
+      !healthy.ok()) {
     return absl::UnavailableError(
-        absl::StrCat("no broker answers at ", flags.broker,
-                     ": does one run there? --broker takes host:port or unix:path"));
+        absl::StrCat("no broker answers at ", flags.broker, " (", healthy.message(),
+                     "): does one run there, with TLS and a certificate of --ca? --broker takes "
+                     "host:port or unix:path"));
   }
   return Connect(flags.broker, flags.token_file, shutdown);
 }

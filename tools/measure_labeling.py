@@ -437,4 +437,5 @@ def main():
         sys.exit("labels are not what they should be: see `checks`")
 
 
-main()
+if __name__ == "__main__":
+    main()

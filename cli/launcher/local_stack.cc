@@ -34,6 +34,13 @@ namespace fs = std::filesystem;
 constexpr absl::Duration kDrain = absl::Seconds(20);
 constexpr absl::Duration kBrokerDrain = absl::Seconds(10);
 
+constexpr char kDatabaseVariable[] = "BACKFLIP_DATABASE_URL";
+
+// A URL may have a password, and every user of the machine sees the arguments of programs.
+std::string DatabaseVariable(const std::string& url) {
+  return absl::StrCat(kDatabaseVariable, "=", url);
+}
+
 std::string TokenFile(const std::string& data, const std::string& role) {
   return absl::StrCat(data, "/tokens/", role, ".token");
 }
@@ -42,14 +49,14 @@ std::string TokenFile(const std::string& data, const std::string& role) {
 
 std::string DatabaseUrl(const std::string& flag) {
   if (!flag.empty()) return flag;
-  const char* environment = std::getenv("BACKFLIP_DATABASE_URL");
+  const char* environment = std::getenv(kDatabaseVariable);
   return environment == nullptr ? "" : environment;
 }
 
 absl::StatusOr<std::string> Migrate(const std::string& database, const std::string& data) {
-  absl::StatusOr<std::string> output = Run(
-      {.argv = {ProgramPath("preference-broker"), "migrate", absl::StrCat("--database=", database),
-                absl::StrCat("--tokens=", data, "/tokens")}});
+  absl::StatusOr<std::string> output = Run({.argv = {ProgramPath("preference-broker"), "migrate",
+                                                     absl::StrCat("--tokens=", data, "/tokens")},
+                                            .environment = {DatabaseVariable(database)}});
   if (output.ok()) return output;
   // the sentence in what it logged last
   const std::string text(output.status().message());
@@ -83,6 +90,17 @@ absl::StatusOr<std::unique_ptr<LocalStack>> LocalStack::Start(const Options& opt
   // ours from here on: the end removes them
   stack->sockets_ = sockets;
 
+  stack->user_ = ServiceUser();
+  if (geteuid() == 0 &&
+      (!stack->user_.has_value() || !stack->UserMay("-x", ProgramPath("preference-broker")) ||
+       !stack->UserMay("-x", options.data))) {
+    stack->user_.reset();
+    base::MutexLock lock(&stack->mutex_);
+    stack->events_.push_back(
+        absl::StrCat("services run as root: there is no user `backflip`, or it cannot enter ",
+                     ProgramPath(""), " or ", options.data));
+  }
+
   std::string database = options.database;
   if (database.empty()) {
     ASSIGN_OR_RETURN(stack->postgres_, PrivatePostgres::Start(options.data));
@@ -100,6 +118,15 @@ LocalStack::~LocalStack() {
   if (lock_fd_ >= 0) close(lock_fd_);
 }
 
+bool LocalStack::UserMay(const std::string& what, const std::string& path) const {
+  return Run({.argv = {"test", what, path}, .user = user_}).ok();
+}
+
+void LocalStack::HandOver(const std::string& path) const {
+  // where it fails the service says that it cannot use it
+  if (user_.has_value()) (void)!lchown(path.c_str(), user_->uid, user_->gid);
+}
+
 void LocalStack::Add(const std::string& program, const std::string& token,
                      std::vector<std::string> arguments, std::string name) {
   if (name.empty()) name = program;
@@ -108,12 +135,19 @@ void LocalStack::Add(const std::string& program, const std::string& token,
   std::error_code ignored;
   fs::rename(log, log + ".1", ignored);
   arguments.insert(arguments.begin(), ProgramPath(program));
-  if (!token.empty()) {
+  std::vector<std::string> environment;
+  if (token.empty()) {
+    environment.push_back(DatabaseVariable(options_.database));
+  } else {
     arguments.push_back(absl::StrCat("--broker=", BrokerAddress(options_.data)));
     arguments.push_back(absl::StrCat("--token-file=", TokenFile(options_.data, token)));
+    HandOver(TokenFile(options_.data, token));
   }
-  auto process = std::make_unique<ServiceProcess>(
-      name, Process{.argv = std::move(arguments), .log_file = log});
+  auto process =
+      std::make_unique<ServiceProcess>(name, Process{.argv = std::move(arguments),
+                                                     .environment = std::move(environment),
+                                                     .user = user_,
+                                                     .log_file = log});
   if (token.empty()) {
     broker_process_ = std::move(process);
   } else {
@@ -123,13 +157,18 @@ void LocalStack::Add(const std::string& program, const std::string& token,
 
 absl::Status LocalStack::StartBroker(const std::function<bool()>& stop) {
   const std::string address = BrokerAddress(options_.data);
-  std::vector<std::string> arguments = {"serve", absl::StrCat("--database=", options_.database),
-                                        absl::StrCat("--listen=", address)};
+  std::vector<std::string> arguments = {"serve", absl::StrCat("--listen=", address)};
   if (options_.pages.has_value()) {
     const PagesOptions& pages = *options_.pages;
     ASSIGN_OR_RETURN(const PagesAddress chosen, ChoosePagesAddress(pages));
     pages_url_ = chosen.url;
     arguments.push_back(absl::StrCat("--http-listen=", chosen.listen));
+    for (const std::string& file : {pages.tls_certificate, pages.tls_key}) {
+      if (file.empty() || UserMay("-r", file)) continue;
+      return absl::FailedPreconditionError(
+          absl::StrCat("the user backflip, as whom the broker runs, cannot read ", file,
+                       ": let its group read it (chgrp backflip, chmod g+r)"));
+    }
     if (!pages.tls_certificate.empty()) {
       arguments.push_back(absl::StrCat("--tls-certificate=", pages.tls_certificate));
       arguments.push_back(absl::StrCat("--tls-key=", pages.tls_key));
@@ -186,6 +225,9 @@ absl::Status LocalStack::MakeTeacherToken(const std::string& name) {
 }
 
 absl::Status LocalStack::Serve(const Serving& serving) {
+  std::error_code ignored;
+  fs::create_directories(options_.data + "/cache", ignored);
+  HandOver(options_.data + "/cache");
   Add("policy-learner", "learner", {absl::StrCat("--listen=unix:", sockets_, "/learner.sock")});
   Add("rollout-worker", "worker",
       {absl::StrCat("--threads=", serving.threads),

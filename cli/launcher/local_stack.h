@@ -16,6 +16,7 @@
 #include "cli/launcher/pages.h"
 #include "cli/launcher/private_postgres.h"
 #include "cli/launcher/service_process.h"
+#include "cli/launcher/subprocess.h"
 #include "common/base/mutex.h"
 #include "common/rpc/client.h"
 
@@ -24,8 +25,9 @@ namespace backflip::cli {
 // Processes are started again when they crash, and all of them end with this
 // object and with our process, however it ends; only the private PostgreSQL
 // outlives a kill, to be adopted by the next stack on the same folder.
-// Everything listens on Unix sockets in a folder that only the caller can enter.
-// The methods are for one thread.
+// Everything listens on Unix sockets in a folder that only the caller can enter. What root starts
+// runs as users of their own: PostgreSQL, and the services (ServiceUser). The methods are for one
+// thread.
 class LocalStack {
  public:
   struct Options {
@@ -94,8 +96,14 @@ class LocalStack {
   // Makes a teacher of this name, unless its token is there already.
   absl::Status MakeTeacherToken(const std::string& name);
   void WatchDatabase();
+  // Whether the services' user may do what `test` calls this: "-x" or "-r".
+  bool UserMay(const std::string& what, const std::string& path) const;
+  // Gives a file or a folder to the services' user, where they have one.
+  void HandOver(const std::string& path) const;
 
   Options options_;
+  // Whom services run as, where that is not ourselves.
+  std::optional<User> user_;
   std::string sockets_;
   std::string pages_url_;
   int lock_fd_ = -1;

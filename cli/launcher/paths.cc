@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cli/launcher/subprocess.h"
 #include "common/base/hash.h"
 
 namespace backflip::cli {
@@ -94,8 +95,14 @@ absl::StatusOr<std::string> SocketFolder(const std::string& data) {
         absl::StrCat("cannot make ", folder, ": ", std::strerror(errno)));
   }
   struct stat info;
-  if (lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != geteuid() ||
-      (info.st_mode & 0077) != 0) {
+  const bool found = lstat(folder.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+  // services listen there
+  const User owner = ServiceUser().value_or(User{geteuid(), getegid()});
+  if (found && info.st_uid == geteuid() && owner.uid != geteuid() &&
+      lchown(folder.c_str(), owner.uid, owner.gid) == 0) {
+    info.st_uid = owner.uid;
+  }
+  if (!found || info.st_uid != owner.uid || (info.st_mode & 0077) != 0) {
     return absl::FailedPreconditionError(
         absl::StrCat(folder,
                      ", the folder of the services' sockets, belongs to somebody else or is open "

@@ -250,12 +250,18 @@ absl::Status PrivatePostgres::StartServer() {
     }
   }
   struct stat info;
+  const std::optional<User> services = ServiceUser();
   if (lstat(socket_folder_.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != uid_ ||
-      (info.st_mode & 0077) != 0) {
+      (info.st_mode & (services.has_value() ? 0067 : 0077)) != 0) {
     return absl::FailedPreconditionError(
         absl::StrCat(socket_folder_,
                      ", the folder of PostgreSQL's socket, belongs to somebody else or is open to "
                      "others. Remove it, and try again."));
+  }
+  // the broker enters it too
+  if (services.has_value() && (chown(socket_folder_.c_str(), uid_, services->gid) != 0 ||
+                               chmod(socket_folder_.c_str(), 0710) != 0)) {
+    return absl::InternalError(absl::StrCat("cannot open ", socket_folder_, ": ", ErrnoText()));
   }
 
   const std::vector<std::string> left = PidFileOf(data_);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -28,16 +29,20 @@ absl::Status Errno(const std::string& what) {
 // Everything that the child needs is made before the fork: between fork and
 // exec, in a process that may have had threads, only system calls are safe.
 struct Prepared {
-  explicit Prepared(const Process& process) : strings(process.argv) {
+  explicit Prepared(const Process& process)
+      : strings(process.argv), variables(process.environment) {
     for (std::string& arg : strings) argv.push_back(arg.data());
     argv.push_back(nullptr);
     for (char** entry = environ; *entry != nullptr; ++entry) {
       // PGHOST and the like would send PostgreSQL's tools elsewhere
       if (!absl::StartsWith(*entry, "PG")) env.push_back(*entry);
     }
+    // the first of a name is the one that programs find
+    for (std::string& variable : variables) env.insert(env.begin(), variable.data());
     env.push_back(nullptr);
   }
   std::vector<std::string> strings;
+  std::vector<std::string> variables;
   std::vector<char*> argv;
   std::vector<char*> env;
 };
@@ -75,6 +80,12 @@ struct Prepared {
 }
 
 }  // namespace
+
+std::optional<User> ServiceUser() {
+  const passwd* const user = geteuid() == 0 ? getpwnam("backflip") : nullptr;
+  if (user == nullptr) return std::nullopt;
+  return User{user->pw_uid, user->pw_gid};
+}
 
 absl::StatusOr<std::string> Run(const Process& process) {
   const Prepared prepared(process);

@@ -18,9 +18,15 @@ struct User {
   gid_t gid;
 };
 
+// Whom root runs services as: the user `backflip`, whom deploy/install-dependencies makes. nullopt:
+// we are not root, or there is none.
+std::optional<User> ServiceUser();
+
 struct Process {
   // Program (a path, or a name that is looked for in PATH) and arguments.
   std::vector<std::string> argv;
+  // "NAME=value", which only the process's own user and root can read.
+  std::vector<std::string> environment;
   // Whom to run as. Only root may name somebody else.
   std::optional<User> user;
   // Given to Run's program as its standard input.

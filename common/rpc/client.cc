@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/rpc/limits.h"
+#include "common/rpc/transport.h"
 
 namespace backflip::rpc {
 
@@ -22,7 +23,7 @@ Client::Client(const std::string& address, std::string token)
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  channel_ = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  channel_ = grpc::CreateCustomChannel(address, CredentialsTo(address), arguments);
 }
 
 std::unique_ptr<grpc::ClientContext> Client::UnaryContext(absl::Duration deadline) const {

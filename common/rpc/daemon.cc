@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/program.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/transport.h"
 
 ABSL_FLAG(std::string, broker, "", "address of the preference-broker: host:port or unix:path");
 ABSL_FLAG(std::string, token_file, "", "file that holds the token of this program's role");
@@ -20,6 +21,7 @@ absl::Status Run(
   if (absl::GetFlag(FLAGS_broker).empty()) {
     return absl::InvalidArgumentError("--broker is missing: the address of the preference-broker");
   }
+  RETURN_IF_ERROR(SetTransportByFlags());
   ASSIGN_OR_RETURN(std::string token, ReadTokenFile(absl::GetFlag(FLAGS_token_file)));
   base::ShutdownSignal shutdown;
   ASSIGN_OR_RETURN(const std::unique_ptr<Daemon> daemon,

@@ -11,22 +11,26 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "common/base/status_macros.h"
 #include "common/rpc/client.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/status.h"
+#include "common/rpc/transport.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 
 namespace backflip::rpc {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
+  ASSIGN_OR_RETURN(const auto credentials, CredentialsAt(options.listen));
   static std::once_flag once;
-  std::call_once(once, [] {
+  std::call_once(once, [&] {
     grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    // it asks for no token
+    if (IsOnThisMachine(options.listen)) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   });
   grpc::ServerBuilder builder;
   int port = -1;
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(options.listen, credentials, &port);
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);

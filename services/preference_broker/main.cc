@@ -6,11 +6,13 @@
 #include <utility>
 #include <vector>
 
+#include "absl/flags/declare.h"
 #include "absl/flags/flag.h"
 #include "absl/time/clock.h"
 #include "common/base/log.h"
 #include "common/base/program.h"
 #include "common/base/retry.h"
+#include "common/rpc/transport.h"
 #include "services/preference_broker/broker.h"
 #include "services/preference_broker/store/db/migrate.h"
 #include "services/preference_broker/store/people/callers.h"
@@ -28,12 +30,13 @@ ABSL_FLAG(std::string, http_listen, "",
 ABSL_FLAG(std::string, web, "",
           "serve: folder of the built pages. Default: beside this program, ../web or "
           "../share/backflip/web.");
-ABSL_FLAG(std::string, tls_certificate, "",
-          "serve: PEM file with the certificate chain for HTTP. Read again when it changes.");
-ABSL_FLAG(std::string, tls_key, "", "serve: PEM file with the certificate's key.");
 ABSL_FLAG(std::string, public_url, "",
           "serve: what browsers reach this broker by when a proxy with TLS is in front, https://…");
 ABSL_FLAG(int, database_connections, 8, "serve: connections to the database.");
+
+// of common/rpc/transport.h, for HTTP too
+ABSL_DECLARE_FLAG(std::string, tls_certificate);
+ABSL_DECLARE_FLAG(std::string, tls_key);
 
 namespace backflip::preference_broker {
 namespace {
@@ -44,7 +47,9 @@ constexpr char kUsage[] =
     "  repeat, and to run twice at once.\n\n"
     "preference-broker serve --database URL --listen ADDRESS\n"
     "  Serves runs, clips, questions, labels, snapshots and checkpoints. With --http_listen also\n"
-    "  the pages for people and their services as JSON. Ends on SIGTERM.";
+    "  the pages for people and their services as JSON. --tls_certificate and --tls_key are for "
+    "both.\n"
+    "  Ends on SIGTERM.";
 
 int Fail(const absl::Status& status) {
   base::LogError("cannot go on", {{"error", status.message()}});
@@ -102,11 +107,9 @@ absl::StatusOr<HttpOptions> HttpFlags() {
   http.tls_key = absl::GetFlag(FLAGS_tls_key);
   http.public_url = absl::GetFlag(FLAGS_public_url);
   if (http.listen.empty()) {
-    if (!http.web.empty() || !http.tls_certificate.empty() || !http.tls_key.empty() ||
-        !http.public_url.empty()) {
+    if (!http.web.empty() || !http.public_url.empty()) {
       return absl::InvalidArgumentError(
-          "--web, --tls_certificate, --tls_key and --public_url say how HTTP is served: give "
-          "--http_listen too");
+          "--web and --public_url say how HTTP is served: give --http_listen too");
     }
     return http;
   }
@@ -125,6 +128,7 @@ int RunServe(const std::string& database) {
   }
   absl::StatusOr<HttpOptions> http = HttpFlags();
   if (!http.ok()) return Fail(http.status());
+  if (const absl::Status status = rpc::SetTransportByFlags(); !status.ok()) return Fail(status);
   options.http = *std::move(http);
   std::unique_ptr<Broker> broker;
   const absl::Status status = base::Retry(

@@ -33,7 +33,7 @@ bool Allowances::Take(const std::string& key, double cost) {
   }
   Allowance& allowance = by_key_.try_emplace(key, Allowance{burst_, now}).first->second;
   allowance = {LeftAt(allowance, now), now};
-  if (allowance.left < cost) return false;
+  if (allowance.left <= 0) return false;
   allowance.left -= cost;
   return true;
 }

@@ -19,12 +19,13 @@ namespace backflip::preference_broker {
 using CheckToken =
     std::function<void(const std::string& token, std::function<void(absl::Status)> done)>;
 
-// Allowances by key: each holds at most `burst`, and gains `rate` a second. Not thread-safe.
+// Allowances by key: each holds at most `burst`, and gains `rate` a second. One that is left may be
+// overdrawn, and is paid back by time. Not thread-safe.
 class Allowances {
  public:
   Allowances(double rate, double burst) : rate_(rate), burst_(burst) {}
 
-  // False: there is less than `cost` left, and nothing was taken.
+  // False: nothing is left, and nothing was taken.
   bool Take(const std::string& key, double cost);
   void GiveBack(const std::string& key, double cost);
 
@@ -56,8 +57,8 @@ class Gate {
              std::function<void(absl::Status)> done);
   // For a call that needs no token. RESOURCE_EXHAUSTED as of Check.
   absl::Status TakeAnonymous(const std::string& address);
-  // For a body of a known token, as long as it is decompressed. RESOURCE_EXHAUSTED: too much for
-  // now.
+  // For a call with a known token and so many bytes of its body. RESOURCE_EXHAUSTED: there was too
+  // much just now.
   absl::Status TakeBody(const std::string& token, size_t bytes);
 
  private:
@@ -69,8 +70,8 @@ class Gate {
   // by the token's hash
   std::unordered_map<std::string, Clock::time_point> known_until_ ABSL_GUARDED_BY(mutex_);
   Allowances anonymous_ ABSL_GUARDED_BY(mutex_){10, 300};
-  // A unit is a call, or a KiB of its body: any one body fits in.
-  Allowances bodies_ ABSL_GUARDED_BY(mutex_){500, 8000};
+  // A unit is a call, or a KiB of its body.
+  Allowances bodies_ ABSL_GUARDED_BY(mutex_){500, 4000};
   Clock::time_point log_at_ ABSL_GUARDED_BY(mutex_);
   int64_t unlogged_ ABSL_GUARDED_BY(mutex_) = 0;
 };

@@ -413,12 +413,15 @@ Handled Gateway::Handle(const Route& route, const HttpRequest& request) {
 }
 
 Handled Gateway::HandleMethod(const Route& route, const HttpRequest& request) {
+  // what a body decompresses to is paid for afterwards: who owes is refused before the work
+  if (route.closed) {
+    if (const absl::Status status = gate_.TakeBody(route.token, request.body.size()); !status.ok())
+      return ErrorAnswer(status);
+  }
   auto body = DecodedBody(route, request);
   if (auto* const refused = std::get_if<Answer>(&body)) return std::move(*refused);
-  if (route.closed) {
-    absl::Status status = gate_.TakeBody(route.token, std::get<std::string>(body).size());
-    if (!status.ok()) return ErrorAnswer(status);
-  }
+  if (const size_t bytes = std::get<std::string>(body).size(); bytes > request.body.size())
+    (void)gate_.TakeBody(route.token, bytes - request.body.size());
   absl::StatusOr<std::string> message = BinaryMessage(
       types_.get(), route.method->input_type(), route.json, std::get<std::string>(std::move(body)));
   if (!message.ok()) return ErrorAnswer(message.status());

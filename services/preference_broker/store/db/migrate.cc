@@ -13,6 +13,26 @@ namespace {
 // "backflip" in ASCII: a lock that no other program takes by chance.
 constexpr int64_t kMigrationLock = 0x6261636b666c6970;
 
+// What the roles backflip_app (the broker's) and backflip_read may do, in databases that have them.
+// For tables of all migrations, hence each time. The functions that delete labels run as their
+// owner.
+constexpr char kGrants[] = R"sql(
+DO $$ BEGIN
+  IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'backflip_app') THEN
+    REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO backflip_app;
+    REVOKE UPDATE, DELETE ON labels, audit FROM backflip_app;
+    GRANT UPDATE (position) ON labels TO backflip_app;
+    REVOKE INSERT, UPDATE, DELETE ON schema_migrations FROM backflip_app;
+    GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO backflip_app;
+    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO backflip_app;
+  END IF;
+  IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'backflip_read') THEN
+    GRANT SELECT ON ALL TABLES IN SCHEMA public TO backflip_read;
+    REVOKE SELECT ON tokens, invites FROM backflip_read;
+  END IF;
+END $$)sql";
+
 // How many migrations the database has; checks that they are this program's.
 absl::StatusOr<int> Applied(Transaction& t) {
   const pqxx::result rows =
@@ -62,6 +82,11 @@ absl::StatusOr<int> Migrate(Connection& connection) {
                     {{"version", migration.version}, {"name", migration.name}});
     }
   }
+  RETURN_IF_ERROR(connection.Transact([](Transaction& t) -> absl::Status {
+    t.Exec("SELECT pg_advisory_xact_lock($1)", kMigrationLock);
+    t.ExecScript(kGrants);
+    return absl::OkStatus();
+  }));
   return applied;
 }
 

@@ -20,7 +20,8 @@ struct Migration {
 const std::vector<Migration>& AllMigrations();
 
 // Applies the migrations that are missing, each in a transaction, under a lock: may be called by
-// several processes at once, and again. Returns how many were applied.
+// several processes at once, and again. Grants the roles backflip_app and backflip_read, where the
+// server has them, what they need (docs/security.md). Returns how many were applied.
 // FAILED_PRECONDITION: the database is newer than this program, or an applied
 // migration has changed since.
 absl::StatusOr<int> Migrate(Connection& connection);

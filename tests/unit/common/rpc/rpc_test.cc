@@ -1,16 +1,22 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <utility>
 
 #include "backflip/v1/work.grpc.pb.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
+#include "common/rpc/transport.h"
 
 namespace backflip::rpc {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -58,6 +64,110 @@ TEST(Client, ShowsItsTokenAndGetsTheStatusBack) {
       FromGrpc(v1::WorkService::NewStub(client.channel())
                    ->AssignWork(client.UnaryContext().get(), {}, &assignment));
   EXPECT_EQ(status, absl::AbortedError("secret"));
+}
+
+// --- TLS ---------------------------------------------------------------------
+
+// Development certificates, made once.
+class Tls : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new std::string(::testing::TempDir() + "/certificates");
+    ASSERT_EQ(std::system((std::string(BACKFLIP_CERTIFICATES) + " " + *folder_).c_str()), 0);
+    ASSERT_EQ(std::system((std::string(BACKFLIP_CERTIFICATES) + " " + *folder_ + "/other").c_str()),
+              0);
+  }
+  void TearDown() override { EXPECT_TRUE(SetTransport({}).ok()); }
+
+  static Transport Of(const std::string& name, const std::string& ca = "ca") {
+    return {.certificate = name.empty() ? "" : *folder_ + "/" + name + ".pem",
+            .key = name.empty() ? "" : *folder_ + "/" + name + ".key",
+            .ca = ca.empty() ? "" : *folder_ + "/" + ca + ".pem"};
+  }
+  // Whether somebody who is set up like this reaches the server.
+  static bool Reaches(const Transport& transport, const std::string& address) {
+    EXPECT_TRUE(SetTransport(transport).ok());
+    return WaitHealthy(address, absl::Seconds(2)).ok();
+  }
+  static std::unique_ptr<Server> Serve(const Transport& transport) {
+    EXPECT_TRUE(SetTransport(transport).ok());
+    auto server = Server::Start({.listen = "127.0.0.1:0"});
+    EXPECT_TRUE(server.ok()) << server.status();
+    return *std::move(server);
+  }
+  static std::string* folder_;
+};
+std::string* Tls::folder_ = nullptr;
+
+TEST_F(Tls, AClientTrustsOnlyItsAuthority) {
+  const auto server = Serve(Of("broker", ""));
+  EXPECT_TRUE(Reaches(Of("", "ca"), server->address()));
+  EXPECT_FALSE(Reaches(Of("", "other/ca"), server->address()));
+  EXPECT_FALSE(Reaches({}, server->address())) << "plain text";
+}
+
+TEST_F(Tls, WithAnAuthorityAServerLetsInOnlyWhomItHasSigned) {
+  const auto server = Serve(Of("broker"));
+  EXPECT_TRUE(Reaches(Of("worker"), server->address()));
+  EXPECT_FALSE(Reaches(Of(""), server->address())) << "no certificate";
+  Transport stranger = Of("other/worker");
+  stranger.ca = Of("worker").ca;
+  EXPECT_FALSE(Reaches(stranger, server->address()));
+}
+
+TEST_F(Tls, ARenewedCertificateIsShownWithoutARestart) {
+  const std::string live = *folder_ + "/live";
+  const auto put = [&](const std::string& from) {
+    for (const char* file : {"broker.pem", "broker.key"}) {
+      std::filesystem::copy_file(*folder_ + from + file, live + "." + file,
+                                 std::filesystem::copy_options::overwrite_existing);
+    }
+  };
+  put("/");
+  const auto server = Serve({.certificate = live + ".broker.pem", .key = live + ".broker.key"});
+  EXPECT_TRUE(Reaches(Of(""), server->address()));
+  put("/other/");
+  // the files are looked at every two seconds
+  bool renewed = false;
+  for (int i = 0; i < 30 && !renewed; ++i) renewed = Reaches(Of("", "other/ca"), server->address());
+  EXPECT_TRUE(renewed);
+  EXPECT_FALSE(Reaches(Of(""), server->address()));
+}
+
+TEST_F(Tls, PlainTextBeyondThisMachineIsRefusedUnlessAskedForByName) {
+  ASSERT_TRUE(SetTransport({}).ok());
+  for (const char* listen : {"0.0.0.0:0", "[::]:0"}) {
+    const auto refused = Server::Start({.listen = listen});
+    EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(refused.status().message()),
+                AllOf(HasSubstr("--tls_certificate"), HasSubstr("--insecure")));
+  }
+  ASSERT_TRUE(SetTransport({.insecure = true}).ok());
+  const auto server = Server::Start({.listen = "0.0.0.0:0"});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const std::string port = (*server)->address().substr((*server)->address().rfind(':'));
+  // a name that is not known to be this machine's
+  char name[256] = "";
+  ASSERT_EQ(gethostname(name, sizeof(name)), 0);
+  EXPECT_FALSE(Reaches({}, name + port)) << "a token would have been sent as plain text";
+  EXPECT_TRUE(Reaches({.insecure = true}, name + port));
+}
+
+TEST_F(Tls, FilesThatCannotBeMeantAreNamed) {
+  EXPECT_THAT(std::string(SetTransport({.key = "a"}).message()), HasSubstr("belong together"));
+  Transport swapped = Of("broker");
+  std::swap(swapped.certificate, swapped.key);
+  EXPECT_THAT(std::string(SetTransport(swapped).message()), HasSubstr("broker.key"));
+  EXPECT_THAT(std::string(SetTransport({.ca = "/nowhere/ca.pem"}).message()),
+              HasSubstr("/nowhere/ca.pem"));
+}
+
+TEST(Transport, KnowsWhatOnlyThisMachineCanReach) {
+  for (const char* local : {"unix:/tmp/a", "127.0.0.1:1", "127.8.0.1:1", "localhost:1", "[::1]:1"})
+    EXPECT_TRUE(IsOnThisMachine(local)) << local;
+  for (const char* other :
+       {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "broker:1", "127.evil.org:1", "localhost.evil.org:1"})
+    EXPECT_FALSE(IsOnThisMachine(other)) << other;
 }
 
 TEST(ReadTokenFile, NamesTheFileItMisses) {

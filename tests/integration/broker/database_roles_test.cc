@@ -1,0 +1,76 @@
+// What the roles of a database that has them may do (docs/security.md).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <pqxx/pqxx>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "services/preference_broker/store/db/migrate.h"
+#include "tests/integration/broker/fixtures.h"
+
+namespace backflip::testing {
+namespace {
+
+using preference_broker::Role;
+
+// Whether PostgreSQL lets the role do it.
+bool May(const std::string& url, const std::string& sql) {
+  try {
+    Query(url, sql);
+  } catch (const pqxx::insufficient_privilege&) {
+    return false;
+  }
+  return true;
+}
+
+TEST(DatabaseRoles, TheBrokerServesAllCallsButCannotTakeBackWhatIsWritten) {
+  for (const char* role : {"backflip_app", "backflip_read"}) {
+    Query(TestServer().url(), absl::StrCat("CREATE ROLE ", role, " LOGIN"));
+  }
+  const std::string owner = MigratedDatabase();
+  preference_broker::Connection connection(owner, "test", nullptr);
+  // again, since the roles came after the tables
+  ASSERT_TRUE(preference_broker::Migrate(connection).ok());
+  const std::string nobody = owner.substr(0, owner.find("&user="));
+  const std::string app = absl::StrCat(nobody, "&user=backflip_app");
+  const std::string read = absl::StrCat(nobody, "&user=backflip_read");
+
+  preference_broker::BrokerOptions options;
+  options.database = app;
+  TestBroker broker(options);
+  const v1::Run run = broker.CreateRun("labels: 10");
+  (void)broker.Claim(Role::kLearner);
+  const int64_t epoch = broker.Claim(Role::kTrainer).epoch();
+  ASSERT_TRUE(broker.Open(run.id(), epoch, 0, broker.Upload(run.id(), 0, 2)).ok());
+  const Peer& teacher = broker.As(Role::kTeacher);
+  v1::LeaseRequest lease;
+  lease.set_count(1);
+  lease.set_run_id(run.id());
+  const auto leased = teacher.Call(teacher.labeling, &v1::LabelingService::Stub::Lease, lease);
+  ASSERT_TRUE(leased.ok() && leased->questions_size() == 1) << leased.status();
+  ASSERT_TRUE(Submit(teacher, AnswerTo(leased->questions(0).lease_id(), v1::LEFT)).ok());
+  // numbering it is the one change that a label sees; the housekeeper repeats what was missed
+  std::string numbered = "0";
+  for (int i = 0; i < 2000 && numbered == "0"; ++i) {
+    numbered = Query(owner, "SELECT count(*) FROM labels WHERE position IS NOT NULL");
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  EXPECT_EQ(numbered, "1");
+
+  for (const char* sql :
+       {"DELETE FROM labels", "UPDATE labels SET choice = 'RIGHT'", "TRUNCATE labels CASCADE",
+        "DELETE FROM audit", "UPDATE audit SET at = now()", "TRUNCATE audit",
+        "ALTER TABLE labels DISABLE TRIGGER ALL", "DROP TABLE audit", "CREATE TABLE mine ()",
+        "COPY callers TO PROGRAM 'true'", "DELETE FROM schema_migrations"}) {
+    EXPECT_FALSE(May(app, sql)) << sql;
+  }
+  EXPECT_TRUE(May(read, "SELECT count(*) FROM labels"));
+  for (const char* sql : {"SELECT 1 FROM tokens", "SELECT 1 FROM invites", "DELETE FROM runs",
+                          "DELETE FROM callers", "INSERT INTO bundles DEFAULT VALUES"}) {
+    EXPECT_FALSE(May(read, sql)) << sql;
+  }
+}
+
+}  // namespace
+}  // namespace backflip::testing
