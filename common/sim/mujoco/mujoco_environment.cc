@@ -7,12 +7,17 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "common/sim/mujoco/mujoco_errors.h"
 
 namespace backflip::sim {
 
 absl::StatusOr<std::unique_ptr<Environment>> MujocoEnvironment::Create(const MujocoTask& task) {
-  DataPtr data(mj_makeData(task.model()));
-  if (data == nullptr) return absl::ResourceExhaustedError("no memory for a simulation");
+  mjData* made = nullptr;
+  RETURN_IF_ERROR(CatchMujocoErrors([&] { made = mj_makeData(task.model()); }));
+  DataPtr data(made);
+  if (data == nullptr) {
+    return absl::FailedPreconditionError("this machine has too little memory for a simulation");
+  }
   ASSIGN_OR_RETURN(QuantityValues quantities,
                    QuantityValues::Create(task.quantities(), task.model()));
   auto result = std::unique_ptr<MujocoEnvironment>(
@@ -100,7 +105,14 @@ absl::StatusOr<StepResult> MujocoEnvironment::Advance(const float* action) {
     const double clipped = std::clamp(static_cast<double>(action[i]), -1.0, 1.0);
     d->ctrl[i] = controls_[i].middle + controls_[i].half * clipped;
   }
-  for (int i = 0; i < task_.task().frame_skip(); ++i) mj_step(model_, d);
+  const int substeps = task_.task().frame_skip();
+  const absl::Status stepped = CatchMujocoErrors([&] {
+    for (int i = 0; i < substeps; ++i) mj_step(model_, d);
+  });
+  if (!stepped.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(stepped.message(), ", at step ", episode_step()));
+  }
   StepResult result;
   if (d->warning[mjWARN_BADQPOS].number > 0 || d->warning[mjWARN_BADQVEL].number > 0 ||
       d->warning[mjWARN_BADQACC].number > 0) {
@@ -110,8 +122,9 @@ absl::StatusOr<StepResult> MujocoEnvironment::Advance(const float* action) {
   if (!true_reward_.empty()) {
     result.true_reward = true_reward_[0].Evaluate();
     if (!std::isfinite(result.true_reward)) {
-      return absl::OutOfRangeError(
-          absl::StrCat("true_reward is ", result.true_reward, " after step ", episode_step()));
+      return absl::OutOfRangeError(absl::StrCat("true_reward, ", task_.task().true_reward(),
+                                                ", is ", result.true_reward, " after step ",
+                                                episode_step()));
     }
   }
   for (size_t i = 0; i < metrics_.size(); ++i) {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/sim/mujoco/elements.h"
+#include "common/sim/mujoco/mujoco_errors.h"
 
 namespace backflip::sim {
 namespace {
@@ -274,7 +275,7 @@ absl::StatusOr<QuantityValues> QuantityValues::Create(const Quantities& quantiti
   return result;
 }
 
-absl::Status QuantityValues::Update(mjData* data, int step) {
+void QuantityValues::Derive(mjData* data) {
   // after mj_step, all that MuJoCo derived is of an earlier moment
   if (quantities_->needs_everything) {
     // mj_forward leaves a new warm start behind; a restored state would differ
@@ -290,6 +291,10 @@ absl::Status QuantityValues::Update(mjData* data, int step) {
     if (quantities_->needs_contacts) mj_collision(model_, data);
   }
   if (quantities_->needs_centre_velocities) mj_subtreeVel(model_, data);
+}
+
+absl::Status QuantityValues::Update(mjData* data, int step) {
+  RETURN_IF_ERROR(CatchMujocoErrors([&] { Derive(data); }));
   const Moment moment{model_, data, values_.data(), expressions_.data()};
   for (size_t i = 0; i < values_.size(); ++i) {
     values_[i] = quantities_->read[i](moment);
