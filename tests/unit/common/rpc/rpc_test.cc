@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <string>
 
 #include "backflip/v1/work.grpc.pb.h"
+#include "common/base/retry.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
@@ -58,6 +60,22 @@ TEST(Client, ShowsItsTokenAndGetsTheStatusBack) {
       FromGrpc(v1::WorkService::NewStub(client.channel())
                    ->AssignWork(client.UnaryContext().get(), {}, &assignment));
   EXPECT_EQ(status, absl::AbortedError("secret"));
+}
+
+TEST(Status, AMessageThatIsTooLargeIsNotSentAgain) {
+  const absl::Status large =
+      FromGrpc(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                            "Received message larger than max (5000000 vs. 4194304)"));
+  EXPECT_TRUE(absl::IsOutOfRange(large)) << large;
+  EXPECT_FALSE(base::IsRetryable(large));
+  const absl::Status busy =
+      FromGrpc(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "the broker is busy"));
+  EXPECT_TRUE(base::IsRetryable(busy)) << busy;
+}
+
+TEST(Status, ASentenceIsPlainText) {
+  EXPECT_EQ(Sentence("model: \"Fu\xdf\"\nis odd"), "model: \"Fu?\" is odd");
+  EXPECT_EQ(Sentence(std::string(5000, 'a')).size(), 1500u);
 }
 
 TEST(ReadTokenFile, NamesTheFileItMisses) {
