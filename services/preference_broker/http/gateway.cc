@@ -295,6 +295,9 @@ Handled Gateway::Handle(const HttpRequest& request) {
   if (request.method != "GET" && request.method != "HEAD") return NotAllowed("GET, HEAD");
   if (scene) return HandleScene(request, path);
   if (health) {
+    if (ready_ != nullptr && !ready_()) {
+      return ErrorAnswer(absl::UnavailableError("the database does not answer"));
+    }
     Answer answer;
     answer.content_type = "text/plain; charset=utf-8";
     answer.body = std::make_shared<std::string>("serving\n");

@@ -74,6 +74,9 @@ class Gateway {
   // `channel`: to the services, in this process; only they check tokens, roles and requests.
   Gateway(const std::shared_ptr<grpc::Channel>& channel, Pages pages);
 
+  // Whether /healthz says that the broker serves; without it, always. Before the first Handle.
+  void AnswerHealthBy(std::function<bool()> ready) { ready_ = std::move(ready); }
+
   // The answer, or a call that will give it. Does not block. The gateway must
   // outlive the call.
   std::variant<Answer, std::unique_ptr<GatewayCall>> Handle(const HttpRequest& request);
@@ -105,6 +108,7 @@ class Gateway {
 
   grpc::GenericStub stub_;
   const Pages pages_;
+  std::function<bool()> ready_;
   const std::unique_ptr<google::protobuf::util::TypeResolver> types_;
   std::unordered_map<std::string, Method> methods_;
   base::Mutex mutex_;

@@ -26,6 +26,8 @@ struct HttpOptions {
   std::string tls_key;
   // URL by which browsers reach this server when a proxy with TLS is in front.
   std::string public_url;
+  // Whether the broker can serve, for /healthz; null: it can. Thread-safe.
+  std::function<bool()> ready;
 
   // A connection without a request is closed after `idle`. A whole request must arrive, and each
   // 64 KB of an answer be received, within `patience`.

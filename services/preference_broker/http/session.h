@@ -33,7 +33,9 @@ class Session;
 // What all connections share.
 struct Shared {
   Shared(const HttpOptions& o, const std::shared_ptr<grpc::Channel>& channel, Pages pages)
-      : options(o), gateway(channel, std::move(pages)) {}
+      : options(o), gateway(channel, std::move(pages)) {
+    gateway.AnswerHealthBy(o.ready);
+  }
 
   const HttpOptions options;
   Gateway gateway;

@@ -79,10 +79,12 @@ template <typename Work>
 grpc::ServerUnaryReactor* Unary(const CallContext& calls, const google::protobuf::Message* request,
                                 grpc::CallbackServerContext* context, Work work) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  const bool taken = calls.pool->Submit([calls, &method = MethodOf(*request), reactor,
+  const bool taken = calls.pool->Submit([calls, &method = MethodOf(*request), reactor, context,
                                          token = rpc::BearerToken(*context),
                                          work = std::move(work)](Connection& connection) {
     const absl::Status status = [&]() -> absl::Status {
+      // its deadline may have passed in the queue
+      if (context->IsCancelled()) return absl::CancelledError("the caller has gone");
       ASSIGN_OR_RETURN(const Caller caller, calls.Authorize(connection, token, method));
       return work(connection, caller);
     }();

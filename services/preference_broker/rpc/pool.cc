@@ -13,8 +13,8 @@ constexpr int kPassed = 3;
 Pool::Pool(int threads, int queued, const std::function<std::unique_ptr<Connection>()>& connect)
     : queued_(queued) {
   for (int i = 0; i < threads; ++i) {
-    threads_.emplace_back(
-        [this, connection = std::shared_ptr<Connection>(connect())] { Work(*connection); });
+    connections_.push_back(connect());
+    threads_.emplace_back([this, connection = connections_.back().get()] { Work(*connection); });
   }
 }
 
@@ -41,6 +41,10 @@ bool Pool::SubmitPatient(Job job) {
   patient_.push_back(std::move(job));
   wake_.NotifyOne();
   return true;
+}
+
+void Pool::CutStuck() {
+  for (const auto& connection : connections_) connection->CutIfStuck();
 }
 
 void Pool::Work(Connection& connection) {

@@ -30,6 +30,10 @@ class Pool {
   // job runs for every few others.
   bool SubmitPatient(Job job);
 
+  // Breaks connections whose server no longer answers (Connection::CutIfStuck): call it each
+  // second.
+  void CutStuck();
+
  private:
   static constexpr size_t kPatient = 8;
 
@@ -43,6 +47,7 @@ class Pool {
   // Other jobs started since the last patient one.
   int passed_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<std::thread> threads_;
 };
 
