@@ -9,7 +9,6 @@
 #include <limits>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -28,11 +27,15 @@
 #include "cli/output/report.h"
 #include "cli/output/status_block.h"
 #include "cli/session.h"
+#include "common/base/cores.h"
 #include "common/base/status_macros.h"
 #include "common/client/snapshot_client.h"
+#include "common/experience/limits.h"
 #include "common/options/run_spec.h"
+#include "common/sim/clip.h"
 #include "common/sim/mujoco/scene.h"
 #include "common/sim/task.h"
+#include "common/sim/trial.h"
 #include "common/teachers/teacher.h"
 
 namespace backflip::cli {
@@ -270,6 +273,21 @@ absl::StatusOr<v1::Run> CreateRun(const TrainOptions& options, const client::Bro
 
 namespace {
 
+// A clip travels to the broker whole, and its question with the pictures of all clips.
+absl::Status CheckClipSizes(const sim::Task& task, const v1::RunSpec& spec) {
+  if (spec.reward() == v1::TRUE) return absl::OkStatus();
+  const sim::ClipBytes bytes = sim::BytesOfClips(task);
+  const int64_t largest =
+      std::max(bytes.whole, spec.queries().clips_per_question() * bytes.picture);
+  if (largest <= experience::kMaxPayloadBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "clips of %d steps with %d bodies are too large: one has %d bytes, and the pictures of a "
+      "question's %d have %d; at most %d are sent at a time. Shorten the task's clip.steps, or "
+      "give its model fewer bodies",
+      task.task().clip().steps(), task.bodies(), bytes.whole, spec.queries().clips_per_question(),
+      spec.queries().clips_per_question() * bytes.picture, experience::kMaxPayloadBytes));
+}
+
 // What can be refused is refused before anything is started.
 absl::Status CheckBeforeStart(const TrainOptions& options) {
   if (options.workers < 0 || options.workers > 1024) {
@@ -279,10 +297,12 @@ absl::Status CheckBeforeStart(const TrainOptions& options) {
   RETURN_IF_ERROR(CheckPages(options));
   if (options.continue_run.has_value()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::string folder, FindTask(options.task));
+  RETURN_IF_ERROR(sim::TryTaskFolder(folder));
   ASSIGN_OR_RETURN(const auto task, sim::Task::FromFolder(folder));
   ASSIGN_OR_RETURN(const v1::RunSpec spec, ResolveSpec(options, task->task()));
   const v1::TaskInfo info = InfoOf(*task);
   RETURN_IF_ERROR(options::CheckFitsTask(spec, info));
+  RETURN_IF_ERROR(CheckClipSizes(*task, spec));
   return CheckLabelers(options, spec, info);
 }
 
@@ -319,7 +339,7 @@ std::string Introduction(const TrainOptions& options, const v1::Run& run) {
 absl::Status Serve(const TrainOptions& options, const v1::Run& run, const Session& session,
                    LiveStatus* live) {
   if (session.stack != nullptr) {
-    const int cores = std::max(1u, std::thread::hardware_concurrency());
+    const int cores = base::UsableCores();
     RETURN_IF_ERROR(session.stack->Serve({.run_id = run.id(),
                                           .threads = options.workers > 0 ? options.workers : cores,
                                           .preferences = run.spec().reward() != v1::TRUE,

@@ -92,24 +92,33 @@ void ClaimKeeper::RenewLoop() {
   }
 }
 
-absl::Status ClaimKeeper::ReleaseFinished() { return Release(true, ""); }
-absl::Status ClaimKeeper::ReleaseFailed(const std::string& reason) {
-  return Release(false, reason);
+absl::Status ClaimKeeper::ReleaseFinished() {
+  v1::ReleaseClaimRequest request;
+  request.set_finished(true);
+  return Release(std::move(request));
 }
-absl::Status ClaimKeeper::GiveBack() { return Release(false, ""); }
 
-absl::Status ClaimKeeper::Release(bool finished, const std::string& failure) {
+absl::Status ClaimKeeper::ReleaseFailed(const std::string& reason) {
+  v1::ReleaseClaimRequest request;
+  request.set_failure(rpc::Sentence(reason));
+  return Release(std::move(request));
+}
+
+absl::Status ClaimKeeper::GiveBack(const absl::Status& trouble) {
+  v1::ReleaseClaimRequest request;
+  request.set_trouble(rpc::Sentence(trouble.message()));
+  return Release(std::move(request));
+}
+
+absl::Status ClaimKeeper::Release(v1::ReleaseClaimRequest request) {
   {
     // a renewal after the release would look like a loss
     base::MutexLock lock(&mutex_);
     stop_ = true;
     wake_.NotifyAll();
   }
-  v1::ReleaseClaimRequest request;
   request.set_run_id(run().id());
   request.set_epoch(epoch());
-  request.set_finished(finished);
-  request.set_failure(failure);
   return base::Retry({}, nullptr, [&] {
     const auto context = broker_.UnaryContext();
     v1::ReleaseClaimResponse response;

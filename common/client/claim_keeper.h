@@ -43,12 +43,13 @@ class ClaimKeeper {
   // As finished, failed (with a reason), or given back; with bounded retries. Blocks.
   absl::Status ReleaseFinished();
   absl::Status ReleaseFailed(const std::string& reason);
-  absl::Status GiveBack();
+  // `trouble`: what kept this process from serving the run, which may pass; OK: nothing did.
+  absl::Status GiveBack(const absl::Status& trouble = absl::OkStatus());
 
  private:
   ClaimKeeper(const rpc::Client& broker, v1::ClaimResponse claim);
   void RenewLoop();
-  absl::Status Release(bool finished, const std::string& failure);
+  absl::Status Release(v1::ReleaseClaimRequest request);
 
   const rpc::Client broker_;
   const v1::ClaimResponse claim_;

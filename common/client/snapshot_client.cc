@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "backflip/v1/work.grpc.pb.h"
 #include "common/base/hash.h"
+#include "common/base/log.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/limits.h"
@@ -29,9 +30,30 @@ absl::Status WriteChunks(Writer* writer, absl::string_view bytes, Fill fill) {
   return rpc::FromGrpc(writer->Finish());
 }
 
+// The stream has arrived whole, so a hash that does not fit is that of damaged bytes.
 absl::Status CheckHash(absl::string_view what, absl::string_view bytes, absl::string_view sha256) {
   if (base::Sha256Hex(bytes) == sha256) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat(what, " arrived damaged: its hash is not ", sha256));
+  return absl::DataLossError(absl::StrCat(what, " is damaged: its hash is not ", sha256));
+}
+
+absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>> GetCheckpoint(
+    const rpc::Client& broker, const v1::LoadCheckpointRequest& request,
+    const std::function<bool()>& stop) {
+  const auto stub = v1::SnapshotService::NewStub(broker.channel());
+  std::pair<v1::CheckpointInfo, std::string> result;
+  RETURN_IF_ERROR(base::Retry({}, stop, [&] {
+    const auto context = broker.UnaryContext(absl::Seconds(30));
+    const auto reader = stub->LoadCheckpoint(context.get(), request);
+    result.second.clear();
+    v1::CheckpointChunk chunk;
+    while (reader->Read(&chunk)) {
+      if (chunk.has_info()) result.first = chunk.info();
+      result.second += chunk.data();
+    }
+    return rpc::FromGrpc(reader->Finish());
+  }));
+  RETURN_IF_ERROR(CheckHash("a checkpoint", result.second, result.first.sha256()));
+  return result;
 }
 
 }  // namespace
@@ -96,24 +118,30 @@ absl::Status SaveCheckpoint(const rpc::Client& broker, int64_t epoch, v1::Checkp
 }
 
 absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>> LoadCheckpoint(
-    const rpc::Client& broker, int64_t run_id, const std::function<bool()>& stop) {
-  const auto stub = v1::SnapshotService::NewStub(broker.channel());
+    const rpc::Client& broker, int64_t run_id, const CheckpointCheck& check,
+    const std::function<bool()>& stop) {
   v1::LoadCheckpointRequest request;
   request.set_run_id(run_id);
-  std::pair<v1::CheckpointInfo, std::string> result;
-  RETURN_IF_ERROR(base::Retry({}, stop, [&] {
-    const auto context = broker.UnaryContext(absl::Seconds(30));
-    const auto reader = stub->LoadCheckpoint(context.get(), request);
-    result.second.clear();
-    v1::CheckpointChunk chunk;
-    while (reader->Read(&chunk)) {
-      if (chunk.has_info()) result.first = chunk.info();
-      result.second += chunk.data();
+  absl::Status newest;
+  while (true) {
+    auto checkpoint = GetCheckpoint(broker, request, stop);
+    // a broker of an older version gives the newest again
+    const bool older = checkpoint.ok() &&
+                       (newest.ok() || checkpoint->first.iteration() < request.before_iteration());
+    if (!newest.ok() && (absl::IsNotFound(checkpoint.status()) || (checkpoint.ok() && !older))) {
+      return absl::DataLossError(absl::StrCat("no checkpoint of run ", run_id,
+                                              " can be used; the newest: ", newest.message()));
     }
-    RETURN_IF_ERROR(rpc::FromGrpc(reader->Finish()));
-    return CheckHash("a checkpoint", result.second, result.first.sha256());
-  }));
-  return result;
+    if (!checkpoint.ok()) return checkpoint;
+    const absl::Status usable = check(checkpoint->first, checkpoint->second);
+    if (usable.ok()) return checkpoint;
+    base::LogWarning("a checkpoint cannot be used: trying the one before",
+                     {{"run", run_id},
+                      {"iteration", checkpoint->first.iteration()},
+                      {"reason", usable.message()}});
+    if (newest.ok()) newest = usable;
+    request.set_before_iteration(checkpoint->first.iteration());
+  }
 }
 
 absl::Status PutBundle(const rpc::Client& broker, absl::string_view bytes) {

@@ -15,8 +15,6 @@
 
 namespace backflip::client {
 
-// Bytes per chunk.
-
 // `info`: run_id, kind, iteration, steps, labels, kept; hash and size are
 // filled in. Returns what the broker made of it, with the version. `stop` (may
 // be null) ends the retries.
@@ -31,9 +29,16 @@ absl::StatusOr<std::pair<v1::SnapshotInfo, std::string>> GetSnapshot(
 absl::Status SaveCheckpoint(const rpc::Client& broker, int64_t epoch, v1::CheckpointInfo info,
                             absl::string_view bytes, const std::function<bool()>& stop);
 
-// NOT_FOUND: the run has none yet for this role.
+// Whether a checkpoint can be used: an error says why not.
+using CheckpointCheck =
+    std::function<absl::Status(const v1::CheckpointInfo& info, const std::string& bytes)>;
+
+// The newest checkpoint of the caller's role that `check` takes. NOT_FOUND: the run has none yet.
+// DATA_LOSS: it has some, and none can be used; says why the newest cannot. An older one is used
+// with a warning in the log.
 absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>> LoadCheckpoint(
-    const rpc::Client& broker, int64_t run_id, const std::function<bool()>& stop);
+    const rpc::Client& broker, int64_t run_id, const CheckpointCheck& check,
+    const std::function<bool()>& stop);
 
 absl::Status PutBundle(const rpc::Client& broker, absl::string_view bytes);
 absl::StatusOr<std::string> GetBundle(const rpc::Client& broker, const std::string& sha256,

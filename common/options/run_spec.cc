@@ -147,16 +147,14 @@ absl::Status CheckFitsTask(const v1::RunSpec& spec, const v1::TaskInfo& task) {
         "or learn from comparisons (reward: PREFERENCES)"));
   }
   const v1::Collection& collection = spec.collection();
-  const int each = collection.batch_steps() / collection.environments();
-  if (spec.reward() == v1::PREFERENCES && task.clip_steps() > each) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a clip of the task ", task.name(), " has ", task.clip_steps(),
-                     " steps (clip.steps), but "
-                     "an environment gives a batch ",
-                     each,
-                     " (collection.batch_steps / "
-                     "collection.environments), from which none can be cut; allowed: at least ",
-                     task.clip_steps()));
+  const int ticket_steps = collection.batch_steps() / collection.environments();
+  if (spec.reward() == v1::PREFERENCES && ticket_steps < task.clip_steps()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a clip of the task ", task.name(), " has ", task.clip_steps(),
+        " steps, and an environment gives ", ticket_steps, " to a batch (collection.batch_steps ",
+        collection.batch_steps(), " / collection.environments ", collection.environments(),
+        "), so that no clip could be cut: shorten the task's clip.steps to ", ticket_steps,
+        ", or give more steps to each environment"));
   }
   if (collection.has_initial_episode_steps() &&
       (collection.initial_episode_steps() < task.clip_steps() ||

@@ -36,6 +36,9 @@ class Server {
   // A channel to the services without a socket. Must not be used once Drain has returned.
   std::shared_ptr<grpc::Channel> InProcessChannel();
 
+  // What health says from now on. Not during Drain or after it.
+  void SetServing(bool serving);
+
   // Health turns NOT_SERVING, on_drain is called, new calls are refused, and
   // calls in progress get `grace` to end before they are cancelled. Blocks
   // until all have ended. Idempotent.

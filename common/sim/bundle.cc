@@ -1,5 +1,6 @@
 #include "common/sim/bundle.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -51,7 +52,9 @@ absl::StatusOr<Bundle> PackBundle(const std::string& folder, const ModelReader& 
   namespace fs = std::filesystem;
   std::map<std::string, std::string> files;
   size_t size = 0;
-  // a file that links out of the folder is read, but a path never leaves it
+  std::string linked;  // the first file that links out of the folder
+  std::error_code unknown;
+  const fs::path root = fs::canonical(folder, unknown);
   const FileReader reader = [&](const std::string& path) -> const std::string* {
     if (const auto found = files.find(path); found != files.end()) {
       return &found->second;
@@ -59,6 +62,11 @@ absl::StatusOr<Bundle> PackBundle(const std::string& folder, const ModelReader& 
     std::error_code ignored;
     const fs::path full = fs::path(folder) / path;
     if (!fs::is_regular_file(full, ignored)) return nullptr;
+    const fs::path real = fs::canonical(full, ignored);
+    if (std::mismatch(root.begin(), root.end(), real.begin(), real.end()).first != root.end()) {
+      if (linked.empty()) linked = path;
+      return nullptr;
+    }
     const uintmax_t bytes = fs::file_size(full, ignored);
     if (bytes > kMaxBundleBytes || size > kMaxBundleBytes) {
       size += bytes;
@@ -82,10 +90,16 @@ absl::StatusOr<Bundle> PackBundle(const std::string& folder, const ModelReader& 
   if (model.empty()) {
     return file->located().Error("model", "leaves the task's folder");
   }
-  if (reader(model) == nullptr) {
+  if (reader(model) == nullptr && linked.empty()) {
     return file->located().Error("model", absl::StrCat("no file \"", model, "\" in ", folder));
   }
   const absl::Status loaded = read_model(model, reader);
+  if (!linked.empty()) {
+    return file->located().Error("model",
+                                 absl::StrCat("the file ", linked,
+                                              " is a link to outside of the task's folder; "
+                                              "put a copy in its place"));
+  }
   if (size > kMaxBundleBytes || files.size() > kMaxBundleFiles) {
     return TooLarge(size);
   }

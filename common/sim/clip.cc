@@ -85,6 +85,14 @@ absl::StatusOr<std::vector<Clip>> CutClips(const Task& task, const Rollout& roll
   return clips;
 }
 
+ClipBytes BytesOfClips(const Task& task) {
+  const int64_t moments = task.task().clip().steps() + 1;
+  const int64_t picture = moments * task.bodies() * 7 * sizeof(float);
+  const int64_t numbers = task.observation_size() + task.action_size() + 1;
+  return {picture, picture + moments * (numbers * static_cast<int64_t>(sizeof(float)) +
+                                        task.state_size() * static_cast<int64_t>(sizeof(double)))};
+}
+
 Clip FirstEpisode(const Task& task, const Rollout& rollout, int most_steps) {
   const Piece piece = PiecesOf(rollout.trajectories.front()).front();
   return Cut(task, rollout, 0, piece, 0, std::min(piece.steps, most_steps));

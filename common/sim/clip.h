@@ -24,6 +24,12 @@ absl::StatusOr<std::vector<experience::Clip>> CutClips(const Task& task, const R
 // of it, up to `most_steps` (at least 1) of it. No true rewards, no rubric.
 experience::Clip FirstEpisode(const Task& task, const Rollout& rollout, int most_steps);
 
+// Bytes of each of the task's clips in messages: of its picture, and of all of it.
+struct ClipBytes {
+  int64_t picture = 0, whole = 0;
+};
+ClipBytes BytesOfClips(const Task& task);
+
 }  // namespace backflip::sim
 
 #endif  // BACKFLIP_COMMON_SIM_CLIP_H_

@@ -3,6 +3,7 @@
 #include <muParser.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -12,6 +13,8 @@
 
 namespace backflip::sim {
 namespace {
+
+constexpr size_t kMostCharacters = 4096;
 
 double Clamp(double x, double low, double high) { return std::min(std::max(x, low), high); }
 
@@ -46,6 +49,11 @@ absl::StatusOr<Expression> Expression::Compile(const std::string& text,
   const auto error = [&](absl::string_view reason) {
     return absl::InvalidArgumentError(absl::StrCat(reason, " in \"", text, "\""));
   };
+  if (text.size() > kMostCharacters) {
+    return absl::InvalidArgumentError(absl::StrCat("an expression of ", text.size(),
+                                                   " characters; at most ", kMostCharacters,
+                                                   " are allowed"));
+  }
   try {
     auto parser = NewParser();
     parser->SetExpr(text);
@@ -73,6 +81,12 @@ Expression::Expression(Expression&&) noexcept = default;
 Expression& Expression::operator=(Expression&&) noexcept = default;
 Expression::~Expression() = default;
 
-double Expression::Evaluate() const { return parser_->Eval(); }
+double Expression::Evaluate() const {
+  try {
+    return parser_->Eval();
+  } catch (const mu::Parser::exception_type&) {
+    return std::numeric_limits<double>::quiet_NaN();
+  }
+}
 
 }  // namespace backflip::sim

@@ -24,7 +24,8 @@ absl::Status CheckName(const std::string& name);
 class Expression {
  public:
   // `names[i]` stands for values[i]; `values` must outlive the expression.
-  // InvalidArgument says what is wrong and which names there are.
+  // InvalidArgument says what is wrong and which names there are; a text has at most 4,096
+  // characters.
   static absl::StatusOr<Expression> Compile(const std::string& text,
                                             absl::Span<const std::string> names, double* values);
 
@@ -32,6 +33,7 @@ class Expression {
   Expression& operator=(Expression&&) noexcept;
   ~Expression();
 
+  // NaN where muParser finds no value.
   double Evaluate() const;
 
  private:

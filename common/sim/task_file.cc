@@ -17,6 +17,10 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::TextFormat;
 
+constexpr size_t kMostBytes = 1 << 20;
+// Quantities, and metrics.
+constexpr int kMostNamed = 1000;
+
 class FirstError : public google::protobuf::io::ErrorCollector {
  public:
   explicit FirstError(std::string file) : file_(std::move(file)) {}
@@ -102,6 +106,10 @@ absl::StatusOr<std::unique_ptr<TaskFile>> TaskFile::Parse(const std::string& tex
                                                           const std::string& file) {
   auto result = std::unique_ptr<TaskFile>(new TaskFile);
   result->file_ = file;
+  if (text.size() > kMostBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(file, ": a task file has at most ", kMostBytes,
+                                                   " bytes, this one ", text.size()));
+  }
   TextFormat::Parser parser;
   FirstError errors(file);
   parser.RecordErrorsTo(&errors);
@@ -128,11 +136,17 @@ absl::Status TaskFile::Check() const {
   if (task_.model().empty()) {
     return at.Error("model", "missing: the MJCF file's path, relative to the task's folder");
   }
-  RETURN_IF_ERROR(CheckRange(at, "frame_skip", task_.frame_skip(), 1, 1000));
+  RETURN_IF_ERROR(CheckRange(at, "frame_skip", task_.frame_skip(), 1, 10000));
   RETURN_IF_ERROR(CheckRange(at, "episode_steps", task_.episode_steps(), 1, 1e6));
   RETURN_IF_ERROR(CheckRange(at, "evaluation_steps", task_.evaluation_steps(), 0, 1e6));
   RETURN_IF_ERROR(CheckReset(at.Nested("reset")));
   RETURN_IF_ERROR(CheckView());
+  for (const auto& [field, count] :
+       {std::pair("quantity", task_.quantity_size()), std::pair("metric", task_.metric_size())}) {
+    if (count > kMostNamed) {
+      return at.Error(field, absl::StrCat("there are ", count, "; at most ", kMostNamed), 0);
+    }
+  }
   RETURN_IF_ERROR(CheckQuantities());
   return CheckMetrics();
 }

@@ -134,6 +134,7 @@ void Collector::Issue(absl::Time now) {
 template <typename Done>
 absl::Status Collector::WaitFor(const std::function<bool()>& stop, Done done) {
   while (!done()) {
+    if (!failure_.ok()) return failure_;
     if (stop()) return absl::CancelledError("stopped");
     changed_.WaitFor(&mutex_, kStopCheck);
   }
@@ -265,7 +266,7 @@ absl::StatusOr<WorkerId> Collector::Connect(const v1::Register& hello, WorkerLin
   Worker& worker = workers_[id];
   worker.link = link;
   worker.heard = now;
-  book_.AddWorker(id, hello.threads());
+  book_.AddWorker(id, hello.threads(), hello.worker());
   link->Send(std::move(registered));
   if (released_) {
     book_.RetireWorker(id);
@@ -296,7 +297,11 @@ absl::Status Collector::Return(WorkerId worker_id, std::unique_ptr<v1::Rollout> 
   }
   // outside the lock: it reads every number
   if (asked != nullptr) {
-    RETURN_IF_ERROR(CheckRollout(asked->ticket(), shape_, *rollout));
+    if (absl::Status wrong = CheckRollout(asked->ticket(), shape_, *rollout); !wrong.ok()) {
+      base::MutexLock lock(&mutex_);
+      CountFailure(worker_id, id, std::string(wrong.message()));
+      return wrong;
+    }
   }
 
   base::MutexLock lock(&mutex_);
@@ -321,6 +326,43 @@ absl::Status Collector::Return(WorkerId worker_id, std::unique_ptr<v1::Rollout> 
   return absl::OkStatus();
 }
 
+void Collector::Fail(WorkerId worker_id, const v1::TicketFailure& failure, absl::Time now) {
+  base::MutexLock lock(&mutex_);
+  const auto worker = workers_.find(worker_id);
+  const auto id = ids_.find({failure.purpose(), failure.iteration(), failure.index()});
+  if (worker == workers_.end() || id == ids_.end()) return;
+  worker->second.heard = now;
+  CountFailure(worker_id, id->second, failure.reason());
+  Issue(now);
+}
+
+void Collector::CountFailure(WorkerId worker, TicketId id, const std::string& reason) {
+  const int failures = book_.Fail(worker, id);
+  base::LogWarning("a ticket failed",
+                   {{"worker", worker}, {"failures", failures}, {"reason", reason}});
+  if (failures >= TicketBook::kMostFailures) {
+    GiveUp(id, absl::StrCat(reason, "; tried ", failures, " times"));
+  }
+}
+
+void Collector::GiveUp(TicketId id, const std::string& reason) {
+  if (!failure_.ok()) return;
+  const v1::Ticket& ticket = open_.at(id).message->ticket();
+  failure_ = absl::FailedPreconditionError(
+      absl::StrCat(ticket.purpose() == v1::EVALUATE ? "evaluation " : "batch ", ticket.iteration(),
+                   ", ticket ", ticket.index(), ": ", reason));
+  changed_.NotifyAll();
+}
+
+void Collector::Remove(WorkerId worker) {
+  workers_.erase(worker);
+  for (const TicketId id : book_.RemoveWorker(worker)) {
+    GiveUp(id, absl::StrCat(TicketBook::kMostDeaths,
+                            " workers ended or were lost while they simulated it; their logs say "
+                            "why (too little memory, a fault in the model's physics)"));
+  }
+}
+
 void Collector::Heard(WorkerId worker, absl::Time now) {
   base::MutexLock lock(&mutex_);
   const auto it = workers_.find(worker);
@@ -329,8 +371,8 @@ void Collector::Heard(WorkerId worker, absl::Time now) {
 
 void Collector::Disconnect(WorkerId worker, absl::Time now) {
   base::MutexLock lock(&mutex_);
-  if (workers_.erase(worker) == 0) return;
-  book_.RemoveWorker(worker);
+  if (!workers_.contains(worker)) return;
+  Remove(worker);
   Issue(now);
 }
 
@@ -350,8 +392,7 @@ void Collector::Tick(absl::Time now) {
     base::LogWarning("worker silent", {{"worker", id}});
     workers_[id].link->Cut(absl::DeadlineExceededError(absl::StrCat(
         "the worker sent nothing for ", rpc::kSilenceSeconds, " s; its tickets went to others")));
-    workers_.erase(id);
-    book_.RemoveWorker(id);
+    Remove(id);
   }
   book_.Reissue(now - kStuckAfter);
   Issue(now);

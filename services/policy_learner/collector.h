@@ -70,7 +70,8 @@ class Collector {
 
   // The rollouts of a batch, in the order of its tickets. Batches are taken one
   // after the other. `stop` is asked at least ten times a second: CANCELLED
-  // once it is true.
+  // once it is true. FAILED_PRECONDITION: a ticket cannot be served by any worker that tried
+  // it; says why.
   absl::StatusOr<Rollouts> WaitBatch(int64_t iteration, const std::function<bool()>& stop);
 
   // The environments' states after the batch taken last.
@@ -101,8 +102,11 @@ class Collector {
   // `link` must live until Disconnect. Sends Registered and tickets.
   // INVALID_ARGUMENT or FAILED_PRECONDITION refuse the worker.
   absl::StatusOr<WorkerId> Connect(const v1::Register& hello, WorkerLink* link, absl::Time now);
-  // INVALID_ARGUMENT: the rollout is not what its ticket asked for; the stream must end.
+  // INVALID_ARGUMENT: the rollout is not what its ticket asked for, which counts as a failure
+  // of the ticket; the stream must end.
   absl::Status Return(WorkerId worker, std::unique_ptr<v1::Rollout> rollout, absl::Time now);
+  // The ticket goes to others, a few times; then the run cannot go on.
+  void Fail(WorkerId worker, const v1::TicketFailure& failure, absl::Time now);
   // A heartbeat.
   void Heard(WorkerId worker, absl::Time now);
   // Idempotent.
@@ -146,6 +150,11 @@ class Collector {
   std::vector<std::shared_ptr<v1::LearnerMessage>> BatchTickets(int64_t policy_version) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Issue(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CountFailure(WorkerId worker, TicketId id, const std::string& reason)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Remove(WorkerId worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The first such reason ends the waits for rollouts.
+  void GiveUp(TicketId id, const std::string& reason) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   template <typename Done>
   absl::Status WaitFor(const std::function<bool()>& stop, Done done)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -174,6 +183,7 @@ class Collector {
   std::map<WorkerId, Worker> workers_ ABSL_GUARDED_BY(mutex_);
   WorkerId next_worker_ ABSL_GUARDED_BY(mutex_) = 1;
   bool released_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   int64_t dropped_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

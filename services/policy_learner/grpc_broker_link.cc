@@ -132,13 +132,17 @@ absl::Status GrpcBrokerLink::SaveCheckpoint(const v1::LearnerState& state,
 }
 
 absl::StatusOr<std::pair<v1::LearnerState, std::string>> GrpcBrokerLink::LoadCheckpoint() {
-  ASSIGN_OR_RETURN(auto checkpoint, client::LoadCheckpoint(broker_, run_id_, stop_));
   v1::LearnerState state;
-  if (!state.ParseFromString(checkpoint.first.counters())) {
-    return absl::DataLossError(absl::StrCat("the counters in the learner's checkpoint of run ",
-                                            run_id_, ", iteration ", checkpoint.first.iteration(),
-                                            ", cannot be read"));
-  }
+  ASSIGN_OR_RETURN(auto checkpoint,
+                   client::LoadCheckpoint(
+                       broker_, run_id_,
+                       [&](const v1::CheckpointInfo& info, const std::string& bytes) {
+                         if (!state.ParseFromString(info.counters())) {
+                           return absl::DataLossError("its counters cannot be read");
+                         }
+                         return nn::Snapshot::Decode(bytes).status();
+                       },
+                       stop_));
   return std::make_pair(std::move(state), std::move(checkpoint.second));
 }
 

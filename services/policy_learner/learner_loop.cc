@@ -296,7 +296,14 @@ v1::LearnerState LearnerLoop::Boundary() const {
 }
 
 absl::Status LearnerLoop::SaveCheckpoint() {
-  RETURN_IF_ERROR(broker_->SaveCheckpoint(boundary_, algorithm_->SaveState().Encode()));
+  const std::string bytes = algorithm_->SaveState().Encode();
+  // one that could not be loaded again would take the place of one that can
+  if (const absl::Status whole = nn::Snapshot::Decode(bytes).status(); !whole.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("no checkpoint can be saved before iteration ", boundary_.iteration(), ": ",
+                     whole.message()));
+  }
+  RETURN_IF_ERROR(broker_->SaveCheckpoint(boundary_, bytes));
   saved_iteration_ = boundary_.iteration();
   return absl::OkStatus();
 }

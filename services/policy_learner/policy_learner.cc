@@ -66,7 +66,7 @@ void PolicyLearner::Serve(std::unique_ptr<client::ClaimKeeper> claim) {
   } else if (absl::IsCancelled(status) || base::IsRetryable(status)) {
     // the claim is still ours to give back: another learner goes on from the checkpoint
     base::LogInfo("run given back", {{"run", run}, {"reason", status.message()}});
-    released = claim->GiveBack();
+    released = claim->GiveBack(absl::IsCancelled(status) ? absl::OkStatus() : status);
   } else {
     base::LogError("run failed", {{"run", run}, {"reason", status.message()}});
     released = claim->ReleaseFailed(std::string(status.message()));

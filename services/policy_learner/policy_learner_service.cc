@@ -95,6 +95,10 @@ class PolicyLearnerService::Stream final
         if (worker_ == 0) break;
         return collector_->Return(worker_, std::unique_ptr<v1::Rollout>(read_.release_rollout()),
                                   now);
+      case v1::WorkerMessage::kFailure:
+        if (worker_ == 0) break;
+        collector_->Fail(worker_, read_.failure(), now);
+        return absl::OkStatus();
       case v1::WorkerMessage::kHeartbeat:
         if (worker_ == 0) break;
         collector_->Heard(worker_, now);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,25 +23,36 @@ class TicketBook {
     WorkerId worker;
     TicketId ticket;
   };
+  // A ticket that was failed so often, or that so many processes died on, is given up by
+  // whoever asks; the book itself goes on issuing it.
+  static constexpr int kMostFailures = 3;
+  static constexpr int kMostDeaths = 5;
 
   // Adds a ticket that waits for a worker. Urgent ones are issued before all others, and
   // smaller ids before greater ones.
   void Add(TicketId ticket, bool urgent);
 
-  void AddWorker(WorkerId worker, int threads);
-  // Its tickets wait again.
-  void RemoveWorker(WorkerId worker);
+  // `process`: its name, which stays the same when it connects again.
+  void AddWorker(WorkerId worker, int threads, const std::string& process);
+  // Its tickets wait again, and it counts as a death on each. Returns those on which
+  // kMostDeaths processes have died by now.
+  std::vector<TicketId> RemoveWorker(WorkerId worker);
   // It keeps its tickets and gets no others.
   void RetireWorker(WorkerId worker);
 
   // Issues waiting tickets to the workers with the fewest tickets for their threads, until
   // each has two for a thread: one to work on, and one to begin at once after it. A ticket is
-  // never with two workers at a time.
+  // never with two workers at a time, and goes to a worker that failed it only when all there
+  // are did.
   std::vector<Issue> IssueWaiting(absl::Time now);
 
   // A rollout of the ticket has come. True: the first one, which closes the ticket. False: a
   // late or repeated one.
   bool Return(WorkerId worker, TicketId ticket);
+
+  // The worker cannot serve the ticket, which waits again. How often it was failed; 0: it is
+  // not open.
+  int Fail(WorkerId worker, TicketId ticket);
 
   // Tickets that were issued before `issued_before` wait again, although their worker is
   // still there; they count as its load until it returns them or goes. The first rollout
@@ -62,14 +74,21 @@ class TicketBook {
     // The worker that it was issued to last; 0: it waits.
     WorkerId worker = 0;
     absl::Time issued;
+    int failures = 0;
+    std::set<WorkerId> failed;     // those that failed it
+    std::set<std::string> deaths;  // processes that went while they had it
   };
   struct Worker {
     int threads = 1;
+    std::string process;
     bool retired = false;
     // Issued and not returned, closed ones included.
     std::set<TicketId> tickets;
   };
   using Place = std::pair<bool, TicketId>;  // not urgent, id
+
+  void Wait(TicketId id, Ticket* ticket);
+  bool AllFailed(const Ticket& ticket) const;
 
   std::map<TicketId, Ticket> tickets_;
   std::set<Place> waiting_;

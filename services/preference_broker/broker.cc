@@ -16,16 +16,23 @@ namespace backflip::preference_broker {
 namespace {
 
 constexpr std::chrono::seconds kHousekeeping(1);
+// A database that has not answered for so long cannot be worked with.
+constexpr absl::Duration kReadyFor = absl::Seconds(10);
 
 }  // namespace
 
 Broker::Broker(BrokerOptions options)
-    : options_(std::move(options)), origin_(base::RandomHex128()) {}
+    : options_(std::move(options)),
+      origin_(base::RandomHex128()),
+      kept_house_(absl::ToUnixSeconds(absl::Now())) {
+  options_.http.ready = [this] { return Ready(); };
+}
 
 absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
   auto broker = std::unique_ptr<Broker>(new Broker(std::move(options)));
   {
     Connection connection(broker->options_.database, broker->origin_, nullptr);
+    RETURN_IF_ERROR(CheckSessions(broker->options_.database));
     RETURN_IF_ERROR(CheckSchema(connection));
   }
   broker->pool_ = std::make_unique<Pool>(
@@ -53,7 +60,6 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
         b->options_.database, b->origin_, [b] { return b->stop_.load(); },
         [b](const std::string& topic) { b->hub_.Signal(topic); });
   });
-  broker->housekeeper_ = std::thread([b = broker.get()] { b->RunHousekeeping(); });
   rpc::ServerOptions server;
   server.listen = broker->options_.listen;
   for (const auto& service : broker->services_) server.services.push_back(service.get());
@@ -71,6 +77,7 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
                      HttpServer::Start(broker->options_.http, broker->server_->InProcessChannel(),
                                        check, end_long_polls));
   }
+  broker->housekeeper_ = std::thread([b = broker.get()] { b->RunHousekeeping(); });
   return broker;
 }
 
@@ -81,16 +88,19 @@ Broker::~Broker() {
 
 void Broker::Drain(absl::Duration grace) {
   const absl::Time end = absl::Now() + grace;
-  if (http_ != nullptr) http_->Drain(grace);
-  if (server_ != nullptr) server_->Drain(std::max(end - absl::Now(), absl::ZeroDuration()));
   {
     base::MutexLock lock(&mutex_);
     stop_ = true;
     wake_.NotifyAll();
   }
+  // before the server whose health it sets
   if (housekeeper_.joinable()) housekeeper_.join();
+  if (http_ != nullptr) http_->Drain(grace);
+  if (server_ != nullptr) server_->Drain(std::max(end - absl::Now(), absl::ZeroDuration()));
   if (listener_.joinable()) listener_.join();
 }
+
+bool Broker::Ready() const { return absl::Now() - absl::FromUnixSeconds(kept_house_) <= kReadyFor; }
 
 void Broker::RunHousekeeping() {
   while (true) {
@@ -100,15 +110,26 @@ void Broker::RunHousekeeping() {
       wake_.WaitFor(&mutex_, kHousekeeping);
       if (stop_) return;
     }
-    // a full pool, or no database: next time
-    (void)pool_->Submit([this](Connection& connection) {
-      const absl::StatusOr<int64_t> expired = ExpireLeases(connection);
-      if (expired.ok() && *expired > 0) base::LogInfo("leases expired", {{"leases", *expired}});
-      const auto runs = RunsWithUnnumberedLabels(connection);
-      if (!runs.ok()) return;
-      for (const int64_t run_id : *runs) numberer_->Number(run_id);
+    pool_->CutStuck();
+    server_->SetServing(Ready());
+    // one at a time, however long the database takes; a full pool, or no database: next time
+    if (keeping_house_.exchange(true)) continue;
+    const bool taken = pool_->Submit([this](Connection& connection) {
+      KeepHouse(connection);
+      keeping_house_ = false;
     });
+    if (!taken) keeping_house_ = false;
   }
+}
+
+void Broker::KeepHouse(Connection& connection) {
+  const absl::StatusOr<int64_t> expired = ExpireLeases(connection);
+  if (!expired.ok()) return;
+  kept_house_ = absl::ToUnixSeconds(absl::Now());
+  if (*expired > 0) base::LogInfo("leases expired", {{"leases", *expired}});
+  const auto runs = RunsWithUnnumberedLabels(connection);
+  if (!runs.ok()) return;
+  for (const int64_t run_id : *runs) numberer_->Number(run_id);
 }
 
 }  // namespace backflip::preference_broker

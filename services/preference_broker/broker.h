@@ -34,7 +34,9 @@ struct BrokerOptions {
 
 class Broker {
  public:
-  // Serves until Drain. FAILED_PRECONDITION: the database's schema is not this program's.
+  // Serves until Drain. FAILED_PRECONDITION: the database's schema is not this program's, or a
+  // pooler stands before it that gives each transaction another session.
+  // Both health checks say whether the database has answered within ten seconds.
   // UNAVAILABLE: no database, or the address is taken. Other errors: those of
   // HttpServer::Start.
   static absl::StatusOr<std::unique_ptr<Broker>> Start(BrokerOptions options);
@@ -52,8 +54,11 @@ class Broker {
  private:
   explicit Broker(BrokerOptions options);
   void RunHousekeeping();
+  void KeepHouse(Connection& connection);
+  // Whether the database has answered lately.
+  bool Ready() const;
 
-  const BrokerOptions options_;
+  BrokerOptions options_;
   // Marks this process's notifications among those of other brokers.
   const std::string origin_;
   Hub hub_;
@@ -67,6 +72,9 @@ class Broker {
   base::Mutex mutex_;
   base::CondVar wake_;
   std::atomic<bool> stop_ = false;
+  // Of the newest housekeeping that the database answered; Unix seconds.
+  std::atomic<int64_t> kept_house_;
+  std::atomic<bool> keeping_house_ = false;
   std::thread housekeeper_;
   std::thread listener_;
 };

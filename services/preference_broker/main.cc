@@ -12,6 +12,7 @@
 #include "common/base/log.h"
 #include "common/base/program.h"
 #include "common/base/retry.h"
+#include "common/base/status_macros.h"
 #include "common/rpc/transport.h"
 #include "services/preference_broker/broker.h"
 #include "services/preference_broker/store/db/migrate.h"
@@ -66,7 +67,8 @@ base::RetryPolicy StartPolicy() {
 int RunMigrate(const std::string& database) {
   Connection connection(database, "", nullptr);
   int applied = 0;
-  absl::Status status = base::Retry(StartPolicy(), nullptr, [&] {
+  absl::Status status = base::Retry(StartPolicy(), nullptr, [&]() -> absl::Status {
+    RETURN_IF_ERROR(CheckSessions(database));
     const absl::StatusOr<int> result = Migrate(connection);
     if (result.ok()) applied = *result;
     return result.status();

@@ -81,7 +81,7 @@ void RunTrainer::Serve() {
     base::LogInfo("gave a run back", {{"run", run_.id()}, {"saved", saved.ok()}});
   } else if (base::IsRetryable(status)) {
     base::LogInfo("let go of a run", {{"run", run_.id()}, {"reason", status.message()}});
-    (void)claim_->GiveBack();
+    (void)claim_->GiveBack(status);
   } else {
     base::LogError("a run failed", {{"run", run_.id()}, {"reason", status.message()}});
     (void)claim_->ReleaseFailed(absl::StrCat("reward-trainer: ", std::string(status.message())));
@@ -195,14 +195,19 @@ int64_t RunTrainer::ActiveLabelers() {
 }
 
 absl::Status RunTrainer::Restore() {
-  auto loaded = client::LoadCheckpoint(broker_, run_.id(), ended_);
+  v1::TrainerState state;
+  auto loaded = client::LoadCheckpoint(
+      broker_, run_.id(),
+      [&](const v1::CheckpointInfo& saved, const std::string& data) {
+        if (!state.ParseFromString(saved.counters())) {
+          return absl::DataLossError("its counters cannot be read");
+        }
+        return nn::Snapshot::Decode(data).status();
+      },
+      ended_);
   if (absl::IsNotFound(loaded.status())) return absl::OkStatus();
   RETURN_IF_ERROR(loaded.status());
   const auto& [info, bytes] = *loaded;
-  v1::TrainerState state;
-  if (!state.ParseFromString(info.counters())) {
-    return absl::DataLossError("the trainer's checkpoint has counters that cannot be read");
-  }
   ASSIGN_OR_RETURN(const nn::Snapshot ensemble, nn::Snapshot::Decode(bytes));
   const int64_t position = info.label_position();
   RETURN_IF_ERROR(Await([&, position = position]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) {

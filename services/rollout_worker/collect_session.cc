@@ -12,6 +12,7 @@
 #include "common/base/status_macros.h"
 #include "common/experience/limits.h"
 #include "common/nn/snapshot.h"
+#include "common/rpc/daemon.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/protocol.h"
 #include "common/rpc/status.h"
@@ -29,6 +30,17 @@ constexpr absl::Duration kAskWantedEvery = absl::Seconds(2);
 constexpr int kBeatsBetweenQuestions = 2;
 // A drain does not wait longer for a broker that is away.
 constexpr absl::Duration kDrainPatience = absl::Seconds(10);
+
+absl::StatusOr<std::shared_ptr<const nn::Policy>> PolicyOf(const std::string& bytes) {
+  ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(bytes));
+  return nn::Policy::FromSnapshot(snapshot);
+}
+
+// Whether the broker refused what came of a ticket, and would refuse it again.
+bool IsRefusal(const absl::Status& status) {
+  return !status.ok() && !base::IsRetryable(status) && !absl::IsCancelled(status) &&
+         !rpc::TokenIsRefused(status);
+}
 
 }  // namespace
 
@@ -121,7 +133,7 @@ absl::Status CollectSession::Run() {
     }
     switch (received.message_case()) {
       case v1::LearnerMessage::kPolicy:
-        status = TakePolicy(received.policy());
+        TakePolicy(received.policy());
         break;
       case v1::LearnerMessage::kTicket:
         status = TakeTicket(received.ticket());
@@ -156,17 +168,13 @@ bool CollectSession::HadWork() const {
   return state_->had_work;
 }
 
-absl::Status CollectSession::TakePolicy(const v1::PolicyChunk& chunk) {
+void CollectSession::TakePolicy(const v1::PolicyChunk& chunk) {
   policy_bytes_ += chunk.data();
-  if (!chunk.last()) return absl::OkStatus();
-  const std::string bytes = std::exchange(policy_bytes_, "");
-  ASSIGN_OR_RETURN(const nn::Snapshot snapshot, nn::Snapshot::Decode(bytes));
-  ASSIGN_OR_RETURN(auto policy, nn::Policy::FromSnapshot(snapshot));
-  policies_.emplace_back(chunk.version(), std::move(policy));
+  if (!chunk.last()) return;
+  policies_.emplace_back(chunk.version(), PolicyOf(std::exchange(policy_bytes_, "")));
   if (static_cast<int>(policies_.size()) > rpc::kPoliciesKept) {
     policies_.pop_front();
   }
-  return absl::OkStatus();
 }
 
 absl::Status CollectSession::TakeTicket(const v1::Ticket& ticket) {
@@ -185,13 +193,18 @@ absl::Status CollectSession::TakeTicket(const v1::Ticket& ticket) {
     ++state_->in_hand;
     state_->had_work = true;
   }
-  simulator_->Submit(SimulatorTicket(ticket, policy->second),
-                     [state = state_, ticket](absl::StatusOr<sim::Rollout> rollout) {
-                       base::MutexLock lock(&state->mutex);
-                       if (state->over) return;
-                       state->finished.push_back({ticket, std::move(rollout)});
-                       state->changed.NotifyAll();
-                     });
+  const auto done = [state = state_, ticket](absl::StatusOr<sim::Rollout> rollout) {
+    base::MutexLock lock(&state->mutex);
+    if (state->over) return;
+    state->finished.push_back({ticket, std::move(rollout)});
+    state->changed.NotifyAll();
+  };
+  if (policy->second.ok()) {
+    simulator_->Submit(SimulatorTicket(ticket, *policy->second), done);
+  } else {
+    done(absl::DataLossError(absl::StrCat("policy version ", ticket.policy_version(),
+                                          " cannot be read: ", policy->second.status().message())));
+  }
   return absl::OkStatus();
 }
 
@@ -232,10 +245,12 @@ absl::Status CollectSession::Return(std::deque<Finished> finished) {
   std::vector<v1::WorkerMessage> messages;
   bool asked = false;
   for (const auto& [ticket, rollout] : finished) {
+    if (absl::IsCancelled(rollout.status()) || base::IsRetryable(rollout.status())) {
+      return rollout.status();
+    }
     if (!rollout.ok()) {
-      return absl::Status(rollout.status().code(),
-                          absl::StrCat("ticket ", ticket.iteration(), ".", ticket.index(),
-                                       " cannot be simulated: ", rollout.status().message()));
+      *messages.emplace_back().mutable_failure() = FailureOf(ticket, rollout.status());
+      continue;
     }
     *messages.emplace_back().mutable_rollout() =
         LearnerRollout(ticket, *rollout, assignment_.reward() == v1::TRUE);
@@ -257,14 +272,24 @@ absl::Status CollectSession::Return(std::deque<Finished> finished) {
                      Candidates(ticket, simulator_->task(), *rollout, count));
     for (v1::Clip& clip : cut) clips.push_back(std::move(clip));
   }
+  const absl::Status stored = Store(std::move(clips), asked, reports);
+  if (!stored.ok() && !IsRefusal(stored)) return stored;
+  for (size_t i = 0; i < messages.size(); ++i) {
+    // what is not stored is not returned either
+    if (!stored.ok() && !messages[i].has_failure())
+      *messages[i].mutable_failure() = FailureOf(finished[i].ticket, stored);
+    RETURN_IF_ERROR(Write(messages[i]));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CollectSession::Store(std::vector<v1::Clip> clips, bool asked,
+                                   const std::vector<v1::ReportEvaluationRequest>& reports) {
   if (!clips.empty() || (asked && absl::Now() - wanted_at_ > kAskWantedEvery)) {
     RETURN_IF_ERROR(Upload(std::move(clips)));
   }
   for (const v1::ReportEvaluationRequest& report : reports) {
     RETURN_IF_ERROR(Report(report));
-  }
-  for (const v1::WorkerMessage& message : messages) {
-    RETURN_IF_ERROR(Write(message));
   }
   return absl::OkStatus();
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "backflip/v1/clip.grpc.pb.h"
 #include "backflip/v1/collect.grpc.pb.h"
@@ -54,14 +55,18 @@ class CollectSession {
   struct State;
 
   absl::Status Register();
-  absl::Status TakePolicy(const v1::PolicyChunk& chunk);
+  void TakePolicy(const v1::PolicyChunk& chunk);
   absl::Status TakeTicket(const v1::Ticket& ticket);
   // Ends the stream because of `status`.
   void Fail(absl::Status status);
 
   // The returning thread.
   void ReturnLoop();
+  // Stores what came of the tickets at the broker, then tells the learner. An error ends the
+  // stream; what is the matter with a ticket does not, the learner is told.
   absl::Status Return(std::deque<Finished> finished);
+  absl::Status Store(std::vector<v1::Clip> clips, bool asked,
+                     const std::vector<v1::ReportEvaluationRequest>& reports);
   absl::Status Upload(std::vector<v1::Clip> clips);
   absl::Status Report(const v1::ReportEvaluationRequest& request);
   absl::Status Write(const v1::WorkerMessage& message);
@@ -85,7 +90,8 @@ class CollectSession {
 
   // The reading thread's alone.
   std::string policy_bytes_;
-  std::deque<std::pair<int64_t, std::shared_ptr<const nn::Policy>>> policies_;
+  // By version; an error: it cannot be read.
+  std::deque<std::pair<int64_t, absl::StatusOr<std::shared_ptr<const nn::Policy>>>> policies_;
 
   // The returning thread's alone: what the broker said it wants; -1: nothing
   // yet.

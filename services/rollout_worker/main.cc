@@ -1,12 +1,11 @@
 // The rollout-worker's program.
-#include <algorithm>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
+#include "common/base/cores.h"
 #include "common/rpc/daemon.h"
 #include "services/rollout_worker/rollout_worker.h"
 
@@ -30,7 +29,7 @@ int main(int argc, char** argv) {
           return absl::InvalidArgumentError("--threads is out of range; allowed: 0 to 1024");
         }
         if (config.threads == 0) {
-          config.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+          config.threads = base::UsableCores();
         }
         if (config.cache_folder.empty()) config.cache_folder = rollout_worker::DefaultCacheFolder();
         return std::make_unique<rollout_worker::RolloutWorker>(std::move(broker),

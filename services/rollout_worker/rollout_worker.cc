@@ -53,6 +53,11 @@ absl::StatusOr<v1::Assignment> RolloutWorker::AskForWork(int wait_ms) {
   request.set_worker(name_);
   request.set_threads(config_.threads);
   request.set_wait_ms(wait_ms);
+  // not from a session's thread, which asks without waiting
+  if (wait_ms > 0) {
+    request.set_failed_run_id(failed_run_);
+    request.set_failure(failure_);
+  }
   const auto context = broker_.UnaryContext(absl::Milliseconds(wait_ms) + absl::Seconds(5));
   {
     base::MutexLock lock(&mutex_);
@@ -66,14 +71,29 @@ absl::StatusOr<v1::Assignment> RolloutWorker::AskForWork(int wait_ms) {
     asking_ = nullptr;
   }
   RETURN_IF_ERROR(status);
+  if (wait_ms > 0) failed_run_ = 0;
   return assignment;
 }
 
-absl::Status RolloutWorker::Serve(const v1::Assignment& assignment) {
+absl::Status RolloutWorker::Load(const v1::Assignment& assignment) {
   ASSIGN_OR_RETURN(auto task, tasks_.Get(assignment.task()));
   if (simulator_ == nullptr || &simulator_->task() != task.get()) {
     simulator_.reset();
     ASSIGN_OR_RETURN(simulator_, sim::Simulator::Start(std::move(task), config_.threads));
+  }
+  return absl::OkStatus();
+}
+
+void RolloutWorker::CannotServe(const v1::Assignment& assignment, const absl::Status& why) {
+  if (base::IsRetryable(why) || absl::IsCancelled(why)) return;
+  failed_run_ = assignment.run_id();
+  failure_ = rpc::Sentence(why.message());
+}
+
+absl::Status RolloutWorker::Serve(const v1::Assignment& assignment) {
+  if (absl::Status loaded = Load(assignment); !loaded.ok()) {
+    CannotServe(assignment, loaded);
+    return loaded;
   }
   base::LogInfo("serving a run", {{"run", assignment.run_id()},
                                   {"task", assignment.task().name()},
@@ -90,6 +110,8 @@ absl::Status RolloutWorker::Serve(const v1::Assignment& assignment) {
     session_ = &session;
   }
   const absl::Status status = session.Run();
+  // the learner has another version, or another form of the task
+  if (absl::IsFailedPrecondition(status)) CannotServe(assignment, status);
   base::MutexLock lock(&mutex_);
   session_ = nullptr;
   if (status.ok() && !session.HadWork()) {

@@ -41,6 +41,9 @@ class RolloutWorker final : public rpc::Daemon {
   // Waits up to `wait_ms` for work; run 0: there is none.
   absl::StatusOr<v1::Assignment> AskForWork(int wait_ms);
   absl::Status Serve(const v1::Assignment& assignment);
+  // Remembers what the broker is told with the next question for work.
+  void CannotServe(const v1::Assignment& assignment, const absl::Status& why);
+  absl::Status Load(const v1::Assignment& assignment);
 
   const RolloutWorkerConfig config_;
   const rpc::Client broker_;
@@ -49,6 +52,10 @@ class RolloutWorker final : public rpc::Daemon {
   TaskCache tasks_;
   // Kept from one assignment to the next of the same task.
   std::unique_ptr<sim::Simulator> simulator_;
+
+  // A run that this worker cannot serve, and why; 0: none, or the broker knows.
+  int64_t failed_run_ = 0;
+  std::string failure_;
 
   base::Mutex mutex_;
   // Of the long poll in progress, or null.

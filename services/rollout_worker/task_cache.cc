@@ -15,6 +15,7 @@
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "common/sim/trial.h"
 
 namespace backflip::rollout_worker {
 namespace fs = std::filesystem;
@@ -82,6 +83,8 @@ absl::StatusOr<std::string> TaskCache::Bundle(const std::string& sha256) {
 absl::StatusOr<std::shared_ptr<const sim::Task>> TaskCache::Get(const v1::TaskInfo& info) {
   if (task_ == nullptr || hash_ != info.bundle_hash()) {
     ASSIGN_OR_RETURN(const std::string bytes, Bundle(info.bundle_hash()));
+    // a stranger's model is first loaded where it can do no harm
+    RETURN_IF_ERROR(sim::TryTaskBundle(bytes));
     ASSIGN_OR_RETURN(task_, sim::Task::FromBundle(bytes));
     hash_ = info.bundle_hash();
   }

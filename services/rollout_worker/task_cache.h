@@ -22,10 +22,9 @@ class TaskCache {
   // written is no error: bundles are then fetched each time.
   TaskCache(std::string folder, Fetch fetch);
 
-  // The task of `info`, compiled. Blocks while it is fetched. What the folder
-  // holds is believed only when its hash fits. FAILED_PRECONDITION when the
-  // task simulates otherwise here than where the run was made (another
-  // fingerprint); says what to do.
+  // The task of `info`, compiled. Blocks while it is fetched and tried (sim::TryTaskBundle). What
+  // the folder holds is believed only when its hash fits. FAILED_PRECONDITION when the task
+  // simulates otherwise here than where the run was made (another fingerprint); says what to do.
   absl::StatusOr<std::shared_ptr<const sim::Task>> Get(const v1::TaskInfo& info);
 
  private:

@@ -7,6 +7,7 @@
 #include "common/base/status_macros.h"
 #include "common/experience/limits.h"
 #include "common/experience/wire.h"
+#include "common/rpc/status.h"
 #include "common/sim/clip.h"
 
 namespace backflip::rollout_worker {
@@ -74,6 +75,15 @@ v1::Rollout LearnerRollout(const v1::Ticket& ticket, const sim::Rollout& rollout
     if (ticket.purpose() == v1::COLLECT) ToProto(rollout.ends[i], to->mutable_end());
   }
   return result;
+}
+
+v1::TicketFailure FailureOf(const v1::Ticket& ticket, const absl::Status& reason) {
+  v1::TicketFailure failure;
+  failure.set_iteration(ticket.iteration());
+  failure.set_index(ticket.index());
+  failure.set_purpose(ticket.purpose());
+  failure.set_reason(rpc::Sentence(reason.message()));
+  return failure;
 }
 
 absl::StatusOr<std::vector<v1::Clip>> Candidates(const v1::Ticket& ticket, const sim::Task& task,

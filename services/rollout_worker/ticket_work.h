@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "backflip/v1/clip.pb.h"
 #include "backflip/v1/collect.pb.h"
@@ -21,6 +22,9 @@ sim::Ticket SimulatorTicket(const v1::Ticket& ticket, std::shared_ptr<const nn::
 // learns from them; they are left out otherwise.
 v1::Rollout LearnerRollout(const v1::Ticket& ticket, const sim::Rollout& rollout,
                            bool true_rewards);
+
+// What the learner gets instead where the ticket cannot be served, because of `reason`.
+v1::TicketFailure FailureOf(const v1::Ticket& ticket, const absl::Status& reason);
 
 // At most `count` candidates, as the broker gets them, with what teachers answer by.
 // Which ones depends on the ticket and the rollout alone. OutOfRange: see sim::CutClips.

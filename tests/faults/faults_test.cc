@@ -206,6 +206,24 @@ TEST_F(Faults, AndPausesLeaveNoTrace) {
   Finish();
 }
 
+TEST_F(Faults, OfACheckpointLeadBackToTheOneBefore) {
+  // which saves another one
+  ASSERT_TRUE(stack_->broker().Cancel(run_id_, /*pause=*/true).ok());
+  const std::string newest =
+      absl::StrCat(" FROM checkpoints WHERE role = 'learner' AND run_id = ", run_id_);
+  const auto saved = stack_->Await(run_id_, [&](const v1::Run&) {
+    return Number(stack_->Sql("SELECT max(iteration)" + newest)) >= kMiddle;
+  });
+  ASSERT_TRUE(saved.ok()) << saved.status();
+  stack_->Sql(absl::StrCat(
+      "UPDATE checkpoints SET data = set_byte(data, 100, 255 - get_byte(data, 100)) WHERE "
+      "role = 'learner' AND run_id = ",
+      run_id_, " AND iteration = (SELECT max(iteration)", newest, ")"));
+  ASSERT_TRUE(stack_->broker().Continue(run_id_, 0, 0).ok());
+  Finish();
+  EXPECT_THAT(stack_->Log(Program::kBroker), HasSubstr("a checkpoint in the database is damaged"));
+}
+
 TEST_F(Faults, AndTheEndDoNotKeepARunFromGoingOn) {
   Finish();
   ASSERT_TRUE(stack_->broker().Continue(run_id_, 20, 8 * 800).ok());

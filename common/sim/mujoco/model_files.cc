@@ -1,11 +1,11 @@
 #include "common/sim/mujoco/model_files.h"
 
-#include <cstdio>
-#include <cstdlib>
-#include <mutex>
+#include <cctype>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "common/sim/mujoco/mujoco_errors.h"
 
 namespace backflip::sim {
 namespace {
@@ -17,8 +17,31 @@ constexpr char kHome[] = "backflip/0/1/2/3/4/5/6/7/8/task/";
 
 struct Reading {
   const FileReader* reader;
-  std::string escaped;  // a path that leaves the folder
+  std::string escaped;   // a path that leaves the folder
+  std::string absolute;  // one that MuJoCo would take from the disk, past the reader
 };
+
+// The first absolute path that an XML file names: in an attribute that names a file or a folder,
+// or that begins with an escape, which may hide one. Empty: there is none.
+absl::string_view AbsolutePathIn(absl::string_view xml) {
+  const auto is_space = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
+  const auto is_name = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
+  for (size_t at = xml.find('='); at != xml.npos; at = xml.find('=', at + 1)) {
+    size_t end = at, value = at + 1;
+    while (end > 0 && is_space(xml[end - 1])) --end;
+    size_t begin = end;
+    while (begin > 0 && is_name(xml[begin - 1])) --begin;
+    const absl::string_view name = xml.substr(begin, end - begin);
+    if (!absl::StrContains(name, "file") && !absl::EndsWith(name, "dir")) continue;
+    while (value < xml.size() && is_space(xml[value])) ++value;
+    if (value + 1 >= xml.size() || (xml[value] != '"' && xml[value] != '\'')) continue;
+    const char quote = xml[value++];
+    if (xml[value] == '/' || xml[value] == '&') {
+      return xml.substr(value, xml.find(quote, value) - value);
+    }
+  }
+  return "";
+}
 
 int Open(mjResource* resource) {
   auto* reading = static_cast<Reading*>(resource->provider->data);
@@ -30,6 +53,12 @@ int Open(mjResource* resource) {
   const std::string path = NormalizePath(std::string(name));
   const std::string* content = (*reading->reader)(path);
   if (content == nullptr) return 0;
+  // included files are opened without a word to the reader if their paths are absolute
+  const size_t first = content->find_first_not_of("\xef\xbb\xbf \t\r\n");
+  if (first != content->npos && (*content)[first] == '<') {
+    reading->absolute = std::string(AbsolutePathIn(*content));
+    if (!reading->absolute.empty()) return 0;
+  }
   resource->data = const_cast<std::string*>(content);
   return 1;
 }
@@ -43,20 +72,16 @@ int Read(mjResource* resource, const void** buffer) {
 void Close(mjResource* resource) { resource->data = nullptr; }
 int Mount(mjResource*) { return 1; }
 
-// Warnings are counted in mjData, where Environment looks for them.
-void Log(const mjLogMessage* message) {
-  if (message->level != mjLOG_ERROR) return;
-  std::fprintf(stderr, "MuJoCo: %s\n", message->subject);
-  std::abort();
+absl::Status MustBeRelative(absl::string_view path) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("the model names ", path, "; paths must be relative"));
 }
 
 }  // namespace
 
 absl::StatusOr<ModelPtr> LoadModel(const std::string& path, const FileReader& reader) {
-  static std::once_flag once;
-  std::call_once(once, [] { mju_setLogHandler(Log); });
-
-  Reading reading{&reader, ""};
+  InstallMujocoErrorHandler();
+  Reading reading{&reader, "", ""};
   mjpResourceProvider provider{};
   provider.prefix = kMount;
   provider.open = Open;
@@ -71,6 +96,7 @@ absl::StatusOr<ModelPtr> LoadModel(const std::string& path, const FileReader& re
   char error[1000] = "";
   ModelPtr model(mj_loadXML(absl::StrCat(kHome, path).c_str(), &vfs, error, sizeof(error)));
   mj_deleteVFS(&vfs);
+  if (!reading.absolute.empty()) return MustBeRelative(reading.absolute);
   if (model == nullptr && !reading.escaped.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("the model names ", reading.escaped,
                                                    ", which is outside of the task's folder"));
@@ -79,10 +105,7 @@ absl::StatusOr<ModelPtr> LoadModel(const std::string& path, const FileReader& re
   // files that MuJoCo took from the disk, past the reader
   for (int i = 0; i < model->npaths;) {
     const std::string name = model->paths + i;
-    if (!name.empty() && name[0] == '/') {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the model names ", name, "; paths must be relative"));
-    }
+    if (!name.empty() && name[0] == '/') return MustBeRelative(name);
     i += static_cast<int>(name.size()) + 1;
   }
   return model;

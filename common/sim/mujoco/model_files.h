@@ -12,7 +12,9 @@ namespace backflip::sim {
 
 // Compiles the model at `path`. Includes, meshes and textures are asked of
 // `reader`, too. InvalidArgument with MuJoCo's own words, or for a path that
-// leaves the folder. Also silences MuJoCo's log file, for the whole process.
+// leaves the folder or is absolute: nothing is read but what the reader gives. Also silences
+// MuJoCo's log file, for the whole process. MuJoCo's fatal errors while it parses end the process
+// (sim::TryTask has one for that).
 absl::StatusOr<ModelPtr> LoadModel(const std::string& path, const FileReader& reader);
 
 }  // namespace backflip::sim

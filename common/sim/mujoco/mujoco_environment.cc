@@ -8,12 +8,17 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "common/sim/mujoco/mujoco_errors.h"
 
 namespace backflip::sim {
 
 absl::StatusOr<std::unique_ptr<Environment>> MujocoEnvironment::Create(const MujocoTask& task) {
-  DataPtr data(mj_makeData(task.model()));
-  if (data == nullptr) return absl::ResourceExhaustedError("no memory for a simulation");
+  mjData* made = nullptr;
+  RETURN_IF_ERROR(CatchMujocoErrors([&] { made = mj_makeData(task.model()); }));
+  DataPtr data(made);
+  if (data == nullptr) {
+    return absl::FailedPreconditionError("this machine has too little memory for a simulation");
+  }
   ASSIGN_OR_RETURN(QuantityValues quantities,
                    QuantityValues::Create(task.quantities(), task.model()));
   auto result = std::unique_ptr<MujocoEnvironment>(
@@ -121,7 +126,14 @@ void MujocoEnvironment::SetControls(const float* action) {
 absl::StatusOr<StepResult> MujocoEnvironment::Advance(const float* action) {
   mjData* d = data_.get();
   SetControls(action);
-  for (int i = 0; i < task_.task().frame_skip(); ++i) mj_step(model_, d);
+  const int substeps = task_.task().frame_skip();
+  const absl::Status stepped = CatchMujocoErrors([&] {
+    for (int i = 0; i < substeps; ++i) mj_step(model_, d);
+  });
+  if (!stepped.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(stepped.message(), ", at step ", episode_step()));
+  }
   StepResult result;
   if (d->warning[mjWARN_BADQPOS].number > 0 || d->warning[mjWARN_BADQVEL].number > 0 ||
       d->warning[mjWARN_BADQACC].number > 0) {
@@ -135,7 +147,8 @@ absl::StatusOr<double> MujocoEnvironment::Measure(int step) {
   RETURN_IF_ERROR(Derive(/*after_step=*/true, step));
   const double reward = true_reward_.empty() ? 0 : true_reward_[0].Evaluate();
   if (!std::isfinite(reward)) {
-    return absl::OutOfRangeError(absl::StrCat("true_reward is ", reward, " after step ", step));
+    return absl::OutOfRangeError(absl::StrCat("true_reward, ", task_.task().true_reward(), ", is ",
+                                              reward, " after step ", step));
   }
   for (size_t i = 0; i < metrics_.size(); ++i) {
     metrics_[i].Step();

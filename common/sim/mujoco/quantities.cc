@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/sim/mujoco/elements.h"
+#include "common/sim/mujoco/mujoco_errors.h"
 
 namespace backflip::sim {
 namespace {
@@ -303,7 +304,7 @@ absl::StatusOr<QuantityValues> QuantityValues::Create(const Quantities& quantiti
   return result;
 }
 
-absl::Status QuantityValues::Update(bool after_step, int step, mjData* data) {
+void QuantityValues::Derive(mjData* data) {
   // after mj_step, all that MuJoCo derived is of an earlier moment
   if (quantities_->needs_everything) {
     // mj_forward leaves a new warm start behind; a restored state would differ
@@ -319,6 +320,10 @@ absl::Status QuantityValues::Update(bool after_step, int step, mjData* data) {
     if (quantities_->needs_contacts) mj_collision(model_, data);
   }
   if (quantities_->needs_centre_velocities) mj_subtreeVel(model_, data);
+}
+
+absl::Status QuantityValues::Update(bool after_step, int step, mjData* data) {
+  RETURN_IF_ERROR(CatchMujocoErrors([&] { Derive(data); }));
   before_ = values_;
   const Moment moment{model_, data, values_.data(), after_step ? before_.data() : nullptr,
                       expressions_.data()};

@@ -68,6 +68,8 @@ class QuantityValues {
   double operator[](int index) const { return values_[index]; }
 
  private:
+  // Brings what MuJoCo derives, as far as quantities need it, to the moment. Only calls MuJoCo.
+  void Derive(mjData* data);
   QuantityValues(const Quantities& quantities, const mjModel* model);
 
   const Quantities* quantities_;

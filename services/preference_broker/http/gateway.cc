@@ -401,6 +401,8 @@ Handled Gateway::Handle(const Route& route, const HttpRequest& request) {
     case Route::Kind::kScene:
       return HandleScene(route, request);
     case Route::Kind::kHealth: {
+      if (ready_ != nullptr && !ready_())
+        return ErrorAnswer(absl::UnavailableError("the database does not answer"));
       Answer answer;
       answer.content_type = "text/plain; charset=utf-8";
       answer.body = std::make_shared<std::string>("serving\n");

@@ -107,6 +107,9 @@ class Gateway {
   // To be called before the first request: the URL by which browsers reach this server.
   void ReachedAt(const std::string& url);
 
+  // Whether /healthz says that the broker serves; without it, always. Before the first Handle.
+  void AnswerHealthBy(std::function<bool()> ready) { ready_ = std::move(ready); }
+
   // Looks at everything but the body.
   std::variant<Answer, Route> Find(const HttpRequest& request) const;
 
@@ -152,6 +155,7 @@ class Gateway {
   const Pages pages_;
   std::string url_;
   SessionCookies cookies_;
+  std::function<bool()> ready_;
   const std::unique_ptr<google::protobuf::util::TypeResolver> types_;
   // Unary methods that can be reached over HTTP: by "/backflip.v1.LabelingService/Lease".
   std::unordered_map<std::string, const google::protobuf::MethodDescriptor*> methods_;

@@ -28,6 +28,8 @@ struct HttpOptions {
   // URL by which browsers reach this server when a proxy with TLS is in front, which then says in
   // X-Forwarded-For where each request comes from. http:// is for this machine alone.
   std::string public_url;
+  // Whether the broker can serve, for /healthz; null: it can. Thread-safe.
+  std::function<bool()> ready;
 
   // A connection without a request is closed after `idle`. A whole request must arrive, and each
   // 64 KB of an answer be received, within `patience`.

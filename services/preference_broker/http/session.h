@@ -35,7 +35,9 @@ class Session;
 struct Shared {
   Shared(const HttpOptions& o, const std::shared_ptr<grpc::Channel>& channel, CheckToken check,
          Pages pages)
-      : options(o), gateway(channel, std::move(check), std::move(pages)) {}
+      : options(o), gateway(channel, std::move(check), std::move(pages)) {
+    gateway.AnswerHealthBy(o.ready);
+  }
 
   const HttpOptions options;
   Gateway gateway;

@@ -103,9 +103,11 @@ grpc::ServerUnaryReactor* Unary(const CallContext& calls, const google::protobuf
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   const Method& method = MethodOf(*request);
   const bool taken = calls.pool->Submit(
-      [calls, &method, reactor, token = rpc::BearerToken(*context),
+      [calls, &method, reactor, context, token = rpc::BearerToken(*context),
        work = std::move(work)](Connection& connection) {
         const absl::Status status = [&]() -> absl::Status {
+          // its deadline may have passed in the queue
+          if (context->IsCancelled()) return absl::CancelledError("the caller has gone");
           ASSIGN_OR_RETURN(const Caller caller, calls.Authorize(connection, token, method));
           return work(connection, caller);
         }();

@@ -14,6 +14,17 @@ namespace {
 
 constexpr size_t kCandidatesPerPage = 64;
 
+// A question with such clips must fit into an answer to Lease.
+absl::Status CheckQuestionSize(const v1::Clip& clip, const v1::RunSpec& spec) {
+  const int64_t clips = spec.queries().clips_per_question();
+  const int64_t bytes = clips * static_cast<int64_t>(clip.poses().ByteSizeLong());
+  if (bytes <= experience::kMaxPayloadBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "a question of ", clips, " clips of ", clip.steps(), " steps with ", clip.poses().bodies(),
+      " bodies has ", bytes, " bytes; at most ", experience::kMaxPayloadBytes,
+      " can be shown: shorten the task's clip.steps, or give its model fewer bodies"));
+}
+
 class ClipServiceImpl final : public v1::ClipService::CallbackService {
  public:
   explicit ClipServiceImpl(CallContext calls) : calls_(calls) {}
@@ -38,6 +49,7 @@ class ClipServiceImpl final : public v1::ClipService::CallbackService {
           // all are checked before one is stored
           for (int i = 0; i < request->clips_size(); ++i) {
             RETURN_IF_ERROR(CheckClip(absl::StrCat("clips[", i, "]"), request->clips(i), run.task));
+            RETURN_IF_ERROR(CheckQuestionSize(request->clips(i), run.spec));
           }
           std::vector<PackedClip> packed;
           packed.reserve(request->clips_size());

@@ -20,8 +20,8 @@ Pool::Pool(int threads, int queued, const std::function<std::unique_ptr<Connecti
     Of(Lane::kReview).most = std::max(1, threads / 4);
   }
   for (int i = 0; i < threads; ++i) {
-    threads_.emplace_back(
-        [this, connection = std::shared_ptr<Connection>(connect())] { Work(*connection); });
+    connections_.push_back(connect());
+    threads_.emplace_back([this, connection = connections_.back().get()] { Work(*connection); });
   }
 }
 
@@ -75,6 +75,10 @@ Pool::Jobs* Pool::NextLane() {
 
 bool Pool::Empty() const {
   return std::all_of(lanes_.begin(), lanes_.end(), [](const Jobs& jobs) { return jobs.empty(); });
+}
+
+void Pool::CutStuck() {
+  for (const auto& connection : connections_) connection->CutIfStuck();
 }
 
 void Pool::Work(Connection& connection) {

@@ -41,6 +41,10 @@ class Pool {
   // job runs for every few others of the lane.
   bool SubmitPatient(Job job, Lane lane = Lane::kShort);
 
+  // Breaks connections whose server no longer answers (Connection::CutIfStuck): call it each
+  // second.
+  void CutStuck();
+
  private:
   static constexpr size_t kPatient = 8;
   static constexpr size_t kLanes = 3;
@@ -70,6 +74,7 @@ class Pool {
   std::array<Jobs, kLanes> lanes_ ABSL_GUARDED_BY(mutex_);
   size_t last_ ABSL_GUARDED_BY(mutex_) = 0;  // the lane that was served last
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<std::thread> threads_;
 };
 

@@ -170,8 +170,8 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
         calls_, request, context, "",
         [request](Connection& connection, const Caller& caller,
                   std::deque<v1::CheckpointChunk>* page) -> absl::StatusOr<Stream::Next> {
-          ASSIGN_OR_RETURN(const auto checkpoint, preference_broker::LoadCheckpoint(
-                                                      connection, caller, request->run_id()));
+          ASSIGN_OR_RETURN(const auto checkpoint,
+                           preference_broker::LoadCheckpoint(connection, caller, *request));
           AppendChunks(checkpoint.first, checkpoint.second, page);
           return Stream::Next::kEnd;
         });

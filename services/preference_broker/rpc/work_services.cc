@@ -123,6 +123,7 @@ class ClaimServiceImpl final : public v1::ClaimService::CallbackService {
     return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckText("failure", request->failure(), 4000));
+                   RETURN_IF_ERROR(CheckText("trouble", request->trouble(), 4000));
                    if (request->finished() && !request->failure().empty()) {
                      return absl::InvalidArgumentError(
                          "a run is given back as finished or as failed, not as both");
@@ -166,9 +167,14 @@ class WorkServiceImpl final : public v1::WorkService::CallbackService {
                                        v1::Assignment* response) override {
     return LongPoll::Start(
         calls_, request, context, request->wait_ms(), kWorkTopic,
-        [=](Connection& connection, const Caller& caller) -> absl::StatusOr<bool> {
+        [=, told = request->failed_run_id() == 0](
+            Connection& connection, const Caller& caller) mutable -> absl::StatusOr<bool> {
           RETURN_IF_ERROR(CheckName("worker", request->worker()));
           RETURN_IF_ERROR(CheckRange("threads", request->threads(), 1, 4096));
+          RETURN_IF_ERROR(CheckText("failure", request->failure(), 4000));
+          if (!std::exchange(told, true)) {
+            RETURN_IF_ERROR(ReportWorkerFailure(connection, *request));
+          }
           ASSIGN_OR_RETURN(auto assignment,
                            preference_broker::AssignWork(connection, caller, *request));
           if (!assignment.has_value()) return false;

@@ -89,6 +89,40 @@ class Leasing : public ::testing::Test {
   std::vector<std::string> clips_;
 };
 
+TEST_F(Leasing, OfLargePairsFitIntoAnAnswerAndThoseOfTooLargeOnesAreRefused) {
+  run_ = broker_.CreateRun("labels: 1000");
+  trainer_ = broker_.Claim(Role::kTrainer);
+  const Peer& worker = broker_.As(Role::kWorker);
+  const auto upload = [&](int index) {
+    constexpr int kBodies = 10'000;
+    v1::UploadClipsRequest request;
+    request.set_run_id(run_.id());
+    v1::Clip& clip = *request.add_clips();
+    clip = TestClip(index, 0, 0, index);
+    clip.mutable_poses()->set_bodies(kBodies);
+    clip.mutable_poses()->mutable_poses()->Resize(4 * kBodies * 7, 0.5f);
+    return worker.Call(worker.clips, &v1::ClipService::Stub::Upload, request);
+  };
+  // pairs of 2.2 MB: two are over the limit of messages
+  constexpr int kPairs = 4;
+  for (int i = 0; i < 2 * kPairs; ++i) {
+    const auto uploaded = upload(i);
+    ASSERT_TRUE(uploaded.ok()) << uploaded.status();
+    clips_.push_back(uploaded->clip_ids(0));
+  }
+  ASSERT_TRUE(broker_.Open(run_.id(), trainer_.epoch(), 0, clips_).ok());
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  for (int i = 0; i < kPairs; ++i) {
+    const auto leased = Lease(labeler, kPairs);
+    ASSERT_TRUE(leased.ok()) << leased.status();
+    EXPECT_EQ(leased->questions_size(), 1);
+  }
+  run_ = broker_.CreateRun("labels: 1000 queries { clips_per_question: 4 }");
+  const auto refused = upload(99);
+  EXPECT_EQ(Code(refused), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Message(refused), HasSubstr("a question of 4 clips of 3 steps with 10000 bodies"));
+}
+
 TEST_F(Leasing, NeverOverLeasesUnderSixteenLabelersAtOnce) {
   constexpr int kQuestions = 40, kOverlap = 3, kLabelers = 16;
   Open(kQuestions, kOverlap);

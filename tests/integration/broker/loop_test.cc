@@ -67,12 +67,13 @@ TEST(Loop, TakesALabelOnceRound) {
   checkpoint.set_run_id(run_id);
   checkpoint.set_iteration(0);
   checkpoint.set_counters("counters");
-  EXPECT_EQ(client::LoadCheckpoint(learner.client, run_id, nullptr).status().code(),
+  const auto any = [](const v1::CheckpointInfo&, const std::string&) { return absl::OkStatus(); };
+  EXPECT_EQ(client::LoadCheckpoint(learner.client, run_id, any, nullptr).status().code(),
             absl::StatusCode::kNotFound);
   ASSERT_TRUE(
       client::SaveCheckpoint(learner.client, learner_claim.epoch(), checkpoint, "state", nullptr)
           .ok());
-  const auto loaded = client::LoadCheckpoint(learner.client, run_id, nullptr);
+  const auto loaded = client::LoadCheckpoint(learner.client, run_id, any, nullptr);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ(loaded->second, "state");
   EXPECT_EQ(loaded->first.counters(), "counters");

@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "common/base/hash.h"
 #include "common/client/snapshot_client.h"
+#include "services/preference_broker/store/runs/claims.h"
 #include "services/preference_broker/store/runs/clips.h"
 #include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
@@ -87,6 +88,28 @@ class RunsTest : public ::testing::Test {
     request.set_pause(pause);
     return operator_.Call(operator_.runs, &Runs::Cancel, request);
   }
+  // The newest checkpoint but those with the bytes `unusable`.
+  absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>> Load(
+      const Peer& peer, int64_t run_id, const std::string& unusable = "") {
+    const auto check = [&](const v1::CheckpointInfo&, const std::string& bytes) {
+      return bytes == unusable ? absl::InvalidArgumentError("unusable") : absl::OkStatus();
+    };
+    return client::LoadCheckpoint(peer.client, run_id, check, nullptr);
+  }
+  // Whatever a learner gets at once.
+  v1::ClaimResponse TryToClaim() {
+    v1::ClaimRequest request;
+    request.set_claimant(NewId());
+    request.set_advertise("here");
+    return learner_.Call(learner_.claims, &Claims::Claim, request).value();
+  }
+  // Runs whose last claims came to nothing have rested.
+  void LetRest() {
+    Query(broker_.database(),
+          "UPDATE claims SET expires_at = least(expires_at, now()) - interval '1 hour', "
+          "released_at = released_at - interval '1 hour' "
+          "WHERE released_at IS NOT NULL OR expires_at <= now()");
+  }
   void ExpireClaims() {
     Query(broker_.database(), "UPDATE claims SET expires_at = now() - interval '1 second'");
   }
@@ -128,6 +151,10 @@ TEST_F(RunsTest, CreateRefusesWhatCannotRun) {
   request = ARun();
   request.mutable_task()->set_step_seconds(std::numeric_limits<double>::quiet_NaN());
   EXPECT_EQ(Code(Create(request)), absl::StatusCode::kInvalidArgument);
+  // three steps of a clip, of two in a batch
+  const auto clip = Create(ARun("collection { environments: 4096 batch_steps: 8192 }"));
+  EXPECT_EQ(Code(clip), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Message(clip), HasSubstr("has 3 steps, and an environment gives 2 to a batch"));
   request = ARun();
   request.set_request_id("short");
   EXPECT_EQ(Code(Create(request)), absl::StatusCode::kInvalidArgument);
@@ -396,6 +423,103 @@ TEST_F(RunsTest, ATrueRewardRunWantsNoTrainerAndNoClips) {
   upload.set_run_id(run->id());
   EXPECT_EQ(Code(worker_.Call(worker_.clips, &v1::ClipService::Stub::Upload, upload)),
             absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(RunsTest, ARunThatKillsItsLearnersKeepsNoOtherFromBeingServed) {
+  const auto deadly = Create(ARun());
+  const auto healthy = Create(ARun());
+  EXPECT_EQ(broker_.Claim(Role::kLearner).run().id(), deadly->id());
+  ExpireClaims();
+  EXPECT_EQ(broker_.Claim(Role::kLearner).run().id(), healthy->id()) << "it did nothing wrong";
+  // its learner lives: the deadly one's turn again, and again, after pauses
+  for (int death = 2; death <= preference_broker::kMostAttempts; ++death) {
+    EXPECT_EQ(Get(deadly->id())->state(), v1::RUNNING);
+    const v1::ClaimResponse claim = broker_.Claim(Role::kLearner);
+    EXPECT_EQ(claim.run().id(), deadly->id());
+    Query(broker_.database(),
+          absl::StrCat("UPDATE claims SET expires_at = now() - interval '1 second' WHERE run_id = ",
+                       deadly->id()));
+    if (death < preference_broker::kMostAttempts) {
+      EXPECT_FALSE(TryToClaim().has_run()) << "it rests";
+      LetRest();
+    }
+  }
+  LetRest();
+  EXPECT_FALSE(TryToClaim().has_run());
+  EXPECT_EQ(Get(deadly->id())->state(), v1::FAILED);
+  EXPECT_THAT(Get(deadly->id())->message(), HasSubstr("ended or was lost 5 times in a row"));
+  // whoever continues it has mended something
+  v1::ContinueRunRequest again;
+  again.set_request_id(NewId());
+  again.set_run_id(deadly->id());
+  ASSERT_TRUE(operator_.Call(operator_.runs, &Runs::Continue, again).ok());
+  EXPECT_EQ(broker_.Claim(Role::kLearner).run().id(), deadly->id());
+}
+
+TEST_F(RunsTest, ALearnerThatGetsFurtherMayDieAgain) {
+  const auto run = Create(ARun());
+  for (int death = 0; death < 2 * preference_broker::kMostAttempts; ++death) {
+    const v1::ClaimResponse claim = broker_.Claim(Role::kLearner);
+    ASSERT_EQ(claim.run().id(), run->id());
+    ASSERT_TRUE(Complete(claim, death).ok());
+    ExpireClaims();
+  }
+  EXPECT_EQ(Get(run->id())->state(), v1::RUNNING);
+}
+
+TEST_F(RunsTest, ARunThatIsGivenBackForTroubleAgainAndAgainFailsWithIt) {
+  const auto run = Create(ARun());
+  for (int i = 0; i < preference_broker::kMostAttempts; ++i) {
+    EXPECT_EQ(Get(run->id())->message(), "");
+    const v1::ClaimResponse claim = broker_.Claim(Role::kLearner);
+    v1::ReleaseClaimRequest release;
+    release.set_run_id(run->id());
+    release.set_epoch(claim.epoch());
+    release.set_trouble("a wall");
+    ASSERT_TRUE(learner_.Call(learner_.claims, &Claims::Release, release).ok());
+    LetRest();
+  }
+  EXPECT_EQ(Get(run->id())->state(), v1::FAILED);
+  EXPECT_THAT(Get(run->id())->message(), HasSubstr("given back 5 times in a row: a wall"));
+}
+
+TEST_F(RunsTest, ARunThatNoWorkerCanServeFailsWithTheirReason) {
+  const auto run = Create(ARun());
+  const v1::ClaimResponse claim = broker_.Claim(Role::kLearner);
+  ASSERT_TRUE(Want(claim, 1000).ok());
+  const auto fail = [&](const std::string& worker) {
+    EXPECT_EQ(Assign(worker), run->id());
+    v1::AssignWorkRequest request;
+    request.set_worker(worker);
+    request.set_threads(1);
+    request.set_failed_run_id(run->id());
+    request.set_failure("no such mesh");
+    const auto next = worker_.Call(worker_.work, &v1::WorkService::Stub::AssignWork, request);
+    ASSERT_TRUE(next.ok()) << next.status();
+    EXPECT_EQ(next->run_id(), 0) << "not at once";
+  };
+  EXPECT_EQ(Assign("able"), run->id());
+  for (const char* worker : {"a", "b", "c"}) fail(worker);
+  EXPECT_EQ(Get(run->id())->state(), v1::RUNNING) << "one worker serves it";
+  Query(broker_.database(), "DELETE FROM assignments WHERE worker = 'able'");
+  fail("d");
+  EXPECT_EQ(Get(run->id())->state(), v1::FAILED);
+  EXPECT_THAT(Get(run->id())->message(), HasSubstr("no worker can serve this run: no such mesh"));
+}
+
+TEST_F(RunsTest, AWorkerThatDiedDoesNotCountAsOne) {
+  ASSERT_TRUE(Create(ARun()).ok());
+  ASSERT_TRUE(Create(ARun()).ok());
+  const v1::ClaimResponse first = broker_.Claim(Role::kLearner);
+  const v1::ClaimResponse second = broker_.Claim(Role::kLearner);
+  ASSERT_TRUE(Want(first, 1000).ok());
+  ASSERT_TRUE(Want(second, 1000).ok());
+  EXPECT_EQ(Assign("a"), first.run().id());
+  EXPECT_EQ(Assign("b"), second.run().id());
+  // nobody has heard of them for longer than a worker waits
+  Query(broker_.database(),
+        "UPDATE assignments SET assigned_at = now() - interval '1 minute' WHERE worker = 'a'");
+  EXPECT_EQ(Assign("c"), first.run().id());
 }
 
 TEST_F(RunsTest, WorkersGoWhereStepsAreWantedMost) {
@@ -680,8 +804,36 @@ TEST_F(RunsTest, KeepsTheNewestTwoCheckpointsOfEachRole) {
   ASSERT_TRUE(client::SaveCheckpoint(trainer_.client, trainer.epoch(), info, "t", nullptr).ok());
   EXPECT_EQ(Query(broker_.database(), "SELECT count(*) FROM checkpoints WHERE role = 'learner'"),
             "2");
-  EXPECT_EQ(client::LoadCheckpoint(learner_.client, info.run_id(), nullptr)->second, "l3");
-  EXPECT_EQ(client::LoadCheckpoint(trainer_.client, info.run_id(), nullptr)->second, "t");
+  EXPECT_EQ(Load(learner_, info.run_id())->second, "l3");
+  EXPECT_EQ(Load(trainer_, info.run_id())->second, "t");
+}
+
+TEST_F(RunsTest, ADamagedCheckpointGivesWayToTheOneBefore) {
+  ASSERT_TRUE(Create(ARun()).ok());
+  const v1::ClaimResponse learner = broker_.Claim(Role::kLearner);
+  v1::CheckpointInfo info;
+  info.set_run_id(learner.run().id());
+  for (const std::string data : {"old", "new"}) {
+    info.set_iteration(info.iteration() + 10);
+    ASSERT_TRUE(client::SaveCheckpoint(learner_.client, learner.epoch(), info, data, nullptr).ok());
+  }
+  // its holder cannot use it
+  const auto old = Load(learner_, info.run_id(), "new");
+  ASSERT_TRUE(old.ok()) << old.status();
+  EXPECT_EQ(old->second, "old");
+  EXPECT_EQ(old->first.iteration(), 10);
+  // or its bytes have rotted
+  Query(broker_.database(), "UPDATE checkpoints SET data = 'nex' WHERE iteration = 20");
+  EXPECT_EQ(Load(learner_, info.run_id())->second, "old");
+  Query(broker_.database(), "UPDATE checkpoints SET data = 'olx' WHERE iteration = 10");
+  EXPECT_EQ(Code(Load(learner_, info.run_id())), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(RunsTest, ADamagedBundleIsNotAskedForAgain) {
+  const v1::CreateRunRequest run = ARun();
+  Query(broker_.database(), "UPDATE bundle_chunks SET data = 'bundlx'");
+  EXPECT_EQ(Code(client::GetBundle(worker_.client, run.task().bundle_hash(), nullptr)),
+            absl::StatusCode::kDataLoss);
 }
 
 TEST_F(RunsTest, BundlesOfManyChunksComeBackWhole) {

@@ -5,12 +5,14 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "backflip/v1/people.grpc.pb.h"
@@ -339,6 +341,24 @@ TEST_F(Commands, RefuseWhatTheyDoNotTakeAndNameTheNearest) {
   EXPECT_THAT(Refused({"labels", "exprot", Run()}),
               HasSubstr("did you mean `backflip labels export`?"));
   EXPECT_THAT(Refused({"cancel"}), HasSubstr("usage: backflip cancel RUN"));
+}
+
+TEST_F(Commands, TrainRefusesWhatCannotBeServedBeforeAnythingStarts) {
+  const auto refusal = [&](const std::string& from, const std::string& to) {
+    const std::string task = (folder_ / "task").string();
+    fs::remove_all(task);
+    fs::copy(TASKS "/hopper_backflip", task);
+    std::ifstream in(task + "/task.textproto");
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    EXPECT_THAT(text, HasSubstr(from));
+    std::ofstream(task + "/task.textproto") << absl::StrReplaceAll(text, {{from, to}});
+    return Refused({"train", "--task=" + task});
+  };
+  EXPECT_THAT(
+      refusal("frame_skip: 4", "frame_skip: 4 metric { name: \"wrong\" max: \"log(z - 100)\" }"),
+      HasSubstr("metric \"wrong\" is nan after step 1"));
+  EXPECT_THAT(refusal("environments: 16", "environments: 256"),
+              HasSubstr("has 60 steps, and an environment gives 32 to a batch"));
 }
 
 TEST_F(Commands, StopAsking) {

@@ -6,6 +6,7 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/generated_enum_reflection.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -20,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/base/mutex.h"
 
 namespace backflip::preference_broker {
 
@@ -91,7 +93,10 @@ class Transaction {
   }
 
   // Runs one or more statements without parameters.
-  void ExecScript(const std::string& sql) { work_->exec(sql); }
+  void ExecScript(const std::string& sql);
+
+  // The next statement may take minutes instead of seconds.
+  void AllowMinutes();
 
   // Wakes those who wait for `topic`, once this transaction has committed: in this process
   // directly, in others by NOTIFY. Transactions that signal commit one after another, so those
@@ -108,7 +113,8 @@ class Transaction {
   std::vector<std::string> topics_;
 };
 
-// Not thread-safe: each thread has its own. Connects at the first use, and again after a loss.
+// Not thread-safe, CutIfStuck excepted: each thread has its own. Connects at the first use, and
+// again after a loss.
 class Connection {
  public:
   // `url` as libpq understands it. `origin` marks the notifications of this
@@ -123,7 +129,9 @@ class Connection {
   // commits if that is OK and rolls back otherwise. READ COMMITTED. Runs `body` again, a few
   // times, after a deadlock or when another transaction inserted the same key first.
   // UNAVAILABLE: the database cannot be reached, or the commit's outcome is unknown; nothing
-  // acknowledged is lost, call again. Blocks.
+  // acknowledged is lost, call again. FAILED_PRECONDITION: the server cannot be used as it is
+  // set up. Blocks: at most about as long as a statement may take (20 s) with something that
+  // calls CutIfStuck each second, without it as long as the server is silent.
   template <typename Body>
   auto Transact(Body body) -> std::invoke_result_t<Body, Transaction&> {
     std::optional<std::invoke_result_t<Body, Transaction&>> result;
@@ -134,6 +142,10 @@ class Connection {
     if (!status.ok()) return status;
     return *std::move(result);
   }
+
+  // Breaks the connection if its server has not answered for longer than it may take itself: the
+  // statement then fails with UNAVAILABLE, and the next one connects anew. Thread-safe.
+  void CutIfStuck();
 
  private:
   friend class Transaction;
@@ -146,16 +158,30 @@ class Connection {
   // Throws.
   void Connect();
   void Drop();
+  // The server is asked something: it has `patience_` to answer.
+  void Expect();
 
   const std::string url_;
   const std::string origin_;
   const std::function<void(const std::string&)> on_signal_;
   std::unique_ptr<pqxx::connection> connection_;
+  // How long the server may take for a statement of this transaction.
+  absl::Duration patience_;
+  // When it should have answered, as Unix seconds; 0: no transaction is on its way.
+  std::atomic<int64_t> answer_by_ = 0;
+  // Guards the socket against being closed, and its number used again, while CutIfStuck cuts it.
+  base::Mutex socket_mutex_;
+  int socket_ ABSL_GUARDED_BY(socket_mutex_) = -1;
   // Statements by the address of their text.
   std::unordered_map<const char*, std::string> prepared_;
   absl::Time retry_at_ = absl::InfinitePast();
   absl::Status last_failure_;
 };
+
+// FAILED_PRECONDITION when a pooler stands between here and the database that gives each
+// transaction another session (PgBouncer's pool_mode=transaction): prepared statements, NOTIFY and
+// settings need one that stays. One that keeps sessions together is no matter. Blocks.
+absl::Status CheckSessions(const std::string& url);
 
 // Waits for NOTIFY, and reconnects after a loss. Blocks until `stop` returns true, which it is
 // asked twice a second. `on_topic` gets the topics that processes other than `origin` signal.

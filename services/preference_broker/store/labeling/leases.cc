@@ -17,6 +17,10 @@
 namespace backflip::preference_broker {
 namespace {
 
+// A response that has so many bytes takes no further question: the next may have
+// experience::kMaxPayloadBytes, and both must fit into a message.
+constexpr size_t kEnoughBytes = 768 << 10;
+
 // Keeps one caller from holding all questions: a page shows one and has the next ones ready.
 int64_t MostLeases(Role role) { return role == Role::kLabeler ? kMaxLeasesOfLabeler : 64; }
 
@@ -74,6 +78,8 @@ void ExplainNothingToLabel(Transaction& t, const Caller& caller, const LeaseTerm
   }
   response.set_none(spent ? v1::BUDGET_SPENT : v1::LEARNING);
 }
+
+bool IsFull(const v1::LeaseResponse& response) { return response.ByteSizeLong() > kEnoughBytes; }
 
 // What is to be leased now: its row is locked, or made in this transaction.
 struct PickedQuestion {
@@ -164,7 +170,10 @@ absl::StatusOr<bool> LeaseQualification(Transaction& t, const Caller& caller,
                                         const LeaseTerms& terms, v1::LeaseResponse* response) {
   const int32_t left = QualificationLeft(t, caller.id, run.id, run.quality.qualification());
   if (left == 0) return false;
-  for (const MadeQuestion& made : MakeQualification(t, caller.id, run.id, std::min(left, count))) {
+  for (int32_t i = 0; i < std::min(left, count) && !IsFull(*response); ++i) {
+    const std::vector<MadeQuestion> next = MakeQualification(t, caller.id, run.id, 1);
+    if (next.empty()) break;
+    const MadeQuestion& made = next[0];
     const bool turned =
         TurnedBy(base::SeedOf(run.seed, base::Draw::kSide, base::Draw::kCheck, made.id, caller.id));
     RETURN_IF_ERROR(LeasePicked(t, caller, run, {made.id, turned, /*practice=*/true},
@@ -187,7 +196,7 @@ absl::StatusOr<bool> LeaseOfRun(Transaction& t, RunCache& runs, const Caller& ca
   }
   const bool mixed = checked && run->quality.gold_share() + run->quality.repeat_share() > 0;
   std::optional<uint64_t> nth;
-  for (int32_t i = 0; i < count; ++i) {
+  for (int32_t i = 0; i < count && !IsFull(*response); ++i) {
     const pqxx::result open = LockOpenQuestion(t, caller, run_id, terms.max_clips);
     if (open.empty()) break;
     PickedQuestion picked;
@@ -291,7 +300,7 @@ absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache&
     bool qualifying = false;
     for (const int64_t run_id : status.runs) {
       const int32_t wanted = count - response.questions_size();
-      if (wanted == 0) break;
+      if (wanted == 0 || IsFull(response)) break;
       ASSIGN_OR_RETURN(const bool kept,
                        LeaseOfRun(t, runs, caller, run_id, wanted, terms, &response));
       qualifying = qualifying || kept;

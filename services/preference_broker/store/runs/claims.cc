@@ -12,6 +12,8 @@ namespace {
 
 // Batches that a learner may collect ahead of the last one that it has reported complete.
 constexpr int64_t kAhead = 4;
+// How long an assignment counts: workers do not sign off, and ask again every ten seconds.
+#define ASSIGNED "30 seconds"
 
 absl::Status Lost(int64_t run_id, int64_t epoch) {
   return absl::AbortedError(
@@ -19,7 +21,48 @@ absl::Status Lost(int64_t run_id, int64_t epoch) {
                    " was lost or released: let go of the run and claim again"));
 }
 
+void FailRun(Transaction& t, int64_t run_id, absl::string_view message) {
+  if (t.Exec("UPDATE runs SET state = 'FAILED', message = $2, finished_at = now() "
+             "WHERE id = $1 AND state IN ('QUEUED', 'RUNNING') RETURNING id",
+             run_id, message)
+          .empty()) {
+    return;
+  }
+  TouchRun(t, run_id);
+  t.Signal(kQuestionsTopic);
+}
+
+// The oldest run that wants the role, locked; nullopt: none. Its last claim may have run out,
+// which counts. After each that came to nothing it rests longer: 0, 5, 10, 20 seconds.
+std::optional<int64_t> RunToClaim(Transaction& t, absl::string_view role) {
+  while (true) {
+    const pqxx::result runs = t.Exec(R"sql(
+        SELECT r.id, c.attempts + 1, c.run_id IS NOT NULL AND c.released_at IS NULL
+        FROM runs r LEFT JOIN claims c ON c.run_id = r.id AND c.role = $1
+        WHERE r.state IN ('QUEUED', 'RUNNING') AND ($1 = 'learner' OR r.reward = 'PREFERENCES')
+          AND (c.run_id IS NULL OR ((c.released_at IS NOT NULL OR c.expires_at <= now())
+            AND (c.attempts = 0 OR coalesce(c.released_at, c.expires_at)
+              + 2.5 * 2 ^ c.attempts * interval '1 second' <= now())))
+        ORDER BY coalesce(c.attempts + (c.released_at IS NULL)::integer, 0), r.id
+        FOR NO KEY UPDATE OF r SKIP LOCKED LIMIT 1)sql",
+                                     role);
+    if (runs.empty()) return std::nullopt;
+    const int64_t run_id = Int(runs[0][0]);
+    const bool ran_out = Bool(runs[0][2]);
+    if (!ran_out || Int(runs[0][1]) < kMostAttempts) return run_id;
+    FailRun(t, run_id,
+            absl::StrCat("the ", role, " of this run ended or was lost ", kMostAttempts,
+                         " times in a row and got no further; its log says why (too little "
+                         "memory?). Continue the run to try again"));
+  }
+}
+
 }  // namespace
+
+void NoteProgress(Transaction& t, int64_t run_id, Role role) {
+  t.Exec("UPDATE claims SET attempts = 0 WHERE run_id = $1 AND role = $2 AND attempts > 0", run_id,
+         RoleName(role));
+}
 
 absl::Status CheckEpoch(Transaction& t, int64_t run_id, Role role, int64_t epoch) {
   RETURN_IF_ERROR(CheckRunExists(t, run_id));
@@ -44,15 +87,9 @@ absl::StatusOr<std::optional<v1::ClaimResponse>> Claim(Connection& connection, c
         request.claimant(), RoleName(caller.role), lease_ms);
     if (claim.empty()) {
       // the run's row lock makes sure that a role is claimed once
-      const pqxx::result runs = t.Exec(
-          "SELECT r.id FROM runs r WHERE r.state IN ('QUEUED', 'RUNNING') "
-          "  AND ($1 = 'learner' OR r.reward = 'PREFERENCES') "
-          "  AND NOT EXISTS (SELECT FROM claims c WHERE c.run_id = r.id AND c.role = $1 "
-          "    AND c.released_at IS NULL AND c.expires_at > now()) "
-          "ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED LIMIT 1",
-          RoleName(caller.role));
-      if (runs.empty()) return std::nullopt;
-      const int64_t run_id = Int(runs[0][0]);
+      const std::optional<int64_t> wanting = RunToClaim(t, RoleName(caller.role));
+      if (!wanting.has_value()) return std::nullopt;
+      const int64_t run_id = *wanting;
       const bool learner = caller.role == Role::kLearner;
       // the last WHERE: somebody may have claimed between our look and our lock
       claim = t.Exec(R"sql(
@@ -62,6 +99,7 @@ absl::StatusOr<std::optional<v1::ClaimResponse>> Claim(Connection& connection, c
           ON CONFLICT (run_id, role) DO UPDATE SET epoch = c.epoch + 1,
             claimant = excluded.claimant, advertise = excluded.advertise,
             collect_token = excluded.collect_token, wanted_steps = 0, claimed_at = now(),
+            attempts = c.attempts + (c.released_at IS NULL)::integer,
             expires_at = excluded.expires_at, released_at = NULL
             WHERE c.released_at IS NOT NULL OR c.expires_at <= now()
           RETURNING c.run_id, c.epoch, c.collect_token)sql",
@@ -110,8 +148,8 @@ absl::Status ReleaseClaim(Connection& connection, const Caller& caller,
     RETURN_IF_ERROR(CheckRunExists(t, request.run_id()));
     // claim before run, as every fenced write
     const pqxx::result claims = t.Exec(
-        "SELECT epoch, released_at IS NOT NULL FROM claims WHERE run_id = $1 AND role = $2 FOR NO "
-        "KEY UPDATE",
+        "SELECT epoch, released_at IS NOT NULL, attempts FROM claims WHERE run_id = $1 "
+        "AND role = $2 FOR NO KEY UPDATE",
         request.run_id(), RoleName(caller.role));
     if (claims.empty() || Int(claims[0][0]) != request.epoch()) {
       // a lost claim need not be given back, but only its holder may end the run
@@ -119,14 +157,20 @@ absl::Status ReleaseClaim(Connection& connection, const Caller& caller,
       return gives_back ? absl::OkStatus() : Lost(request.run_id(), request.epoch());
     }
     if (Bool(claims[0][1])) return absl::OkStatus();
+    const int64_t attempts = Int(claims[0][2]);
     const pqxx::result runs =
         t.Exec("SELECT state FROM runs WHERE id = $1 FOR NO KEY UPDATE", request.run_id());
     t.Exec(
-        "UPDATE claims SET released_at = now(), wanted_steps = 0 WHERE run_id = $1 AND role = $2",
-        request.run_id(), RoleName(caller.role));
+        "UPDATE claims SET released_at = now(), wanted_steps = 0, "
+        "  attempts = attempts + ($3 <> '')::integer WHERE run_id = $1 AND role = $2",
+        request.run_id(), RoleName(caller.role), request.trouble());
+    std::string failure = request.failure();
+    if (!request.trouble().empty() && attempts + 1 >= kMostAttempts) {
+      failure = absl::StrCat("given back ", kMostAttempts, " times in a row: ", request.trouble());
+    }
     if (Text(runs[0][0]) == "RUNNING") {
       std::string state = "RUNNING";
-      if (!request.failure().empty()) {
+      if (!failure.empty()) {
         state = "FAILED";
       } else if (request.finished() && caller.role == Role::kLearner) {
         state = "FINISHED";
@@ -140,10 +184,11 @@ absl::Status ReleaseClaim(Connection& connection, const Caller& caller,
       t.Exec(
           "UPDATE runs SET state = $2, message = $3, "
           "  finished_at = CASE WHEN $2 IN ('FINISHED', 'FAILED') THEN now() END WHERE id = $1",
-          request.run_id(), state, request.failure());
+          request.run_id(), state, failure);
     }
     Audit(t, caller.id, request.run_id(),
-          absl::StrCat("release as ", std::string(RoleName(caller.role))), request.failure());
+          absl::StrCat("release as ", std::string(RoleName(caller.role))),
+          failure.empty() ? request.trouble() : failure);
     TouchRun(t, request.run_id());
     t.Signal(kClaimsTopic);
     t.Signal(kQuestionsTopic);
@@ -159,7 +204,35 @@ absl::Status CompleteBatch(Connection& connection, const Caller& caller,
         "UPDATE runs SET iterations = $2, steps = greatest(steps, $3), progress_at = now(), "
         "  revision = revision + 1 WHERE id = $1 AND iterations < $2 RETURNING id",
         request.run_id(), request.iteration() + 1, request.steps());
-    if (!rows.empty()) t.Signal(RunTopic(request.run_id()));
+    if (rows.empty()) return absl::OkStatus();
+    t.Signal(RunTopic(request.run_id()));
+    NoteProgress(t, request.run_id(), caller.role);
+    t.Exec("DELETE FROM worker_failures WHERE run_id = $1", request.run_id());
+    return absl::OkStatus();
+  });
+}
+
+absl::Status ReportWorkerFailure(Connection& connection, const v1::AssignWorkRequest& request) {
+  return connection.Transact([&](Transaction& t) -> absl::Status {
+    // deleted meanwhile: nobody's failure
+    if (!CheckRunExists(t, request.failed_run_id()).ok()) return absl::OkStatus();
+    t.Exec(
+        "INSERT INTO worker_failures AS f (run_id, worker) VALUES ($1, $2) "
+        "ON CONFLICT (run_id, worker) DO UPDATE SET times = f.times + 1, at = now()",
+        request.failed_run_id(), request.worker());
+    const pqxx::row row = t.Exec(
+        "SELECT (SELECT sum(times) FROM worker_failures WHERE run_id = $1), "
+        "EXISTS (SELECT FROM assignments a JOIN claims c ON c.run_id = a.run_id "
+        "  AND c.role = 'learner' AND c.epoch = a.epoch "
+        "  WHERE a.run_id = $1 AND a.assigned_at > now() - interval '" ASSIGNED
+        "' "
+        "  AND NOT EXISTS (SELECT FROM worker_failures f "
+        "    WHERE f.run_id = $1 AND f.worker = a.worker))",
+        request.failed_run_id())[0];
+    if (Int(row[0]) >= kMostWorkerFailures && !Bool(row[1])) {
+      FailRun(t, request.failed_run_id(),
+              absl::StrCat("no worker can serve this run: ", request.failure()));
+    }
     return absl::OkStatus();
   });
 }
@@ -171,16 +244,18 @@ absl::StatusOr<std::optional<v1::Assignment>> AssignWork(Connection& connection,
   return connection.Transact([&](Transaction& t) -> Result {
     // workers that ask at the same moment must see each other's assignments
     t.ExecScript("LOCK TABLE assignments IN SHARE ROW EXCLUSIVE MODE");
-    // The run that wants most steps per thread, this worker's included. Workers do not sign off,
-    // but those that live ask every ten seconds.
+    // The run that wants most steps per thread, this worker's included. A run that the worker
+    // failed rests for 2, 4, ... 64 seconds.
     const pqxx::result rows = t.Exec(R"sql(
         SELECT r.id, r.task, r.reward, c.advertise, c.collect_token, c.epoch
         FROM claims c JOIN runs r ON r.id = c.run_id
         WHERE c.role = 'learner' AND c.released_at IS NULL AND c.expires_at > now()
           AND c.wanted_steps > 0 AND r.state = 'RUNNING'
+          AND NOT EXISTS (SELECT FROM worker_failures f WHERE f.run_id = r.id AND f.worker = $1
+            AND f.at > now() - 2 ^ least(f.times, 6) * interval '1 second')
         ORDER BY c.wanted_steps::double precision / ($2 + (SELECT coalesce(sum(a.threads), 0)
           FROM assignments a WHERE a.run_id = r.id AND a.epoch = c.epoch AND a.worker <> $1
-            AND a.assigned_at > now() - interval '30 seconds')) DESC, r.id LIMIT 1)sql",
+            AND a.assigned_at > now() - interval ')sql" ASSIGNED R"sql(')) DESC, r.id LIMIT 1)sql",
                                      request.worker(), request.threads());
     if (rows.empty()) {
       // its threads serve no run until it asks again
@@ -228,5 +303,6 @@ absl::Status CheckServes(Transaction& t, const Caller& caller, int64_t run_id, i
                                                     " has not come: the newest that is taken is ",
                                                     newest));
 }
+#undef ASSIGNED
 
 }  // namespace backflip::preference_broker

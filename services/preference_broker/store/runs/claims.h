@@ -10,12 +10,19 @@
 
 namespace backflip::preference_broker {
 
+inline constexpr int kMostAttempts = 5;
+inline constexpr int kMostWorkerFailures = 3;
+
 // ABORTED unless `epoch` is that of the run's newest claim for `role`, and that was not released.
 // No other claim is made until the transaction ends.
 absl::Status CheckEpoch(Transaction& t, int64_t run_id, Role role, int64_t epoch);
 
+// A claim came to something: those before it that did not are forgotten.
+void NoteProgress(Transaction& t, int64_t run_id, Role role);
+
 // The claimant's live claim, or a new one on the oldest run that wants the
-// role; nullopt when there is none.
+// role, those last whose claims came to nothing; nullopt when there is none. A run on which
+// kMostAttempts claims in a row ran out, or were given back for trouble, is FAILED.
 absl::StatusOr<std::optional<v1::ClaimResponse>> Claim(Connection& connection, const Caller& caller,
                                                        const v1::ClaimRequest& request,
                                                        int32_t lease_ms);
@@ -26,7 +33,11 @@ absl::Status ReleaseClaim(Connection& connection, const Caller& caller,
 absl::Status CompleteBatch(Connection& connection, const Caller& caller,
                            const v1::CompleteBatchRequest& request);
 
-// nullopt: no learner wants steps.
+// The worker could not begin to serve `request.failed_run_id`. A run that no worker serves is
+// FAILED after kMostWorkerFailures such reports since its last batch, with the last one's reason.
+absl::Status ReportWorkerFailure(Connection& connection, const v1::AssignWorkRequest& request);
+
+// nullopt: no learner wants steps, or only of runs that the worker failed a moment ago.
 absl::StatusOr<std::optional<v1::Assignment>> AssignWork(Connection& connection,
                                                          const Caller& caller,
                                                          const v1::AssignWorkRequest& request);

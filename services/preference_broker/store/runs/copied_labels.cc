@@ -116,7 +116,7 @@ absl::Status CheckLabelsFit(Transaction& t, int64_t from_run, const v1::RunSpec&
 
 void CopyLabels(Transaction& t, int64_t from_run, int64_t to_run, bool with_truth) {
   // clips may be gigabytes
-  t.ExecScript("SET LOCAL statement_timeout = '5min'");
+  t.AllowMinutes();
   t.Exec(kCopyClips, from_run, to_run, with_truth);
   t.Exec(kCopyGoldPairs, from_run, to_run);
   const pqxx::row copied = t.Exec(kCopyAnswers, from_run, to_run)[0];

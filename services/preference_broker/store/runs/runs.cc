@@ -238,6 +238,9 @@ absl::StatusOr<v1::Run> ContinueRun(Connection& connection, const Caller& caller
         "UPDATE runs SET state = 'QUEUED', spec = $2, message = '', finished_at = NULL, "
         "asking_stopped = false WHERE id = $1",
         request.run_id(), Bytes{bytes});
+    // whatever failed it before may have been mended
+    t.Exec("UPDATE claims SET attempts = 0 WHERE run_id = $1", request.run_id());
+    t.Exec("DELETE FROM worker_failures WHERE run_id = $1", request.run_id());
     t.Exec("INSERT INTO run_requests (request_id, run_id, body_sha256) VALUES ($1, $2, $3)",
            request.request_id(), request.run_id(), Bytes{body});
     Audit(t, caller.id, request.run_id(), "continue run",

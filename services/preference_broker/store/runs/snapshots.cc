@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
+#include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
@@ -49,6 +50,15 @@ absl::StatusOr<v1::SnapshotInfo> PublishSnapshot(Connection& connection, const C
       info.set_version(Int(same[0][0]));
       info.set_kept(Bool(same[0][1]));
       return info;
+    }
+    // a trainer that dies after each fit gets no further
+    const pqxx::row before = t.Exec(
+        "SELECT coalesce(max(iteration), -1), coalesce(max(labels), -1) FROM snapshots "
+        "WHERE run_id = $1 AND kind = $2",
+        info.run_id(), kind)[0];
+    if (info.kind() == v1::REWARD &&
+        (info.iteration() > Int(before[0]) || info.labels() > Int(before[1]))) {
+      NoteProgress(t, info.run_id(), caller.role);
     }
     // the newest is never dropped, so no version is given twice
     info.set_version(Int(t.Exec(R"sql(
@@ -162,24 +172,41 @@ absl::Status SaveCheckpoint(Connection& connection, const Caller& caller, int64_
   });
 }
 
-absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>> LoadCheckpoint(Connection& connection,
-                                                                          const Caller& caller,
-                                                                          int64_t run_id) {
+absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>> LoadCheckpoint(
+    Connection& connection, const Caller& caller, const v1::LoadCheckpointRequest& request) {
   using Result = absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>>;
   return connection.Transact([&](Transaction& t) -> Result {
-    RETURN_IF_ERROR(CheckRunExists(t, run_id));
-    const pqxx::result rows = t.Exec(
-        "SELECT info, data FROM checkpoints WHERE run_id = $1 AND role = $2 ORDER BY iteration "
-        "DESC LIMIT 1",
-        run_id, RoleName(caller.role));
-    if (rows.empty()) {
-      return absl::NotFoundError(absl::StrCat(
-          "run ", run_id, " has no ", std::string(RoleName(caller.role)), " checkpoint yet"));
+    RETURN_IF_ERROR(CheckRunExists(t, request.run_id()));
+    const std::string role(RoleName(caller.role));
+    std::optional<int64_t> before;
+    if (request.has_before_iteration()) before = request.before_iteration();
+    bool damaged = false;
+    // one after the other: each may have 256 MB
+    while (true) {
+      const pqxx::result rows = t.Exec(
+          "SELECT info, data, iteration FROM checkpoints WHERE run_id = $1 AND role = $2 "
+          "AND ($3::bigint IS NULL OR iteration < $3) ORDER BY iteration DESC LIMIT 1",
+          request.run_id(), role, before);
+      if (rows.empty()) break;
+      std::pair<v1::CheckpointInfo, std::string> checkpoint;
+      checkpoint.second = Blob(rows[0][1]);
+      if (checkpoint.first.ParseFromString(Blob(rows[0][0])) &&
+          base::Sha256Hex(checkpoint.second) == checkpoint.first.sha256()) {
+        return checkpoint;
+      }
+      damaged = true;
+      before = Int(rows[0][2]);
+      base::LogError("a checkpoint in the database is damaged",
+                     {{"run", request.run_id()}, {"role", role}, {"iteration", *before}});
     }
-    std::pair<v1::CheckpointInfo, std::string> checkpoint;
-    checkpoint.first.ParseFromString(Blob(rows[0][0]));
-    checkpoint.second = Blob(rows[0][1]);
-    return checkpoint;
+    if (damaged) {
+      return absl::DataLossError(absl::StrCat("every ", role, " checkpoint of run ",
+                                              request.run_id(),
+                                              " is damaged: restore the database from a backup"));
+    }
+    return absl::NotFoundError(
+        absl::StrCat("run ", request.run_id(), " has no ", role, " checkpoint",
+                     request.has_before_iteration() ? " before that" : " yet"));
   });
 }
 

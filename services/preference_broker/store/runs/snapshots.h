@@ -35,9 +35,9 @@ absl::Status SetBest(Connection& connection, const Caller& caller,
 
 absl::Status SaveCheckpoint(Connection& connection, const Caller& caller, int64_t epoch,
                             const v1::CheckpointInfo& info, const std::string& data);
-absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>> LoadCheckpoint(Connection& connection,
-                                                                          const Caller& caller,
-                                                                          int64_t run_id);
+// The newest whole one that is asked for. NOT_FOUND: there is none; DATA_LOSS: none is whole.
+absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>> LoadCheckpoint(
+    Connection& connection, const Caller& caller, const v1::LoadCheckpointRequest& request);
 
 }  // namespace backflip::preference_broker
 

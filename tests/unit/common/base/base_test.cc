@@ -2,10 +2,14 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
+#include <fstream>
 #include <set>
+#include <string>
 #include <thread>
 
 #include "absl/time/clock.h"
+#include "common/base/cores.h"
 #include "common/base/draws.h"
 #include "common/base/hash.h"
 #include "common/base/mutex.h"
@@ -134,6 +138,26 @@ TEST(CondVar, WakesAWaiter) {
     while (!ready) changed.Wait(&mutex);
   }
   setter.join();
+}
+
+TEST(Cores, AreNoMoreThanAContainerMayUse) {
+  const std::string root = testing::TempDir() + "/cgroup";
+  std::filesystem::create_directories(root + "/a/b");
+  const auto limit = [&](const std::string& group, const std::string& text) {
+    std::ofstream(root + group + "/cpu.max") << text;
+  };
+  EXPECT_EQ(CoresInGroup(root, "/a/b", 16), 16) << "without limits";
+  limit("/a/b", "max 100000");
+  EXPECT_EQ(CoresInGroup(root, "/a/b", 16), 16);
+  limit("/a/b", "250000 100000");
+  EXPECT_EQ(CoresInGroup(root, "/a/b", 16), 3);
+  EXPECT_EQ(CoresInGroup(root, "/a/b", 2), 2) << "no more than there are";
+  limit("/a", "50000 100000");
+  EXPECT_EQ(CoresInGroup(root, "/a/b", 16), 1) << "within the group above";
+  limit("", "200000 100000");
+  EXPECT_EQ(CoresInGroup(root, "", 16), 2);
+  EXPECT_GE(UsableCores(), 1);
+  std::filesystem::remove_all(root);
 }
 
 }  // namespace

@@ -73,20 +73,24 @@ TEST(RunSpec, FirstEpisodesFitTheTask) {
   }
 }
 
-TEST(RunSpec, AnEnvironmentGivesABatchAtLeastTheStepsOfAClip) {
+TEST(RunSpec, AClipIsNoLongerThanWhatAnEnvironmentGivesToABatch) {
   v1::TaskInfo task;
   task.set_name("robot");
+  task.set_episode_steps(1000);
   task.set_has_true_reward(true);
-  task.set_clip_steps(60);
-  v1::RunSpec spec = DefaultRunSpec();
-  spec.mutable_collection()->set_environments(16);
-  spec.mutable_collection()->set_batch_steps(16 * 60);
-  EXPECT_TRUE(CheckFitsTask(spec, task).ok());
-  spec.mutable_collection()->set_batch_steps(16 * 59);
-  EXPECT_THAT(std::string(CheckFitsTask(spec, task).message()),
-              AllOf(HasSubstr("has 60 steps"), HasSubstr("gives a batch 59")));
-  spec.set_reward(v1::TRUE);  // nobody is asked
-  EXPECT_TRUE(CheckFitsTask(spec, task).ok());
+  for (const bool people : {false, true}) {
+    const v1::RunSpec spec = *ResolveRunSpec({}, people, {});
+    const int steps = spec.collection().batch_steps() / spec.collection().environments();
+    task.set_clip_steps(steps);
+    EXPECT_TRUE(CheckFitsTask(spec, task).ok());
+    task.set_clip_steps(steps + 1);
+    EXPECT_THAT(std::string(CheckFitsTask(spec, task).message()),
+                HasSubstr(absl::StrCat("has ", steps + 1, " steps, and an environment gives ",
+                                       steps, " to a batch")));
+    v1::RunSpec baseline = spec;
+    baseline.set_reward(v1::TRUE);
+    EXPECT_TRUE(CheckFitsTask(baseline, task).ok()) << "no clip is cut";
+  }
 }
 
 TEST(RunSpec, TheTrueRewardIsLearnedFromWhereThereIsOne) {

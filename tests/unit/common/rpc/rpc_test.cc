@@ -5,9 +5,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <string>
 #include <utility>
 
 #include "backflip/v1/work.grpc.pb.h"
+#include "common/base/retry.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
@@ -168,6 +170,22 @@ TEST(Transport, KnowsWhatOnlyThisMachineCanReach) {
   for (const char* other :
        {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "broker:1", "127.evil.org:1", "localhost.evil.org:1"})
     EXPECT_FALSE(IsOnThisMachine(other)) << other;
+}
+
+TEST(Status, AMessageThatIsTooLargeIsNotSentAgain) {
+  const absl::Status large =
+      FromGrpc(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                            "Received message larger than max (5000000 vs. 4194304)"));
+  EXPECT_TRUE(absl::IsOutOfRange(large)) << large;
+  EXPECT_FALSE(base::IsRetryable(large));
+  const absl::Status busy =
+      FromGrpc(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "the broker is busy"));
+  EXPECT_TRUE(base::IsRetryable(busy)) << busy;
+}
+
+TEST(Status, ASentenceIsPlainText) {
+  EXPECT_EQ(Sentence("model: \"Fu\xdf\"\nis odd"), "model: \"Fu?\" is odd");
+  EXPECT_EQ(Sentence(std::string(5000, 'a')).size(), 1500u);
 }
 
 TEST(ReadTokenFile, NamesTheFileItMisses) {

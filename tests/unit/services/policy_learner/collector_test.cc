@@ -1,10 +1,12 @@
 #include "services/policy_learner/collector.h"
 
+#include <cmath>
 #include <deque>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/method/batches.h"
 #include "common/method/pace.h"
@@ -16,6 +18,7 @@
 namespace backflip::policy_learner {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -38,9 +41,11 @@ v1::RunSpec Spec() {
 // A worker that keeps what it is sent.
 class FakeWorker : public WorkerLink {
  public:
-  FakeWorker(Collector* collector, int threads, absl::Time now = absl::Now())
+  FakeWorker(Collector* collector, int threads, absl::Time now = absl::Now(),
+             const std::string& process = "process")
       : collector_(collector) {
     v1::Register hello;
+    hello.set_worker(process);
     hello.set_protocol_major(1);
     hello.set_task_fingerprint("f1");
     hello.set_threads(threads);
@@ -387,6 +392,75 @@ TEST(Collector, GroupsManyEnvironmentsInFewTickets) {
   }
   EXPECT_EQ(environments, 1000);
   EXPECT_LE(worker.tickets.size(), 64u);
+}
+
+v1::TicketFailure FailureOf(const v1::Ticket& ticket) {
+  v1::TicketFailure failure;
+  failure.set_purpose(ticket.purpose());
+  failure.set_iteration(ticket.iteration());
+  failure.set_index(ticket.index());
+  failure.set_reason("true_reward is nan");
+  return failure;
+}
+
+TEST(Collector, ATicketThatNoWorkerCanServeEndsTheWaitWithItsReason) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  collector.AddPolicy(PolicyOf(0));
+  std::vector<std::unique_ptr<FakeWorker>> workers;
+  for (int i = 0; i < TicketBook::kMostFailures; ++i) {
+    workers.push_back(std::make_unique<FakeWorker>(&collector, 8));
+  }
+  const v1::TicketFailure failure = FailureOf(workers[0]->tickets[0]);
+  for (const auto& worker : workers) {
+    worker->tickets.clear();
+    ASSERT_EQ(collector.WaitBatch(0, AtOnce).status().code(), absl::StatusCode::kCancelled);
+    collector.Fail(worker->id, failure, absl::Now());
+  }
+  const absl::Status ended = collector.WaitBatch(0, Never).status();
+  EXPECT_EQ(ended.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(ended.message()),
+              AllOf(HasSubstr("batch 0, ticket 0"), HasSubstr("true_reward is nan")));
+}
+
+TEST(Collector, ATicketThatFailedOnceIsServedByAnother) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  collector.AddPolicy(PolicyOf(0));
+  FakeWorker first(&collector, 8), second(&collector, 8);
+  const v1::Ticket ticket = first.tickets.front();
+  first.tickets.pop_front();
+  collector.Fail(first.id, FailureOf(ticket), absl::Now());
+  ASSERT_THAT(second.tickets, SizeIs(1));
+  EXPECT_EQ(second.tickets[0].index(), ticket.index());
+  second.ReturnAll();
+  first.ReturnAll();
+  EXPECT_TRUE(collector.WaitBatch(0, Never).ok());
+}
+
+TEST(Collector, ARolloutThatIsNoAnswerToItsTicketCountsAsAFailure) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  collector.AddPolicy(PolicyOf(0));
+  for (int i = 0; i < TicketBook::kMostFailures; ++i) {
+    FakeWorker worker(&collector, 8);
+    auto rollout = SyntheticRollout(worker.tickets[0]);
+    rollout->mutable_trajectories(0)->set_observations(0, std::nanf(""));
+    EXPECT_TRUE(
+        absl::IsInvalidArgument(collector.Return(worker.id, std::move(rollout), absl::Now())));
+    collector.Disconnect(worker.id, absl::Now());
+  }
+  EXPECT_THAT(std::string(collector.WaitBatch(0, Never).status().message()),
+              HasSubstr("observations[0] is not finite"));
+}
+
+TEST(Collector, ATicketThatWorkersDieOfEndsTheWait) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  const int64_t evaluation = collector.Evaluate(PolicyOf(7), 0, {1}, false);
+  for (int i = 0; i < TicketBook::kMostDeaths; ++i) {
+    FakeWorker worker(&collector, 8, absl::Now(), absl::StrCat("process ", i));
+    ASSERT_THAT(worker.tickets, SizeIs(1));
+    collector.Disconnect(worker.id, absl::Now());
+  }
+  EXPECT_THAT(std::string(collector.WaitEvaluation(evaluation, Never).status().message()),
+              AllOf(HasSubstr("evaluation 7, ticket 0"), HasSubstr("5 workers ended")));
 }
 
 }  // namespace

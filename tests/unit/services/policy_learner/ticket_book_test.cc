@@ -1,5 +1,6 @@
 #include "services/policy_learner/ticket_book.h"
 
+#include <string>
 #include <vector>
 
 #include "absl/time/clock.h"
@@ -34,13 +35,13 @@ TEST(TicketBook, IssuesInOrderAndUrgentOnesFirst) {
   book.Add(1, false);
   book.Add(3, true);
   book.Add(2, true);
-  book.AddWorker(7, 2);
+  book.AddWorker(7, 2, "process 7");
   EXPECT_THAT(TicketsOf(7, book.IssueWaiting(kStart)), ElementsAre(2, 3, 1));
 }
 
 TEST(TicketBook, GivesAWorkerTwoTicketsForEachThread) {
   TicketBook book = WithTickets(10);
-  book.AddWorker(7, 2);
+  book.AddWorker(7, 2, "process 7");
   EXPECT_THAT(TicketsOf(7, book.IssueWaiting(kStart)), ElementsAre(1, 2, 3, 4));
   EXPECT_THAT(book.IssueWaiting(kStart), IsEmpty());
   EXPECT_TRUE(book.Return(7, 2));
@@ -49,8 +50,8 @@ TEST(TicketBook, GivesAWorkerTwoTicketsForEachThread) {
 
 TEST(TicketBook, SharesByThreads) {
   TicketBook book = WithTickets(6);
-  book.AddWorker(1, 1);
-  book.AddWorker(2, 3);
+  book.AddWorker(1, 1, "process 1");
+  book.AddWorker(2, 3, "process 2");
   const auto issues = book.IssueWaiting(kStart);
   EXPECT_EQ(TicketsOf(1, issues).size(), 2u);
   EXPECT_EQ(TicketsOf(2, issues).size(), 4u);
@@ -58,18 +59,18 @@ TEST(TicketBook, SharesByThreads) {
 
 TEST(TicketBook, IssuesADeadWorkersTicketsAgain) {
   TicketBook book = WithTickets(4);
-  book.AddWorker(1, 2);
+  book.AddWorker(1, 2, "process 1");
   ASSERT_EQ(book.IssueWaiting(kStart).size(), 4u);
   EXPECT_TRUE(book.Return(1, 3));
   book.RemoveWorker(1);
   EXPECT_EQ(book.waiting(), 3);
-  book.AddWorker(2, 4);
+  book.AddWorker(2, 4, "process 2");
   EXPECT_THAT(TicketsOf(2, book.IssueWaiting(kStart)), ElementsAre(1, 2, 4));
 }
 
 TEST(TicketBook, NeverTakesATicketTwice) {
   TicketBook book = WithTickets(1);
-  book.AddWorker(1, 1);
+  book.AddWorker(1, 1, "process 1");
   ASSERT_EQ(book.IssueWaiting(kStart).size(), 1u);
   EXPECT_TRUE(book.Return(1, 1));
   EXPECT_FALSE(book.Return(1, 1));
@@ -78,13 +79,13 @@ TEST(TicketBook, NeverTakesATicketTwice) {
 
 TEST(TicketBook, TakesTheFirstOfTwoWorkersAfterAReissue) {
   TicketBook book = WithTickets(1);
-  book.AddWorker(1, 1);
+  book.AddWorker(1, 1, "process 1");
   ASSERT_EQ(book.IssueWaiting(kStart).size(), 1u);
   book.Reissue(kStart);
   EXPECT_THAT(book.IssueWaiting(kStart), IsEmpty()) << "not that old";
   book.Reissue(kStart + absl::Seconds(1));
   EXPECT_THAT(book.IssueWaiting(kStart), IsEmpty()) << "the stuck worker has it";
-  book.AddWorker(2, 1);
+  book.AddWorker(2, 1, "process 2");
   EXPECT_THAT(TicketsOf(2, book.IssueWaiting(kStart)), ElementsAre(1));
   EXPECT_TRUE(book.Return(2, 1));
   EXPECT_TRUE(book.Knows(1)) << "the stuck worker may still return it";
@@ -94,10 +95,10 @@ TEST(TicketBook, TakesTheFirstOfTwoWorkersAfterAReissue) {
 
 TEST(TicketBook, KeepsAReissuedTicketWithItsNewWorkerWhenTheOldOneGoes) {
   TicketBook book = WithTickets(1);
-  book.AddWorker(1, 1);
+  book.AddWorker(1, 1, "process 1");
   ASSERT_EQ(book.IssueWaiting(kStart).size(), 1u);
   book.Reissue(kStart + absl::Seconds(1));
-  book.AddWorker(2, 1);
+  book.AddWorker(2, 1, "process 2");
   ASSERT_EQ(book.IssueWaiting(kStart).size(), 1u);
   book.RemoveWorker(1);
   EXPECT_EQ(book.waiting(), 0);
@@ -105,7 +106,7 @@ TEST(TicketBook, KeepsAReissuedTicketWithItsNewWorkerWhenTheOldOneGoes) {
 
 TEST(TicketBook, GivesARetiredWorkerNothingNew) {
   TicketBook book = WithTickets(3);
-  book.AddWorker(1, 1);
+  book.AddWorker(1, 1, "process 1");
   ASSERT_EQ(book.IssueWaiting(kStart).size(), 2u);
   book.RetireWorker(1);
   EXPECT_TRUE(book.Return(1, 1));
@@ -116,8 +117,46 @@ TEST(TicketBook, GivesARetiredWorkerNothingNew) {
 TEST(TicketBook, ForgetsAClosedTicket) {
   TicketBook book = WithTickets(2);
   book.Close(1);
-  book.AddWorker(1, 1);
+  book.AddWorker(1, 1, "process 1");
   EXPECT_THAT(TicketsOf(1, book.IssueWaiting(kStart)), ElementsAre(2));
+}
+
+TEST(TicketBook, TriesAFailedTicketOnAnotherWorker) {
+  TicketBook book = WithTickets(1);
+  book.AddWorker(1, 4, "process 1");
+  book.AddWorker(2, 1, "process 2");
+  ASSERT_THAT(TicketsOf(1, book.IssueWaiting(kStart)), ElementsAre(1));
+  EXPECT_EQ(book.Fail(1, 1), 1);
+  EXPECT_THAT(TicketsOf(2, book.IssueWaiting(kStart)), ElementsAre(1));
+  EXPECT_EQ(book.Fail(2, 1), 2);
+  EXPECT_EQ(book.IssueWaiting(kStart).size(), 1u) << "both have failed it: whoever there is";
+}
+
+TEST(TicketBook, WaitsForAWorkerThatHasNotFailedTheTicket) {
+  TicketBook book = WithTickets(5);
+  book.AddWorker(1, 1, "process 1");
+  book.AddWorker(2, 1, "process 2");
+  const auto issues = book.IssueWaiting(kStart);
+  const TicketId failed = TicketsOf(1, issues)[0], other = TicketsOf(2, issues)[0];
+  EXPECT_EQ(book.Fail(1, failed), 1);
+  EXPECT_THAT(TicketsOf(1, book.IssueWaiting(kStart)), ElementsAre(5)) << "the other is busy";
+  EXPECT_TRUE(book.Return(2, other));
+  EXPECT_THAT(TicketsOf(2, book.IssueWaiting(kStart)), ElementsAre(failed));
+}
+
+TEST(TicketBook, KnowsTicketsThatProcessesDieOn) {
+  TicketBook book = WithTickets(2);
+  for (WorkerId worker = 1; worker <= TicketBook::kMostDeaths + 1; ++worker) {
+    // one process comes twice: it has lost its connection
+    book.AddWorker(worker, 1, worker <= 2 ? "process 1" : std::to_string(worker));
+    ASSERT_EQ(book.IssueWaiting(kStart).size(), 2u);
+    const std::vector<TicketId> deadly = book.RemoveWorker(worker);
+    if (worker <= TicketBook::kMostDeaths) {
+      EXPECT_THAT(deadly, IsEmpty());
+    } else {
+      EXPECT_THAT(deadly, ElementsAre(1, 2));
+    }
+  }
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ namespace backflip::rollout_worker {
 namespace {
 
 using ::testing::Each;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -55,9 +56,10 @@ class FakeBroker : public v1::WorkService::Service,
     changed_.NotifyAll();
   }
 
-  grpc::Status AssignWork(grpc::ServerContext* context, const v1::AssignWorkRequest*,
+  grpc::Status AssignWork(grpc::ServerContext* context, const v1::AssignWorkRequest* request,
                           v1::Assignment* response) override {
     base::MutexLock lock(&mutex_);
+    if (request->failed_run_id() != 0) failure = request->failure();
     while (assignment_.run_id() == 0 && !context->IsCancelled()) {
       changed_.WaitFor(&mutex_, std::chrono::milliseconds(20));
     }
@@ -76,6 +78,7 @@ class FakeBroker : public v1::WorkService::Service,
   grpc::Status Upload(grpc::ServerContext*, const v1::UploadClipsRequest* request,
                       v1::UploadClipsResponse* response) override {
     base::MutexLock lock(&mutex_);
+    if (refuses_clips) return {grpc::StatusCode::INVALID_ARGUMENT, "clips[0] is too large"};
     for (const v1::Clip& clip : request->clips()) {
       clips[{clip.iteration(), clip.ticket(), clip.index()}] = clip;
       response->add_clip_ids(std::string(64, 'a'));
@@ -111,6 +114,8 @@ class FakeBroker : public v1::WorkService::Service,
   std::map<std::tuple<int64_t, int32_t, int32_t>, v1::Clip> clips;
   std::map<int32_t, v1::Evaluation> evaluations;
   int wanted = 100;
+  bool refuses_clips = false;
+  std::string failure ABSL_GUARDED_BY(mutex_);  // the newest that was reported
 
  private:
   const std::string bundle_;
@@ -268,6 +273,35 @@ TEST_F(RolloutWorkerTest, StoresTheClipsBeforeTheBatchIsComplete) {
     EXPECT_EQ(clip.poses().poses_size(), 61 * task_->bodies() * 7);
     EXPECT_EQ(clip.policy_version(), clip.iteration() + 1);
   }
+}
+
+TEST_F(RolloutWorkerTest, TellsTheLearnerWhatTheBrokerRefuses) {
+  broker_.refuses_clips = true;
+  AddWorker(2);
+  StartRun();
+  const absl::Status ended = collector_->WaitBatch(0, Never).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(ended)) << ended;
+  EXPECT_THAT(std::string(ended.message()), HasSubstr("clips[0] is too large"));
+}
+
+TEST_F(RolloutWorkerTest, TellsTheLearnerThatAPolicyCannotBeRead) {
+  AddWorker(2);
+  StartRun();
+  ASSERT_TRUE(collector_->WaitBatch(0, Never).ok());
+  policy_learner::PolicyToAct policy = Policy(1);
+  policy.bytes.resize(policy.bytes.size() - 2);
+  collector_->AddPolicy(std::move(policy));
+  EXPECT_THAT(std::string(collector_->WaitBatch(1, Never).status().message()),
+              HasSubstr("policy version 2 cannot be read"));
+}
+
+TEST_F(RolloutWorkerTest, TellsTheBrokerWhichRunItCannotBeginToServe) {
+  info_.set_fingerprint("another");
+  AddWorker(1);
+  StartRun();
+  base::MutexLock lock(&broker_.mutex_);
+  while (broker_.failure.empty()) broker_.changed_.Wait(&broker_.mutex_);
+  EXPECT_THAT(broker_.failure, HasSubstr("use the same version of MuJoCo"));
 }
 
 TEST_F(RolloutWorkerTest, ShowsTrueRewardsToTheBrokerAndNotToTheLearner) {

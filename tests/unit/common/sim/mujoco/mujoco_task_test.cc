@@ -98,7 +98,7 @@ TEST_F(TaskFolder, NamesFileAndLineOfAnUnknownField) {
 
 TEST_F(TaskFolder, RefusesANegativeFrameSkip) {
   EXPECT_THAT(ErrorWith("frame_skip: 4", "frame_skip: -4"),
-              HasSubstr("task.textproto:4: frame_skip: is -4; must be 1 to 1000"));
+              HasSubstr("task.textproto:4: frame_skip: is -4; must be 1 to 10000"));
 }
 
 TEST_F(TaskFolder, RefusesAnExpressionOverAnUnknownName) {
@@ -338,6 +338,42 @@ TEST(ShippedTasks, OfOneRobotHaveOneModel) {
   EXPECT_EQ(model("hopper_backflip"), model("hopper"));
   EXPECT_EQ(model("hopper_backflip_guided"), model("hopper"));
   EXPECT_EQ(model("half_cheetah_one_leg"), model("half_cheetah"));
+}
+
+TEST_F(TaskFolder, ReadsNoIncludeFromOutsideItsFolder) {
+  const std::string outside = folder_ + "_outside.xml";
+  std::ofstream(outside) << "<mujocoinclude/>";
+  const std::string model = Read(folder_ + "/model.xml");
+  for (const std::string& path : {outside, absl::StrCat("&#47;", outside.substr(1))}) {
+    Write("model.xml",
+          absl::StrReplaceAll(
+              model, {{"<worldbody>", absl::StrCat("<include file = '", path, "'/><worldbody>")}}));
+    EXPECT_THAT(std::string(Task::FromFolder(folder_).status().message()),
+                HasSubstr("paths must be relative"));
+  }
+  fs::remove(outside);
+}
+
+TEST_F(TaskFolder, PacksNoFileThatLinksOutOfIt) {
+  const std::string outside = folder_ + "_outside.xml";
+  std::ofstream(outside) << "<mujocoinclude/>";
+  fs::create_symlink(outside, folder_ + "/extra.xml");
+  Write("model.xml",
+        absl::StrReplaceAll(Read(folder_ + "/model.xml"),
+                            {{"<worldbody>", "<include file='extra.xml'/><worldbody>"}}));
+  EXPECT_THAT(std::string(Task::FromFolder(folder_).status().message()),
+              HasSubstr("extra.xml is a link to outside of the task's folder"));
+  // within it a link is as good as a file
+  Write("real.xml", "<mujoco><worldbody><light pos='0 0 3'/></worldbody></mujoco>");
+  fs::remove(folder_ + "/extra.xml");
+  fs::create_symlink("real.xml", folder_ + "/extra.xml");
+  EXPECT_TRUE(Task::FromFolder(folder_).ok()) << Task::FromFolder(folder_).status();
+  fs::remove(outside);
+}
+
+TEST_F(TaskFolder, RefusesAnExpressionThatIsTooLong) {
+  EXPECT_THAT(ErrorWith("\"cos(pitch)\"", absl::StrCat("\"0", std::string(5000, ' '), "\"")),
+              HasSubstr("at most 4096"));
 }
 
 TEST(Bundle, RefusesPathsThatEscapeAndGarbage) {
