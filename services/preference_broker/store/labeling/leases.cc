@@ -222,6 +222,7 @@ CallerStatus ReadCallerStatus(Transaction& t, const Caller& caller, int64_t run_
           (SELECT coalesce(sum(w.active_ms + w.waiting_ms), 0)::bigint FROM labeler_time w
            WHERE w.caller_id = c.id) END AS worked_ms,
         coalesce(i.completion_code, '') AS completion_code,
+        coalesce(i.redirect_url, '') AS redirect_url,
         ARRAY (SELECT r.id FROM runs r WHERE r.state IN ('QUEUED', 'RUNNING')
           AND ($2::bigint = 0 OR r.id = $2) AND r.reward = 'PREFERENCES' AND NOT r.asking_stopped
           AND (r.has_true_reward OR NOT $3::boolean)
@@ -243,6 +244,7 @@ CallerStatus ReadCallerStatus(Transaction& t, const Caller& caller, int64_t run_
     status.complete |= Int(row["worked_ms"]) >= status.minutes_wanted * 60'000;
   }
   status.completion_code = Text(row["completion_code"]);
+  status.redirect_url = Text(row["redirect_url"]);
   status.runs = Ids(row["runs"]);
   return status;
 }
@@ -264,6 +266,7 @@ absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache&
     if (status.complete) {
       response.set_none(v1::SESSION_COMPLETE);
       response.set_completion_code(status.completion_code);
+      response.set_redirect_url(status.redirect_url);
       return leased;
     }
     int64_t count = terms.count;
