@@ -155,13 +155,21 @@ std::optional<PickedQuestion> DrawCheck(Transaction& t, const Caller& caller,
   return PickedQuestion{made->id, made->turned.value_or(turned), /*practice=*/false};
 }
 
-// Leases pairs for practice. False: the caller's qualification is done, or the run has none.
+// Leases pairs for practice, or pauses who has failed. False: the caller's qualification is done,
+// or the run has none.
 absl::StatusOr<bool> LeaseQualification(Transaction& t, const Caller& caller,
                                         const LabelingConfig& run, int32_t count,
                                         const LeaseTerms& terms, v1::LeaseResponse* response) {
-  const int32_t left = QualificationLeft(t, caller.id, run.id, run.quality.qualification());
-  if (left == 0) return false;
-  for (const MadeQuestion& made : MakeQualification(t, caller.id, run.id, std::min(left, count))) {
+  const Qualification qualification = QualificationOf(t, caller.id, run);
+  if (qualification.left == 0) return false;
+  if (response->message().empty()) response->set_message(qualification.message);
+  if (qualification.failed) {
+    PauseUnqualified(t, caller.id, run.id, qualification.message);
+    response->set_none(v1::YOU_ARE_PAUSED);
+    return true;
+  }
+  for (const MadeQuestion& made : MakeQualification(
+           t, caller.id, run.id, std::clamp(qualification.left - qualification.held, 0, count))) {
     const bool turned =
         TurnedBy(base::SeedOf(run.seed, base::Draw::kSide, base::Draw::kCheck, made.id, caller.id));
     RETURN_IF_ERROR(LeasePicked(t, caller, run, {made.id, turned, /*practice=*/true},
@@ -292,6 +300,7 @@ absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache&
       qualifying = qualifying || kept;
     }
     if (response.questions_size() > 0) return leased;
+    if (response.none() == v1::YOU_ARE_PAUSED) return leased;
     if (qualifying) {
       response.set_none(v1::LEARNING);
       if (response.message().empty())
