@@ -1,8 +1,9 @@
 // The token by which the broker knows this browser, one for both pages.
-import { keys } from "./storage";
+import { linkParameters } from "./participant";
+import { keys, shared } from "./storage";
 
 export function token(): string | undefined {
-  return localStorage.getItem(keys.token) ?? undefined;
+  return shared.get(keys.token);
 }
 
 let onRefusal = () => {};
@@ -17,14 +18,14 @@ export function tokenRefused(): void {
 }
 
 export function signIn(secret: string, role: string, name: string): void {
-  localStorage.setItem(keys.token, secret);
-  localStorage.setItem(keys.visitor, JSON.stringify({ role, name }));
+  shared.set(keys.token, secret);
+  shared.set(keys.visitor, JSON.stringify({ role, name }));
 }
 
 // Role and name that the broker gave when this browser signed in; empty: not known.
 export function visitor(): { role: string; name: string } {
   try {
-    const { role = "", name = "" } = JSON.parse(localStorage.getItem(keys.visitor) ?? "{}");
+    const { role = "", name = "" } = JSON.parse(shared.get(keys.visitor) ?? "{}");
     return { role: String(role), name: String(name) };
   } catch {
     return { role: "", name: "" }; // written by something else
@@ -32,8 +33,8 @@ export function visitor(): { role: string; name: string } {
 }
 
 export function forget(): void {
-  localStorage.removeItem(keys.token);
-  localStorage.removeItem(keys.visitor);
+  shared.remove(keys.token);
+  shared.remove(keys.visitor);
 }
 
 export interface Link {
@@ -42,18 +43,18 @@ export interface Link {
   run: bigint;
 }
 
-// What the address says after its #: `#invite=…&run=…`.
+// What the address says after its #: `#invite=…&run=…`, and what a platform may have put there.
 export function readLink(): Link {
-  const parts = new URLSearchParams(location.hash.slice(1));
+  const parts = linkParameters(location.hash);
   const run = parts.get("run") ?? "";
   return {
-    invite: parts.get("invite") ?? undefined,
+    invite: /^[\w-]+/.exec(parts.get("invite") ?? "")?.[0],
     run: /^\d{1,18}$/.test(run) ? BigInt(run) : 0n,
   };
 }
 
-// Takes the secret out of the address bar and the history.
+// Takes the secret and a participant's id out of the address bar and the history.
 export function hideInvite(): void {
   const { run } = readLink();
-  history.replaceState(null, "", location.pathname + location.search + (run ? `#run=${run}` : ""));
+  history.replaceState(null, "", location.pathname + (run ? `#run=${run}` : ""));
 }

@@ -5,11 +5,12 @@ import "./dashboard.css";
 import "./panels.css";
 import "./dialogs.css";
 import "./small_screens.css";
-import { fetchScene, people } from "../common/api";
+import { fetchScene, labeling, people } from "../common/api";
 import { h } from "../common/dom";
 import { within } from "../common/failures";
 import { enter, notice } from "../common/gate";
 import { forget, onTokenRefused, readLink, token, visitor } from "../common/session";
+import { sendUnsent } from "../label/outbox";
 import { CanvasRenderer } from "../viewer/canvas_renderer";
 import { App } from "./app";
 import { BrokerClient } from "./client";
@@ -34,6 +35,7 @@ async function main(): Promise<void> {
       title: "Backflip dashboard",
       before: ({ name }) => [name ? `You are invited as “${name}”.` : "You are invited."],
       after: "This browser stays signed in until you sign out.",
+      leave: () => sendUnsent(labeling),
     });
   }
   if (!token()) {
