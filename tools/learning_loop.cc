@@ -363,10 +363,10 @@ void Loop::Ask(const ClipPointer& left, const ClipPointer& right, Asker* asker) 
   }
   v1::Answer answer;
   const teachers::Teacher& judge = asker->teachers[teacher];
-  const auto numbers = judge.by_rubric() ? &experience::Clip::rubric : &experience::Clip::true_rewards;
-  answer.set_choice(
-      judge.Judge((*left).*numbers, (*right).*numbers,
-                  teachers::UsualOf({asker->returns.begin(), asker->returns.end()})));
+  const auto numbers =
+      judge.by_rubric() ? &experience::Clip::rubric : &experience::Clip::true_rewards;
+  answer.set_choice(judge.Judge((*left).*numbers, (*right).*numbers,
+                                teachers::UsualOf({asker->returns.begin(), asker->returns.end()})));
   for (const experience::PairPreference& pair : experience::PairsOf(answer, 2)) {
     asker->comparisons.push_back(
         {ordinal + 1, ordinal, left, right, pair.left_preferred, static_cast<int>(teacher) + 1});

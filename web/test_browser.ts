@@ -1,4 +1,5 @@
 // What tests of the pages' logic need of a browser, in Node.js.
+import { setMaxListeners } from "node:events";
 
 class MemoryStorage {
   private readonly items = new Map<string, string>();
@@ -29,6 +30,7 @@ class MemoryStorage {
 }
 
 const page = new EventTarget();
+setMaxListeners(0, page); // each test makes parts of the page of its own
 
 Object.assign(globalThis, {
   localStorage: new MemoryStorage(),

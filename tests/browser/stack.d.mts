@@ -9,7 +9,7 @@ export class Stack {
     spec?: string;
     invite?: Record<string, unknown>;
   }): Promise<{ run: number; clips: string[]; name: string; secret: string }>;
-  invite(request: Record<string, unknown>): Promise<{ secret: string }>;
+  invite(request: Record<string, unknown>): Promise<{ inviteId: string; secret: string }>;
   labels(run: number): Promise<any[]>;
   value(statement: string): Promise<string>;
   end(): Promise<void>;

@@ -34,9 +34,8 @@ TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTheSameSeed) {
   ASSERT_TRUE(launcher.ok()) << launcher.status();
   const std::string spec = (*launcher)->Spec(kSpec);
   const std::string json = ((*launcher)->folder() / "result.json").string();
-  const auto services = (*launcher)->Run(
-      {"train", "--task=hopper_backflip_guided", "--teacher=casual", spec,
-       absl::StrCat("--json=", json)});
+  const auto services = (*launcher)->Run({"train", "--task=hopper_backflip_guided",
+                                          "--teacher=casual", spec, absl::StrCat("--json=", json)});
   ASSERT_TRUE(services.ok()) << services.status();
   std::ifstream file(json);
   const auto result = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);

@@ -6,13 +6,10 @@ import { createConnectTransport } from "@connectrpc/connect-web";
 import { LabelingService } from "backflip/v1/label_pb";
 import { PeopleService } from "backflip/v1/people_pb";
 import { isSignedOut, within } from "./failures";
-import { pageName, tokenRefused, visitor } from "./session";
-
-// Has the broker take the token from this page's cookie. Other sites cannot send it.
-const session = () => ({ "Backflip-Page": pageName() });
+import { credentials, tokenRefused, visitor } from "./session";
 
 const authorize: Interceptor = (next) => async (request) => {
-  for (const [name, value] of Object.entries(session())) request.header.set(name, value);
+  for (const [name, value] of Object.entries(credentials())) request.header.set(name, value);
   try {
     return await next(request);
   } catch (failure) {
@@ -32,7 +29,7 @@ export const people = jsonClient(PeopleService);
 
 export async function fetchScene(hash: string): Promise<ArrayBuffer> {
   const answer = await fetch(`/scenes/${encodeURIComponent(hash)}.glb`, {
-    headers: session(),
+    headers: credentials(),
     ...within(60_000),
   });
   if (!answer.ok) throw new Error(`the scene of the clips could not be fetched (${answer.status})`);

@@ -25,6 +25,11 @@ export function isFinal(failure: unknown): boolean {
   return failure instanceof ConnectError && final.has(failure.code);
 }
 
+// The server answered, and cannot do so much, or cannot now.
+export function isBusy(failure: unknown): boolean {
+  return failure instanceof ConnectError && failure.code === Code.ResourceExhausted;
+}
+
 // The token is no longer accepted.
 export function isSignedOut(failure: unknown): boolean {
   return failure instanceof ConnectError && failure.code === Code.Unauthenticated;
@@ -34,7 +39,8 @@ export function isSignedOut(failure: unknown): boolean {
 export function sentence(failure: unknown): string {
   if (failure instanceof Error && !(failure instanceof ConnectError) && failure.name === "Error")
     return failure.message;
-  if (!isFinal(failure)) return "The server does not answer. Is there a connection?";
+  if (!isFinal(failure) && !isBusy(failure))
+    return "The server does not answer. Is there a connection?";
   const text = (failure as ConnectError).rawMessage;
   return text
     ? text[0]!.toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".")

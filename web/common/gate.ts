@@ -3,7 +3,9 @@ import { type InviteDescription, InviteRole } from "backflip/v1/people_pb";
 import { people } from "./api";
 import { button, h, randomId, setText } from "./dom";
 import { isFinal, sentence, within } from "./failures";
+import { participantOf } from "./participant";
 import { hideInvite, signIn, visitor } from "./session";
+import { keys, ofTab, shared } from "./storage";
 
 type Content = string | Node;
 
@@ -22,6 +24,19 @@ export interface Welcome {
   // Above the Start button, and below.
   before(invite: InviteDescription): Content[];
   after: string;
+  // Ends what the person does who was signed in here until now. Fails, with a sentence, where
+  // nobody else may sign in yet.
+  leave?(): Promise<void>;
+}
+
+// The id of a press of Start, the same however often it is sent, and after a reload, so that a
+// token that was lost on its way is replaced by another.
+function startRequest(secret: string, outsideId: string): string {
+  const whose = ` ${secret} ${outsideId}`;
+  const kept = ofTab.get(keys.start);
+  const request = kept?.endsWith(whose) ? kept : randomId() + whose;
+  ofTab.set(keys.start, request);
+  return request.slice(0, -whose.length);
 }
 
 // Shows what the invite is; resolves when the Start button has been pressed and
@@ -34,7 +49,7 @@ export async function enter(root: HTMLElement, secret: string, welcome: Welcome)
         invite.role === InviteRole.INVITE_REVIEWER || invite.role === InviteRole.INVITE_OPERATOR;
       const page = reviews ? "/dashboard" : "/";
       if (page !== location.pathname) {
-        location.replace(page + location.hash);
+        location.replace(page + location.search + location.hash);
         return await new Promise(() => {});
       }
       return await start(root, secret, invite, welcome);
@@ -62,9 +77,7 @@ function start(
   invite: InviteDescription,
   welcome: Welcome,
 ): Promise<void> {
-  // one press, however often it has to be sent
-  const requestId = randomId();
-  const query = new URLSearchParams(location.search);
+  const participant = participantOf(location);
   return new Promise((resolve) => {
     const error = h("p", { class: "error", role: "alert" });
     const go = h("button", { type: "submit", class: "primary large" }, "Start");
@@ -72,9 +85,9 @@ function start(
       type: "text",
       id: "outside",
       required: true,
-      maxlength: "128",
+      maxlength: "64",
       autocomplete: "off",
-      value: query.get("PROLIFIC_PID") ?? query.get("participant") ?? "",
+      value: participant.id,
     });
     const form = h(
       "form",
@@ -84,11 +97,12 @@ function start(
           go.disabled = true;
           setText(error, "");
           try {
-            const accepted = await people.acceptInvite(
-              { secret, requestId, outsideId: invite.needsOutsideId ? outside.value.trim() : "" },
-              within(),
-            );
-            signIn(InviteRole[accepted.role], accepted.name);
+            await welcome.leave?.();
+            const outsideId = invite.needsOutsideId ? outside.value.trim() : "";
+            const requestId = startRequest(secret, outsideId);
+            const accepted = await people.acceptInvite({ secret, requestId, outsideId }, within());
+            ofTab.remove(keys.start);
+            signIn(accepted.token, InviteRole[accepted.role], accepted.name);
             hideInvite();
             resolve();
           } catch (failure) {
@@ -102,10 +116,18 @@ function start(
       error,
       go,
     );
+    if (participant.preview && invite.needsOutsideId) {
+      const words = "This is a preview. Accept the task on the platform: then it starts here.";
+      notice(root, welcome.title, ...welcome.before(invite), h("p", { role: "status" }, words));
+      return;
+    }
+    const forgetful =
+      "This browser keeps nothing for this page: site data is blocked, or full. You can answer, but once the page is loaded anew you are signed out, and what was not sent is lost. Allow site data for this address to avoid that.";
     notice(
       root,
       welcome.title,
       ...welcome.before(invite),
+      ...(shared.lasts ? [] : [h("p", { class: "error", role: "status" }, forgetful)]),
       form,
       h("p", { class: "quiet" }, welcome.after),
     );

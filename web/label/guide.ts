@@ -3,6 +3,7 @@
 import type { Guide } from "backflip/v1/label_pb";
 import { answerSentence, fromMessage } from "../common/answers";
 import { h, paragraphs, setText } from "../common/dom";
+import { keyName } from "./keymap";
 import type { QuestionClips } from "./question_clips";
 
 // Resolves when the person has read to the end.
@@ -68,13 +69,13 @@ export async function showGuide(
       resolve();
     };
     const keys = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const name = keyName(event);
       const onButton = (event.target as Element).closest("button") !== null;
-      if (event.key === "ArrowRight" || (event.key === "Enter" && !onButton)) turn(1);
-      else if (event.key === "ArrowLeft") turn(-1);
-      else if (event.key === " " && !onButton) clips.player.toggle();
-      else if (event.key === ",") clips.player.move(-1);
-      else if (event.key === ".") clips.player.move(1);
+      if (name === "ArrowRight" || (name === "Enter" && !onButton)) turn(1);
+      else if (name === "ArrowLeft") turn(-1);
+      else if (name === " " && !onButton) clips.player.toggle();
+      else if (name === ",") clips.player.move(-1);
+      else if (name === ".") clips.player.move(1);
       else return;
       event.preventDefault();
     };

@@ -1,9 +1,39 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ariaKeys, bindingFor, bindingOf, bindings, keySigns } from "./keymap";
+import {
+  ariaKeys,
+  bindingFor,
+  bindingOf,
+  bindings,
+  type Command,
+  keySigns,
+  type Press,
+  useLayout,
+} from "./keymap";
+
+// As a browser tells of a key that types `key` at the place `code`.
+function press(key: string, code = "", more: Partial<Press> & { altGr?: boolean } = {}): Press {
+  const { altGr = false, ...rest } = more;
+  return {
+    key,
+    code,
+    shiftKey: false,
+    ctrlKey: false,
+    altKey: false,
+    metaKey: false,
+    isComposing: false,
+    getModifierState: (name) => altGr && name === "AltGraph",
+    ...rest,
+  };
+}
 
 const command = (key: string, page: "pair" | "ranking" = "pair", shiftKey = false) =>
-  bindingOf({ key, shiftKey }, page)?.command;
+  bindingOf(press(key, "", { shiftKey }), page)?.command;
+const at = (...args: Parameters<typeof press>) => bindingOf(press(...args), "pair")?.command;
+const choose = (choice: "LEFT" | "RIGHT" | "TIE" | "CANNOT_TELL" | "BROKEN"): Command => ({
+  kind: "choose",
+  choice,
+});
 
 test("every choice has its keys where two clips are compared", () => {
   const expected: [string, string[]][] = [
@@ -59,4 +89,86 @@ test("a button finds the keys of its command, and how they are shown", () => {
   assert.equal(ariaKeys(tie), "ArrowUp 0");
   assert.equal(ariaKeys(bindingFor({ kind: "play" })), "Space");
   assert.deepEqual(keySigns(bindingFor({ kind: "step", by: -1 })), [","]);
+});
+
+test("letters of other alphabets count by where they are", () => {
+  for (const [name, z, s, b] of [
+    ["Russian", "я", "ы", "и"],
+    ["Greek", "ζ", "σ", "β"],
+    ["Hebrew", "ז", "ד", "נ"],
+    ["Arabic", "ئ", "س", "لا"],
+    ["Korean", "ㅋ", "ㄴ", "ㅠ"],
+  ]) {
+    assert.deepEqual(at(z!, "KeyZ"), { kind: "undo" }, name);
+    assert.deepEqual(at(s!, "KeyS"), choose("CANNOT_TELL"), name);
+    assert.deepEqual(at(b!, "KeyB"), choose("BROKEN"), name);
+  }
+  assert.deepEqual(at("Я", "KeyZ", { shiftKey: true }), { kind: "undo" });
+  assert.deepEqual(at("б", "Comma"), { kind: "step", by: -1 });
+  assert.deepEqual(at("ъ", "BracketRight"), { kind: "speed", by: 1 });
+});
+
+test("digits count by where they are, where they take shift or are of another script", () => {
+  assert.deepEqual(at("&", "Digit1"), choose("LEFT"));
+  assert.deepEqual(at("é", "Digit2"), choose("RIGHT"));
+  assert.deepEqual(at("à", "Digit0"), choose("TIE"));
+  assert.deepEqual(at("۱", "Digit1"), choose("LEFT"));
+  assert.deepEqual(bindingOf(press("(", "Digit5"), "ranking")?.command, { kind: "place", clip: 4 });
+  assert.deepEqual(at("1", "Digit1", { shiftKey: true }), choose("LEFT"), "French, with shift");
+  assert.equal(at("!", "Digit1", { shiftKey: true }), undefined, "English, with shift");
+});
+
+test("Latin letters and signs count by what they type, wherever they are", () => {
+  assert.deepEqual(at("z", "KeyW"), { kind: "undo" }, "French");
+  assert.equal(at("w", "KeyZ"), undefined, "French");
+  assert.deepEqual(at("z", "Slash"), { kind: "undo" }, "Dvorak");
+  assert.equal(at(";", "KeyZ"), undefined, "Dvorak");
+  assert.deepEqual(at(",", "KeyM"), { kind: "step", by: -1 }, "French");
+  assert.deepEqual(at(".", "Slash"), { kind: "step", by: 1 }, "Russian");
+});
+
+test("AltGr types signs, and is no shortcut", () => {
+  const windows = { altGr: true, ctrlKey: true, altKey: true };
+  assert.deepEqual(at("[", "Digit8", windows), { kind: "speed", by: -1 }, "German");
+  assert.deepEqual(at("]", "Digit9", { altGr: true }), { kind: "speed", by: 1 }, "on Linux");
+  assert.equal(at("ż", "KeyZ", windows), undefined, "Polish");
+  assert.equal(at("b", "KeyB", windows), undefined);
+  assert.equal(at("1", "Digit1", windows), undefined);
+  assert.equal(at("ArrowLeft", "ArrowLeft", windows), undefined);
+});
+
+test("keys of the browser and of an input method answer nothing", () => {
+  for (const held of [{ ctrlKey: true }, { altKey: true }, { metaKey: true }]) {
+    assert.equal(at("z", "KeyZ", held), undefined);
+    assert.equal(at("я", "KeyZ", held), undefined);
+    assert.equal(at("ArrowLeft", "ArrowLeft", held), undefined);
+  }
+  assert.equal(at("z", "KeyZ", { isComposing: true }), undefined);
+  assert.equal(at("Process", "KeyZ"), undefined);
+});
+
+test("the keys are shown as this computer's keyboard has them", () => {
+  useLayout(
+    new Map([
+      ["KeyZ", "я"],
+      ["KeyS", "ы"],
+      ["Digit1", "1"],
+      ["BracketLeft", "х"],
+    ]),
+  ); // Russian
+  assert.deepEqual(keySigns(bindingFor({ kind: "undo" })), ["я"]);
+  assert.deepEqual(keySigns(bindingFor(choose("CANNOT_TELL"))), ["↓", "ы"]);
+  assert.deepEqual(keySigns(bindingFor(choose("LEFT"))), ["←", "1"]);
+  assert.deepEqual(keySigns(bindingFor({ kind: "speed", by: -1 })), ["х"]);
+  useLayout(
+    new Map([
+      ["KeyW", "z"],
+      ["KeyZ", "w"],
+      ["Digit1", "&"],
+    ]),
+  ); // French
+  assert.deepEqual(keySigns(bindingFor({ kind: "undo" })), ["z"]);
+  assert.deepEqual(keySigns(bindingFor(choose("LEFT"))), ["←", "1"]);
+  useLayout(new Map());
+  assert.deepEqual(keySigns(bindingFor({ kind: "undo" })), ["z"]);
 });

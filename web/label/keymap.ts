@@ -9,7 +9,7 @@ export type Command =
   | { kind: "undo" | "play" | "enter" | "unplace" | "tie" | "help" };
 
 export interface Binding {
-  // As KeyboardEvent.key has them, letters small; "Shift+" before one with shift.
+  // As keyName has them.
   keys: string[];
   command: Command;
   // Only where two clips are compared, or only where several are put in order.
@@ -68,13 +68,53 @@ export const bindings: readonly Binding[] = [
   { keys: ["Enter"], command: { kind: "enter" }, shown: ["enter"], help: "send the order" },
 ];
 
+export type Press = Pick<
+  KeyboardEvent,
+  | "key"
+  | "code"
+  | "shiftKey"
+  | "ctrlKey"
+  | "altKey"
+  | "metaKey"
+  | "isComposing"
+  | "getModifierState"
+>;
+
+// Signs that other keyboards have elsewhere, or not without AltGr.
+const signPositions: Record<string, string> = {
+  Comma: ",",
+  Period: ".",
+  BracketLeft: "[",
+  BracketRight: "]",
+};
+const known = new Set(bindings.flatMap(({ keys }) => keys));
+
+// What a key is called here: a letter (small), a digit, a sign, or KeyboardEvent.key, with "Shift+"
+// before it where shift is held. A key counts by what it types; where that is of another alphabet,
+// or a digit takes shift (French), by its place on an English keyboard. Undefined: the browser's or
+// an input method's. AltGr types signs, and is no other modifier.
+export function keyName(press: Press): string | undefined {
+  const { key, code, shiftKey } = press;
+  if (press.isComposing || key === "Process") return undefined;
+  if (press.getModifierState("AltGraph")) return /^[!-/:-@[-`{-~]$/.test(key) ? key : undefined;
+  if (press.ctrlKey || press.altKey || press.metaKey) return undefined;
+  if (/^[a-z\d]$/i.test(key)) return key.toLowerCase();
+  if (/^[A-Z][A-Za-z\d]+$/.test(key)) return shiftKey ? `Shift+${key}` : key;
+  if (known.has(key)) return key;
+  const digit = /^Digit(\d)$/.exec(code)?.[1];
+  if (digit && !shiftKey) return digit;
+  if (/^[ -~]$/.test(key)) return key;
+  const letter = /^Key([A-Z])$/.exec(code)?.[1];
+  return letter?.toLowerCase() ?? (shiftKey ? undefined : signPositions[code]);
+}
+
 // What a key does; undefined: nothing.
-export function bindingOf(
-  { key, shiftKey }: Pick<KeyboardEvent, "key" | "shiftKey">,
-  page: "pair" | "ranking",
-): Binding | undefined {
-  const name = key.length === 1 ? key.toLowerCase() : shiftKey ? `Shift+${key}` : key;
-  return bindings.find(({ keys, only }) => keys.includes(name) && (!only || only === page));
+export function bindingOf(press: Press, page: "pair" | "ranking"): Binding | undefined {
+  const name = keyName(press);
+  return bindings.find(
+    ({ keys, only }) =>
+      name !== undefined && keys.includes(name) && (only === undefined || only === page),
+  );
 }
 
 // Where a command has its keys.
@@ -92,9 +132,23 @@ const signs: Record<string, string> = {
   " ": "space",
 };
 
+// What each place of this computer's keyboard types, where the browser tells it.
+let layout: ReadonlyMap<string, string> = new Map();
+
+export function useLayout(known: ReadonlyMap<string, string>): void {
+  layout = known;
+}
+
+// The key that counts as this one: that which types it, or else that at its place.
+function keyThere(key: string): string {
+  if ([...layout.values()].includes(key)) return key;
+  const code = Object.keys(signPositions).find((code) => signPositions[code] === key);
+  return layout.get(code ?? `Key${key.toUpperCase()}`) ?? key;
+}
+
 // The keys as people read them.
 export function keySigns({ keys, shown }: Binding): string[] {
-  return shown ?? keys.map((key) => signs[key] ?? key);
+  return shown ?? keys.map((key) => signs[key] ?? keyThere(key));
 }
 
 // The keys as aria-keyshortcuts has them.

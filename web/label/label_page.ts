@@ -10,9 +10,11 @@ import { fetchScene, labeling, people } from "../common/api";
 import { h, setText } from "../common/dom";
 import { Backoff, isSignedOut, sentence, within } from "../common/failures";
 import { enter, notice } from "../common/gate";
-import { forget, readLink, visitor } from "../common/session";
+import { forget, pageName, readLink, visitor } from "../common/session";
+import { keys } from "../common/storage";
 import { SceneCache } from "../viewer/scene";
 import { showGuide } from "./guide";
+import { useLayout } from "./keymap";
 import { Labeling } from "./labeling";
 import { QuestionClips } from "./question_clips";
 import { Tab } from "./tab";
@@ -25,7 +27,14 @@ function signedOut(title: string, text: string): void {
   notice(root, title, text, "To come back, open a link that you were sent.");
 }
 
+// Not every browser tells it, and none on a page without encryption.
+interface Keyboard {
+  getLayoutMap(): Promise<ReadonlyMap<string, string>>;
+}
+
 async function begin(): Promise<void> {
+  const { keyboard } = navigator as { keyboard?: Keyboard };
+  const layout = keyboard?.getLayoutMap().then(useLayout, () => {});
   const link = readLink();
   if (link.invite) await enter(root, link.invite, welcome);
   if (!visitor()) {
@@ -36,6 +45,7 @@ async function begin(): Promise<void> {
     );
     return;
   }
+  await layout;
   const opening = Tab.open();
   const clips = new QuestionClips(new SceneCache(fetchScene));
   const backoff = new Backoff();
@@ -76,6 +86,10 @@ async function begin(): Promise<void> {
 }
 
 void begin();
+// somebody else has signed in, in another tab
+addEventListener("storage", ({ key }) => {
+  if (key === keys.visitor + pageName()) location.reload();
+});
 // another link in the same tab
 addEventListener("hashchange", () => {
   if (readLink().invite) location.reload();

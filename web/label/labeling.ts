@@ -7,6 +7,7 @@ import { isSignedOut, sentence, within } from "../common/failures";
 import { AnswerButtons } from "./answer_buttons";
 import { Answering } from "./answering";
 import { Banner } from "./banner";
+import { Departure } from "./departure";
 import { FeedbackBox } from "./feedback";
 import { helpDialog } from "./help";
 import { bindingOf, type Command } from "./keymap";
@@ -36,6 +37,7 @@ export class Labeling {
   // The question whose clips are on the screen.
   private shown?: Held;
   private ranking?: RankingView;
+  private departure?: Departure;
   private breakSuggested = false;
   private refreshing = false;
   private over = false;
@@ -70,7 +72,7 @@ export class Labeling {
       broken: (note) => this.answering.mark({ choice: "BROKEN" }, note),
     });
     this.outbox = new Outbox(tab.name, labeling, {
-      connection: (online) => this.bar.setConnection(online),
+      connection: (failure) => this.bar.setConnection(failure),
       refused: (failure) => this.banner.show(`One answer was not stored: ${sentence(failure)}`),
       signedOut: () => this.end(),
       changed: () => this.bar.setUnsent(this.outbox.unsent),
@@ -80,7 +82,7 @@ export class Labeling {
       none: (response) => {
         if (!this.presence.away) this.nothing(response);
       },
-      connection: (online) => this.bar.setConnection(online),
+      connection: (failure) => this.bar.setConnection(failure),
       refused: (message) => this.banner.show(message),
       signedOut: () => this.end(),
     });
@@ -133,8 +135,8 @@ export class Labeling {
     this.clips.onFirstPicture = () => this.stopwatch.moved();
     this.clips.player.addEventListener("end", () => this.updateHint());
     addEventListener("keydown", (event) => this.key(event));
-    addEventListener("offline", () => this.bar.setConnection(false));
-    addEventListener("online", () => this.bar.setConnection(true));
+    addEventListener("offline", () => this.bar.setConnection("offline"));
+    addEventListener("online", () => this.bar.setConnection());
     // after a click with the mouse the keys are for the clips again
     root.addEventListener("click", (event) => {
       if (event.detail > 0) (event.target as Element).closest("button")?.blur();
@@ -257,7 +259,13 @@ export class Labeling {
     // what is said here need not be said twice
     if (this.banner.shows(response.message)) this.banner.hide();
     this.clips.clear();
-    this.clips.cover(...waitingContent(words));
+    if (words.next) {
+      // not while an answer is taken back, or is on its way
+      const ready = () => this.answering.state.kind === "waiting" && this.outbox.unsent === 0;
+      this.departure ??= new Departure(words.next, ready);
+    }
+    const departure = this.departure && words.next ? [this.departure.element] : [];
+    this.clips.cover(...waitingContent(words), ...departure);
     this.announce(words.title);
     void this.refresh();
   }
@@ -375,7 +383,7 @@ export class Labeling {
   // --- keys ---
 
   private key(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.metaKey || event.altKey || this.over) return;
+    if (this.over) return;
     const target = event.target as Element;
     if (document.querySelector("dialog[open]") || target.closest("input, textarea")) return;
     const binding = bindingOf(event, this.ranking ? "ranking" : "pair");

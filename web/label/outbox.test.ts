@@ -4,8 +4,10 @@ import { afterEach, beforeEach, mock, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type SubmitRequest, SubmitResponseSchema, UndoResponseSchema } from "backflip/v1/label_pb";
+import type { labeling } from "../common/api";
+import { signIn } from "../common/session";
 import { settle } from "../test_browser";
-import { newSubmit, Outbox } from "./outbox";
+import { newSubmit, Outbox, sendUnsent } from "./outbox";
 
 // A broker that fails with what stands in `failures`, one after the other.
 class Broker {
@@ -19,21 +21,19 @@ class Broker {
     return failure ? Promise.reject(failure) : Promise.resolve(response);
   }
 
+  readonly service: Pick<typeof labeling, "submit" | "undo"> = {
+    submit: ({ leaseId = "", idempotencyKey = "" }) =>
+      this.answer(`submit ${leaseId} ${idempotencyKey}`, create(SubmitResponseSchema)),
+    undo: ({ leaseId = "" }) => this.answer(`undo ${leaseId}`, create(UndoResponseSchema)),
+  };
+
   outbox(tab = "tab"): Outbox {
-    return new Outbox(
-      tab,
-      {
-        submit: ({ leaseId = "", idempotencyKey = "" }) =>
-          this.answer(`submit ${leaseId} ${idempotencyKey}`, create(SubmitResponseSchema)),
-        undo: ({ leaseId = "" }) => this.answer(`undo ${leaseId}`, create(UndoResponseSchema)),
-      },
-      {
-        connection: (online) => this.events.push(online ? "online" : "offline"),
-        refused: () => this.events.push("refused"),
-        signedOut: () => this.events.push("signed out"),
-        changed: () => {},
-      },
-    );
+    return new Outbox(tab, this.service, {
+      connection: (failure) => this.events.push(failure ? "offline" : "online"),
+      refused: () => this.events.push("refused"),
+      signedOut: () => this.events.push("signed out"),
+      changed: () => {},
+    });
   }
 
   get leases(): string[] {
@@ -152,4 +152,44 @@ test("a token that is no longer accepted ends the sending and keeps the answers"
   await settle();
   assert.deepEqual(broker.events, ["signed out"]);
   assert.equal(outbox.unsent, 1);
+});
+
+test("answers go out as the labeler who gave them, whoever signs in meanwhile", async () => {
+  signIn("token of ann", "INVITE_LABELER", "ann");
+  const broker = new Broker();
+  broker.failures.push(lost());
+  void broker.outbox().submit(request("a"));
+  await settle();
+  assert.deepEqual(broker.leases, ["submit a"]); // did not get through
+
+  signIn("token of bob", "INVITE_LABELER", "bob");
+  const other = new Broker();
+  const outbox = other.outbox("another tab");
+  assert.equal(outbox.unsent, 0);
+  void outbox.submit(request("b"));
+  mock.timers.tick(60_000);
+  await settle();
+  assert.deepEqual(other.leases, ["submit b"]);
+  assert.deepEqual(broker.leases, ["submit a"]);
+
+  signIn("another token of ann", "INVITE_LABELER", "ann");
+  const again = new Broker();
+  again.outbox("a third tab").send();
+  await settle();
+  assert.deepEqual(again.leases, ["submit a"]);
+});
+
+test("what is not sent is sent before somebody else signs in, or they may not yet", async () => {
+  signIn("token of ann", "INVITE_LABELER", "ann");
+  const broker = new Broker();
+  broker.failures.push(lost(), lost());
+  void broker.outbox().submit(request("a"));
+  await settle();
+  await assert.rejects(sendUnsent(broker.service), /Answers of ann are not sent yet/);
+  await sendUnsent(broker.service);
+  assert.deepEqual(broker.leases, ["submit a", "submit a", "submit a"]);
+  const keys = new Set(broker.calls.map((call) => call.split(" ")[2]));
+  assert.equal(keys.size, 1);
+  await sendUnsent(broker.service);
+  assert.equal(broker.calls.length, 3);
 });

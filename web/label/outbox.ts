@@ -1,17 +1,21 @@
 // Answers on their way to the broker. Each is kept in the browser until the
 // broker has acknowledged it, over reloads and lost connections, and is sent
-// under one key however often, so that it is stored once.
+// under one key however often, so that it is stored once. It is sent as the labeler who
+// gave it: nobody else's access is good for it.
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type SubmitRequest, SubmitRequestSchema, type SubmitResponse } from "backflip/v1/label_pb";
 import type { labeling } from "../common/api";
 import { randomId } from "../common/dom";
 import { Backoff, isFinal, isSignedOut, within } from "../common/failures";
-import { keys } from "../common/storage";
+import { visitor } from "../common/session";
+import { keys, shared } from "../common/storage";
 
 interface Entry {
   // When it was given, by Date.now(); unique, so that entries have an order.
   at: number;
   tab: string;
+  // The labeler's name.
+  owner: string;
   kind: "submit" | "undo";
   lease: string;
   key: string;
@@ -35,9 +39,49 @@ export function fromBase64(text: string): Uint8Array {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
+type Service = Pick<typeof labeling, "submit" | "undo">;
+
+// All that is kept, oldest first.
+function entries(): Entry[] {
+  const entries: Entry[] = [];
+  for (const name of shared.names(prefix)) {
+    try {
+      entries.push(JSON.parse(shared.get(name)!) as Entry);
+    } catch {
+      shared.remove(name);
+    }
+  }
+  return entries.sort((a, b) => a.at - b.at);
+}
+
+async function deliver(service: Service, entry: Entry): Promise<SubmitResponse | undefined> {
+  shared.set(prefix + entry.key, JSON.stringify({ ...entry, tried: true } satisfies Entry));
+  if (entry.kind === "submit") {
+    return service.submit(fromBinary(SubmitRequestSchema, fromBase64(entry.body!)), within());
+  }
+  await service.undo({ leaseId: entry.lease, idempotencyKey: entry.key }, within());
+  return undefined;
+}
+
+// Sends what the person who is signed in has not sent, before somebody else signs in. Fails where
+// that is not possible now. Where their access has ended it is kept until they are back.
+export async function sendUnsent(service: Service): Promise<void> {
+  const name = visitor()?.name;
+  for (const entry of entries().filter(({ owner }) => owner === name)) {
+    try {
+      await deliver(service, entry);
+    } catch (failure) {
+      if (isSignedOut(failure)) return;
+      if (!isFinal(failure))
+        throw new Error(`Answers of ${name} are not sent yet. Try again when the server answers.`);
+    }
+    shared.remove(prefix + entry.key);
+  }
+}
+
 export interface OutboxEvents {
-  // A lost connection, or its return.
-  connection(online: boolean): void;
+  // Whether the server answers; if it does not, why.
+  connection(failure?: unknown): void;
   // The broker will never take an answer: why.
   refused(failure: unknown): void;
   signedOut(): void;
@@ -50,10 +94,12 @@ export class Outbox {
   private running = false;
   private lastAt = 0;
 
+  private readonly owner = visitor()?.name ?? "";
+
   // `tab`: its name, the same over reloads.
   constructor(
     private readonly tab: string,
-    private readonly service: Pick<typeof labeling, "submit" | "undo">,
+    private readonly service: Service,
     private readonly events: OutboxEvents,
   ) {
     addEventListener("online", () => this.send());
@@ -61,17 +107,7 @@ export class Outbox {
   }
 
   private entries(): Entry[] {
-    const entries: Entry[] = [];
-    for (let i = 0; i < localStorage.length; ++i) {
-      const name = localStorage.key(i)!;
-      if (!name.startsWith(prefix)) continue;
-      try {
-        entries.push(JSON.parse(localStorage.getItem(name)!) as Entry);
-      } catch {
-        localStorage.removeItem(name);
-      }
-    }
-    return entries.sort((a, b) => a.at - b.at);
+    return entries().filter(({ owner }) => owner === this.owner);
   }
 
   // Answers that the broker has not acknowledged yet.
@@ -79,10 +115,10 @@ export class Outbox {
     return this.entries().filter(({ kind }) => kind === "submit").length;
   }
 
-  private add(entry: Omit<Entry, "at" | "tab">): void {
+  private add(entry: Omit<Entry, "at" | "tab" | "owner">): void {
     this.lastAt = Math.max(Date.now(), this.lastAt + 0.001);
-    const full: Entry = { ...entry, at: this.lastAt, tab: this.tab };
-    localStorage.setItem(prefix + full.key, JSON.stringify(full));
+    const full: Entry = { ...entry, at: this.lastAt, tab: this.tab, owner: this.owner };
+    shared.set(prefix + full.key, JSON.stringify(full));
     this.events.changed();
     this.send();
   }
@@ -111,7 +147,7 @@ export class Outbox {
   }
 
   private drop(key: string, response?: SubmitResponse): void {
-    localStorage.removeItem(prefix + key);
+    shared.remove(prefix + key);
     this.waiting.get(key)?.(response);
     this.waiting.delete(key);
     this.events.changed();
@@ -124,19 +160,16 @@ export class Outbox {
 
   private async run(): Promise<void> {
     this.running = true;
-    for (;;) {
+    // (another tab may have signed somebody else in)
+    while ((visitor()?.name ?? "") === this.owner) {
       const next = this.entries().find(
         ({ tab, at }) => tab === this.tab || Date.now() - at > orphanMs,
       );
       if (!next) break;
-      localStorage.setItem(
-        prefix + next.key,
-        JSON.stringify({ ...next, tried: true } satisfies Entry),
-      );
       try {
-        const response = await this.deliver(next);
+        const response = await deliver(this.service, next);
         this.backoff.reset();
-        this.events.connection(true);
+        this.events.connection();
         this.drop(next.key, response);
       } catch (failure) {
         if (isSignedOut(failure)) {
@@ -144,27 +177,16 @@ export class Outbox {
           break;
         }
         if (isFinal(failure)) {
-          this.events.connection(true);
+          this.events.connection();
           this.drop(next.key);
           this.events.refused(failure);
         } else {
-          this.events.connection(false);
+          this.events.connection(failure);
           await this.backoff.wait();
         }
       }
     }
     this.running = false;
-  }
-
-  private async deliver(entry: Entry): Promise<SubmitResponse | undefined> {
-    if (entry.kind === "submit") {
-      return this.service.submit(
-        fromBinary(SubmitRequestSchema, fromBase64(entry.body!)),
-        within(),
-      );
-    }
-    await this.service.undo({ leaseId: entry.lease, idempotencyKey: entry.key }, within());
-    return undefined;
   }
 }
 

@@ -3,7 +3,7 @@
 import type { Question, ShownClip } from "backflip/v1/label_pb";
 import type { Answer } from "../common/answers";
 import { button, h, setText } from "../common/dom";
-import { keys } from "../common/storage";
+import { keys, shared } from "../common/storage";
 import { turnByDragging } from "../viewer/dragging";
 import { Player } from "../viewer/player";
 import type { Poses, SceneCache } from "../viewer/scene";
@@ -66,7 +66,7 @@ export class QuestionClips {
       control("Faster", "+", { kind: "speed", by: 1 }, () => this.changeSpeed(1)),
       this.reset,
     );
-    const kept = Number(localStorage.getItem(keys.speed));
+    const kept = Number(shared.get(keys.speed));
     if (speeds.includes(kept)) player.speed = kept;
     player.addEventListener("change", () => this.update());
     turnByDragging(this.frame, player);
@@ -86,7 +86,7 @@ export class QuestionClips {
   changeSpeed(by: number): void {
     const at = speeds.indexOf(this.player.speed) + by;
     this.player.speed = speeds[Math.min(speeds.length - 1, Math.max(0, at))]!;
-    localStorage.setItem(keys.speed, String(this.player.speed));
+    shared.set(keys.speed, String(this.player.speed));
     this.update();
   }
 

@@ -2,6 +2,7 @@ import "../test_browser";
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
 import {
   HeartbeatResponseSchema,
   type LeaseResponse,
@@ -16,6 +17,9 @@ class Broker {
   readonly calls: { waitMs: number; count: number }[] = [];
   readonly presence = { away: false };
   readonly none: LeaseResponse[] = [];
+  // Questions that fit into one answer.
+  fit = 4;
+  readonly connection: boolean[] = [];
   heartbeats = 0;
   arrived = 0;
 
@@ -35,6 +39,7 @@ class Broker {
       {
         lease: async ({ waitMs = 0, count = 1 }) => {
           this.calls.push({ waitMs, count });
+          if (count > this.fit) throw new ConnectError("too large", Code.ResourceExhausted);
           const questions = this.leases
             .splice(0, count)
             .map((leaseId) => ({ leaseId, leaseMs: 60_000 }));
@@ -50,7 +55,7 @@ class Broker {
       {
         arrived: () => ++this.arrived,
         none: (response) => this.none.push(response),
-        connection: () => {},
+        connection: (failure) => this.connection.push(failure === undefined),
         refused: () => {},
         signedOut: () => {},
       },
@@ -70,6 +75,23 @@ test("the first call is answered at once, those after it wait for more", async (
   assert.equal(broker.calls[0]?.waitMs, 0);
   assert.equal(broker.calls[1]?.waitMs, 20_000);
   assert.equal(broker.none[0]?.none, NothingToLabel.LEARNING);
+});
+
+test("where four questions do not fit into one answer, fewer are asked for at once", async () => {
+  const broker = new Broker(["a", "b", "c", "d", "e"]);
+  broker.fit = 1;
+  const questions = broker.questions();
+  questions.start();
+  for (let i = 0; i < 8; ++i) {
+    await settle();
+    mock.timers.tick(2_000);
+  }
+  assert.deepEqual(
+    broker.calls.map(({ count }) => count),
+    [3, 2, 1, 1, 1, 1],
+  );
+  assert.deepEqual(broker.connection.slice(0, 3), [false, false, true]);
+  assert.equal(name(questions.next()), "a");
 });
 
 test("questions are fetched ahead, and no more than that", async () => {

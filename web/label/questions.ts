@@ -4,7 +4,7 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type LeaseResponse, type Question, QuestionSchema } from "backflip/v1/label_pb";
 import type { labeling } from "../common/api";
 import { sleep } from "../common/dom";
-import { Backoff, isFinal, isSignedOut, sentence, within } from "../common/failures";
+import { Backoff, isBusy, isFinal, isSignedOut, sentence, within } from "../common/failures";
 import { fromBase64, toBase64 } from "./outbox";
 import type { Presence } from "./presence";
 import type { Tab } from "./tab";
@@ -43,7 +43,8 @@ export interface QuestionEvents {
   arrived(): void;
   // There is nothing to label, and why; called each time that the broker says so.
   none(response: LeaseResponse): void;
-  connection(online: boolean): void;
+  // Whether the server answers; if it does not, why.
+  connection(failure?: unknown): void;
   // The broker will not answer this person.
   refused(message: string): void;
   signedOut(): void;
@@ -58,6 +59,8 @@ export class Questions {
   private leaseMs = 60_000;
   private ended = false;
   private asked = false;
+  // Most questions that are asked for in one call.
+  private atOnce = 4;
   private wake: () => void = () => {};
 
   constructor(
@@ -146,10 +149,10 @@ export class Questions {
       try {
         // the first answer must come at once: there may be nothing
         const wait = this.asked ? waitMs : 0;
-        const response = await this.lease(wait, Math.min(4, wanted));
+        const response = await this.lease(wait, Math.min(this.atOnce, wanted));
         this.asked = true;
         this.backoff.reset();
-        this.events.connection(true);
+        this.events.connection();
         this.take(response);
         if (response.questions.length === 0 && wait > 0) await this.pause(1_500);
       } catch (failure) {
@@ -158,7 +161,9 @@ export class Questions {
           this.events.refused(sentence(failure));
           await this.pause(5_000);
         } else {
-          this.events.connection(false);
+          this.events.connection(failure);
+          // clips of many bytes: so many do not fit into one answer
+          if (isBusy(failure)) this.atOnce = Math.max(1, this.atOnce >> 1);
           await this.backoff.wait();
         }
       }
@@ -214,10 +219,10 @@ export class Questions {
       await this.service.heartbeat({}, within());
       this.alive = Date.now();
       this.save();
-      this.events.connection(true);
+      this.events.connection();
     } catch (failure) {
       if (isSignedOut(failure)) this.events.signedOut();
-      else if (!isFinal(failure)) this.events.connection(false);
+      else if (!isFinal(failure)) this.events.connection(failure);
     }
   }
 }

@@ -3,6 +3,7 @@
 import type { Session } from "backflip/v1/label_pb";
 import { RunState } from "backflip/v1/run_pb";
 import { button, h, setText } from "../common/dom";
+import { isBusy } from "../common/failures";
 import { keyButton } from "./key_button";
 
 export interface SessionBarEvents {
@@ -22,7 +23,8 @@ export class SessionBar {
     value: "0",
     "aria-label": "Progress of the whole run",
   });
-  private online = true;
+  // Why the server does not answer; undefined: it does.
+  private failure?: unknown;
   private unsent = 0;
   // Answers that were given or taken back here since the session was asked for.
   private uncounted = 0;
@@ -69,8 +71,9 @@ export class SessionBar {
     this.draw();
   }
 
-  setConnection(online: boolean): void {
-    this.online = online && navigator.onLine;
+  // `failure`: why the server does not answer; undefined: it does.
+  setConnection(failure?: unknown): void {
+    this.failure = failure;
     this.draw();
   }
 
@@ -87,11 +90,13 @@ export class SessionBar {
     setText(this.count, counted === "1 answers" ? "1 answer" : counted);
     const pace = session.answersPerMinute;
     setText(this.pace, pace > 0 ? `${pace.toFixed(1)} a minute` : "");
-    this.connection.classList.toggle("lost", !this.online);
+    const lost = this.failure !== undefined || !navigator.onLine;
+    this.connection.classList.toggle("lost", lost);
     const kept =
       unsent > 0
         ? `: ${unsent} ${unsent === 1 ? "answer is" : "answers are"} kept and will be sent`
         : ", trying again";
-    setText(this.connection, this.online ? "" : `No connection${kept}`);
+    const what = isBusy(this.failure) ? "The server is busy" : "No connection";
+    setText(this.connection, lost ? what + kept : "");
   }
 }

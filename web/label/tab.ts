@@ -2,16 +2,16 @@
 // browsers keep for each tab, and copy when a tab is duplicated.
 import { randomId, sleep } from "../common/dom";
 import { visitor } from "../common/session";
-import { keys } from "../common/storage";
+import { keys, ofTab } from "../common/storage";
 
 export class Tab {
   // `name` stays the same over reloads; no two open tabs share one.
   private constructor(readonly name: string) {}
 
   static async open(): Promise<Tab> {
-    const kept = sessionStorage.getItem(keys.tab);
+    const kept = ofTab.get(keys.tab);
     // a reload may be faster than the end of the page before
-    let mine = kept !== null && (await claim(kept));
+    let mine = kept !== undefined && (await claim(kept));
     if (kept && !mine) {
       await sleep(300);
       mine = await claim(kept);
@@ -19,7 +19,7 @@ export class Tab {
     const tab = new Tab(kept && mine ? kept : randomId());
     if (!mine) {
       tab.forget(); // a copied tab must not hold the same questions
-      sessionStorage.setItem(keys.tab, tab.name);
+      ofTab.set(keys.tab, tab.name);
       void claim(tab.name);
     }
     return tab;
@@ -29,39 +29,30 @@ export class Tab {
   // another version of the page, has kept.
   read<T>(key: string): T | undefined {
     try {
-      const { whose, what } = JSON.parse(sessionStorage.getItem(keys.kept + key) ?? "{}");
-      return whose === owner() ? (what as T) : undefined;
+      const { whose, what } = JSON.parse(ofTab.get(keys.kept + key) ?? "{}");
+      return whose === visitor()?.name ? (what as T) : undefined;
     } catch {
       return undefined;
     }
   }
 
   keep(key: string, what: unknown): void {
-    try {
-      sessionStorage.setItem(keys.kept + key, JSON.stringify({ whose: owner(), what }));
-    } catch {
-      sessionStorage.removeItem(keys.kept + key); // too much: a reload goes on without it
-    }
+    ofTab.set(keys.kept + key, JSON.stringify({ whose: visitor()?.name, what }));
   }
 
   forget(): void {
-    for (const key of Object.keys(sessionStorage)) {
-      if (key.startsWith(keys.kept)) sessionStorage.removeItem(key);
-    }
+    for (const name of ofTab.names(keys.kept)) ofTab.remove(name);
   }
-}
-
-function owner(): string {
-  return visitor()?.id ?? "";
 }
 
 // Takes a name until the tab closes. False: another tab has it.
 function claim(name: string): Promise<boolean> {
   if (!navigator.locks) return Promise.resolve(true); // a page without encryption
   return new Promise((resolve) => {
-    void navigator.locks.request(`backflip.tab.${name}`, { ifAvailable: true }, (lock) => {
+    const held = navigator.locks.request(`backflip.tab.${name}`, { ifAvailable: true }, (lock) => {
       resolve(lock !== null);
       return lock ? new Promise(() => {}) : undefined;
     });
+    held.catch(() => resolve(true)); // forbidden, as is what tabs could share
   });
 }

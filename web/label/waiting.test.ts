@@ -5,7 +5,7 @@ import { NothingToLabel } from "backflip/v1/label_pb";
 import { waitingWords } from "./waiting";
 
 const words = (none: NothingToLabel, message = "", completionCode = "") =>
-  waitingWords({ none, message, completionCode });
+  waitingWords({ none, message, completionCode, redirectUrl: "" });
 
 test("every reason has words of its own", () => {
   const reasons = Object.values(NothingToLabel).filter((none) => typeof none === "number");

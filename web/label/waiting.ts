@@ -7,6 +7,8 @@ export interface WaitingWords {
   lines: string[];
   // Proves to the people who pay that the session is complete.
   code?: string;
+  // Where they go on then.
+  next?: string;
   // Something moves, since it will soon go on.
   soon?: boolean;
 }
@@ -18,7 +20,8 @@ export function waitingWords({
   none,
   message,
   completionCode,
-}: Pick<LeaseResponse, "none" | "message" | "completionCode">): WaitingWords {
+  redirectUrl,
+}: Pick<LeaseResponse, "none" | "message" | "completionCode" | "redirectUrl">): WaitingWords {
   const words = (title: string, ...lines: string[]): WaitingWords => ({
     title,
     lines: lines.filter(Boolean),
@@ -45,6 +48,7 @@ export function waitingWords({
       return {
         ...words("Your session is complete", message || "That was all. Thank you."),
         code: completionCode,
+        next: redirectUrl,
       };
     case NothingToLabel.NEEDS_MORE_CLIPS_ON_SCREEN:
       return words(

@@ -1,7 +1,9 @@
 // What a labeler reads before the first question.
 import type { InviteDescription } from "backflip/v1/people_pb";
+import { labeling } from "../common/api";
 import { factList, h, paragraphs } from "../common/dom";
 import type { Welcome } from "../common/gate";
+import { sendUnsent } from "./outbox";
 
 function minutes(count: bigint): string {
   return count === 1n ? "1 minute" : `${count} minutes`;
@@ -38,4 +40,5 @@ export const welcome: Welcome = {
   before,
   after:
     "Your answers, when you gave them and how long you looked are stored under this name. This browser stays signed in until you sign out.",
+  leave: () => sendUnsent(labeling),
 };

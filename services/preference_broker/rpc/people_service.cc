@@ -1,7 +1,11 @@
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
+#include "services/preference_broker/store/people/invites.h"
 #include "services/preference_broker/store/people/people.h"
 #include "services/preference_broker/store/review/labelers.h"
 
@@ -12,6 +16,28 @@ absl::Status CheckSecret(const std::string& secret) {
   if (secret.empty())
     return absl::InvalidArgumentError("secret is missing: it is what follows #invite= in the link");
   return CheckText("secret", secret, 256);
+}
+
+// A platform that has not filled its link in sends everybody with the same id: they would be one
+// labeler.
+absl::Status CheckOutsideId(const std::string& id) {
+  RETURN_IF_ERROR(CheckName("outside_id", id));
+  static constexpr absl::string_view kNoIds[] = {"assignment_id_not_available",
+                                                 "prolific_pid",
+                                                 "workerid",
+                                                 "participant",
+                                                 "undefined",
+                                                 "null",
+                                                 "none"};
+  const std::string small = absl::AsciiStrToLower(id);
+  if (id.find_first_of("{}[]<>$%") == std::string::npos &&
+      std::find(std::begin(kNoIds), std::end(kNoIds), small) == std::end(kNoIds)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", id,
+                   "' is no id, but a placeholder that the platform was to fill in: enter your own "
+                   "id there, or tell who sent the link"));
 }
 
 class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
@@ -48,15 +74,17 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
   grpc::ServerUnaryReactor* AcceptInvite(grpc::CallbackServerContext* context,
                                          const v1::AcceptInviteRequest* request,
                                          v1::AcceptInviteResponse* response) override {
-    return Unary(
-        calls_, request, context, [=](Connection& connection, const Caller&) -> absl::Status {
-          RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
-          RETURN_IF_ERROR(CheckSecret(request->secret()));
-          if (!request->outside_id().empty())
-            RETURN_IF_ERROR(CheckName("outside_id", request->outside_id()));
-          ASSIGN_OR_RETURN(*response, preference_broker::AcceptInvite(connection, *request));
-          return absl::OkStatus();
-        });
+    return Unary(calls_, request, context,
+                 [=, token = rpc::BearerToken(*context)](Connection& connection,
+                                                         const Caller&) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRequestId("request_id", request->request_id()));
+                   RETURN_IF_ERROR(CheckSecret(request->secret()));
+                   if (!request->outside_id().empty())
+                     RETURN_IF_ERROR(CheckOutsideId(request->outside_id()));
+                   ASSIGN_OR_RETURN(*response,
+                                    preference_broker::AcceptInvite(connection, *request, token));
+                   return absl::OkStatus();
+                 });
   }
 
   grpc::ServerUnaryReactor* SignOut(grpc::CallbackServerContext* context,
@@ -114,6 +142,54 @@ class PeopleServiceImpl final : public v1::PeopleService::CallbackService {
                    ASSIGN_OR_RETURN(*response,
                                     preference_broker::ForgetLabeler(connection, caller, *request));
                    calls_.authenticator->Forget();
+                   return absl::OkStatus();
+                 });
+  }
+
+  grpc::ServerUnaryReactor* ResetLabeler(grpc::CallbackServerContext* context,
+                                         const v1::ResetLabelerRequest* request,
+                                         v1::Labeler* response) override {
+    return Unary(calls_, request, context,
+                 [=, this](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckPerson(request->labeler_id(), request->name()));
+                   ASSIGN_OR_RETURN(*response,
+                                    preference_broker::ResetLabeler(connection, caller, *request));
+                   calls_.authenticator->Forget();
+                   return absl::OkStatus();
+                 });
+  }
+
+  grpc::ServerUnaryReactor* ListInvites(grpc::CallbackServerContext* context,
+                                        const v1::ListInvitesRequest* request,
+                                        v1::ListInvitesResponse* response) override {
+    return Unary(calls_, request, context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRange("limit", request->limit(), 0, 1000));
+                   ASSIGN_OR_RETURN(*response,
+                                    preference_broker::ListInvites(connection, caller, *request));
+                   return absl::OkStatus();
+                 });
+  }
+
+  grpc::ServerUnaryReactor* WithdrawInvite(grpc::CallbackServerContext* context,
+                                           const v1::WithdrawInviteRequest* request,
+                                           v1::InviteState* response) override {
+    return Unary(calls_, request, context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   ASSIGN_OR_RETURN(*response, preference_broker::WithdrawInvite(
+                                                   connection, caller, request->invite_id()));
+                   return absl::OkStatus();
+                 });
+  }
+
+  grpc::ServerUnaryReactor* SetInviteCap(grpc::CallbackServerContext* context,
+                                         const v1::SetInviteCapRequest* request,
+                                         v1::InviteState* response) override {
+    return Unary(calls_, request, context,
+                 [=](Connection& connection, const Caller& caller) -> absl::Status {
+                   RETURN_IF_ERROR(CheckRange("cap", request->cap(), 1, kMaxGroupCap));
+                   ASSIGN_OR_RETURN(*response,
+                                    preference_broker::SetInviteCap(connection, caller, *request));
                    return absl::OkStatus();
                  });
   }

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
 #include "common/experience/limits.h"
@@ -158,6 +159,23 @@ absl::Status CheckPerson(int64_t labeler_id, const std::string& name) {
   return name.empty() ? absl::OkStatus() : CheckPseudonym("name", name);
 }
 
+namespace {
+
+// Where browsers are sent: empty or an https:// address.
+absl::Status CheckRedirectUrl(absl::string_view field, const std::string& url) {
+  absl::string_view host = url;
+  if (url.empty() ||
+      (url.size() <= 2000 && IsPrintable(url) && url.find(' ') == std::string::npos &&
+       absl::ConsumePrefix(&host, "https://") && !host.empty() &&
+       (absl::ascii_isalnum(host[0]) || host[0] == '['))) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      field, " must be https:// and an address, of at most 2,000 printable characters"));
+}
+
+}  // namespace
+
 absl::Status CheckInvite(const v1::InviteRequest& request) {
   RETURN_IF_ERROR(CheckRequestId("request_id", request.request_id()));
   RETURN_IF_ERROR(CheckPseudonym("name", request.name()));
@@ -179,9 +197,10 @@ absl::Status CheckInvite(const v1::InviteRequest& request) {
         "group is for labelers: reviewers, operators and teachers are invited one by one");
   }
   const v1::GroupInvite& group = request.group();
-  RETURN_IF_ERROR(CheckRange("group.cap", group.cap(), 1, 100'000));
+  RETURN_IF_ERROR(CheckRange("group.cap", group.cap(), 1, kMaxGroupCap));
   RETURN_IF_ERROR(CheckPlainText("group.consent", group.consent(), 20'000));
   RETURN_IF_ERROR(CheckPlainText("group.price", group.price(), 500));
+  RETURN_IF_ERROR(CheckRedirectUrl("group.redirect_url", group.redirect_url()));
   return group.completion_code().empty()
              ? absl::OkStatus()
              : CheckName("group.completion_code", group.completion_code());

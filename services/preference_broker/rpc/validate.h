@@ -16,6 +16,8 @@ namespace backflip::preference_broker {
 
 // Milliseconds since the epoch that the database can hold: the year 10000.
 inline constexpr int64_t kMaxMillis = 253'402'300'800'000;
+// Places of a group.
+inline constexpr int64_t kMaxGroupCap = 100'000;
 
 absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low, int64_t high);
 // 16 to 64 printable ASCII characters.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -228,6 +229,84 @@ TEST_F(Checks, ANewLabelerQualifiesFirstWithFeedback) {
   EXPECT_FALSE(Lease(peer)->questions(0).practice());
   EXPECT_EQ(Lease(broker_.As(Role::kTeacher))->questions_size(), 1);
   EXPECT_EQ(Sql("SELECT labels FROM runs"), "0");
+}
+
+TEST_F(Checks, WhoMissesThePassMarkTriesAgainAndIsThenPaused) {
+  Open(6, "quality { qualification: 2 qualification_pass_mark: 0.6 }");
+  AddGold("QUALIFY", 0, 3);
+  const Peer& peer = broker_.As(Role::kLabeler);
+  // the pairs of a try, the first `right` of them answered as known
+  const auto attempt = [&](int right) {
+    const auto leased = Lease(peer, 4);
+    std::set<float> shown;
+    EXPECT_EQ(leased->questions_size(), 2);
+    for (const v1::Question& question : leased->questions()) {
+      EXPECT_TRUE(question.practice());
+      const v1::Choice known = Even(question), wrong = known == v1::LEFT ? v1::RIGHT : v1::LEFT;
+      const auto label = Submit(peer, Answer(question.lease_id(), right-- > 0 ? known : wrong));
+      EXPECT_TRUE(label.ok()) << label.status();
+      shown.insert(std::min(Value(question.clips(0)), Value(question.clips(1))));
+    }
+    return shown;
+  };
+  const std::set<float> first = attempt(1), second = attempt(1);
+  EXPECT_EQ(std::set<float>(second).size(), 2u);
+  EXPECT_NE(first, second) << "a pair that was not asked yet comes first";
+  const auto failed = Lease(peer);
+  EXPECT_EQ(failed->none(), v1::YOU_ARE_PAUSED);
+  EXPECT_EQ(failed->message(),
+            "You answered 1 of 2 practice pairs as expected, and 2 are needed. That was the last "
+            "try: write to who invited you.");
+  EXPECT_EQ(Lease(peer)->none(), v1::YOU_ARE_PAUSED);
+  EXPECT_EQ(Sql("SELECT state FROM callers WHERE name = 'labeler'"), "PAUSED");
+  EXPECT_EQ(Sql("SELECT count(*) FROM audit WHERE action = 'paused by the qualification'"), "1");
+  // an operator who resumes them gives them their tries again
+  const Peer& operator_peer = broker_.As(Role::kOperator);
+  v1::SetLabelerStateRequest resume;
+  resume.set_name("labeler");
+  resume.set_state(v1::ACTIVE);
+  ASSERT_TRUE(
+      operator_peer.Call(operator_peer.people, &v1::PeopleService::Stub::SetLabelerState, resume)
+          .ok());
+  EXPECT_THAT(Lease(peer, 4)->message(), HasSubstr("Here is another try."));
+}
+
+TEST_F(Checks, WhoReachesThePassMarkGoesOnWhateverTheyDidBefore) {
+  Open(4, "quality { qualification: 2 qualification_pass_mark: 1 }");
+  AddGold("QUALIFY", 0, 2);
+  const Peer& peer = broker_.As(Role::kLabeler);
+  for (const int right : {1, 2}) {
+    const auto leased = Lease(peer, 2);
+    ASSERT_EQ(leased->questions_size(), 2);
+    for (int i = 0; i < 2; ++i) {
+      const v1::Question& question = leased->questions(i);
+      ASSERT_TRUE(question.practice());
+      const v1::Choice known = Even(question), wrong = known == v1::LEFT ? v1::RIGHT : v1::LEFT;
+      ASSERT_TRUE(Submit(peer, Answer(question.lease_id(), i < right ? known : wrong)).ok());
+    }
+  }
+  const auto leased = Lease(peer);
+  ASSERT_EQ(leased->questions_size(), 1);
+  EXPECT_FALSE(leased->questions(0).practice());
+  EXPECT_EQ(leased->message(), "");
+}
+
+TEST_F(Checks, AnAnswerThatIsChangedAfterItsFeedbackDoesNotHelpToQualify) {
+  Open(4, "quality { qualification: 1 qualification_pass_mark: 1 }");
+  AddGold("QUALIFY", 0, 1);
+  const Peer& peer = broker_.As(Role::kLabeler);
+  const v1::Question question = Lease(peer)->questions(0);
+  const v1::Choice known = Even(question), wrong = known == v1::LEFT ? v1::RIGHT : v1::LEFT;
+  ASSERT_TRUE(Submit(peer, Answer(question.lease_id(), wrong)).ok());
+  v1::UndoRequest undo;
+  undo.set_lease_id(question.lease_id());
+  undo.set_idempotency_key(NewId());
+  ASSERT_TRUE(peer.Call(peer.labeling, &Labeling::Undo, undo).ok());
+  ASSERT_TRUE(Submit(peer, Answer(question.lease_id(), known)).ok());
+  const auto leased = Lease(peer);
+  ASSERT_EQ(leased->questions_size(), 1);
+  EXPECT_TRUE(leased->questions(0).practice());
+  EXPECT_THAT(leased->message(), HasSubstr("You answered 0 of 1 practice pairs as expected"));
 }
 
 TEST_F(Checks, ACheckThatWasGivenBackIsNoQuestionThatWaitsForOthers) {

@@ -77,6 +77,10 @@ const std::map<std::string, std::set<Role>>& Promised() {
                                                 {"PeopleService.ListLabelers", {R, O}},
                                                 {"PeopleService.SetLabelerState", {R, O}},
                                                 {"PeopleService.ForgetLabeler", {O}},
+                                                {"PeopleService.ResetLabeler", {O}},
+                                                {"PeopleService.ListInvites", {O}},
+                                                {"PeopleService.WithdrawInvite", {O}},
+                                                {"PeopleService.SetInviteCap", {O}},
                                                 {"PeopleService.Statement", {O}},
                                                 {"PeopleService.RetractLabels", {O}},
                                                 {"TrainingService.OpenQuestions", {tr}},
@@ -286,6 +290,7 @@ struct Place {
   int64_t run = 0;
   int64_t labeler = 0;
   int64_t gold = 0;
+  int64_t invite = 0;
 };
 
 // Methods whose requests name no run, as a call about a place; several calls
@@ -303,13 +308,17 @@ std::map<std::string, std::string> CallsAbout(const Place& place) {
           {"PeopleService.Invite", invite("run_ids: " + run)},
           {"PeopleService.SetLabelerState#pause", person + " state: LABELER_PAUSED"},
           {"PeopleService.SetLabelerState#resume", person + " state: ACTIVE"},
-          {"PeopleService.ForgetLabeler", person}};
+          {"PeopleService.ForgetLabeler", person},
+          {"PeopleService.ResetLabeler", person},
+          {"PeopleService.WithdrawInvite", absl::StrCat("invite_id: ", place.invite)},
+          {"PeopleService.SetInviteCap", absl::StrCat("cap: 9 invite_id: ", place.invite)}};
 }
 
 // Methods whose calls are about no run, and why.
 const std::set<std::string>& AboutNoRun() {
   static const auto* const names =
-      new std::set<std::string>{"RunService.List",  // lists the caller's
+      new std::set<std::string>{"RunService.List",
+                                "PeopleService.ListInvites",  // list the caller's
                                 "LabelingService.Heartbeat",
                                 "LabelingService.Submit",
                                 "LabelingService.Undo",  // the caller's own leases
@@ -346,6 +355,11 @@ TEST(Roles, ACallerOfSomeRunsIsRefusedAllOthersByEveryMethod) {
         "INSERT INTO gold_pairs (run_id, first_clip, second_clip, answer, use) SELECT ", place.run,
         ", min(id), max(id), 'LEFT', 'CHECK' FROM clips WHERE run_id = ", place.run,
         " RETURNING id")));
+    place.invite = std::stoll(sql(absl::StrCat(
+        "INSERT INTO invites (request_id, sha256, role, name, run_ids, is_group, "
+        "cap, created_by, expires_at) SELECT '",
+        NewId(), "', sha256('", name, "'), 'labeler', 'crowd of ", name, "', ARRAY[", place.run,
+        "]::bigint[], true, 1, ", place.labeler, ", now() + interval '1 day' RETURNING id")));
     return place;
   };
   const Place own = make_place("own"), foreign = make_place("foreign");
@@ -396,6 +410,9 @@ TEST(Roles, ACallerOfSomeRunsIsRefusedAllOthersByEveryMethod) {
     }
   }
   EXPECT_EQ(sql(absl::StrCat("SELECT state FROM callers WHERE id = ", foreign.labeler)), "ACTIVE");
+  EXPECT_EQ(sql(absl::StrCat("SELECT cap || ' ' || (withdrawn_at IS NULL) FROM invites WHERE id = ",
+                             foreign.invite)),
+            "1 true");
   EXPECT_EQ(
       sql(absl::StrCat("SELECT forgotten_at IS NULL FROM callers WHERE id = ", foreign.labeler)),
       "t");

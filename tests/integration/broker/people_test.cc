@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/integration/broker/fixtures.h"
@@ -42,12 +45,54 @@ class PeopleTest : public ::testing::Test {
   }
   absl::StatusOr<v1::AcceptInviteResponse> Accept(const std::string& secret,
                                                   const std::string& outside_id = "",
-                                                  const std::string& request_id = NewId()) {
+                                                  const std::string& request_id = NewId(),
+                                                  const std::string& token = "") {
     v1::AcceptInviteRequest request;
     request.set_secret(secret);
     request.set_outside_id(outside_id);
     request.set_request_id(request_id);
-    return nobody_.Call(nobody_.people, &People::AcceptInvite, request);
+    const Peer peer = With(token);
+    return peer.Call(peer.people, &People::AcceptInvite, request);
+  }
+  std::string Group(int cap) {
+    v1::InviteRequest request = Personal("crowd");
+    request.mutable_group()->set_cap(cap);
+    return Secret(request);
+  }
+  absl::StatusOr<v1::Labeler> Reset(const std::string& name) {
+    const Peer& peer = broker_.As(Role::kOperator);
+    v1::ResetLabelerRequest request;
+    request.set_name(name);
+    return peer.Call(peer.people, &People::ResetLabeler, request);
+  }
+  std::vector<v1::InviteState> Invites() {
+    const Peer& peer = broker_.As(Role::kOperator);
+    const auto response = peer.Call(peer.people, &People::ListInvites, v1::ListInvitesRequest());
+    EXPECT_TRUE(response.ok()) << response.status();
+    if (!response.ok()) return {};
+    return {response->invites().begin(), response->invites().end()};
+  }
+  absl::StatusOr<v1::InviteState> SetCap(int64_t invite_id, int cap) {
+    const Peer& peer = broker_.As(Role::kOperator);
+    v1::SetInviteCapRequest request;
+    request.set_invite_id(invite_id);
+    request.set_cap(cap);
+    return peer.Call(peer.people, &People::SetInviteCap, request);
+  }
+  absl::StatusOr<v1::InviteState> Withdraw(int64_t invite_id) {
+    const Peer& peer = broker_.As(Role::kOperator);
+    v1::WithdrawInviteRequest request;
+    request.set_invite_id(invite_id);
+    return peer.Call(peer.people, &People::WithdrawInvite, request);
+  }
+  // Everybody who has a place has had it for longer than an hour.
+  void AnHourPasses() {
+    Sql("UPDATE callers SET place_since = place_since - interval '61 minutes'");
+  }
+  void ExpectEnded(const Peer& peer) {
+    const absl::Time deadline = absl::Now() + absl::Seconds(10);
+    while (GetSession(peer).ok() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(50));
+    EXPECT_EQ(Code(GetSession(peer)), absl::StatusCode::kUnauthenticated);
   }
   Peer With(const std::string& token) { return Peer(rpc::Client(broker_.address(), token)); }
   static absl::StatusOr<v1::Session> GetSession(const Peer& peer, int64_t run_id = 0) {
@@ -169,6 +214,7 @@ TEST_F(PeopleTest, AGroupMakesOneLabelerForEachOutsideId) {
   request.mutable_group()->set_consent("You answer.\nWe pay.");
   request.mutable_group()->set_price("12 EUR an hour");
   request.mutable_group()->set_completion_code("DONE-1");
+  request.mutable_group()->set_redirect_url("https://platform.example/done?cc=DONE-1");
   request.set_answers_wanted(2);
   const std::string secret = Secret(request);
   const auto invite = Describe(secret);
@@ -176,12 +222,9 @@ TEST_F(PeopleTest, AGroupMakesOneLabelerForEachOutsideId) {
   EXPECT_TRUE(invite->needs_outside_id());
   EXPECT_EQ(invite->price(), "12 EUR an hour");
   EXPECT_EQ(Code(Accept(secret)), absl::StatusCode::kInvalidArgument);
-  const auto first = Accept(secret, "p1"), again = Accept(secret, "p1"),
-             second = Accept(secret, "p2");
-  ASSERT_TRUE(first.ok() && again.ok() && second.ok()) << second.status();
-  EXPECT_EQ(first->name(), again->name());
+  const auto first = Accept(secret, "p1"), second = Accept(secret, "p2");
+  ASSERT_TRUE(first.ok() && second.ok()) << second.status();
   EXPECT_NE(first->name(), second->name());
-  EXPECT_EQ(Code(Accept(secret, "p3")), absl::StatusCode::kResourceExhausted);
 
   OpenRun(4);
   const Peer peer = With(first->token());
@@ -192,7 +235,197 @@ TEST_F(PeopleTest, AGroupMakesOneLabelerForEachOutsideId) {
   ASSERT_TRUE(done.ok()) << done.status();
   EXPECT_EQ(done->none(), v1::SESSION_COMPLETE);
   EXPECT_EQ(done->completion_code(), "DONE-1");
+  EXPECT_EQ(done->redirect_url(), "https://platform.example/done?cc=DONE-1");
   EXPECT_EQ(GetSession(peer)->completion_code(), "DONE-1");
+}
+
+TEST_F(PeopleTest, AnIdIsNoPassword) {
+  const std::string secret = Group(2);
+  const auto first = Accept(secret, "p1");
+  ASSERT_TRUE(first.ok()) << first.status();
+  // somebody else who knows the id, with or without a token of their own
+  EXPECT_EQ(Code(Accept(secret, "p1")), absl::StatusCode::kAlreadyExists);
+  const auto other = Accept(secret, "p2");
+  const auto thief = Accept(secret, "p1", NewId(), other->token());
+  EXPECT_EQ(Code(thief), absl::StatusCode::kAlreadyExists);
+  EXPECT_THAT(std::string(thief.status().message()), HasSubstr("in the browser where that was"));
+  EXPECT_TRUE(GetSession(With(first->token())).ok());
+  // the person themselves, whose old token is then worth nothing
+  const auto again = Accept(secret, "p1", NewId(), first->token());
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->name(), first->name());
+  EXPECT_TRUE(GetSession(With(again->token())).ok());
+  ExpectEnded(With(first->token()));
+  EXPECT_EQ(Code(Accept(secret, "p1", NewId(), first->token())), absl::StatusCode::kAlreadyExists);
+}
+
+TEST_F(PeopleTest, AnOperatorLetsALabelerStartAgainOnceOnAnotherDevice) {
+  const std::string secret = Group(2), first_start = NewId();
+  const auto first = Accept(secret, "p1", first_start);
+  ASSERT_TRUE(Reset(first->name()).ok());
+  ExpectEnded(With(first->token()));
+  const auto again = Accept(secret, "p1");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->name(), first->name());
+  EXPECT_EQ(Code(Accept(secret, "p1")), absl::StatusCode::kAlreadyExists);
+  // nor does a repeated call of whoever was here before let them in again
+  EXPECT_EQ(Code(Accept(secret, "p1", first_start)), absl::StatusCode::kAlreadyExists);
+  EXPECT_TRUE(GetSession(With(again->token())).ok());
+  EXPECT_EQ(Sql("SELECT count(*) FROM audit WHERE action = 'reset labeler'"), "1");
+  ASSERT_TRUE(SetState(first->name(), v1::REVOKED).ok());
+  EXPECT_EQ(Code(Reset(first->name())), absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(Accept(Secret(Personal("Ada"))).ok());
+  EXPECT_EQ(Code(Reset("Ada")), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(PeopleTest, EachStartIsAuditedWithAHashOfTheIdThatAForgottenPersonTakesAlong) {
+  const std::string secret = Group(2);
+  const auto first = Accept(secret, "p1");
+  ASSERT_TRUE(Accept(secret, "p1", NewId(), first->token()).ok());
+  ASSERT_TRUE(Accept(secret, "p2").ok());
+  EXPECT_EQ(Sql("SELECT count(*) || ' of ' || count(DISTINCT detail) FROM audit "
+                "WHERE action = 'accept invite' AND detail ~ 'outside id [0-9a-f]{64}$'"),
+            "3 of 2");
+  const char* const known =
+      "SELECT count(*) FROM audit a JOIN callers c ON a.detail LIKE "
+      "'%' || encode(sha256((c.outside_key || 'p1')::bytea), 'hex')";
+  EXPECT_EQ(Sql(known), "2");
+  const Peer& operator_peer = broker_.As(Role::kOperator);
+  v1::ForgetLabelerRequest forget;
+  forget.set_name(first->name());
+  ASSERT_TRUE(operator_peer.Call(operator_peer.people, &People::ForgetLabeler, forget).ok());
+  EXPECT_EQ(Sql(known), "0");
+}
+
+TEST_F(PeopleTest, APlaceholderThatThePlatformDidNotFillInIsNoId) {
+  const std::string secret = Group(9);
+  for (const std::string id :
+       {"{{%PROLIFIC_PID%}}", "${assignmentId}", "${workerId}", "[worker_id]", "<id>", "%ID%",
+        "undefined", "null", "ASSIGNMENT_ID_NOT_AVAILABLE", "PROLIFIC_PID"}) {
+    const auto refused = Accept(secret, id);
+    EXPECT_EQ(Code(refused), absl::StatusCode::kInvalidArgument) << id;
+    EXPECT_THAT(std::string(refused.status().message()), HasSubstr("placeholder")) << id;
+  }
+  for (const std::string id : {"5f3c0de1a2b3c4d5e6f7a8b9", "A1B2C3D4E5F6G7", "ann@example.org"})
+    EXPECT_TRUE(Accept(secret, id).ok()) << id;
+}
+
+TEST_F(PeopleTest, AFullGroupSaysSoUntilItsCapIsRaised) {
+  const std::string secret = Group(1);
+  ASSERT_TRUE(Accept(secret, "p1").ok());
+  const auto refused = Accept(secret, "p2");
+  EXPECT_EQ(Code(refused), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("this group is full"));
+  const v1::InviteState invite = Invites().front();
+  EXPECT_EQ(invite.taken(), 1);
+  EXPECT_EQ(SetCap(invite.invite_id(), 2)->cap(), 2);
+  EXPECT_TRUE(Accept(secret, "p2").ok());
+  const auto lower = SetCap(invite.invite_id(), 1);
+  EXPECT_EQ(Code(lower), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(lower.status().message()), HasSubstr("2 places are taken"));
+  EXPECT_EQ(Code(SetCap(invite.invite_id(), 0)), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Code(SetCap(999, 5)), absl::StatusCode::kNotFound);
+  Secret(Personal("Ada"));
+  EXPECT_EQ(Code(SetCap(Invites().front().invite_id(), 5)), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(PeopleTest, PlacesOfThoseWhoAnswerNothingComeBackAfterAnHour) {
+  OpenRun(4);
+  const std::string secret = Group(2);
+  const auto idle = Accept(secret, "idle"), busy = Accept(secret, "busy");
+  ASSERT_TRUE(AnswerOne(With(busy->token())).ok());
+  EXPECT_EQ(Code(Accept(secret, "late")), absl::StatusCode::kFailedPrecondition);
+  AnHourPasses();
+  EXPECT_EQ(Invites().front().taken(), 1);
+  EXPECT_EQ(Invites().front().answered(), 1);
+  const auto late = Accept(secret, "late");
+  ASSERT_TRUE(late.ok()) << late.status();
+  EXPECT_TRUE(GetSession(With(late->token())).ok());
+  EXPECT_TRUE(GetSession(With(busy->token())).ok());
+  ExpectEnded(With(idle->token()));
+  // who answers keeps their place; who has lost it needs a free one, and is the same labeler then
+  ASSERT_TRUE(AnswerOne(With(late->token())).ok());
+  AnHourPasses();
+  EXPECT_EQ(Code(Accept(secret, "idle")), absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(SetCap(Invites().front().invite_id(), 3).ok());
+  const auto back = Accept(secret, "idle");
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->name(), idle->name());
+  EXPECT_EQ(Code(Accept(secret, "more")), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(PeopleTest, APlaceThatNobodyWantsIsKept) {
+  const std::string secret = Group(2);
+  const auto idle = Accept(secret, "idle");
+  AnHourPasses();
+  ASSERT_TRUE(Accept(secret, "other").ok());
+  EXPECT_TRUE(GetSession(With(idle->token())).ok());
+}
+
+TEST_F(PeopleTest, RevokingGivesAPlaceBackUnlessItsLabelerHasAnswered) {
+  OpenRun(4);
+  const std::string secret = Group(2);
+  const auto idle = Accept(secret, "idle"), busy = Accept(secret, "busy");
+  ASSERT_TRUE(AnswerOne(With(busy->token())).ok());
+  ASSERT_TRUE(SetState(busy->name(), v1::REVOKED).ok());
+  EXPECT_EQ(Code(Accept(secret, "late")), absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(SetState(idle->name(), v1::REVOKED).ok());
+  EXPECT_TRUE(Accept(secret, "late").ok());
+  EXPECT_EQ(Code(Accept(secret, "later")), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Code(Accept(secret, "idle")), absl::StatusCode::kPermissionDenied);
+}
+
+TEST_F(PeopleTest, AWithdrawnInviteLetsNobodyInAndKeepsWhoIsIn) {
+  const std::string group = Group(5);
+  const auto in = Accept(group, "p1");
+  const std::string personal = Secret(Personal("Ada"));
+  for (const v1::InviteState& invite : Invites()) {
+    for (int i = 0; i < 2; ++i) {
+      const auto withdrawn = Withdraw(invite.invite_id());
+      ASSERT_TRUE(withdrawn.ok()) << withdrawn.status();
+      EXPECT_GT(withdrawn->withdrawn_ms(), 0);
+    }
+  }
+  for (const auto& status :
+       {Accept(group, "p2").status(), Describe(group).status(), Accept(personal).status(),
+        Describe(personal).status(), Accept(group, "p1", NewId(), in->token()).status()}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("withdrawn"));
+  }
+  EXPECT_TRUE(GetSession(With(in->token())).ok());
+  EXPECT_EQ(Sql("SELECT count(*) FROM audit WHERE action = 'withdraw invite'"), "2");
+  EXPECT_EQ(Code(Withdraw(999)), absl::StatusCode::kNotFound);
+  // the name that nobody has taken is free again
+  EXPECT_TRUE(Invite(Personal("Ada")).ok());
+}
+
+TEST_F(PeopleTest, InvitesAreListedNewestFirstAPageAtATime) {
+  for (const char* name : {"a", "b", "c"}) Secret(Personal(name));
+  const Peer& peer = broker_.As(Role::kOperator);
+  v1::ListInvitesRequest request;
+  request.set_limit(2);
+  const auto first = peer.Call(peer.people, &People::ListInvites, request);
+  ASSERT_EQ(first->invites_size(), 2);
+  EXPECT_EQ(first->invites(0).name(), "c");
+  request.set_before_invite_id(first->invites(1).invite_id());
+  const auto second = peer.Call(peer.people, &People::ListInvites, request);
+  ASSERT_EQ(second->invites_size(), 1);
+  EXPECT_EQ(second->invites(0).name(), "a");
+  EXPECT_EQ(second->invites(0).cap(), 1);
+  EXPECT_EQ(second->invites(0).taken(), 0);
+  EXPECT_EQ(second->invites(0).role(), v1::INVITE_LABELER);
+}
+
+TEST_F(PeopleTest, LabelersAreSentOnUnderTlsAlone) {
+  v1::InviteRequest request = Personal("crowd");
+  request.mutable_group()->set_cap(1);
+  for (const std::string bad : {"http://platform.example/", "javascript:alert(1)", "https://",
+                                "https:// example.org", "//platform.example"}) {
+    request.mutable_group()->set_redirect_url(bad);
+    EXPECT_EQ(Code(Invite(request)), absl::StatusCode::kInvalidArgument) << bad;
+  }
+  request.mutable_group()->set_redirect_url("https://platform.example/done?cc=1");
+  EXPECT_TRUE(Invite(request).ok());
 }
 
 TEST_F(PeopleTest, ALabelerAnswersForTheRunsOfTheirInviteAlone) {
@@ -238,9 +471,7 @@ TEST_F(PeopleTest, RevokingEndsLeasesAndTokensForGood) {
             absl::StatusCode::kPermissionDenied);
   ASSERT_TRUE(SetState("Ada", v1::REVOKED).ok());
   EXPECT_EQ(Sql("SELECT open_slots FROM questions"), "1");
-  const absl::Time deadline = absl::Now() + absl::Seconds(10);
-  while (GetSession(peer).ok() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(50));
-  EXPECT_EQ(Code(GetSession(peer)), absl::StatusCode::kUnauthenticated);
+  ExpectEnded(peer);
   EXPECT_EQ(Code(SetState("Ada", v1::ACTIVE)), absl::StatusCode::kFailedPrecondition);
 }
 

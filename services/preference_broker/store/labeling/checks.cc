@@ -1,9 +1,12 @@
 #include "services/preference_broker/store/labeling/checks.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "common/experience/answers.h"
+#include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/labeling/answers.h"
 
 namespace backflip::preference_broker {
@@ -30,45 +33,97 @@ MadeQuestion Make(Transaction& t, int64_t caller_id, int64_t run_id, const char*
   return made;
 }
 
-// Gold pairs of one use that the caller neither holds nor has answered.
-pqxx::result FreshGold(Transaction& t, int64_t caller_id, int64_t run_id, const char* use) {
-  return t.Exec(R"sql(
-      SELECT g.id, g.first_clip, g.second_clip FROM gold_pairs g
-      WHERE g.run_id = $2 AND g.use = $3 AND g.removed_at IS NULL AND NOT EXISTS (
-        SELECT FROM questions q WHERE q.made_for = $1 AND q.run_id = $2 AND q.gold_id = g.id
-          AND q.open_slots = 0)
-      ORDER BY g.id)sql",
-                caller_id, run_id, use);
-}
-
 }  // namespace
 
-int32_t QualificationLeft(Transaction& t, int64_t caller_id, int64_t run_id, int32_t wanted) {
-  if (wanted == 0) return 0;
+Qualification QualificationOf(Transaction& t, int64_t caller_id, const LabelingConfig& run) {
+  Qualification qualification;
+  const int64_t wanted = run.quality.qualification();
+  if (wanted == 0) return qualification;
   const pqxx::row row = t.Exec(R"sql(
       SELECT (SELECT count(*) FROM gold_pairs
           WHERE run_id = $2 AND use = 'QUALIFY' AND removed_at IS NULL),
-        (SELECT count(DISTINCT q.gold_id) FROM questions q JOIN leases l ON l.question_id = q.id
-          AND l.caller_id = $1 AND l.state = 'ANSWERED'
-          WHERE q.made_for = $1 AND q.run_id = $2 AND q.purpose = 'QUALIFICATION'))sql",
-                               caller_id, run_id)[0];
-  return std::max<int64_t>(0, std::min<int64_t>(wanted, Int(row[0])) - Int(row[1]));
+        (SELECT count(*) FROM questions q WHERE q.made_for = $1 AND q.run_id = $2
+          AND q.purpose = 'QUALIFICATION' AND q.open_slots = 0
+          AND NOT EXISTS (SELECT FROM labels l WHERE l.question_id = q.id)))sql",
+                               caller_id, run.id)[0];
+  const int64_t pairs = std::min(wanted, Int(row[0]));
+  if (pairs == 0) return qualification;
+  const pqxx::result answers = t.Exec(R"sql(
+      SELECT coalesce(l.choice = turned_choice(g.answer, s.turned), false) AS right_one,
+        l.answered_at > coalesce(c.rules_since, '-infinity') AS fresh
+      FROM questions q JOIN gold_pairs g ON g.id = q.gold_id JOIN callers c ON c.id = q.made_for
+      JOIN labels l ON l.question_id = q.id AND l.supersedes IS NULL
+      JOIN leases s ON s.id = l.lease_id
+      WHERE q.made_for = $1 AND q.run_id = $2 AND q.purpose = 'QUALIFICATION'
+      ORDER BY l.id)sql",
+                                      caller_id, run.id);
+  const int64_t needed =
+      static_cast<int64_t>(std::ceil(run.quality.qualification_pass_mark() * pairs - 1e-9));
+  int64_t begin = 0;
+  int32_t failed = 0;
+  for (; begin + pairs <= static_cast<int64_t>(answers.size()); begin += pairs) {
+    int64_t right = 0;
+    for (int64_t i = begin; i < begin + pairs; ++i) right += Bool(answers[i]["right_one"]);
+    if (right >= needed) return {};
+    failed += Bool(answers[begin + pairs - 1]["fresh"]);
+    qualification.message =
+        absl::StrCat("You answered ", right, " of ", pairs, " practice pairs as expected, and ",
+                     needed, " are needed. ");
+  }
+  qualification.left = pairs - (static_cast<int64_t>(answers.size()) - begin);
+  qualification.held = Int(row[1]);
+  qualification.failed = failed >= run.quality.qualification_tries();
+  if (begin > 0) {
+    qualification.message += qualification.failed
+                                 ? "That was the last try: write to who invited you."
+                                 : "Here is another try.";
+  }
+  return qualification;
 }
 
 std::vector<MadeQuestion> MakeQualification(Transaction& t, int64_t caller_id, int64_t run_id,
                                             int32_t count) {
   std::vector<MadeQuestion> made;
-  for (const auto& row : FreshGold(t, caller_id, run_id, "QUALIFY")) {
-    if (static_cast<int32_t>(made.size()) == count) break;
+  for (const auto& row : t.Exec(R"sql(
+           SELECT g.id, g.first_clip, g.second_clip FROM gold_pairs g LEFT JOIN LATERAL (
+             SELECT count(*) FILTER (WHERE answered) AS answers,
+               bool_or(NOT answered AND open_slots = 0) AS held
+             FROM (SELECT q.open_slots,
+                 EXISTS (SELECT FROM labels l WHERE l.question_id = q.id) AS answered
+               FROM questions q WHERE q.made_for = $1 AND q.run_id = $2 AND q.gold_id = g.id) a
+             ) mine ON true
+           WHERE g.run_id = $2 AND g.use = 'QUALIFY' AND g.removed_at IS NULL
+             AND mine.held IS NOT TRUE
+           ORDER BY mine.answers, g.id LIMIT $3)sql",
+                                caller_id, run_id, count)) {
     made.push_back(Make(t, caller_id, run_id, "QUALIFICATION", Int(row[0]), std::nullopt,
                         {Int(row[1]), Int(row[2])}));
   }
   return made;
 }
 
+void PauseUnqualified(Transaction& t, int64_t caller_id, int64_t run_id,
+                      const std::string& message) {
+  if (t.Exec("UPDATE callers SET state = 'PAUSED', reason = $2 WHERE id = $1 AND state = 'ACTIVE' "
+             "RETURNING id",
+             caller_id, message)
+          .empty()) {
+    return;
+  }
+  Audit(t, caller_id, run_id, "paused by the qualification", message);
+  TouchRun(t, run_id);
+}
+
 std::optional<MadeQuestion> MakeGold(Transaction& t, int64_t caller_id, int64_t run_id,
                                      uint64_t draw) {
-  const pqxx::result fresh = FreshGold(t, caller_id, run_id, "CHECK");
+  // those that the caller neither holds nor has answered
+  const pqxx::result fresh = t.Exec(R"sql(
+      SELECT g.id, g.first_clip, g.second_clip FROM gold_pairs g
+      WHERE g.run_id = $2 AND g.use = 'CHECK' AND g.removed_at IS NULL AND NOT EXISTS (
+        SELECT FROM questions q WHERE q.made_for = $1 AND q.run_id = $2 AND q.gold_id = g.id
+          AND q.open_slots = 0)
+      ORDER BY g.id)sql",
+                                    caller_id, run_id);
   if (fresh.empty()) return std::nullopt;
   const pqxx::row row = fresh[draw % fresh.size()];
   return Make(t, caller_id, run_id, "GOLD", Int(row[0]), std::nullopt, {Int(row[1]), Int(row[2])});

@@ -4,11 +4,14 @@
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_CHECKS_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_CHECKS_H_
 
+#include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "backflip/v1/label.pb.h"
 #include "services/preference_broker/store/db/connection.h"
+#include "services/preference_broker/store/runs/run_cache.h"
 
 namespace backflip::preference_broker {
 
@@ -19,13 +22,26 @@ struct MadeQuestion {
   std::optional<bool> turned;
 };
 
-// How many pairs are left of a qualification of `wanted`, or of as many as the run has gold
-// pairs for. Pairs that the caller has leased and not answered count as left.
-int32_t QualificationLeft(Transaction& t, int64_t caller_id, int64_t run_id, int32_t wanted);
-// Makes questions of qualification pairs that the caller has neither leased nor answered, at
-// most `count`.
+// How a labeler stands in a run's qualification: tries of as many pairs as it wants, or as the run
+// has gold pairs for, until one has its share of right answers. The first answer to a pair counts,
+// since it is told then what was right.
+struct Qualification {
+  // Pairs of this try that are not answered yet, and how many of those the caller holds.
+  int32_t left = 0;
+  int32_t held = 0;
+  // No try is left. Tries before an operator resumed the labeler are not counted.
+  bool failed = false;
+  // How the try before went: a sentence for the labeler; empty: there was none.
+  std::string message;
+};
+Qualification QualificationOf(Transaction& t, int64_t caller_id, const LabelingConfig& run);
+// Makes at most `count` questions of qualification pairs that the caller does not hold, those that
+// they have answered least often first.
 std::vector<MadeQuestion> MakeQualification(Transaction& t, int64_t caller_id, int64_t run_id,
                                             int32_t count);
+// Pauses a labeler who has no try left, with the message. Audited.
+void PauseUnqualified(Transaction& t, int64_t caller_id, int64_t run_id,
+                      const std::string& message);
 
 // A gold pair that the caller has neither leased nor answered, chosen by `draw`; nullopt: none
 // is left.

@@ -164,13 +164,21 @@ std::optional<PickedQuestion> DrawCheck(Transaction& t, const Caller& caller,
   return PickedQuestion{made->id, made->turned.value_or(turned), /*practice=*/false};
 }
 
-// Leases pairs for practice. False: the caller's qualification is done, or the run has none.
+// Leases pairs for practice, or pauses who has failed. False: the caller's qualification is done,
+// or the run has none.
 absl::StatusOr<bool> LeaseQualification(Transaction& t, const Caller& caller,
                                         const LabelingConfig& run, int32_t count,
                                         const LeaseTerms& terms, v1::LeaseResponse* response) {
-  const int32_t left = QualificationLeft(t, caller.id, run.id, run.quality.qualification());
-  if (left == 0) return false;
-  for (int32_t i = 0; i < std::min(left, count) && !IsFull(*response); ++i) {
+  const Qualification qualification = QualificationOf(t, caller.id, run);
+  if (qualification.left == 0) return false;
+  if (response->message().empty()) response->set_message(qualification.message);
+  if (qualification.failed) {
+    PauseUnqualified(t, caller.id, run.id, qualification.message);
+    response->set_none(v1::YOU_ARE_PAUSED);
+    return true;
+  }
+  const int32_t wanted = std::clamp(qualification.left - qualification.held, 0, count);
+  for (int32_t i = 0; i < wanted && !IsFull(*response); ++i) {
     const std::vector<MadeQuestion> next = MakeQualification(t, caller.id, run.id, 1);
     if (next.empty()) break;
     const MadeQuestion& made = next[0];
@@ -234,6 +242,7 @@ CallerStatus ReadCallerStatus(Transaction& t, const Caller& caller, int64_t run_
           (SELECT coalesce(sum(w.active_ms + w.waiting_ms), 0)::bigint FROM labeler_time w
            WHERE w.caller_id = c.id) END AS worked_ms,
         coalesce(i.completion_code, '') AS completion_code,
+        coalesce(i.redirect_url, '') AS redirect_url,
         ARRAY (SELECT r.id FROM runs r WHERE r.state IN ('QUEUED', 'RUNNING')
           AND ($2::bigint = 0 OR r.id = $2) AND r.reward = 'PREFERENCES' AND NOT r.asking_stopped
           AND (r.has_true_reward OR NOT $3::boolean)
@@ -255,6 +264,7 @@ CallerStatus ReadCallerStatus(Transaction& t, const Caller& caller, int64_t run_
     status.complete |= Int(row["worked_ms"]) >= status.minutes_wanted * 60'000;
   }
   status.completion_code = Text(row["completion_code"]);
+  status.redirect_url = Text(row["redirect_url"]);
   status.runs = Ids(row["runs"]);
   return status;
 }
@@ -279,6 +289,7 @@ absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache&
     if (status.complete) {
       response.set_none(v1::SESSION_COMPLETE);
       response.set_completion_code(status.completion_code);
+      response.set_redirect_url(status.redirect_url);
       return leased;
     }
     int64_t count = terms.count;
@@ -306,6 +317,7 @@ absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache&
       qualifying = qualifying || kept;
     }
     if (response.questions_size() > 0) return leased;
+    if (response.none() == v1::YOU_ARE_PAUSED) return leased;
     if (qualifying) {
       response.set_none(v1::LEARNING);
       if (response.message().empty())

@@ -29,6 +29,7 @@ struct CallerStatus {
   int64_t answers_left = -1;
   bool complete = false;
   std::string completion_code;
+  std::string redirect_url;
   std::vector<int64_t> runs;
 };
 

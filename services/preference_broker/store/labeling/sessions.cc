@@ -39,7 +39,7 @@ bool HasGuide(Transaction& t, const LabelingConfig& run) {
 
 int32_t QualificationLeftOf(Transaction& t, const Caller& caller, const LabelingConfig& run) {
   if (caller.role != Role::kLabeler) return 0;
-  return QualificationLeft(t, caller.id, run.id, run.quality.qualification());
+  return QualificationOf(t, caller.id, run).left;
 }
 
 void AddRun(Transaction& t, const LabelingConfig& run, v1::Session* session) {

@@ -1,4 +1,4 @@
-// People: their invites, their state, and what operators take back of their work.
+// People: their state, and what operators take back of their work.
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_PEOPLE_PEOPLE_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_PEOPLE_PEOPLE_H_
 
@@ -14,20 +14,16 @@ namespace backflip::preference_broker {
 // From callers.state.
 v1::LabelerState LabelerStateFromField(const pqxx::field& field);
 
-// `request` checked before. ALREADY_EXISTS: the name is taken, or the request
-// id was used for another invite. NOT_FOUND: no such run.
-absl::StatusOr<v1::InviteResponse> MakeInvite(Connection& connection, const Caller& caller,
-                                              const v1::InviteRequest& request);
-absl::StatusOr<v1::InviteDescription> DescribeInvite(Connection& connection,
-                                                     const std::string& secret);
-absl::StatusOr<v1::AcceptInviteResponse> AcceptInvite(Connection& connection,
-                                                      const v1::AcceptInviteRequest& request);
-
 absl::StatusOr<v1::Labeler> SetLabelerState(Connection& connection, const Caller& caller,
                                             const v1::SetLabelerStateRequest& request);
 absl::StatusOr<v1::ForgetLabelerResponse> ForgetLabeler(Connection& connection,
                                                         const Caller& caller,
                                                         const v1::ForgetLabelerRequest& request);
+
+// Voids a group's labeler's tokens, and lets their outside id in once more. FAILED_PRECONDITION:
+// they are of no group, or revoked.
+absl::StatusOr<v1::Labeler> ResetLabeler(Connection& connection, const Caller& caller,
+                                         const v1::ResetLabelerRequest& request);
 
 struct RetractedLabels {
   v1::RetractLabelsResponse response;

@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { linkParameters, participantOf } from "./participant";
+
+const secret = "a-secret_of-base64url";
+const idOf = (search: string, hash: string) => participantOf({ search, hash }).id;
+
+test("a participant's id is found wherever the platform has put it", () => {
+  const links: [string, string][] = [
+    ["?PROLIFIC_PID=abc&STUDY_ID=d&SESSION_ID=e", `#invite=${secret}`],
+    ["", `#invite=${secret}?PROLIFIC_PID=abc&STUDY_ID=d&SESSION_ID=e`],
+    ["", `#invite=${secret}&PROLIFIC_PID=abc`],
+    ["", `#invite=${secret}#?prolific_pid=abc`],
+    ["?assignmentId=x&hitId=y&workerId=abc", `#invite=${secret}`],
+    ["", `#invite=${secret}?worker_id=abc&assignment_id=x`],
+    ["?participantId=abc", `#invite=${secret}`],
+    ["?participant=%20abc", `#invite=${secret}`],
+    ["?PROLIFIC_PID=&PROLIFIC_PID=abc", `#invite=${secret}&PROLIFIC_PID=abc`],
+  ];
+  for (const [search, hash] of links) {
+    assert.equal(idOf(search, hash), "abc", search + hash);
+    assert.match(linkParameters(hash).get("invite")!, new RegExp(`^${secret}`));
+  }
+  assert.equal(idOf("?STUDY_ID=d", `#invite=${secret}&run=1`), "");
+});
+
+test("what a platform has not filled in is no id that is made up", () => {
+  const search = "?PROLIFIC_PID={{%PROLIFIC_PID%}}";
+  assert.equal(idOf(search, `#invite=${secret}`), "{{%PROLIFIC_PID%}}");
+});
+
+test("MTurk's preview is told from a task that was accepted", () => {
+  const preview = (search: string) => participantOf({ search, hash: `#invite=${secret}` }).preview;
+  assert.equal(preview("?assignmentId=ASSIGNMENT_ID_NOT_AVAILABLE&hitId=y"), true);
+  assert.equal(preview("?assignmentId=x&hitId=y&workerId=abc"), false);
+});
