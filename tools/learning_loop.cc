@@ -273,7 +273,7 @@ absl::Status Loop::Run() {
     simulating_ += t1 - t0;
     updating_ += Seconds() - t1;
     for (Asker& asker : askers_) RETURN_IF_ERROR(Compare(iteration, &asker));
-    if (spec_.reward() != v1::TRUE && method::RoundAt(spec_, iteration) >= 0 &&
+    if (spec_.reward() != v1::TRUE &&
         method::RewardIteration(spec_, iteration + 1) == iteration + 1) {
       ASSIGN_OR_RETURN(
           model_, nn::RewardModel::FromSnapshot(askers_.front().fitter->ensemble().ToSnapshot()));
@@ -335,7 +335,7 @@ absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
   const v1::RunSpec& spec = asker->spec;
   asker->fitter->AddCandidates(fresh_);
   const int64_t round = method::RoundAt(spec, batch);
-  if (round < 0 || method::BatchOfRound(spec, round) != batch) return absl::OkStatus();
+  if (method::BatchOfRound(spec, round) != batch) return absl::OkStatus();
   const size_t size = std::min<size_t>(pool_.size(), spec.queries().pool());
   const std::vector<ClipPointer> pool(pool_.end() - size, pool_.end());
   const int64_t wanted =
@@ -347,8 +347,9 @@ absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
         selector->Select(pool, static_cast<int>(wanted), method::SelectionSeed(spec), round));
     for (const learn::SelectedPair& pair : pairs) Ask(pool[pair.left], pool[pair.right], asker);
   }
-  const int64_t batches = round == 0 ? batch + 1 : batch - method::BatchOfRound(spec, round - 1);
-  ASSIGN_OR_RETURN(asker->fit, asker->fitter->Fit(asker->comparisons, batches, pool, nullptr));
+  const int64_t last =
+      round == method::FirstRound(spec) ? -1 : method::BatchOfRound(spec, round - 1);
+  ASSIGN_OR_RETURN(asker->fit, asker->fitter->Fit(asker->comparisons, batch - last, pool, nullptr));
   asker->seconds += Seconds() - begin;
   return absl::OkStatus();
 }

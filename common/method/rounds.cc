@@ -19,7 +19,8 @@ int64_t InitialBatches(const v1::RunSpec& spec) {
   const int64_t most =
       std::max<int64_t>(1, std::min(Batches(spec) / 4, spec.queries().pool() / clips));
   const auto labels = [&](int64_t batches) {
-    const int64_t next_round = batches - 1 + BatchesPerRound(spec);
+    const int64_t per_round = BatchesPerRound(spec);
+    const int64_t next_round = ((batches - 1) / per_round + 1) * per_round;
     return spec.lockstep() ? LabelsWantedAt(spec, next_round * spec.collection().batch_steps())
                            : FirstLabels(spec);
   };
@@ -28,13 +29,14 @@ int64_t InitialBatches(const v1::RunSpec& spec) {
   return batches;
 }
 
+int64_t FirstRound(const v1::RunSpec& spec) { return RoundAt(spec, InitialBatches(spec) - 1); }
+
 int64_t BatchOfRound(const v1::RunSpec& spec, int64_t round) {
-  return InitialBatches(spec) - 1 + round * BatchesPerRound(spec);
+  return std::max(round * BatchesPerRound(spec), InitialBatches(spec) - 1);
 }
 
 int64_t RoundAt(const v1::RunSpec& spec, int64_t batch) {
-  const int64_t later = batch - (InitialBatches(spec) - 1);
-  return later < 0 ? -1 : later / BatchesPerRound(spec);
+  return batch < 0 ? -1 : batch / BatchesPerRound(spec);
 }
 
 int64_t RewardIteration(const v1::RunSpec& spec, int64_t iteration) {

@@ -2,10 +2,13 @@
 // its own beside the batches: queries.round_steps, in steps. Learner and trainer agree on
 // it by these functions alone.
 //
-// Round 0 follows the last of the initial batches, and each later one follows the batch before by
-// round_steps, rounded up to whole batches; 0: a round after each batch. Iteration i is rewarded by
-// the ensemble of the last round that followed a batch before i; it is published as the reward of
-// the iteration after its batch. All counts begin at 0; the initial batches have no reward.
+// The first round follows the last of the initial batches, and later ones come every
+// round_steps, rounded up to whole batches; 0: a round after each batch. They are numbered as
+// if the first one had followed batch 0: a batch's round stays the same when a run is
+// continued with more labels and steps, which more initial batches would belong to. Iteration
+// i is rewarded by the ensemble of the last round that followed a batch before i; it is
+// published as the reward of the iteration after its batch. All counts begin at 0; the initial
+// batches have no reward.
 #ifndef BACKFLIP_COMMON_METHOD_ROUNDS_H_
 #define BACKFLIP_COMMON_METHOD_ROUNDS_H_
 
@@ -16,15 +19,18 @@
 namespace backflip::method {
 
 // How many batches the initial policy collects before the first questions: as many as have
-// two clips for each label of round 0 (without lockstep: of first_labels), so that these are
-// about many clips and not about the same few again and again; but no more than a quarter of
+// two clips for each label of the first round (without lockstep: of first_labels), so that these
+// are about many clips and not about the same few again and again; but no more than a quarter of
 // the run's, and no more than have queries.pool clips. At least one.
 int64_t InitialBatches(const v1::RunSpec& spec);
 
-// The batch that `round` follows.
+// The number of the first round.
+int64_t FirstRound(const v1::RunSpec& spec);
+
+// The batch that `round`, the first or a later one, follows.
 int64_t BatchOfRound(const v1::RunSpec& spec, int64_t round);
 
-// The last round that followed `batch` or one before it; -1: none did.
+// The last round, of those that would follow initial batches too, at `batch`; -1 for batch -1.
 int64_t RoundAt(const v1::RunSpec& spec, int64_t batch);
 
 // The iteration that the reward of iteration `iteration`, InitialBatches or more, was published

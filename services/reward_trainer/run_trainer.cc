@@ -93,7 +93,10 @@ absl::Status RunTrainer::Train() {
                                                            run_.task().action_size()));
   RETURN_IF_ERROR(Restore());
   if (!spec_.lockstep()) return TrainAsLabelsCome();
-  while (true) RETURN_IF_ERROR(TrainInLockstep(method::RoundAt(spec_, done_batch_) + 1));
+  while (true) {
+    const int64_t next = method::RoundAt(spec_, done_batch_) + 1;
+    RETURN_IF_ERROR(TrainInLockstep(std::max(next, method::FirstRound(spec_))));
+  }
 }
 
 absl::Status RunTrainer::TrainInLockstep(int64_t round) {

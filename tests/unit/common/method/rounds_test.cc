@@ -35,7 +35,7 @@ TEST(InitialBatches, HaveAsManyClipsAsTheFirstQuestionsAreToBeAbout) {
     v1::RunSpec spec = options::DefaultRunSpec();
     spec.mutable_queries()->set_initial_share(initial_share);
     const int64_t clips = InitialBatches(spec) * spec.collection().clips_per_batch();
-    const int64_t questions = LabelsWantedIn(spec, 0);
+    const int64_t questions = LabelsWantedIn(spec, FirstRound(spec));
     EXPECT_GE(clips, 2 * questions);
     EXPECT_LE(clips, 2 * questions + spec.collection().clips_per_batch());
     const auto pairs =
@@ -73,13 +73,32 @@ TEST(Rounds, BeginAfterTheInitialBatches) {
   spec.mutable_queries()->set_initial_share(0.25);
   spec.mutable_collection()->set_clips_per_batch(40);
   ASSERT_EQ(InitialBatches(spec), 2);
-  EXPECT_EQ(RoundAt(spec, 0), -1);
-  EXPECT_EQ(RoundAt(spec, 1), 0);
-  EXPECT_EQ(BatchOfRound(spec, 3), 4);
+  EXPECT_EQ(FirstRound(spec), 1);
+  EXPECT_EQ(BatchOfRound(spec, 1), 1);
+  EXPECT_EQ(BatchOfRound(spec, 3), 3);
   EXPECT_FALSE(LearnsFrom(spec, 1));
   EXPECT_TRUE(LearnsFrom(spec, 2));
   EXPECT_EQ(RewardIteration(spec, 2), 2);
   EXPECT_EQ(Progress(spec, 2), 0);
+  // where rounds are far apart, the first one waits for no more than the initial batches
+  spec.mutable_queries()->set_round_steps(4000);
+  ASSERT_EQ(InitialBatches(spec), 2);
+  EXPECT_EQ(FirstRound(spec), 0);
+  EXPECT_EQ(BatchOfRound(spec, 0), 1);
+  EXPECT_EQ(BatchOfRound(spec, 1), 4);
+  EXPECT_EQ(RewardIteration(spec, 4), 2);
+  EXPECT_EQ(RewardIteration(spec, 5), 5);
+}
+
+TEST(Rounds, StayTheSameWhereARunIsContinued) {
+  v1::RunSpec spec = options::DefaultRunSpec(), continued = spec;
+  continued.set_labels(2 * spec.labels());
+  continued.set_steps(2 * spec.steps());
+  ASSERT_NE(InitialBatches(spec), InitialBatches(continued));
+  for (int64_t batch = 20; batch < 100; ++batch) {
+    EXPECT_EQ(RoundAt(spec, batch), RoundAt(continued, batch));
+    EXPECT_EQ(BatchOfRound(spec, batch), BatchOfRound(continued, batch));
+  }
 }
 
 TEST(Rounds, FollowEveryBatchByDefault) {
