@@ -124,6 +124,7 @@ export class WebGlPainter implements Painter {
           color: part.colour,
           transparent: part.opacity < 1,
           opacity: part.opacity,
+          fog: false, // the haze hides where a floor ends, not what stands on it
           ...(skin && { side: DoubleSide }),
         }),
         skeleton,

@@ -9,7 +9,7 @@ namespace {
 constexpr double kPi = 3.14159265358979323846;
 constexpr double kAspect = 4.0 / 3;
 // Shares of a picture's height or width, and how far from its middle towards its edge.
-constexpr double kShareAtFirst = 0.5, kMostShare = 0.7, kLeastShare = 0.3, kReach = 0.9;
+constexpr double kShareAtFirst = 0.55, kMostShare = 0.72, kLeastShare = 0.33, kReach = 0.95;
 constexpr double kLeastDistance = 0.01, kGreatestDistance = 1e4;  // a task's own bounds
 
 // The topmost body that moves of those that carry `body`, itself included; 0: none does.
@@ -176,17 +176,22 @@ std::vector<Point> RobotCorners(const mjModel* model, const mjData* data, const 
 }
 
 double CameraDistance(const std::vector<RobotView>& views, double azimuth, double elevation) {
-  double distance = 0, farthest = kGreatestDistance;
-  for (size_t i = 0; i < views.size(); ++i) {
-    const std::vector<Seen> seen = See(views[i], azimuth, elevation);
-    distance = std::max(distance, DistanceOfShare(seen, i == 0 ? kShareAtFirst : kMostShare));
+  double nearest = 0, farthest = kGreatestDistance, wanted = 0, at_first = 0;
+  for (const RobotView& view : views) {
+    const std::vector<Seen> seen = See(view, azimuth, elevation);
+    nearest = std::max(nearest, DistanceOfShare(seen, kMostShare));
+    farthest = std::min(farthest, DistanceOfShare(seen, kLeastShare));
     for (const Seen& point : seen) {
       const double aside = std::max(std::abs(point.x), std::abs(point.y));
-      distance = std::max(distance, aside / (kReach * kHalfPicture) - point.depth);
+      nearest = std::max(nearest, aside / (kReach * kHalfPicture) - point.depth);
     }
-    if (i == 0) farthest = DistanceOfShare(seen, kLeastShare);
+    if (&view != &views[0]) continue;
+    wanted = DistanceOfShare(seen, kShareAtFirst);
+    at_first = DistanceOfShare(seen, kLeastShare);
   }
-  return std::clamp(std::min(distance, farthest), kLeastDistance, kGreatestDistance);
+  // what flies apart is followed only so far
+  const double distance = std::min(std::max(nearest, std::min(wanted, farthest)), at_first);
+  return std::clamp(distance, kLeastDistance, kGreatestDistance);
 }
 
 }  // namespace backflip::sim

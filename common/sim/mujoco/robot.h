@@ -44,8 +44,8 @@ struct RobotView {
 std::vector<Point> RobotCorners(const mjModel* model, const mjData* data, const Robot& robot);
 
 // How far a camera is (metres) that shows the robot at about half of a picture's height or width in
-// the first view, and all of it in all of them as far as it then still fills 0.3. Degrees as
-// MuJoCo's free camera has them; its field of view; pictures of 4:3, or square.
+// the first view, all of it in all of them, and never much smaller, as far as these go together.
+// Degrees as MuJoCo's free camera has them; its field of view; pictures of 4:3, or square.
 double CameraDistance(const std::vector<RobotView>& views, double azimuth, double elevation);
 
 }  // namespace backflip::sim

@@ -1,6 +1,7 @@
 #include "common/sim/mujoco/task_text.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "absl/strings/escaping.h"
@@ -49,21 +50,25 @@ bool RisesAndFalls(const mjModel* m, int root) {
 }
 
 std::string CameraText(const mjModel* m, const Robot& robot, const Trial& trial) {
-  const std::vector<Point>& corners = trial.views[0].corners;
-  Point low = trial.views[0].target, high = low;
-  for (const Point& corner : corners) {
-    for (int i = 0; i < 3; ++i) {
-      low[i] = &corner == &corners[0] ? corner[i] : std::min(low[i], corner[i]);
-      high[i] = &corner == &corners[0] ? corner[i] : std::max(high[i], corner[i]);
+  // the boxes around the robot at first, and around all that it does
+  std::array<Point, 2> low = {trial.views[0].target, trial.views[0].target}, high = low;
+  for (const RobotView& view : trial.views) {
+    for (const Point& corner : view.corners) {
+      for (int i = 0; i < 3; ++i) {
+        for (int box = &view == &trial.views[0] ? 0 : 1; box < 2; ++box) {
+          low[box][i] = std::min(low[box][i], corner[i]);
+          high[box][i] = std::max(high[box][i], corner[i]);
+        }
+      }
     }
   }
   // what lies flat is seen from above
-  const double wide = std::max(high[0] - low[0], high[1] - low[1]);
-  const int elevation = high[2] - low[2] < 0.2 * wide ? -45 : -15;
+  const double wide = std::max(high[0][0] - low[0][0], high[0][1] - low[0][1]);
+  const int elevation = high[0][2] - low[0][2] < 0.2 * wide ? -45 : -15;
   std::vector<RobotView> views = trial.views;
   std::string height;
   if (!RisesAndFalls(m, robot.root)) {
-    const double middle = (low[2] + high[2]) / 2;
+    const double middle = (low[1][2] + high[1][2]) / 2;
     absl::StrAppendFormat(&height, " height: %.3g", middle);
     for (RobotView& view : views) view.target[2] = middle;
   }
@@ -150,7 +155,7 @@ std::string UnlimitedControls(const mjModel* m) {
       const char* name = mj_id2name(m, mjOBJ_ACTUATOR, i);
       absl::StrAppend(&named, named.empty() ? "" : ", ",
                       name == nullptr || *name == 0 ? absl::StrCat("actuator ", i) : name, " ",
-                      MeaningOfOne(m, i));
+                      k == 0 ? MeaningOfOne(m, i) : absl::StrCat("(control ", k, ") ±1"));
     }
   }
   if (count == 0) return "";
