@@ -45,8 +45,9 @@ absl::Status ListGold(const Call& call) {
   ASSIGN_OR_RETURN(const int64_t run_id, ParseRun(call.Word(0)));
   request.set_run_id(run_id);
   ASSIGN_OR_RETURN(const Session session, OpenSession(call));
-  ASSIGN_OR_RETURN(const v1::ListGoldResponse response,
-                   session.broker->Call<ReviewService>(&ReviewService::Stub::ListGold, request));
+  ASSIGN_OR_RETURN(
+      const v1::ListGoldResponse response,
+      session.broker->CallPages<ReviewService>(&ReviewService::Stub::ListGold, request));
   absl::PrintF("%6s %-8s %-6s %6s %6s  %-12s %-12s %s\n", "gold", "use", "answer", "asked", "right",
                "first clip", "second clip", "why");
   for (const v1::GoldPair& pair : response.pairs()) {

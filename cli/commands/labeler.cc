@@ -90,7 +90,7 @@ absl::Status ListLabelers(const Call& call) {
   ASSIGN_OR_RETURN(const Session session, OpenSession(call));
   ASSIGN_OR_RETURN(
       const v1::ListLabelersResponse response,
-      session.broker->Call<PeopleService>(&PeopleService::Stub::ListLabelers, request));
+      session.broker->CallPages<PeopleService>(&PeopleService::Stub::ListLabelers, request));
   absl::PrintF("%-24s %-8s %7s %8s %6s %11s %6s %12s  %s\n", "labeler", "state", "labels",
                "seconds", "gold", "consistency", "left", "reliability", "reason");
   for (const v1::Labeler& l : response.labelers()) {
@@ -124,8 +124,9 @@ absl::Status PrintStatement(const Call& call) {
     request.set_until_ms(absl::ToUnixMillis(until));
   }
   ASSIGN_OR_RETURN(const Session session, OpenSession(call));
-  ASSIGN_OR_RETURN(const v1::StatementResponse response,
-                   session.broker->Call<PeopleService>(&PeopleService::Stub::Statement, request));
+  ASSIGN_OR_RETURN(
+      const v1::StatementResponse response,
+      session.broker->CallPages<PeopleService>(&PeopleService::Stub::Statement, request));
   std::string csv =
       "name,outside_id,labels,active_minutes,waiting_minutes,gold_score,completion_code\r\n";
   for (const v1::StatementRow& row : response.rows()) {

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -347,7 +348,7 @@ TEST_F(Commands, TrainRefusesWhatCannotBeServedBeforeAnythingStarts) {
   const auto refusal = [&](const std::string& from, const std::string& to) {
     const std::string task = (folder_ / "task").string();
     fs::remove_all(task);
-    fs::copy(TASKS "/hopper_backflip", task);
+    fs::copy(TASKS "/hopper_backflip_guided", task);
     std::ifstream in(task + "/task.textproto");
     const std::string text{std::istreambuf_iterator<char>(in), {}};
     EXPECT_THAT(text, HasSubstr(from));
@@ -359,6 +360,37 @@ TEST_F(Commands, TrainRefusesWhatCannotBeServedBeforeAnythingStarts) {
       HasSubstr("metric \"wrong\" is nan after step 1"));
   EXPECT_THAT(refusal("environments: 16", "environments: 256"),
               HasSubstr("has 60 steps, and an environment gives 32 to a batch"));
+}
+
+TEST_F(Commands, KeepTokens) {
+  const std::string file = (folder_ / "host.token").string();
+  EXPECT_THAT(Ok({"token", "create", "--name", "host 7", "--expires", "90d", "--out", file}),
+              HasSubstr("of host 7 is in"));
+  const std::string made = Text(file);
+  EXPECT_EQ(fs::status(file).permissions(), fs::perms::owner_read | fs::perms::owner_write);
+  std::string id;
+  for (const std::string& line : Lines(Ok({"token", "list"}))) {
+    if (absl::StrContains(line, "host 7"))
+      id = std::string(absl::StripLeadingAsciiWhitespace(line));
+  }
+  id = id.substr(0, id.find(' '));
+  Ok({"token", "rotate", id, "--out", file});
+  EXPECT_NE(Text(file), made);
+  EXPECT_THAT(Ok({"token", "list", "--all"}), HasSubstr("revoked"));
+  Refused({"token", "revoke", "the first"});
+  const std::string audit = Ok({"audit", "--name", "operator", "--since", "1h"});
+  EXPECT_THAT(audit, HasSubstr("make token"));
+  EXPECT_THAT(audit, HasSubstr("rotate token"));
+}
+
+TEST_F(Commands, DeleteARunOnceItHasEndedAndItsLabelsAreSaidToGo) {
+  Answer(broker_->As(Role::kLabeler), 1);
+  EXPECT_THAT(Refused({"run", "delete", Run()}), HasSubstr("cancel it first"));
+  Ok({"cancel", Run()});
+  EXPECT_THAT(Refused({"run", "delete", Run()}), HasSubstr("--labels"));
+  EXPECT_THAT(Ok({"gc", "--dry-run"}), HasSubstr("this was a dry run"));
+  EXPECT_THAT(Ok({"run", "delete", Run(), "--labels"}), HasSubstr("12  clips"));
+  EXPECT_THAT(Ok({"audit", "--run", Run()}), HasSubstr("delete run"));
 }
 
 TEST_F(Commands, StopAsking) {
