@@ -1,4 +1,5 @@
-// backflip experiment: a grid of runs, and a table of what came of them.
+#include "cli/commands/experiment.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -16,7 +17,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
-#include "backflip/v1/experiment.pb.h"
 #include "cli/command.h"
 #include "cli/commands/train.h"
 #include "cli/launcher/paths.h"
@@ -33,24 +33,6 @@ namespace backflip::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-// One run of the grid.
-struct Cell {
-  // As the file has it.
-  std::string task_name;
-  std::shared_ptr<const sim::Task> task;
-  v1::Arm arm;
-  // The topmost layer of the run's options.
-  v1::RunSpec spec;
-  bool people = false;
-};
-
-struct Plan {
-  std::string name;
-  v1::Experiment experiment;
-  // Seed by seed, so that what is there at any time can be compared.
-  std::vector<Cell> cells;
-};
 
 std::string TextOf(const Cell& cell) {
   return absl::StrCat(cell.task_name, ", ", cell.arm.name(), ", seed ", cell.spec.seed());
@@ -126,7 +108,8 @@ absl::Status CheckCell(const Cell& cell) {
   return CheckLabelers(teachers, spec, info);
 }
 
-// The whole grid, checked: what is wrong is refused before the first run.
+}  // namespace
+
 absl::StatusOr<Plan> ReadPlan(const std::string& path) {
   Plan plan;
   plan.name = fs::path(path).stem().string();
@@ -160,6 +143,8 @@ absl::StatusOr<Plan> ReadPlan(const std::string& path) {
   }
   return plan;
 }
+
+namespace {
 
 // The run of a cell: the one that was begun under this name, or a new one. FAILED_PRECONDITION: the
 // one that was begun has other options or another task.

@@ -5,6 +5,8 @@
 
 #include <filesystem>
 
+#include "cli/commands/experiment.h"
+
 namespace backflip::cli {
 namespace {
 
@@ -76,6 +78,16 @@ TEST(DrawExperiment, DrawsALineForEachArm) {
                      path);
   ASSERT_TRUE(drawn.ok()) << drawn;
   EXPECT_GT(std::filesystem::file_size(path), 1000u);
+}
+
+TEST(ShippedExperiments, FitTheirTasks) {
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(BACKFLIP_EXPERIMENTS)) {
+    ++files;
+    const auto plan = ReadPlan(entry.path().string());
+    EXPECT_TRUE(plan.ok()) << entry.path() << ": " << plan.status();
+  }
+  EXPECT_GT(files, 5);
 }
 
 }  // namespace
