@@ -150,7 +150,7 @@ std::string PolicyBytes(int observations, int actions, uint64_t seed) {
 }
 
 constexpr int kEnvironments = 4;
-constexpr int kSteps = 130;
+constexpr int kSteps = 190;
 
 class RolloutWorkerTest : public ::testing::Test {
  protected:
@@ -259,7 +259,7 @@ TEST_F(RolloutWorkerTest, GivesTheSameBatchesAndClipsWhateverTheWorkers) {
 TEST_F(RolloutWorkerTest, StoresTheClipsBeforeTheBatchIsComplete) {
   AddWorker(2);
   StartRun();
-  // no episode ends in these two
+  // episodes end in these two, but each environment has room for two clips
   for (int i = 0; i < 2; ++i) {
     ASSERT_TRUE(collector_->WaitBatch(i, Never).ok());
     EXPECT_EQ(broker_.ClipsOf(i), 8u);
