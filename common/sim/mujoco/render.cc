@@ -179,6 +179,16 @@ Image Renderer::Render(const double* state, bool cut) {
   c.camera.azimuth = wanted.azimuth();
   c.camera.elevation = wanted.elevation();
   mjv_updateScene(model, c.data.get(), &c.option, nullptr, &c.camera, mjCAT_ALL, &c.scene);
+  // what is drawn begins where the pages' cameras begin: MuJoCo's goes by the scene's extent
+  for (mjvGLCamera& eye : c.scene.camera) {
+    const auto near = static_cast<float>(wanted.distance() / 80);
+    const float scale = near / eye.frustum_near;
+    eye.frustum_near = near;
+    for (float* side :
+         {&eye.frustum_center, &eye.frustum_width, &eye.frustum_bottom, &eye.frustum_top}) {
+      *side *= scale;
+    }
+  }
   const mjrRect viewport = {0, 0, c.width, c.height};
   mjr_render(viewport, &c.scene, &c.mujoco);
   Image image;
