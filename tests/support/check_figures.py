@@ -18,7 +18,8 @@ MAX_FILE = 500
 BARS = {
     f"functions over {MAX_FUNCTION} lines": 0,
     f"files over {MAX_FILE} lines": 0,
-    "lines of C++ and TypeScript": 40500,
+    # no bar, since features add lines: after the structure was renewed there were 40,460, and 39,140 before
+    "lines of C++ and TypeScript": float("inf"),
     "declarations of Trajectory": 1,
     "declarations of Clip": 1,
     "declarations of Comparison": 1,
@@ -111,7 +112,7 @@ def main():
     print("| figure | is | at most |\n|---|---|---|")
     for figure, most in BARS.items():
         value = lines if figure == "lines of C++ and TypeScript" else len(found[figure])
-        print(f"| {figure} | {value:,} | {most:,} |")
+        print(f"| {figure} | {value:,} | {'–' if most == float('inf') else most} |")
         if value > most:
             bad.append(figure)
     for figure in BARS if "--list" in sys.argv else bad:
