@@ -59,19 +59,23 @@ bool EnsembleFitter::FittedTo(const std::vector<Comparison>& comparisons) const 
   return LabelsOf(comparisons) == label_ids_;
 }
 
+bool EnsembleFitter::BeginsAgainFor(const std::vector<Comparison>& comparisons) const {
+  const std::set<int64_t> valid = LabelsOf(comparisons);
+  return !std::includes(valid.begin(), valid.end(), label_ids_.begin(), label_ids_.end());
+}
+
 absl::StatusOr<learn::RewardTrainingStats> EnsembleFitter::Fit(
     const std::vector<Comparison>& comparisons, const std::vector<ClipPointer>& candidates,
     const std::function<bool()>& stop) {
   const v1::RewardModel& model = spec_.reward_model();
-  const std::set<int64_t> valid = LabelsOf(comparisons);
-  const int64_t labels = static_cast<int64_t>(valid.size());
+  const int64_t labels = static_cast<int64_t>(LabelsOf(comparisons).size());
   const int64_t for_labels =
       model.initial_updates() * std::max<int64_t>(1, labels / LabelsWantedAt(spec_, 0));
   // the most that the first round asks; its last question may give some more
   const int64_t first_round_labels = LabelsWantedIn(spec_, 0) + spec_.queries().overlap();
   const int64_t first = labels > first_round_labels ? for_labels : model.initial_updates();
   int64_t wanted = fitted() ? updates_ + model.updates_per_round() : first;
-  if (!std::includes(valid.begin(), valid.end(), label_ids_.begin(), label_ids_.end())) {
+  if (BeginsAgainFor(comparisons)) {
     wanted = std::min(wanted, for_labels);
     RETURN_IF_ERROR(Begin());
     RETURN_IF_ERROR(AddCandidates(candidates));
