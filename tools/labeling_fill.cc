@@ -80,6 +80,28 @@ absl::StatusOr<v1::Run> CreateRun(const rpc::Client& as_operator) {
   return run;
 }
 
+// Has the broker give the run to the worker, who may write to no other.
+absl::Status AssignRun(const rpc::Client& as_learner, const rpc::Client& as_worker) {
+  const auto claims = v1::ClaimService::NewStub(as_learner.channel());
+  v1::ClaimRequest claim;
+  claim.set_claimant(base::RandomHex128());
+  claim.set_advertise("127.0.0.1:1");
+  v1::ClaimResponse claimed;
+  RETURN_IF_ERROR(rpc::FromGrpc(claims->Claim(as_learner.UnaryContext().get(), claim, &claimed)));
+  v1::RenewClaimRequest renew;
+  renew.set_run_id(claimed.run().id());
+  renew.set_epoch(claimed.epoch());
+  renew.set_wanted_steps(1);
+  v1::RenewClaimResponse renewed;
+  RETURN_IF_ERROR(rpc::FromGrpc(claims->Renew(as_learner.UnaryContext().get(), renew, &renewed)));
+  v1::AssignWorkRequest assign;
+  assign.set_worker(base::RandomHex128());
+  assign.set_threads(1);
+  v1::Assignment assigned;
+  return rpc::FromGrpc(v1::WorkService::NewStub(as_worker.channel())
+                           ->AssignWork(as_worker.UnaryContext().get(), assign, &assigned));
+}
+
 absl::StatusOr<std::vector<std::string>> UploadClips(const rpc::Client& as_worker, int64_t run_id) {
   std::vector<std::string> clips;
   const auto stub = v1::ClipService::NewStub(as_worker.channel());
@@ -144,7 +166,9 @@ absl::Status FillWithQuestions(const std::string& broker, const std::string& tok
   ASSIGN_OR_RETURN(const rpc::Client as_operator, client_of("operator"));
   ASSIGN_OR_RETURN(const rpc::Client as_trainer, client_of("trainer"));
   ASSIGN_OR_RETURN(const rpc::Client as_worker, client_of("worker"));
+  ASSIGN_OR_RETURN(const rpc::Client as_learner, client_of("learner"));
   ASSIGN_OR_RETURN(const v1::Run run, CreateRun(as_operator));
+  RETURN_IF_ERROR(AssignRun(as_learner, as_worker));
   ASSIGN_OR_RETURN(const std::vector<std::string> clips, UploadClips(as_worker, run.id()));
   RETURN_IF_ERROR(OpenQuestions(as_trainer, run.id(), clips, questions));
   std::printf("%s\n",

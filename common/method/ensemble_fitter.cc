@@ -78,12 +78,17 @@ int64_t EnsembleFitter::UpdatesDue(const std::set<int64_t>& valid, int64_t batch
   return for_labels + for_batches;
 }
 
+bool EnsembleFitter::BeginsAgainFor(const std::vector<Comparison>& comparisons) const {
+  const std::set<int64_t> valid = LabelsOf(comparisons);
+  return !std::includes(valid.begin(), valid.end(), label_ids_.begin(), label_ids_.end());
+}
+
 absl::StatusOr<learn::RewardTrainingStats> EnsembleFitter::Fit(
     const std::vector<Comparison>& comparisons, int64_t batches,
     const std::vector<ClipPointer>& candidates, const std::function<bool()>& stop) {
   const std::set<int64_t> valid = LabelsOf(comparisons);
   int64_t due;
-  if (std::includes(valid.begin(), valid.end(), label_ids_.begin(), label_ids_.end())) {
+  if (!BeginsAgainFor(comparisons)) {
     due = UpdatesDue(valid, batches);
   } else {
     due = std::min(updates(), UpdatesFor(valid.size()));

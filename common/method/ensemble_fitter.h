@@ -55,6 +55,8 @@ class EnsembleFitter {
 
   // Whether the ensemble has taken in exactly these.
   bool FittedTo(const std::vector<experience::Comparison>& comparisons) const;
+  // Whether a label that it has taken in is not among these, so that a fit begins anew.
+  bool BeginsAgainFor(const std::vector<experience::Comparison>& comparisons) const;
   // Whether it was ever trained.
   bool fitted() const { return updates() > 0; }
   // Since the ensemble was begun.

@@ -20,7 +20,8 @@ struct RunProgress {
   explicit RunProgress(const v1::Run& run)
       : book(run.spec().queries().overlap()),
         batches(run.iterations()),
-        asking_stopped(run.asking_stopped()) {}
+        asking_stopped(run.asking_stopped()),
+        long_held(run.long_held()) {}
 
   // Sets why the run cannot be followed any more.
   void Fail(absl::Status status) {
@@ -36,6 +37,7 @@ struct RunProgress {
   std::map<int, absl::Time> answered_at ABSL_GUARDED_BY(mutex);  // newest answer, by labeler
   int64_t batches ABSL_GUARDED_BY(mutex);                        // complete ones
   bool asking_stopped ABSL_GUARDED_BY(mutex);
+  int64_t long_held ABSL_GUARDED_BY(mutex);  // places that labelers hold for long
   absl::Status failure ABSL_GUARDED_BY(mutex);
   std::atomic<bool> failed = false;
   std::atomic<bool> run_over = false;  // it is not RUNNING any more

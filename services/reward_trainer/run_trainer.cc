@@ -33,6 +33,9 @@ constexpr absl::Duration kSaveOnDrain = absl::Seconds(5);
 constexpr int64_t kAllRounds = std::numeric_limits<int64_t>::max();
 // A labeler counts as active for so long after an answer.
 constexpr absl::Duration kActiveFor = absl::Minutes(1);
+// From one fit from the beginning to the next, so that whoever keeps changing an answer does not
+// keep those of others from the policy.
+constexpr absl::Duration kBetweenRefits = absl::Minutes(1);
 
 }  // namespace
 
@@ -128,14 +131,16 @@ absl::Status RunTrainer::TrainInLockstep(int64_t round) {
 
 absl::Status RunTrainer::TrainAsLabelsCome() {
   const int64_t initial_batches = method::InitialBatches(spec_);
-  int64_t seen = -1;
-  bool stop_seen = false;
+  int64_t seen = -1, held_seen = 0;
+  bool stop_seen = false, refit_waits = false;
+  absl::Time refit_at = absl::InfinitePast();
   while (true) {
     RETURN_IF_ERROR(Await([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) {
       // a run whose asking is stopped may end before all initial batches
       return progress_.batches >= (progress_.asking_stopped ? 1 : initial_batches) &&
              (progress_.batches - 1 > pool_batch_ || progress_.book.position() > seen ||
-              progress_.asking_stopped != stop_seen);
+              progress_.asking_stopped != stop_seen || progress_.long_held != held_seen ||
+              (refit_waits && absl::Now() >= refit_at));
     }));
     int64_t batch;
     {
@@ -144,6 +149,7 @@ absl::Status RunTrainer::TrainAsLabelsCome() {
       // what comes from here on is handled in the next turn
       seen = progress_.book.position();
       stop_seen = progress_.asking_stopped;
+      held_seen = progress_.long_held;
     }
     const bool new_batch = batch > pool_batch_;
     if (new_batch) RETURN_IF_ERROR(ReadCandidates(batch, /*new_to_ensemble=*/true));
@@ -166,6 +172,10 @@ absl::Status RunTrainer::TrainAsLabelsCome() {
     } else if (!new_batch && fitter_->FittedTo(labels.comparisons)) {
       continue;
     }
+    const bool again = fitter_->fitted() && fitter_->BeginsAgainFor(labels.comparisons);
+    refit_waits = again && absl::Now() < refit_at && !asking_stopped;
+    if (refit_waits) continue;
+    if (again) refit_at = absl::Now() + kBetweenRefits;
     RETURN_IF_ERROR(FitAndPublish(batch, labels));
   }
 }
@@ -180,7 +190,7 @@ absl::Status RunTrainer::KeepAsking(int64_t batch) {
       if (!fitter_->fitted()) scheduled = std::max(scheduled, method::FirstLabels(spec_));
       labels =
           method::LabelsToAskPeople(scheduled, spec_.labels(), progress_.book.Counted(kAllRounds),
-                                    progress_.book.OpenPlaces(kAllRounds), ActiveLabelers());
+                                    OpenPlaces(), ActiveLabelers());
     }
     if (labels == 0) return absl::OkStatus();
     // rounds that were opened before a restart are found one after the other
@@ -189,6 +199,10 @@ absl::Status RunTrainer::KeepAsking(int64_t batch) {
     if (opened) return absl::OkStatus();
   }
   return absl::OkStatus();
+}
+
+int64_t RunTrainer::OpenPlaces() {
+  return std::max<int64_t>(0, progress_.book.OpenPlaces(kAllRounds) - progress_.long_held);
 }
 
 int64_t RunTrainer::ActiveLabelers() {

@@ -91,6 +91,8 @@ class RunTrainer {
 
   std::vector<experience::ClipPointer> PoolClips() const;
   int64_t StepsAfter(int64_t batch) const;
+  // Answers that are soon to come: without those of questions that labelers hold for long.
+  int64_t OpenPlaces() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex);
   // Labelers with an answer in the last minute.
   int64_t ActiveLabelers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex);
 

@@ -24,6 +24,7 @@ std::unique_ptr<Listener> WatchRun(const rpc::Client& broker, int64_t run_id, Ru
     base::MutexLock lock(&progress->mutex);
     progress->batches = std::max(progress->batches, run.iterations());
     progress->asking_stopped = run.asking_stopped();
+    progress->long_held = run.long_held();
     if (run.state() != v1::RUNNING) progress->run_over = true;
     progress->changed.NotifyAll();
     return absl::OkStatus();

@@ -166,7 +166,7 @@ absl::StatusOr<RetractedLabels> RetractLabels(Connection& connection, const Call
     ASSIGN_OR_RETURN(const int64_t id, PersonOf(t, request.labeler_id(), request.name()));
     if (request.run_id() != 0) RETURN_IF_ERROR(CheckRunExists(t, request.run_id()));
     // they may have given hundreds of thousands
-    t.ExecScript("SET LOCAL statement_timeout = '5min'");
+    t.AllowMinutes();
     // what a labeler changes while we wait for the locks is read after them
     t.Exec(R"sql(
         SELECT FROM questions WHERE id IN

@@ -17,9 +17,6 @@ constexpr int32_t kDays = 30;
 // Of the audit.
 constexpr int32_t kAuditDays = 365;
 
-// Clips may be gigabytes.
-void TakeTime(Transaction& t) { t.ExecScript("SET LOCAL statement_timeout = '5min'"); }
-
 // A kind of garbage, and the statement that deletes it: it counts rows, and the bytes of their
 // large values. $1: days.
 struct Garbage {
@@ -152,7 +149,7 @@ absl::StatusOr<v1::DeleteRunResponse> DeleteRun(Connection& connection, const Ca
     ASSIGN_OR_RETURN(const bool answered, AnsweredBefore(t, request, &response));
     if (answered) return response;
     RETURN_IF_ERROR(CheckDeletable(t, request));
-    TakeTime(t);
+    t.AllowMinutes();
     CountRun(t, request.run_id(), &response);
     t.Exec("SELECT delete_run($1)", request.run_id());
     Audit(t, caller.id, request.run_id(), "delete run", "");
@@ -167,7 +164,7 @@ absl::StatusOr<v1::CollectGarbageResponse> CollectGarbage(
   const int32_t days = request.days() == 0 ? kDays : request.days();
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::CollectGarbageResponse> {
     v1::CollectGarbageResponse response;
-    TakeTime(t);
+    t.AllowMinutes();
     // a dry run does the same, and takes it back
     t.ExecScript("SAVEPOINT before");
     for (const Garbage& garbage : kGarbage)

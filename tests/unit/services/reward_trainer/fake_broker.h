@@ -85,6 +85,14 @@ class FakeBroker : public v1::ClaimService::Service,
     changed_.NotifyAll();
   }
 
+  // So many questions are held for long.
+  void Hold(int64_t questions) {
+    base::MutexLock lock(&mutex_);
+    run_.set_long_held(questions);
+    run_.set_revision(run_.revision() + 1);
+    changed_.NotifyAll();
+  }
+
   // Who answers the next questions, in turns, by number.
   void SetLabelers(std::vector<int32_t> labelers) {
     base::MutexLock lock(&mutex_);

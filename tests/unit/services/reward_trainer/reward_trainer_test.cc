@@ -265,6 +265,16 @@ TEST(WithoutLockstep, KeepsAFewQuestionsReadyAndNoMore) {
   broker.AwaitQuestions(method::kBuffer + 1);
 }
 
+TEST(WithoutLockstep, AsksOthersInPlaceOfThoseWhoHoldTheirQuestionsForLong) {
+  FakeBroker broker(SmallRun(/*lockstep=*/false));
+  broker.SetAnswering(false);
+  AddBatches(&broker, 2);
+  const auto trainer = Start(broker);
+  EXPECT_EQ(broker.AwaitQuestions(method::kBuffer).size(), method::kBuffer);
+  broker.Hold(method::kBuffer / 2);
+  broker.AwaitQuestions(method::kBuffer + method::kBuffer / 2);
+}
+
 TEST(WithoutLockstep, AsksOnWithNoNewBatchWhileTheScheduleWantsLabels) {
   v1::Run run = SmallRun(/*lockstep=*/false);
   run.mutable_spec()->set_steps_per_label(1);  // 50 labels for the first batch
@@ -301,6 +311,28 @@ TEST(WithoutLockstep, FitsAnewWithoutAnAnswerThatIsTakenBack) {
   const int64_t published = broker.Published();
   broker.TakeBack(5);
   while (broker.Published() == published) absl::SleepFor(absl::Milliseconds(5));
+}
+
+TEST(WithoutLockstep, FitsAnewOnceAMinuteHoweverOftenAnAnswerIsChanged) {
+  v1::Run run = SmallRun(/*lockstep=*/false);
+  run.mutable_spec()->mutable_queries()->set_first_labels(10);
+  FakeBroker broker(run);
+  broker.AddBatch(20);
+  const auto trainer = Start(broker);
+  broker.AwaitReward(1);
+  broker.SetAnswering(false);
+  const int64_t published = broker.Published();
+  for (int i = 0; i < 10; ++i) {
+    broker.TakeBack(1 + i);
+    // long enough to fit to ten labels
+    absl::SleepFor(absl::Milliseconds(100));
+  }
+  // one from the beginning, and perhaps some to answers that came during the first
+  EXPECT_LE(broker.Published() - published, 3);
+  // nothing is put off once no more is asked
+  const int64_t before = broker.Published();
+  broker.StopAsking();
+  while (broker.Published() == before) absl::SleepFor(absl::Milliseconds(5));
 }
 
 TEST(StopAsking, OpensNothingMoreAndWaitsForNothing) {
