@@ -79,7 +79,6 @@ std::string CommandHelp(const Command& command) {
                                   Wrapped(sentence, 0, 0));
   if (!command.details.empty()) absl::StrAppend(&text, "\n", Wrapped(command.details, 0, 0));
   if (!command.flags.empty()) absl::StrAppend(&text, "\n", FlagList(command.flags));
-  if (!command.takes_stack) absl::StrAppend(&text, "\nIt takes no flags of a stack.\n");
   return text;
 }
 
@@ -105,17 +104,21 @@ std::string HelpText(const std::vector<Command>& commands, const std::vector<std
     const std::string name = absl::StrJoin(words.begin(), words.begin() + count, " ");
     std::string exact;
     std::vector<std::string> family, usages;
+    bool takes_stack = false;
     for (const Command& command : commands) {
-      if (command.Name() == name) exact = CommandHelp(command);
-      if (!absl::StartsWith(command.Name(), name + " ")) continue;
+      const bool is_exact = command.Name() == name;
+      if (is_exact) exact = CommandHelp(command);
+      const bool is_family = absl::StartsWith(command.Name(), name + " ");
+      takes_stack = takes_stack || ((is_exact || is_family) && command.takes_stack);
+      if (!is_family) continue;
       family.push_back(CommandHelp(command));
       usages.push_back(absl::StrCat("See also: backflip ", command.Usage(), "\n"));
     }
+    const std::string of_stack = takes_stack ? FlagsOfEveryCommand() : "";
     if (!exact.empty()) {
-      return absl::StrCat(exact, FlagsOfEveryCommand(), usages.empty() ? "" : "\n",
-                          absl::StrJoin(usages, ""));
+      return absl::StrCat(exact, of_stack, usages.empty() ? "" : "\n", absl::StrJoin(usages, ""));
     }
-    if (!family.empty()) return absl::StrJoin(family, "\n\n") + FlagsOfEveryCommand();
+    if (!family.empty()) return absl::StrJoin(family, "\n\n") + of_stack;
   }
   return CommandList(commands);
 }
