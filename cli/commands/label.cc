@@ -12,13 +12,15 @@
 namespace backflip::cli {
 namespace {
 
-absl::Status ShowLink(const Call& call, bool dashboard) {
+// --operator
+bool& operates = *new bool(false);
+
+absl::Status ShowLink(const Call& call, v1::InviteRole role) {
   ASSIGN_OR_RETURN(const std::string url, PagesUrlOf(call.stack));
   ASSIGN_OR_RETURN(const Session session, OpenSession(call));
   ASSIGN_OR_RETURN(const int64_t run_id, RunOrNewest(*session.broker, call.Word(0)));
-  ASSIGN_OR_RETURN(const std::string link, dashboard ? DashboardLink(*session.broker, url, run_id)
-                                                     : LabelingLink(*session.broker, url, run_id));
-  if (!dashboard) {
+  ASSIGN_OR_RETURN(const std::string link, RunLink(*session.broker, url, run_id, role));
+  if (role == v1::INVITE_LABELER) {
     ASSIGN_OR_RETURN(const std::string code, QrCode(link));
     absl::PrintF("%s\n", code);
   }
@@ -34,17 +36,20 @@ const Registered kRegistered{
     {Section::kPeople,
      "label [RUN]",
      "a link to the labeling page, and its QR code",
-     [](const Call& call) { return ShowLink(call, /*dashboard=*/false); },
+     [](const Call& call) { return ShowLink(call, v1::INVITE_LABELER); },
      {},
      "The link works once, within a day, for the run that is named or the newest. The stack must "
      "run already."},
     {Section::kPeople,
      "dashboard [RUN]",
      "a link to the dashboard",
-     [](const Call& call) { return ShowLink(call, /*dashboard=*/true); },
-     {},
-     "The link works once, within a day, and lets its owner operate the runs. The stack must run "
-     "already."},
+     [](const Call& call) {
+       return ShowLink(call, operates ? v1::INVITE_OPERATOR : v1::INVITE_REVIEWER);
+     },
+     {{"operator", &operates,
+       "its owner operates all runs and invites people; it works for an hour"}},
+     "The link works once, within a day, and lets its owner review the run that is named or the "
+     "newest. The stack must run already."},
 };
 
 }  // namespace

@@ -1,11 +1,17 @@
-// backflip labeler invite, list, statement, pause, resume, revoke, forget: the people who label.
+// backflip labeler invite, invites, cap, withdraw, list, statement, pause, resume, revoke, reset,
+// forget: the people who label.
 #include <cstdint>
 #include <cstdio>
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "backflip/v1/people.grpc.pb.h"
@@ -29,7 +35,7 @@ struct LabelerFlags {
   int64_t answers = 0, minutes = 0;
   bool group = false;
   int cap = 100;
-  std::string consent, price, completion_code;
+  std::string consent, price, completion_code, redirect;
   // list, statement
   std::string run, since, until;
   // pause, revoke
@@ -54,12 +60,94 @@ absl::Status InviteLabeler(const Call& call) {
     group->set_consent(flags.consent);
     group->set_price(flags.price);
     group->set_completion_code(flags.completion_code);
+    group->set_redirect_url(flags.redirect);
   }
   ASSIGN_OR_RETURN(const std::string url, PagesUrlOf(call.stack));
   ASSIGN_OR_RETURN(const Session session, OpenSession(call));
   ASSIGN_OR_RETURN(const std::string link, Invite(*session.broker, url, request));
   absl::PrintF("%s\n", link);
+  if (!flags.group) return absl::OkStatus();
+  std::fflush(stdout);
+  absl::FPrintF(stderr,
+                "A platform adds each participant's id, as PROLIFIC_PID, workerId or participant; "
+                "on Prolific:\n%s\n",
+                absl::StrReplaceAll(link, {{"#", "?PROLIFIC_PID={{%PROLIFIC_PID%}}#"}}));
   return absl::OkStatus();
+}
+
+std::string InviteText(const v1::InviteState& invite) {
+  if (invite.withdrawn_ms() != 0) return "withdrawn";
+  if (absl::FromUnixMillis(invite.expires_ms()) <= absl::Now()) return "expired";
+  if (invite.taken() >= invite.cap()) return invite.group() ? "full" : "used";
+  return "open";
+}
+
+std::string RoleText(v1::InviteRole role) {
+  return absl::AsciiStrToLower(absl::StripPrefix(v1::InviteRole_Name(role), "INVITE_"));
+}
+
+absl::Status ListInvites(const Call& call) {
+  v1::ListInvitesRequest request;
+  request.set_limit(1000);
+  ASSIGN_OR_RETURN(const Session session, OpenSession(call));
+  absl::PrintF("%6s  %-24s %-9s %-9s %9s %8s  %-16s %s\n", "invite", "name", "role", "state",
+               "places", "answered", "until", "runs");
+  while (true) {
+    ASSIGN_OR_RETURN(
+        const v1::ListInvitesResponse response,
+        session.broker->Call<PeopleService>(&PeopleService::Stub::ListInvites, request));
+    for (const v1::InviteState& i : response.invites()) {
+      request.set_before_invite_id(i.invite_id());
+      absl::PrintF("%6d  %-24s %-9s %-9s %9s %8d  %-16s %s\n", i.invite_id(), i.name(),
+                   RoleText(i.role()), InviteText(i),
+                   i.group() ? absl::StrCat(i.taken(), " of ", i.cap()) : "-", i.answered(),
+                   absl::FormatTime("%Y-%m-%d %H:%M", absl::FromUnixMillis(i.expires_ms()),
+                                    absl::LocalTimeZone()),
+                   i.run_ids().empty() ? "all" : absl::StrJoin(i.run_ids(), ","));
+    }
+    if (response.invites_size() < request.limit()) return absl::OkStatus();
+  }
+}
+
+// A number that `labeler invites` lists.
+absl::StatusOr<int64_t> ParseInvite(const std::string& text) {
+  int64_t id = 0;
+  if (absl::SimpleAtoi(text, &id) && id > 0) return id;
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", text, "' is no invite: `backflip labeler invites` has their numbers"));
+}
+
+absl::Status Withdraw(const Call& call) {
+  v1::WithdrawInviteRequest request;
+  ASSIGN_OR_RETURN(const int64_t id, ParseInvite(call.Word(0)));
+  request.set_invite_id(id);
+  ASSIGN_OR_RETURN(const Session session, OpenSession(call));
+  return session.broker->Call<PeopleService>(&PeopleService::Stub::WithdrawInvite, request)
+      .status();
+}
+
+absl::Status SetCap(const Call& call) {
+  v1::SetInviteCapRequest request;
+  ASSIGN_OR_RETURN(const int64_t id, ParseInvite(call.Word(0)));
+  request.set_invite_id(id);
+  int32_t cap = 0;
+  if (!absl::SimpleAtoi(call.Word(1), &cap)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", call.Word(1), "' is no number of places: give a whole one, such as 60"));
+  }
+  request.set_cap(cap);
+  ASSIGN_OR_RETURN(const Session session, OpenSession(call));
+  ASSIGN_OR_RETURN(const v1::InviteState invite, session.broker->Call<PeopleService>(
+                                                     &PeopleService::Stub::SetInviteCap, request));
+  absl::PrintF("%d of %d places are taken\n", invite.taken(), invite.cap());
+  return absl::OkStatus();
+}
+
+absl::Status Reset(const Call& call) {
+  v1::ResetLabelerRequest request;
+  request.set_name(call.Word(0));
+  ASSIGN_OR_RETURN(const Session session, OpenSession(call));
+  return session.broker->Call<PeopleService>(&PeopleService::Stub::ResetLabeler, request).status();
 }
 
 // 0: all runs.
@@ -185,8 +273,21 @@ const Registered kRegistered{
       {"consent TEXT", &flags.consent, "with --group: shown before they start"},
       {"price TEXT", &flags.price, "with --group: what is paid"},
       {"completion-code CODE", &flags.completion_code,
-       "with --group: shown at the end, to be given to the platform"}},
+       "with --group: shown at the end, to be given to the platform"},
+      {"redirect URL", &flags.redirect,
+       "with --group: https address to which the page goes on after the code"}},
      "The link works once; that of a group, for as many people as --cap says."},
+    {Section::kPeople,
+     "labeler invites",
+     "all links that were made: who may still come, and how many did",
+     ListInvites,
+     {},
+     "A place in a group is taken by who starts, and is the next one's to take when an hour has "
+     "brought no answer."},
+    {Section::kPeople, "labeler cap INVITE PLACES", "give a group another number of places",
+     SetCap},
+    {Section::kPeople, "labeler withdraw INVITE",
+     "let nobody in by a link any more; who is in stays", Withdraw},
     {Section::kPeople,
      "labeler list",
      "who labels, and how well",
@@ -211,6 +312,8 @@ const Registered kRegistered{
      "refuse a labeler's token for good; the labels stay",
      [](const Call& call) { return SetState(v1::REVOKED, call); },
      {{"reason TEXT", &flags.reason, "shown to the labeler"}}},
+    {Section::kPeople, "labeler reset NAME",
+     "let one of a group start again on another device, by their id", Reset},
     {Section::kPeople, "labeler forget NAME",
      "erase name and tokens; the labels stay under a pseudonym", Forget},
 };

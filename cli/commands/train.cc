@@ -1,7 +1,5 @@
 #include "cli/commands/train.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -88,17 +86,21 @@ absl::Status PauseLeftRuns(const client::BrokerClient& broker, LiveStatus* live)
   return absl::OkStatus();
 }
 
-// One link for the person at this machine, and, less prominent, one to the dashboard.
+// A link for the person at this machine, named again where they let the run wait: `broker` is asked
+// for as long as `live` shows it.
 absl::Status ShowLinks(const client::BrokerClient& broker, const std::string& url, int64_t run_id,
                        LiveStatus* live) {
-  ASSIGN_OR_RETURN(const std::string label, LabelingLink(broker, url, run_id));
-  ASSIGN_OR_RETURN(const std::string dashboard, DashboardLink(broker, url, run_id));
-  const bool quiet = isatty(STDOUT_FILENO) != 0;
+  ASSIGN_OR_RETURN(const std::string label, RunLink(broker, url, run_id, v1::INVITE_LABELER));
   live->Say(
       absl::StrCat("\nAnswer here, with the arrow keys (the link works once; `backflip label` "
-                   "makes more):\n\n  ",
-                   label, "\n\n", quiet ? "\033[2m" : "", "How it goes: ", dashboard,
-                   quiet ? "\033[0m" : "", "\n"));
+                   "makes more, and `backflip dashboard` one that shows how it goes):\n\n  ",
+                   label, "\n"));
+  live->RemindWhileWaiting([&broker, label] {
+    return LetsIn(broker, label)
+               ? absl::StrCat("It waits for answers. Answer here:\n\n  ", label, "\n")
+               : "It waits for answers: go on in the browser where the link was opened, or make "
+                 "another link by `backflip label`.";
+  });
   OpenInBrowser(label);
   return absl::OkStatus();
 }

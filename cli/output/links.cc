@@ -22,20 +22,7 @@ namespace {
 
 // Width of the light border that the standard asks for, in modules.
 constexpr int kQuietZone = 4;
-// How long an invite can be accepted that was made without a term.
-constexpr absl::Duration kValid = absl::Hours(24);
-
-absl::StatusOr<std::string> RunLink(const client::BrokerClient& broker, const std::string& url,
-                                    int64_t run_id, v1::InviteRole role, absl::string_view name) {
-  v1::InviteRequest request;
-  request.set_role(role);
-  // a name can be used once; nobody needs to know this one
-  request.set_name(absl::StrCat(name, "-", base::RandomHex128().substr(0, 6)));
-  if (role == v1::INVITE_LABELER) request.add_run_ids(run_id);
-  request.set_expires_ms(absl::ToUnixMillis(absl::Now() + kValid));
-  ASSIGN_OR_RETURN(const std::string link, Invite(broker, url, std::move(request)));
-  return absl::StrCat(link, "&run=", run_id);
-}
+constexpr char kInvite[] = "#invite=";
 
 }  // namespace
 
@@ -45,17 +32,30 @@ absl::StatusOr<std::string> Invite(const client::BrokerClient& broker, const std
   ASSIGN_OR_RETURN(const v1::InviteResponse response,
                    broker.Call<v1::PeopleService>(&v1::PeopleService::Stub::Invite, request));
   const bool labels = request.role() == v1::INVITE_LABELER || request.role() == v1::INVITE_TEACHER;
-  return absl::StrCat(url, labels ? "/" : "/dashboard", "#invite=", response.secret());
+  return absl::StrCat(url, labels ? "/" : "/dashboard", kInvite, response.secret());
 }
 
-absl::StatusOr<std::string> LabelingLink(const client::BrokerClient& broker, const std::string& url,
-                                         int64_t run_id) {
-  return RunLink(broker, url, run_id, v1::INVITE_LABELER, "human");
+absl::StatusOr<std::string> RunLink(const client::BrokerClient& broker, const std::string& url,
+                                    int64_t run_id, v1::InviteRole role) {
+  const bool operates = role == v1::INVITE_OPERATOR;
+  const char* const name = operates                      ? "operator"
+                           : role == v1::INVITE_REVIEWER ? "reviewer"
+                                                         : "human";
+  v1::InviteRequest request;
+  request.set_role(role);
+  // a name can be used once; nobody needs to know this one
+  request.set_name(absl::StrCat(name, "-", base::RandomHex128().substr(0, 6)));
+  if (!operates) request.add_run_ids(run_id);
+  request.set_expires_ms(absl::ToUnixMillis(absl::Now() + absl::Hours(operates ? 1 : 24)));
+  ASSIGN_OR_RETURN(const std::string link, Invite(broker, url, std::move(request)));
+  return absl::StrCat(link, "&run=", run_id);
 }
 
-absl::StatusOr<std::string> DashboardLink(const client::BrokerClient& broker,
-                                          const std::string& url, int64_t run_id) {
-  return RunLink(broker, url, run_id, v1::INVITE_OPERATOR, "operator");
+bool LetsIn(const client::BrokerClient& broker, const std::string& link) {
+  const std::string after = link.substr(link.find(kInvite) + sizeof(kInvite) - 1);
+  v1::DescribeInviteRequest request;
+  request.set_secret(after.substr(0, after.find('&')));
+  return broker.Call<v1::PeopleService>(&v1::PeopleService::Stub::DescribeInvite, request).ok();
 }
 
 absl::StatusOr<std::string> QrCode(const std::string& text) {

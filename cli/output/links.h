@@ -18,11 +18,14 @@ namespace backflip::cli {
 absl::StatusOr<std::string> Invite(const client::BrokerClient& broker, const std::string& url,
                                    v1::InviteRequest request);
 
-// A personal invite to label one run, under a random name; and one to the run's dashboard.
-absl::StatusOr<std::string> LabelingLink(const client::BrokerClient& broker, const std::string& url,
-                                         int64_t run_id);
-absl::StatusOr<std::string> DashboardLink(const client::BrokerClient& broker,
-                                          const std::string& url, int64_t run_id);
+// A personal invite to one run, under a random name: to label it, to review it, or, as an
+// operator, to see and change all runs. It can be accepted within a day, an operator's within an
+// hour.
+absl::StatusOr<std::string> RunLink(const client::BrokerClient& broker, const std::string& url,
+                                    int64_t run_id, v1::InviteRole role);
+
+// Whether the invite of such a link still lets somebody in.
+bool LetsIn(const client::BrokerClient& broker, const std::string& link);
 
 // `text` as a QR code of block characters, dark on light whatever the
 // terminal's colours.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,7 @@ namespace {
 
 constexpr absl::Duration kPaceWindow = absl::Seconds(30);
 constexpr absl::Duration kPlainLineEvery = absl::Seconds(10);
+constexpr absl::Duration kFirstReminder = absl::Minutes(2);
 
 std::optional<double> MetricOf(const v1::Run& run, const std::string& name) {
   const auto found = run.metrics().find(name);
@@ -63,10 +65,21 @@ std::string StateText(const v1::Run& run) {
   return absl::StrCat(StateName(run.state()), ", ", limit);
 }
 
+// Whether the steps that are left will be done at the pace they are done now: no, while the run
+// waits for anything, and where people have still to earn some of them by labels.
+bool KnowsItsEnd(const v1::Run& run) {
+  const v1::RunSpec& spec = run.spec();
+  const bool earned = spec.reward() == v1::TRUE || spec.lockstep() || spec.steps_per_label() == 0 ||
+                      run.labels() >= spec.labels();
+  return run.state() == v1::RUNNING && LimitText(run.limit()).empty() && earned;
+}
+
 std::string TimeText(const v1::Run& run, const Pace& pace, absl::Duration elapsed) {
+  const std::string since = absl::StrCat(Clock(elapsed), " elapsed");
+  if (!KnowsItsEnd(run)) return since;
   const std::optional<absl::Duration> left =
       pace.Remaining(std::max<int64_t>(0, run.spec().steps() - run.steps()));
-  return absl::StrCat(Clock(elapsed), " elapsed, ", left.has_value() ? Clock(*left) : "?", " left");
+  return absl::StrCat(since, ", ", left.has_value() ? Clock(*left) : "?", " left");
 }
 
 }  // namespace
@@ -184,7 +197,24 @@ void LiveStatus::Erase() {
   block_.clear();
 }
 
+void LiveStatus::RemindWhileWaiting(std::function<std::string()> sentence) {
+  reminder_ = std::move(sentence);
+}
+
+void LiveStatus::RemindIfDue(const v1::Run& run, absl::Duration elapsed) {
+  const bool waits = run.state() == v1::RUNNING && run.limit() == v1::LIMIT_LABELS;
+  if (!waits || run.labels() != waiting_labels_) {
+    waiting_labels_ = waits ? run.labels() : -1;
+    waiting_since_ = elapsed;
+    next_reminder_ = elapsed + kFirstReminder;
+  } else if (reminder_ && elapsed >= next_reminder_) {
+    next_reminder_ = waiting_since_ + 2 * (elapsed - waiting_since_);
+    Say(reminder_());
+  }
+}
+
 void LiveStatus::Show(const v1::Run& run, const Pace& pace, absl::Duration elapsed) {
+  RemindIfDue(run, elapsed);
   if (!terminal_) {
     const absl::Time now = absl::Now();
     if (now - last_line_ < kPlainLineEvery) return;

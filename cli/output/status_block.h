@@ -2,8 +2,10 @@
 #ifndef BACKFLIP_CLI_OUTPUT_STATUS_BLOCK_H_
 #define BACKFLIP_CLI_OUTPUT_STATUS_BLOCK_H_
 
+#include <cstdint>
 #include <cstdio>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -55,16 +57,24 @@ class LiveStatus {
   void Show(const v1::Run& run, const Pace& pace, absl::Duration elapsed);
   // A sentence that stays, above the block.
   void Say(const std::string& sentence);
+  // What to say, by a function that may block, once the run has waited for labels for two minutes
+  // in which none came, and again each time that this has doubled.
+  void RemindWhileWaiting(std::function<std::string()> sentence);
   // Leaves the last block on the terminal.
   void Finish();
 
  private:
   void Erase();
+  void RemindIfDue(const v1::Run& run, absl::Duration elapsed);
 
   std::FILE* const out_;
   const bool terminal_;
   std::vector<std::string> block_;
   absl::Time last_line_ = absl::InfinitePast();
+  std::function<std::string()> reminder_;
+  // Since when, in `elapsed`, the run has waited with so many labels, and when to remind next.
+  absl::Duration waiting_since_, next_reminder_;
+  int64_t waiting_labels_ = -1;
 };
 
 }  // namespace backflip::cli

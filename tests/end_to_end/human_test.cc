@@ -15,6 +15,7 @@ namespace backflip::testing {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // A label earns the steps of a batch.
 constexpr char kSpec[] = R"(
@@ -47,7 +48,7 @@ class Human : public ::testing::Test {
     const absl::Status started = launcher_->Start(words);
     if (!started.ok()) return started;
     // the last of what it prints before it waits for people
-    if (!launcher_->Prints("/dashboard#invite=")) return absl::InternalError(launcher_->Printed());
+    if (!launcher_->Prints("/#invite=")) return absl::InternalError(launcher_->Printed());
     return Person::Accept(launcher_->Link());
   }
   void StopAsking() {
@@ -64,6 +65,8 @@ TEST_F(Human, AnswersGoesOnAnotherDayAndStopsWhenItIsEnough) {
   auto person = Start({"train", "--human", "--task=hopper",
                        launcher_->Spec(absl::StrCat(kSpec, "labels: 60 steps: 61440"))});
   ASSERT_TRUE(person.ok()) << person.status();
+  // whoever reads the terminal, or its log, gets no more than a labeler's access
+  EXPECT_THAT(launcher_->Printed(), Not(HasSubstr("/dashboard#invite=")));
   const absl::Time ready = absl::Now();
   absl::Status answered = person->Answer(1);
   ASSERT_TRUE(answered.ok()) << answered;

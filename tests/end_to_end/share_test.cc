@@ -78,7 +78,7 @@ TEST_F(Share, ServesThePagesToOtherMachinesUnderTheGivenCertificate) {
                                                  absl::StrCat("--tls-certificate=", certificate_),
                                                  absl::StrCat("--tls-key=", key_)});
   ASSERT_TRUE(started.ok()) << started;
-  ASSERT_TRUE(launcher_->Prints("/dashboard#invite=")) << launcher_->Printed();
+  ASSERT_TRUE(launcher_->Prints("/#invite=")) << launcher_->Printed();
   const std::string link = launcher_->Link();
   ASSERT_THAT(link, StartsWith(absl::StrCat("https://", host_, ":")));
 

@@ -54,7 +54,7 @@ TEST(SharedRun, TakesAnswersOfAPersonAndATeacherAndItsLabelsSeedAnother) {
       launcher.Start({"train", "--human", "--teacher=oracle", "--task=hopper",
                       launcher.Spec(absl::StrCat(kSpec, kOfTwo))});
   ASSERT_TRUE(started.ok()) << started;
-  ASSERT_TRUE(launcher.Prints("/dashboard#invite=")) << launcher.Printed();
+  ASSERT_TRUE(launcher.Prints("/#invite=")) << launcher.Printed();
   EXPECT_THAT(launcher.Printed(), HasSubstr("20 labels from people and oracle"));
   auto person = Person::Accept(launcher.Link());
   ASSERT_TRUE(person.ok()) << person.status();

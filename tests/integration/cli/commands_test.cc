@@ -17,6 +17,7 @@
 #include "backflip/v1/review.grpc.pb.h"
 #include "cli/launcher/subprocess.h"
 #include "tests/support/test_broker.h"
+#include "tests/support/test_database.h"
 
 namespace backflip::testing {
 namespace {
@@ -24,6 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using preference_broker::Role;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -192,8 +194,20 @@ TEST_F(Commands, ShowALinkWithItsQrCode) {
   EXPECT_THAT(output, HasSubstr("█"));
   EXPECT_THAT(output, HasSubstr(absl::StrCat(broker_->broker().http_url(), "/#invite=")));
   EXPECT_THAT(output, HasSubstr("on this machine alone"));
-  EXPECT_THAT(Ok({"dashboard"}),
-              StartsWith(absl::StrCat(broker_->broker().http_url(), "/dashboard#invite=")));
+}
+
+TEST_F(Commands, ShowALinkToTheDashboardForAReviewerUnlessAnOperatorIsAskedFor) {
+  const auto sql = [&] {
+    return Query(broker_->database(),
+                 "SELECT role || ' ' || cardinality(run_ids) || ' ' || "
+                 "round(extract(epoch FROM expires_at - now()) / 3600) "
+                 "FROM invites ORDER BY id DESC LIMIT 1");
+  };
+  const std::string begin = absl::StrCat(broker_->broker().http_url(), "/dashboard#invite=");
+  EXPECT_THAT(Ok({"dashboard"}), StartsWith(begin));
+  EXPECT_EQ(sql(), "reviewer 1 24");
+  EXPECT_THAT(Ok({"dashboard", "--operator"}), StartsWith(begin));
+  EXPECT_EQ(sql(), "operator 0 1");
 }
 
 TEST_F(Commands, TakeAnswersBackAndReopenTheirQuestions) {
@@ -365,10 +379,32 @@ TEST_F(Commands, KeepPairsWhoseAnswerIsKnown) {
   EXPECT_THAT(Lines(Ok({"gold", "list", Run()})), SizeIs(1));
 }
 
+TEST_F(Commands, ListInvitesRaiseACapAndWithdrawALink) {
+  const std::string link = Lines(Ok({"labeler", "invite", "--name=ada", "--runs", Run()})).front();
+  const std::string invite = Query(broker_->database(), "SELECT max(id) FROM invites");
+  Ok({"labeler", "invite", "--name=crowd", "--group", "--cap=2"});
+  const std::string group = Query(broker_->database(), "SELECT max(id) FROM invites");
+  const std::vector<std::string> table = Lines(Ok({"labeler", "invites"}));
+  EXPECT_THAT(table[1], AllOf(HasSubstr("crowd"), HasSubstr("open"), HasSubstr("0 of 2")));
+  EXPECT_THAT(table[2], AllOf(HasSubstr("ada"), HasSubstr("labeler"), HasSubstr("open")));
+  EXPECT_EQ(Ok({"labeler", "cap", group, "60"}), "0 of 60 places are taken\n");
+  EXPECT_THAT(Refused({"labeler", "cap", invite, "60"}), HasSubstr("for one person"));
+  EXPECT_THAT(Refused({"labeler", "cap", group, "many"}), HasSubstr("'many' is no number"));
+  Ok({"labeler", "withdraw", invite});
+  EXPECT_THAT(Lines(Ok({"labeler", "invites"}))[2], HasSubstr("withdrawn"));
+  EXPECT_THAT(Refused({"labeler", "withdraw", "ada"}), HasSubstr("'ada' is no invite"));
+  EXPECT_THAT(Refused({"labeler", "reset", "ada"}), HasSubstr("there is no labeler 'ada'"));
+}
+
 TEST_F(Commands, InviteAGroupAndSayWhatIsMissing) {
   const std::string link =
       Ok({"labeler", "invite", "--name=prolific", "--group", "--cap=2", "--consent=Clips only.",
-          "--price=12 EUR an hour", "--completion-code=C0DE", "--answers=50"});
+          "--price=12 EUR an hour", "--completion-code=C0DE", "--answers=50",
+          "--redirect=https://app.prolific.com/submissions/complete?cc=C0DE"});
+  EXPECT_THAT(link, HasSubstr("/?PROLIFIC_PID={{%PROLIFIC_PID%}}#invite="));
+  EXPECT_THAT(
+      Refused({"labeler", "invite", "--name=mturk", "--group", "--redirect=http://example.org"}),
+      HasSubstr("group.redirect_url must be https://"));
   v1::DescribeInviteRequest request;
   request.set_secret(Lines(link).front().substr(link.find("#invite=") + 8));
   const Peer nobody(rpc::Client(broker_->address(), ""));
@@ -383,7 +419,7 @@ TEST_F(Commands, InviteAGroupAndSayWhatIsMissing) {
               HasSubstr("--role is 'king'"));
   EXPECT_THAT(Refused({"labeler", "invite", "--name=eve", "--expires=soon"}),
               HasSubstr("--expires is 'soon'"));
-  EXPECT_THAT(Refused({"labeler"}), HasSubstr("labeler invite, list"));
+  EXPECT_THAT(Refused({"labeler"}), HasSubstr("labeler invite, invites, cap, withdraw, list"));
 }
 
 }  // namespace

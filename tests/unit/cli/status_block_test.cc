@@ -3,12 +3,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <string>
+
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 
 namespace backflip::cli {
 namespace {
 
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -38,9 +42,10 @@ TEST(StatusBlock, ShowsBudgetSpeedReturnsAndTheTasksMetrics) {
   const absl::Time start = absl::UnixEpoch();
   pace.Add(start, 1'000'000);
   pace.Add(start + absl::Seconds(25), 1'250'000);
-  const std::string block =
-      absl::StrJoin(StatusBlock(SomeRun(), pace, absl::Seconds(125), 100), "\n");
-  EXPECT_THAT(block, HasSubstr("run 7  hopper_backflip  running, waiting for labels"));
+  v1::Run run = SomeRun();
+  run.set_limit(v1::LIMIT_NONE);
+  const std::string block = absl::StrJoin(StatusBlock(run, pace, absl::Seconds(125), 100), "\n");
+  EXPECT_THAT(block, HasSubstr("run 7  hopper_backflip  running\n"));
   EXPECT_THAT(block, HasSubstr("labels 450 of 900"));
   EXPECT_THAT(block, HasSubstr("steps 1.25 M of 2.50 M"));
   EXPECT_THAT(block, HasSubstr("10 k steps/s"));
@@ -49,6 +54,55 @@ TEST(StatusBlock, ShowsBudgetSpeedReturnsAndTheTasksMetrics) {
   EXPECT_THAT(block, HasSubstr("true return 9013"));
   EXPECT_THAT(block, HasSubstr("turns 4.50   landed_backflips -"));
   EXPECT_THAT(block, HasSubstr(" 50 %  2:05 elapsed, 2:05 left"));
+}
+
+TEST(StatusBlock, GuessesNoTimeWhereTheEndDependsOnPeople) {
+  Pace pace;
+  pace.Add(absl::UnixEpoch(), 1'000'000);
+  pace.Add(absl::UnixEpoch() + absl::Seconds(25), 1'250'000);
+  const auto line = [&](const v1::Run& run) { return StatusLine(run, pace, absl::Seconds(125)); };
+  v1::Run run = SomeRun();
+  EXPECT_THAT(line(run), HasSubstr("running, waiting for labels"));
+  EXPECT_THAT(line(run), EndsWith(", 2:05 elapsed"));
+  EXPECT_THAT(StatusBlock(run, pace, absl::Seconds(125), 100).back(), EndsWith("2:05 elapsed"));
+  run.set_limit(v1::LIMIT_WORKERS);
+  EXPECT_THAT(line(run), EndsWith(", 2:05 elapsed"));
+  // it learns, but the steps at the end are still to be earned
+  run.set_limit(v1::LIMIT_NONE);
+  run.mutable_spec()->set_steps_per_label(2778);
+  EXPECT_THAT(line(run), EndsWith(", 2:05 elapsed"));
+  run.set_labels(900);
+  EXPECT_THAT(line(run), EndsWith(", 2:05 left"));
+  run.set_state(v1::PAUSED);
+  EXPECT_THAT(line(run), EndsWith(", 2:05 elapsed"));
+}
+
+TEST(LiveStatus, RemindsOfTheLinkEverMoreSeldomWhileNoAnswerComes) {
+  std::FILE* const out = std::tmpfile();
+  LiveStatus live(out);
+  int reminded = 0;
+  live.RemindWhileWaiting([&] {
+    ++reminded;
+    return std::string("Answer here");
+  });
+  v1::Run run = SomeRun();
+  const auto minutes_later = [&](int minutes) {
+    live.Show(run, Pace(), absl::Minutes(minutes));
+    return reminded;
+  };
+  EXPECT_EQ(minutes_later(0), 0);
+  EXPECT_EQ(minutes_later(1), 0);
+  EXPECT_EQ(minutes_later(2), 1);
+  EXPECT_EQ(minutes_later(3), 1);
+  EXPECT_EQ(minutes_later(4), 2);
+  EXPECT_EQ(minutes_later(7), 2);
+  EXPECT_EQ(minutes_later(8), 3);
+  run.set_labels(run.labels() + 1);  // somebody is there
+  EXPECT_EQ(minutes_later(16), 3);
+  EXPECT_EQ(minutes_later(18), 4);
+  run.set_limit(v1::LIMIT_NONE);
+  EXPECT_EQ(minutes_later(60), 4);
+  std::fclose(out);
 }
 
 TEST(StatusBlock, FitsTheTerminal) {
