@@ -20,6 +20,7 @@
 #include "backflip/v1/review.grpc.pb.h"
 #include "cli/launcher/subprocess.h"
 #include "tests/support/test_broker.h"
+#include "tests/support/test_database.h"
 
 namespace backflip::testing {
 namespace {
@@ -470,7 +471,7 @@ TEST_F(Commands, InviteAGroupAndSayWhatIsMissing) {
               HasSubstr("--role is 'king'"));
   EXPECT_THAT(Refused({"labeler", "invite", "--name=eve", "--expires=soon"}),
               HasSubstr("--expires is 'soon'"));
-  EXPECT_THAT(Refused({"labeler"}), HasSubstr("labeler invite, list"));
+  EXPECT_THAT(Refused({"labeler"}), HasSubstr("labeler invite, invites, cap, withdraw, list"));
 }
 
 }  // namespace
