@@ -22,6 +22,7 @@
 #include "cli/launcher/paths.h"
 #include "cli/output/chart.h"
 #include "cli/output/experiment_report.h"
+#include "cli/output/replay.h"
 #include "cli/output/status_block.h"
 #include "cli/session.h"
 #include "common/base/hash.h"
