@@ -24,7 +24,8 @@ v1::Experiment TwoArms() {
   return experiment;
 }
 
-ExperimentRun Run(const std::string& task, const std::string& arm, uint64_t seed, double value) {
+ExperimentRun Finished(const std::string& task, const std::string& arm, uint64_t seed,
+                       double value) {
   ExperimentRun run{.task = task, .arm = arm};
   run.run.mutable_spec()->set_seed(seed);
   run.run.set_state(v1::FINISHED);
@@ -41,10 +42,10 @@ ExperimentRun Run(const std::string& task, const std::string& arm, uint64_t seed
 
 TEST(ExperimentTable, ComparesRunsOfTheSameSeed) {
   const std::string table = ExperimentTable(
-      TwoArms(), {Run("walker", "learned", 201, 90), Run("walker", "true", 201, 100),
-                  Run("walker", "learned", 202, 20), Run("walker", "true", 202, 10),
+      TwoArms(), {Finished("walker", "learned", 201, 90), Finished("walker", "true", 201, 100),
+                  Finished("walker", "learned", 202, 20), Finished("walker", "true", 202, 10),
                   // its partner is missing
-                  Run("walker", "learned", 203, 7)});
+                  Finished("walker", "learned", 203, 7)});
   // ratios 0.9 and 2
   EXPECT_THAT(table, HasSubstr("| walker | learned | 3 | 20 [7, 90] | 1.45 [0.9, 2] | 201: 90, "
                                "202: 20, 203: 7 |"));
@@ -53,14 +54,14 @@ TEST(ExperimentTable, ComparesRunsOfTheSameSeed) {
 }
 
 TEST(ExperimentTable, SumsUpOverTasks) {
-  const std::string table =
-      ExperimentTable(TwoArms(), {Run("walker", "learned", 1, 9), Run("walker", "true", 1, 10),
-                                  Run("hopper", "learned", 1, -4), Run("hopper", "true", 1, -2)});
+  const std::string table = ExperimentTable(
+      TwoArms(), {Finished("walker", "learned", 1, 9), Finished("walker", "true", 1, 10),
+                  Finished("hopper", "learned", 1, -4), Finished("hopper", "true", 1, -2)});
   EXPECT_THAT(table, HasSubstr("| 2 tasks | learned | | | mean 0.7, least 0.5 |"));
 }
 
 TEST(ExperimentTable, NamesRunsThatFailed) {
-  ExperimentRun failed = Run("walker", "learned", 201, 0);
+  ExperimentRun failed = Finished("walker", "learned", 201, 0);
   failed.run.set_state(v1::FAILED);
   failed.run.set_message("the reward is nan");
   failed.results.episodes = 0;
@@ -73,8 +74,8 @@ TEST(DrawExperiment, DrawsALineForEachArm) {
   const std::string path = testing::TempDir() + "/experiment.svg";
   const absl::Status drawn =
       DrawExperiment("e", TwoArms(),
-                     {Run("walker", "learned", 1, 9), Run("walker", "true", 1, 10),
-                      Run("walker", "learned", 2, 7)},
+                     {Finished("walker", "learned", 1, 9), Finished("walker", "true", 1, 10),
+                      Finished("walker", "learned", 2, 7)},
                      path);
   ASSERT_TRUE(drawn.ok()) << drawn;
   EXPECT_GT(std::filesystem::file_size(path), 1000u);

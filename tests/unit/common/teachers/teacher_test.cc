@@ -179,10 +179,11 @@ TEST(Inverted, PrefersTheLesserReturn) {
 TEST(Rubric, DecidesByTheFirstCriterionThatDiffersByItsMargin) {
   Teacher teacher = Named("rubric");
   EXPECT_TRUE(teacher.by_rubric());
-  EXPECT_EQ(teacher.Judge({2, 0, 0}, {1, 9, 9}), v1::LEFT);
-  EXPECT_EQ(teacher.Judge({1.9f, 0, 0}, {1, 3, 0}), v1::RIGHT) << "less than a margin is none";
-  EXPECT_EQ(teacher.Judge({1, 2.5f, 7}, {1, 2, 5}), v1::LEFT);
-  EXPECT_EQ(teacher.Judge({1, 2, -3}, {1.5f, 2.5f, -3.5f}), v1::TIE);
+  EXPECT_EQ(teacher.Judge({2, 0, 0}, {1, 9, 9}, kUsual), v1::LEFT);
+  EXPECT_EQ(teacher.Judge({1.9f, 0, 0}, {1, 3, 0}, kUsual), v1::RIGHT)
+      << "less than a margin is none";
+  EXPECT_EQ(teacher.Judge({1, 2.5f, 7}, {1, 2, 5}, kUsual), v1::LEFT);
+  EXPECT_EQ(teacher.Judge({1, 2, -3}, {1.5f, 2.5f, -3.5f}, kUsual), v1::TIE);
 }
 
 TEST(CheckTask, SaysWhatTheTaskLacksForTheTeacher) {
