@@ -28,7 +28,7 @@ v1::RunSpec ShortRun() {
   spec.mutable_collection()->set_environments(4);
   spec.mutable_collection()->set_batch_steps(800);
   spec.mutable_collection()->set_clips_per_batch(8);
-  spec.mutable_reward_model()->set_initial_updates(5);
+  spec.mutable_reward_model()->set_updates_per_label(0.5);
   return spec;
 }
 

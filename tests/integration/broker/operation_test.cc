@@ -241,7 +241,9 @@ TEST(Roles, NoTokenThatIsOverOpensAnyMethodAndAPauseOpensNoMore) {
                   grpc::StatusCode::UNAUTHENTICATED)
             << state;
         // a few: an address has an allowance of calls that are refused
-        if (json && may) EXPECT_EQ(PostJson(url, path, TokenOf(caller)), 401) << state;
+        if (json && may) {
+          EXPECT_EQ(PostJson(url, path, TokenOf(caller)), 401) << state;
+        }
       }
       for (const char* state : {"good", "paused"}) {
         const std::string caller = named(role, state);
@@ -249,7 +251,9 @@ TEST(Roles, NoTokenThatIsOverOpensAnyMethodAndAPauseOpensNoMore) {
             CallEmpty(clients.at(caller), path).error_code() == grpc::StatusCode::PERMISSION_DENIED,
             !may)
             << caller;
-        if (json) EXPECT_EQ(PostJson(url, path, TokenOf(caller)) == 403, !may) << caller;
+        if (json) {
+          EXPECT_EQ(PostJson(url, path, TokenOf(caller)) == 403, !may) << caller;
+        }
       }
     }
   }
