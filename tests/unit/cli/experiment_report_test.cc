@@ -47,7 +47,7 @@ TEST(ExperimentTable, ComparesRunsOfTheSameSeed) {
                   // its partner is missing
                   Finished("walker", "learned", 203, 7)});
   // ratios 0.9 and 2
-  EXPECT_THAT(table, HasSubstr("| walker | learned | 3 | 20 [7, 90] | 1.45 [0.9, 2] | 201: 90, "
+  EXPECT_THAT(table, HasSubstr("| walker | learned | 3 | 39 [7, 90] | 1.45 [0.9, 2] | 201: 90, "
                                "202: 20, 203: 7 |"));
   EXPECT_THAT(table, HasSubstr("| walker | true | 2 | 55 [10, 100] | 1 [1, 1] |"));
   EXPECT_THAT(table, Not(HasSubstr("hopper")));

@@ -67,8 +67,8 @@ TEST_P(EveryTask, AnswersAlikeAboutClipsThatLookAlike) {
   const int steps = task->task().clip().steps();
   // random actions have thrown it over by then
   const EnvironmentState now = Play(task, 80).ends[0];
-  const Rollout one = Play(task, 3 * steps, now);
-  const Rollout other = Play(task, 3 * steps, AfterAnotherPast(*task, now));
+  const Rollout one = Play(task, 3 * steps + 1, now);
+  const Rollout other = Play(task, 3 * steps + 1, AfterAnotherPast(*task, now));
   const auto clips = CutClips(*task, one, 3, 5), others = CutClips(*task, other, 3, 5);
   ASSERT_TRUE(clips.ok() && others.ok()) << clips.status() << others.status();
   ASSERT_EQ(clips->size(), 3u);
