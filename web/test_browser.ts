@@ -33,6 +33,7 @@ const page = new EventTarget();
 setMaxListeners(0, page); // each test makes parts of the page of its own
 
 Object.assign(globalThis, {
+  navigator: { cookieEnabled: true },
   localStorage: new MemoryStorage(),
   sessionStorage: new MemoryStorage(),
   location: { origin: "http://localhost", hash: "" },
