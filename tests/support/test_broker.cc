@@ -1,5 +1,6 @@
 #include "tests/support/test_broker.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
 #include "common/base/random.h"
@@ -23,6 +24,17 @@ Peer::Peer(rpc::Client c)
       people(v1::PeopleService::NewStub(client.channel())),
       review(v1::ReviewService::NewStub(client.channel())) {}
 
+namespace {
+
+// The same database, as the user that owns it instead of one that only uses it.
+std::string AsOwner(const std::string& url) {
+  if (!absl::StrContains(url, "&user=backflip_")) return url;
+  const std::string& server = TestServer().url();
+  return url.substr(0, url.find("&user=")) + server.substr(server.find("&user="));
+}
+
+}  // namespace
+
 TestBroker::TestBroker(preference_broker::BrokerOptions options) : options_(std::move(options)) {
   if (options_.database.empty()) options_.database = MigratedDatabase();
   if (options_.listen.empty()) options_.listen = "127.0.0.1:0";
@@ -34,7 +46,7 @@ TestBroker::TestBroker(preference_broker::BrokerOptions options) : options_(std:
   broker_ = *std::move(started);
   // the first worker serves every run, as if each had been assigned to it
   (void)Token(Role::kWorker);
-  Query(options_.database,
+  Query(AsOwner(options_.database),
         "CREATE OR REPLACE FUNCTION assign_run() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         "INSERT INTO served_runs (caller_id, run_id) "
         "SELECT id, NEW.id FROM callers WHERE name = 'worker'; RETURN NULL; END $$; "
