@@ -46,16 +46,20 @@ class Poison : public ::testing::Test {
   }
   void TearDown() override { fs::remove_all(folder_); }
 
-  // A run of an arm whose elbow turns, with `more` in its world and a true reward.
+  // A run of an arm whose elbow turns beside a stone that falls through the floor, with `more` in
+  // its world and a true reward.
   v1::Run Create(const std::string& more, const std::string& true_reward) {
     std::ofstream(folder_ + "/model.xml")
         << "<mujoco><size memory=\"60K\"/><worldbody><geom type=\"plane\" size=\"5 5 1\"/>"
            "<body name=\"arm\" pos=\"2 0 1\"><joint name=\"j\"/><geom size=\".1\"/></body>"
+           "<body name=\"stone\" pos=\"4 0 1\"><freejoint/>"
+           "<geom size=\".1\" contype=\"0\" conaffinity=\"0\"/></body>"
         << more << "</worldbody><actuator><motor joint=\"j\"/></actuator></mujoco>";
     std::ofstream(folder_ + "/task.textproto")
         << "name: \"arm\" model: \"model.xml\" frame_skip: 4 episode_steps: 400 action_size: 1 "
            "observation { qpos { to: 1 } } clip { steps: 20 } question: \"Which?\" "
-           "quantity { name: \"height\" body { name: \"arm\" field: Z } } true_reward: \""
+           "quantity { name: \"height\" body { name: \"arm\" field: Z } } "
+           "quantity { name: \"fall\" body { name: \"stone\" field: Z } } true_reward: \""
         << true_reward << "\"";
     const auto run = stack_->Create(folder_, ShortRun());
     EXPECT_TRUE(run.ok()) << run.status();
@@ -81,9 +85,18 @@ class Poison : public ::testing::Test {
 };
 
 TEST_F(Poison, ARewardThatIsNoNumberFailsTheRunThatHasIt) {
-  const v1::Run run = Create("", "sqrt(0.99 - height)");
-  ExpectFailure(run, AllOf(HasSubstr("true_reward, sqrt(0.99 - height), is"),
-                           HasSubstr("nan after step 1"), HasSubstr("tried 3 times")));
+  ExpectFailure(
+      Create("", "sqrt(0.99 - height)"),
+      AllOf(HasSubstr("no worker can serve this run"),
+            HasSubstr("true_reward, sqrt(0.99 - height), is"), HasSubstr("nan after step 1")));
+  ExpectOthersAreServed();
+}
+
+TEST_F(Poison, ARewardThatBecomesNoNumberLaterFailsTheRunThatHasIt) {
+  // the stone has fallen 8 m after 160 steps: later than a task is tried, sooner than a ticket ends
+  ExpectFailure(Create("", "sqrt(fall + 7)"),
+                AllOf(HasSubstr("true_reward, sqrt(fall + 7), is"), HasSubstr("nan after step"),
+                      HasSubstr("tried 3 times")));
   ExpectOthersAreServed();
 }
 
@@ -98,6 +111,7 @@ TEST_F(Poison, ASimulationThatRunsOutOfMemoryFailsTheRunThatHasIt) {
 }
 
 TEST_F(Poison, ABundleThatIsDamagedFailsTheRunThatHasIt) {
+  ExpectOthersAreServed();  // the worker runs
   ASSERT_TRUE(stack_->Drain(Program::kWorker).ok());
   const v1::Run run = Create("", "height");
   stack_->Sql("UPDATE bundle_chunks SET data = set_byte(data, 5, 255 - get_byte(data, 5))");

@@ -264,7 +264,7 @@ TEST_F(Http, TokensAndRolesAreCheckedAsOnGrpc) {
               "carries no token");
   ExpectError(
       Call("POST", kList, {{"Content-Type", kJson}, {"Authorization", "Bearer forged"}}, "{}"), 401,
-      "unauthenticated", "unknown or revoked");
+      "unauthenticated", "unknown, revoked or expired");
   ExpectError(Call("POST", kList, {{"Content-Type", kJson}, {"Authorization", "Basic YTpi"}}, "{}"),
               401, "unauthenticated", "Bearer");
   ExpectError(Call("POST", kList, As(Role::kLabeler), "{}"), 403, "permission_denied", "labeler");
