@@ -1,5 +1,10 @@
 # What `cmake --install` puts below a prefix, and `cpack` into a package for the Debian that it was built on. The tree
 # may be moved: programs look for each other, for MuJoCo, pages and tasks from where they are.
+file(STRINGS deploy/kubernetes/Chart.yaml _versions REGEX "ersion: ${PROJECT_VERSION}$")
+list(LENGTH _versions _count)
+if(NOT _count EQUAL 2)
+  message(FATAL_ERROR "deploy/kubernetes/Chart.yaml: version and appVersion must be ${PROJECT_VERSION}, as CMakeLists.txt says")
+endif()
 set(_programs backflip backflip-health preference-broker policy-learner reward-trainer rollout-worker labeler task-trial)
 foreach(_program ${_programs})
   if(TARGET ${_program})
