@@ -17,6 +17,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 
 namespace backflip::base {
 namespace {
@@ -39,7 +40,7 @@ std::vector<absl::string_view> InitProgram(int argc, char** argv, absl::string_v
   config.contains_help_flags = [](absl::string_view file) {
     return absl::EndsWith(file, "main.cc") || absl::EndsWith(file, "rpc/daemon.cc");
   };
-  config.version_string = [] { return std::string("backflip 0.1.0\n"); };
+  config.version_string = VersionText;
   absl::SetFlagsUsageConfig(config);
   // --token-file and --token_file alike
   for (int i = 1; i < argc && std::strcmp(argv[i], "--") != 0; ++i) {

@@ -10,9 +10,9 @@
 namespace backflip::base {
 
 // Parses the flags (ABSL_FLAG, in the program's main.cc), answers --help with `usage` and all of
-// them, starts logging, and blocks SIGINT and SIGTERM in this thread and all that it starts, so
-// that only a ShutdownSignal receives them. Call it first in main. Returns the arguments that are
-// no flags, without the program's name.
+// them and --version, starts logging, and blocks SIGINT and SIGTERM in this thread and all that it
+// starts, so that only a ShutdownSignal receives them. Call it first in main. Returns the arguments
+// that are no flags, without the program's name.
 std::vector<absl::string_view> InitProgram(int argc, char** argv, absl::string_view service,
                                            absl::string_view usage);
 

@@ -5,8 +5,12 @@
 #include <torch/torch.h>
 
 #include "common/base/log.h"
+#include "common/base/version.h"
 
 namespace backflip::learn {
+namespace {
+const base::VersionLine version_line("LibTorch", TORCH_VERSION);
+}  // namespace
 
 void SetUpTorch() {
   at::set_num_threads(1);

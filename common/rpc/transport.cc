@@ -11,11 +11,15 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
+#include "common/base/version.h"
+#include "common/rpc/protocol.h"
 
 namespace backflip::rpc {
 namespace {
 
 namespace tls = grpc::experimental;
+
+const base::VersionLine version_line("protocol", absl::StrCat(kProtocolMajor, ".", kProtocolMinor));
 
 constexpr unsigned kLookAgainSeconds = 2;
 

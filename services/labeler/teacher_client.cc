@@ -13,6 +13,7 @@
 #include "common/base/random.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
+#include "common/base/version.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/status.h"
 
@@ -151,7 +152,7 @@ absl::Status TeacherClient::Answer(const v1::Question& question) {
   request.set_lease_id(question.lease_id());
   request.set_idempotency_key(base::RandomHex128());
   ASSIGN_OR_RETURN(*request.mutable_answer(), AnswerTo(question));
-  request.set_client("backflip-labeler 0.1.0");
+  request.set_client(absl::StrCat("backflip-labeler ", base::Version()));
   const int times = Chance(config_.answer_twice) ? 2 : 1;
   for (int i = 0; i < times; ++i) {
     // not stopped by a drain: an answer is sent, or it is not

@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/status_macros.h"
+#include "common/base/version.h"
 #include "common/sim/task.h"
 #include "common/sim/trial.h"
 
@@ -48,6 +49,10 @@ absl::Status Try(const std::string& argument) {
 
 int main(int argc, char** argv) {
   using namespace backflip;
+  if (argc == 2 && std::string(argv[1]) == "--version") {
+    std::fputs(base::VersionText().c_str(), stdout);
+    return 0;
+  }
   if (argc != 2) {
     std::fputs("task-trial FOLDER: loads a task and simulates 100 steps of it\n", stderr);
     return 2;

@@ -6,8 +6,12 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "common/base/version.h"
+
 namespace backflip::sim {
 namespace {
+
+const base::VersionLine version_line("MuJoCo", mj_versionString());
 
 void Log(const mjLogMessage* message) {
   if (message->level != mjLOG_ERROR) return;

@@ -66,6 +66,7 @@ TEST(DatabaseRoles, TheBrokerServesAllCallsButCannotTakeBackWhatIsWritten) {
     EXPECT_FALSE(May(app, sql)) << sql;
   }
   EXPECT_TRUE(May(read, "SELECT count(*) FROM labels"));
+  EXPECT_TRUE(May(read, "SELECT count(*) FROM wanted_work"));
   for (const char* sql : {"SELECT 1 FROM tokens", "SELECT 1 FROM invites", "DELETE FROM runs",
                           "DELETE FROM callers", "INSERT INTO bundles DEFAULT VALUES"}) {
     EXPECT_FALSE(May(read, sql)) << sql;

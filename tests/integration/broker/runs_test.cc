@@ -539,6 +539,32 @@ TEST_F(RunsTest, WorkersGoWhereStepsAreWantedMost) {
   EXPECT_EQ(Assign("d"), second.run().id());
 }
 
+TEST_F(RunsTest, AScalerReadsFromOneViewWhatIsWantedNow) {
+  const auto wanted = [this] {
+    return Query(broker_.database(),
+                 "SELECT coalesce(string_agg(run_id || ': ' || steps || ' by ' || threads, ', ' "
+                 "ORDER BY run_id), 'nothing') FROM wanted_work");
+  };
+  ASSERT_TRUE(Create(ARun()).ok());
+  ASSERT_TRUE(Create(ARun()).ok());
+  EXPECT_EQ(wanted(), "nothing") << "no learner has them";
+  const v1::ClaimResponse first = broker_.Claim(Role::kLearner);
+  const v1::ClaimResponse second = broker_.Claim(Role::kLearner);
+  EXPECT_EQ(wanted(), "nothing") << "none wants steps";
+  ASSERT_TRUE(Want(first, 2000).ok());
+  ASSERT_TRUE(Want(second, 1000).ok());
+  EXPECT_EQ(Assign("a"), first.run().id());
+  EXPECT_EQ(wanted(),
+            absl::StrCat(first.run().id(), ": 2000 by 1, ", second.run().id(), ": 1000 by 0"));
+  ASSERT_TRUE(Want(first, 0).ok());
+  ASSERT_TRUE(Cancel(second.run().id(), /*pause=*/true).ok());
+  EXPECT_EQ(wanted(), "nothing");
+  ASSERT_TRUE(Want(first, 500).ok());
+  EXPECT_EQ(wanted(), absl::StrCat(first.run().id(), ": 500 by 1"));
+  Query(broker_.database(), "UPDATE claims SET expires_at = now()");
+  EXPECT_EQ(wanted(), "nothing") << "its learner is lost";
+}
+
 TEST_F(RunsTest, WorkersThatAskAtTheSameMomentAreSpreadOverTheRuns) {
   constexpr int kWorkers = 12;
   ASSERT_TRUE(Create(ARun()).ok());

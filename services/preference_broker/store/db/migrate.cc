@@ -6,9 +6,12 @@
 #include "common/base/hash.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
+#include "common/base/version.h"
 
 namespace backflip::preference_broker {
 namespace {
+
+const base::VersionLine version_line("schema", absl::StrCat(AllMigrations().size()));
 
 // "backflip" in ASCII: a lock that no other program takes by chance.
 constexpr int64_t kMigrationLock = 0x6261636b666c6970;
