@@ -397,6 +397,15 @@ MUST_BE_ZERO = ("lost", "labels_never_acknowledged", "doubled", "overlap_oversho
                 "gaps_in_the_feed")
 
 
+def server_folder():
+    """A new folder for a database and a broker, which PostgreSQL's user may enter."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="backflip-measure-"))
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres")
+    folder.chmod(0o755)
+    return folder
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mode", choices=["answers", "latency", "faults"])
@@ -414,10 +423,7 @@ def main():
     args.labelers = args.labelers or defaults[1]
     args.questions = args.questions or defaults[2]
 
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="backflip-labeling-"))
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres")
-    folder.chmod(0o755)
+    folder = server_folder()
     database = Database(folder)
     broker = Broker(database, folder)
     try:

@@ -15,14 +15,11 @@ import argparse
 import asyncio
 import gzip
 import json
-import os
-import pathlib
 import resource
 import shutil
-import tempfile
 import time
 
-from measure_labeling import Broker, Database
+from measure_labeling import Broker, Database, server_folder
 from measuring import origin
 
 BODY = gzip.compress(b'{"answer":{"ranking":{"groups":[' + b"{}," * 1_398_000 + b"{}]}}}")
@@ -90,10 +87,7 @@ def main():
     arguments = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="backflip-measure-"))
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres")
-    folder.chmod(0o755)
+    folder = server_folder()
     database = Database(folder)
     broker = Broker(database, folder)
     try:

@@ -1,6 +1,5 @@
 #include "common/learn/reward/networks.h"
 
-#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -16,9 +15,6 @@ namespace {
 // Normalised observations are clamped to ± this, actions to ± their bound.
 constexpr double kObservationBound = 5;
 constexpr double kActionBound = 1;
-// Deviations below this count as this: what hardly moved while labels were given, and moves a
-// little more later, is not to outweigh all else.
-constexpr float kLeastDeviation = 1e-3f;
 // The output layer begins so much smaller, so that sums over a clip's steps begin near 0: even
 // chances, where every answer has its full gradient.
 constexpr double kOutputScale = 0.01;
@@ -99,7 +95,7 @@ std::vector<float> RewardNetworks::Mean() const {
 std::vector<float> RewardNetworks::Deviation() const {
   std::vector<float> deviation = normalizer_.StandardDeviation();
   for (int i = 0; i < observation_size_; ++i) {
-    deviation[i] = indicators_[i] ? 1 : std::max(deviation[i], kLeastDeviation);
+    if (indicators_[i]) deviation[i] = 1;
   }
   return deviation;
 }
