@@ -234,7 +234,7 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
     RETURN_IF_ERROR(loop->AddAsker(file, watching));
   }
   for (int e = 0; e < spec.collection().environments(); ++e) {
-    const int steps = method::EpisodeSteps(spec, task.task().episode_steps(), 0);
+    const int steps = method::EpisodeSteps(spec, loop->info_, 0);
     loop->starts_.push_back({base::SeedOf(spec.seed(), Draw::kEnvironment, e),
                              {},
                              method::FirstEpisodeStep(spec, steps, e)});
@@ -295,7 +295,7 @@ absl::Status Loop::Collect(int64_t iteration) {
   ASSIGN_OR_RETURN(whole.policy, nn::Policy::FromSnapshot(algorithm_->Policy()));
   whole.environments = starts_;
   whole.steps = method::StepsPerEnvironment(spec_);
-  whole.episode_steps = method::EpisodeSteps(spec_, task_->task().episode_steps(), iteration);
+  whole.episode_steps = method::EpisodeSteps(spec_, info_, iteration);
   ASSIGN_OR_RETURN(sim::Rollout rollout, simulator_->Run(std::move(whole)));
 
   fresh_.clear();

@@ -22,10 +22,12 @@ int64_t Batches(const v1::RunSpec& spec) {
   return (spec.steps() + batch - 1) / batch;
 }
 
-int32_t EpisodeSteps(const v1::RunSpec& spec, int32_t final_steps, int64_t batch) {
+int32_t EpisodeSteps(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t batch) {
   const int64_t last = Batches(spec) - 1;
-  if (!spec.collection().has_initial_episode_steps() || last <= 0) return final_steps;
-  const int64_t initial = spec.collection().initial_episode_steps();
+  const int64_t final_steps = task.episode_steps();
+  if (last <= 0) return final_steps;
+  const int64_t share = std::llround(spec.collection().initial_episode_share() * final_steps);
+  const int64_t initial = std::min(final_steps, std::max<int64_t>(share, task.clip_steps()));
   return static_cast<int32_t>(initial + (final_steps - initial) * std::min(batch, last) / last);
 }
 

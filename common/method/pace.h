@@ -14,9 +14,9 @@ namespace backflip::method {
 // How many batches give at least the run's steps. No more are collected.
 int64_t Batches(const v1::RunSpec& spec);
 
-// Steps of a training episode in `batch`: from collection.initial_episode_steps in the first
-// batch they grow linearly to `final_steps`, the task's, in the last one.
-int32_t EpisodeSteps(const v1::RunSpec& spec, int32_t final_steps, int64_t batch);
+// Steps of a training episode in `batch`: from collection.initial_episode_share of the task's, at
+// least a clip's, in the first batch they grow linearly to the task's in the last one.
+int32_t EpisodeSteps(const v1::RunSpec& spec, const v1::TaskInfo& task, int64_t batch);
 
 // Whether the policy learns from `batch`. There is no ensemble yet for the initial ones
 // (rounds.h), which only give clips to ask about.

@@ -156,14 +156,6 @@ absl::Status CheckFitsTask(const v1::RunSpec& spec, const v1::TaskInfo& task) {
         "), so that no clip could be cut: shorten the task's clip.steps to ", ticket_steps,
         ", or give more steps to each environment"));
   }
-  if (collection.has_initial_episode_steps() &&
-      (collection.initial_episode_steps() < task.clip_steps() ||
-       collection.initial_episode_steps() > task.episode_steps())) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "collection.initial_episode_steps is ", collection.initial_episode_steps(),
-        "; with the task ", task.name(), " allowed: ", task.clip_steps(),
-        ", the steps of a clip, to ", task.episode_steps(), ", the task's episode_steps"));
-  }
   return absl::OkStatus();
 }
 

@@ -60,7 +60,7 @@ void Collector::AddPolicy(PolicyToAct info) {
   if (policy->info.iteration != batch_ || batch_group_ != nullptr) return;
   if (batch_ >= method::Batches(spec_)) return;
   episode_steps_ =
-      std::max(episode_steps_, method::EpisodeSteps(spec_, task_.episode_steps(), batch_));
+      std::max(episode_steps_, method::EpisodeSteps(spec_, task_, batch_));
   batch_group_ = std::make_shared<Group>();
   OpenTickets(BatchTickets(policy->info.version), policy, batch_group_);
   Issue(absl::Now());

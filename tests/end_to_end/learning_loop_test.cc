@@ -23,7 +23,7 @@ constexpr char kSpec[] = R"(
   labels: 60
   steps: 32064
   kept_snapshots: 4
-  collection { environments: 4 batch_steps: 668 clips_per_batch: 32 initial_episode_steps: 500 }
+  collection { environments: 4 batch_steps: 668 clips_per_batch: 32 initial_episode_share: 1 }
   ppo { epochs: 4 minibatch_steps: 256 }
   reward_model { updates_per_label: 2 updates_per_batch: 4 }
   queries { pool: 100 asked_by: 0.8 }

@@ -76,6 +76,8 @@ v1::Run TestBroker::CreateRun(const std::string& spec, bool has_true_reward) {
   v1::CreateRunRequest request;
   request.set_request_id(NewId());
   *request.mutable_spec() = Parse<v1::RunSpec>(spec);
+  v1::Quality& quality = *request.mutable_spec()->mutable_quality();
+  if (!quality.has_max_fast_answers()) quality.set_max_fast_answers(0);
   *request.mutable_task() = TestTask(base::Sha256Hex(bundle), has_true_reward);
   const auto run = operator_peer.Call(operator_peer.runs, &v1::RunService::Stub::Create, request);
   EXPECT_TRUE(run.ok()) << run.status();

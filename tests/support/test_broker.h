@@ -96,7 +96,8 @@ class TestBroker {
   std::string Token(preference_broker::Role role, const std::string& name = "");
   Peer& As(preference_broker::Role role, const std::string& name = "");
 
-  // A queued run of the test task; `spec` as text, over the defaults.
+  // A queued run of the test task; `spec` as text, over the defaults. Answers may come as fast as
+  // tests give them, where the spec does not say otherwise.
   v1::Run CreateRun(const std::string& spec = "", bool has_true_reward = true);
   // The role's claim on it, which it is the oldest to want.
   v1::ClaimResponse Claim(preference_broker::Role role);

@@ -56,23 +56,6 @@ TEST(RunSpec, BatchMustDivideAmongEnvironments) {
               HasSubstr("multiple of collection.environments"));
 }
 
-TEST(RunSpec, FirstEpisodesFitTheTask) {
-  v1::TaskInfo task;
-  task.set_clip_steps(60);
-  task.set_episode_steps(500);
-  v1::RunSpec spec = DefaultRunSpec();
-  EXPECT_TRUE(CheckFitsTask(spec, task).ok());
-  for (const int steps : {60, 500}) {
-    spec.mutable_collection()->set_initial_episode_steps(steps);
-    EXPECT_TRUE(CheckFitsTask(spec, task).ok());
-  }
-  for (const int steps : {59, 501}) {
-    spec.mutable_collection()->set_initial_episode_steps(steps);
-    EXPECT_THAT(std::string(CheckFitsTask(spec, task).message()),
-                HasSubstr("allowed: 60, the steps of a clip, to 500"));
-  }
-}
-
 TEST(RunSpec, AClipIsNoLongerThanWhatAnEnvironmentGivesToABatch) {
   v1::TaskInfo task;
   task.set_name("robot");
@@ -173,7 +156,7 @@ TEST(RunSpec, EveryNumberIsTakenAtItsBoundsAndRefusedJustOutside) {
 }
 
 TEST(RunSpec, EveryOptionHasADefaultUnlessItMayStayUnset) {
-  const std::set<std::string> unset = {"collection.initial_episode_steps", "ppo.final_min_log_std"};
+  const std::set<std::string> unset = {"ppo.final_min_log_std"};
   for (const Option& option : Options()) {
     EXPECT_EQ(option.rules().default_().empty(), unset.count(option.name) > 0) << option.name;
     v1::RunSpec spec;

@@ -165,7 +165,7 @@ TEST(Collector, BeginsItsEnvironmentsSpreadOverAnEpisode) {
 
 TEST(Collector, NeverShortensEpisodesWhenMoreBatchesFollow) {
   v1::RunSpec spec = Spec();
-  spec.mutable_collection()->set_initial_episode_steps(2);
+  spec.mutable_collection()->set_initial_episode_share(1.0 / 3);
   Collector collector(spec, SyntheticTask(), 9, {});
   collector.AddPolicy(PolicyOf(9));
   EXPECT_EQ(collector.episode_steps(), kEpisodeSteps);
@@ -364,14 +364,18 @@ TEST(Collector, SaysWhichOptionMakesRolloutsTooLarge) {
 
 TEST(Collector, LengthensEpisodesToTheTasksOverTheRun) {
   v1::RunSpec spec = Spec();
-  EXPECT_EQ(method::EpisodeSteps(spec, 500, 0), 500);
-  spec.mutable_collection()->set_initial_episode_steps(50);
-  EXPECT_EQ(method::EpisodeSteps(spec, 500, 0), 50);
-  EXPECT_EQ(method::EpisodeSteps(spec, 500, 1), 100);
-  EXPECT_EQ(method::EpisodeSteps(spec, 500, 9), 500);
+  v1::TaskInfo long_task;
+  long_task.set_clip_steps(20);
+  long_task.set_episode_steps(500);
+  EXPECT_EQ(method::EpisodeSteps(spec, long_task, 0), 500);
+  spec.mutable_collection()->set_initial_episode_share(0.1);
+  EXPECT_EQ(method::EpisodeSteps(spec, long_task, 0), 50);
+  EXPECT_EQ(method::EpisodeSteps(spec, long_task, 1), 100);
+  EXPECT_EQ(method::EpisodeSteps(spec, long_task, 9), 500);
 
+  // never shorter than a clip
   const v1::TaskInfo task = SyntheticTask();
-  spec.mutable_collection()->set_initial_episode_steps(task.clip_steps());
+  spec.mutable_collection()->set_initial_episode_share(0.01);
   Collector collector(spec, task, 0, {});
   collector.AddPolicy(PolicyOf(0));
   FakeWorker worker(&collector, 8);
