@@ -115,10 +115,7 @@ Annealed::Annealed(const v1::Ppo& options, double progress)
     : learning_rate(Between(options.learning_rate(),
                             options.learning_rate() * options.final_learning_rate_share(),
                             progress)),
-      min_log_std(Between(
-          options.min_log_std(),
-          options.has_final_min_log_std() ? options.final_min_log_std() : options.min_log_std(),
-          progress)),
+      min_log_std(Between(options.min_log_std(), options.final_min_log_std(), progress)),
       max_log_std(std::max({0.0, options.initial_log_std(), min_log_std})) {}
 
 OnPolicy::OnPolicy(const char* name, const v1::RunSpec& spec, Sizes sizes)

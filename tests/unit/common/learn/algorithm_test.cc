@@ -140,6 +140,7 @@ TEST_P(EveryAlgorithm, DependsOnItsSeedOnly) {
 TEST_P(EveryAlgorithm, KeepsItsDeviationWithinItsBounds) {
   const auto log_std = [&] { return Trained({}, 30)->Policy().tensors.at("log_std").values[0]; };
   spec_.mutable_ppo()->set_min_log_std(-0.6);
+  spec_.mutable_ppo()->set_final_min_log_std(-0.6);
   EXPECT_GE(log_std(), -0.6f);
   spec_.mutable_ppo()->set_entropy_bonus(1);
   EXPECT_LE(log_std(), 0);

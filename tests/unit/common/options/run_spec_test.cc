@@ -155,13 +155,12 @@ TEST(RunSpec, EveryNumberIsTakenAtItsBoundsAndRefusedJustOutside) {
   }
 }
 
-TEST(RunSpec, EveryOptionHasADefaultUnlessItMayStayUnset) {
-  const std::set<std::string> unset = {"ppo.final_min_log_std"};
+TEST(RunSpec, EveryOptionHasADefault) {
   for (const Option& option : Options()) {
-    EXPECT_EQ(option.rules().default_().empty(), unset.count(option.name) > 0) << option.name;
+    EXPECT_FALSE(option.rules().default_().empty()) << option.name;
     v1::RunSpec spec;
     SetDefault(option, &spec);
-    EXPECT_EQ(spec.SerializeAsString().empty(), unset.count(option.name) > 0) << option.name;
+    EXPECT_FALSE(spec.SerializeAsString().empty()) << option.name;
   }
 }
 
