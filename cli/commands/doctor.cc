@@ -60,6 +60,16 @@ Findings CheckStack(const Call& call) {
   return CheckDatabase(*url);
 }
 
+// The port of --listen, which our own pages may have.
+Finding CheckListening(const StackFlags& stack) {
+  const absl::StatusOr<std::string> url = PagesUrlOf(stack);
+  const std::string port = flags.listen.substr(flags.listen.rfind(':'));
+  if (url.ok() && absl::EndsWith(*url, port)) {
+    return {Level::kOk, "port", absl::StrCat("our pages are at ", *url)};
+  }
+  return CheckPort(flags.listen);
+}
+
 // Prints the findings, and returns how many are errors.
 int Print(const Findings& findings) {
   constexpr const char* kWords[] = {"ok", "warning", "error"};
@@ -82,7 +92,7 @@ absl::Status Examine(const Call& call) {
   int errors = Print(CheckPrograms(std::filesystem::path(ProgramPath("backflip")).parent_path()));
   errors += Print(CheckStack(call));
   errors += Print(
-      {CheckRendering(), CheckPort(flags.listen), CheckDataFolder(DataFolder(call.stack), now)});
+      {CheckRendering(), CheckListening(call.stack), CheckDataFolder(DataFolder(call.stack), now)});
   if (!call.stack.certificate.empty()) {
     errors += Print({CheckCertificate(call.stack.certificate, call.stack.key, now)});
   }
