@@ -37,9 +37,8 @@ std::vector<Flag> StackFlags::Flags() {
       {"data FOLDER", &data,
        "database, tokens, logs and results of the stack on this machine. Default: "
        "/var/lib/backflip for root, else ~/.local/share/backflip"},
-      {"database URL", &database,
-       "PostgreSQL to use, postgresql://... Default: BACKFLIP_DATABASE_URL, else a private one in "
-       "the data folder"},
+      {"database-url URL", &database,
+       "PostgreSQL to use, postgresql://... Default: a private one in the data folder"},
       {"broker ADDRESS", &broker,
        "use the stack whose broker listens here, host:port or unix:path, instead of one on this "
        "machine"},

@@ -1,7 +1,6 @@
 #include "cli/command_line.h"
 
 #include <algorithm>
-#include <numeric>
 #include <optional>
 #include <set>
 #include <utility>
@@ -13,38 +12,12 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "common/base/flags.h"
+#include "common/base/nearest.h"
 #include "common/base/status_macros.h"
 
 namespace backflip::cli {
 namespace {
-
-// How many letters must be put in, left out or exchanged to make one of the other.
-size_t Distance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t exchanged = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = std::exchange(row[j], std::min({exchanged, row[j] + 1, row[j - 1] + 1}));
-    }
-  }
-  return row[b.size()];
-}
-
-// The name that was probably meant: it begins with what was typed, or hardly differs. Empty: none.
-std::string Nearest(absl::string_view typed, const std::vector<std::string>& names) {
-  std::string nearest;
-  size_t least = std::max<size_t>(2, typed.size() / 3) + 1;
-  for (const std::string& name : names) {
-    const bool begun = typed.size() > 2 && absl::StartsWith(name, typed);
-    const size_t distance = begun ? 1 : Distance(typed, name);
-    if (distance >= least || distance >= typed.size()) continue;
-    least = distance;
-    nearest = name;
-  }
-  return nearest;
-}
 
 absl::Status NoSuchCommand(const std::vector<Command>& commands,
                            const std::vector<std::string>& words) {
@@ -61,9 +34,9 @@ absl::Status NoSuchCommand(const std::vector<Command>& commands,
   }
   std::string typed = words[0], nearest;
   if (seconds.empty()) {
-    nearest = Nearest(words[0], firsts);
+    nearest = base::Nearest(words[0], firsts);
   } else if (words.size() > 1) {
-    nearest = Nearest(words[1], seconds);
+    nearest = base::Nearest(words[1], seconds);
     if (!nearest.empty()) nearest = absl::StrCat(words[0], " ", nearest);
     absl::StrAppend(&typed, " ", words[1]);
   }
@@ -86,7 +59,7 @@ absl::Status NoSuchFlag(const std::string& typed, const Command* command,
   }
   std::vector<std::string> names;
   for (const Flag& flag : flags) names.push_back(flag.name);
-  const std::string nearest = Nearest(typed, names);
+  const std::string nearest = base::Nearest(typed, names);
   return absl::InvalidArgumentError(
       absl::StrCat("`backflip ", command->Name(), "` takes no --", typed,
                    nearest.empty() ? "; " : absl::StrCat("; did you mean --", nearest, "? "),
@@ -137,8 +110,9 @@ bool IsNumber(absl::string_view text) {
 
 }  // namespace
 
-absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<Command>& commands,
-                                             const std::vector<std::string>& arguments) {
+absl::StatusOr<CommandLine> ParseCommandLine(
+    const std::vector<Command>& commands, const std::vector<std::string>& arguments,
+    const std::map<std::string, std::string>& environment) {
   CommandLine line;
   const std::vector<Flag> stack_flags = line.call.stack.Flags();
   std::vector<Flag> flags = stack_flags;
@@ -146,6 +120,12 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<Command>& command
   std::set<std::string> given;
   bool help = false, flags_end = false;
   absl::Status error;
+  for (const Flag& flag : stack_flags) {
+    const auto value = environment.find(flag.name);
+    if (value == environment.end() || flag.set(value->second)) continue;
+    error.Update(absl::InvalidArgumentError(absl::StrCat(
+        base::VariableOf(flag.name), " is '", value->second, "'; it must be ", flag.allowed)));
+  }
   for (size_t i = 0; i < arguments.size(); ++i) {
     absl::string_view argument = arguments[i];
     if (flags_end || argument.size() < 2 || argument[0] != '-') {

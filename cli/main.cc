@@ -1,4 +1,6 @@
 // The command line of Backflip.
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -8,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "cli/output/help.h"
+#include "common/base/flags.h"
 #include "common/base/program.h"
 #include "common/base/status_macros.h"
 
@@ -16,7 +19,10 @@ namespace {
 
 absl::Status Main(const std::vector<std::string>& arguments) {
   const std::vector<Command> commands = Commands();
-  ASSIGN_OR_RETURN(CommandLine line, ParseCommandLine(commands, arguments));
+  std::vector<std::string> names;
+  for (const Flag& flag : StackFlags().Flags()) names.push_back(flag.name);
+  ASSIGN_OR_RETURN(const auto environment, base::FlagsOfEnvironment(names, environ));
+  ASSIGN_OR_RETURN(CommandLine line, ParseCommandLine(commands, arguments, environment));
   if (line.command == nullptr) {
     std::fputs(HelpText(commands, line.call.words).c_str(), stdout);
     return absl::OkStatus();

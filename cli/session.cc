@@ -72,10 +72,10 @@ absl::StatusOr<Session> StartStack(const StackFlags& flags,
                                    const std::optional<PagesOptions>& pages,
                                    base::ShutdownSignal* shutdown) {
   Session session;
-  ASSIGN_OR_RETURN(session.stack, LocalStack::Start({.data = DataFolder(flags),
-                                                     .database = DatabaseUrl(flags.database),
-                                                     .pages = pages},
-                                                    Stop(shutdown)));
+  ASSIGN_OR_RETURN(
+      session.stack,
+      LocalStack::Start({.data = DataFolder(flags), .database = flags.database, .pages = pages},
+                        Stop(shutdown)));
   session.broker = std::make_unique<client::BrokerClient>(session.stack->broker(), Stop(shutdown));
   return session;
 }

@@ -4,17 +4,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "common/base/status_macros.h"
 
 namespace backflip::cli {
 
+absl::StatusOr<int64_t> ParseId(absl::string_view text, absl::string_view what) {
+  int64_t id = 0;
+  if (absl::SimpleAtoi(text, &id) && id >= 1) return id;
+  return absl::InvalidArgumentError(absl::StrCat("'", text, "' is no ", what));
+}
+
 absl::StatusOr<int64_t> ParseRun(absl::string_view text) {
-  int64_t run = 0;
-  if (!absl::SimpleAtoi(text, &run) || run < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", text, "' is no run; `backflip runs` lists them"));
-  }
-  return run;
+  return ParseId(text, "run; `backflip runs` lists them");
 }
 
 absl::StatusOr<std::vector<int64_t>> ParseRuns(absl::string_view flag, const std::string& text) {

@@ -8,11 +8,15 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/base/status_macros.h"
 
 namespace backflip::cli {
 
-// A run's number. INVALID_ARGUMENT otherwise.
+// A number of 1 or more. INVALID_ARGUMENT otherwise: "'x' is no " + what.
+absl::StatusOr<int64_t> ParseId(absl::string_view text, absl::string_view what);
+// A run's number.
 absl::StatusOr<int64_t> ParseRun(absl::string_view text);
 
 // "1,2" as {1, 2}. INVALID_ARGUMENT names the flag.
@@ -32,6 +36,21 @@ absl::StatusOr<Snapshot> ParseSnapshot(absl::string_view text);
 // "12h", "30m", to the future or the past. INVALID_ARGUMENT names the flag.
 absl::StatusOr<absl::Time> ParseMoment(absl::string_view flag, const std::string& text,
                                        absl::Time now, bool future);
+
+// Sets run_id and since_ms of a request by the flags --run and --since, where they are given.
+template <typename Request>
+absl::Status SetRunAndSince(const std::string& run, const std::string& since, Request* request) {
+  if (!run.empty()) {
+    ASSIGN_OR_RETURN(const int64_t run_id, ParseRun(run));
+    request->set_run_id(run_id);
+  }
+  if (!since.empty()) {
+    ASSIGN_OR_RETURN(const absl::Time time,
+                     ParseMoment("since", since, absl::Now(), /*future=*/false));
+    request->set_since_ms(absl::ToUnixMillis(time));
+  }
+  return absl::OkStatus();
+}
 
 }  // namespace backflip::cli
 

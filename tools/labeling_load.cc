@@ -49,11 +49,11 @@ ABSL_FLAG(std::string, mode, "", "fill, answers, latency or faults");
 ABSL_FLAG(std::string, broker, "", "the broker's gRPC address");
 ABSL_FLAG(std::string, http, "",
           "host:port of the broker's HTTP side: labelers then speak JSON to it");
-ABSL_FLAG(int, labelers, 1, "");
-ABSL_FLAG(double, seconds, 10, "");
+ABSL_FLAG(int, labelers, 1, "how many at once");
+ABSL_FLAG(double, seconds, 10, "how long");
 ABSL_FLAG(int, period_ms, 3000, "latency, faults: time from one answer to the next");
 ABSL_FLAG(std::string, tokens, "", "fill: folder of the roles' token files");
-ABSL_FLAG(int, questions, 1000, "fill");
+ABSL_FLAG(int, questions, 1000, "fill: how many");
 ABSL_FLAG(std::string, acknowledged, "",
           "faults: file for a line `label lease key choice labeler` each");
 

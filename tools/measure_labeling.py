@@ -78,7 +78,7 @@ class Broker:
     def __init__(self, database, folder):
         self.database, self.folder = database, folder
         self.log = folder / "broker.log"
-        subprocess.run([BIN / "preference-broker", "migrate", f"--database={database.url}", f"--tokens={folder}/tokens"],
+        subprocess.run([BIN / "preference-broker", "migrate", f"--database_url={database.url}", f"--tokens={folder}/tokens"],
                        check=True, capture_output=True)
         spread_ids(database)
         self.grpc = f"unix:{folder}/broker.sock"
@@ -89,7 +89,7 @@ class Broker:
         with open(self.log, "ab") as log:
             begin = log.tell()
             self.process = subprocess.Popen(
-                [BIN / "preference-broker", "serve", f"--database={self.database.url}", f"--listen={self.grpc}",
+                [BIN / "preference-broker", "serve", f"--database_url={self.database.url}", f"--listen={self.grpc}",
                  # the same port after a restart
                  f"--http_listen={self.http or '127.0.0.1:0'}", f"--database_connections={CONNECTIONS}"],
                 stdout=log, stderr=log)

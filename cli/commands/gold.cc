@@ -3,8 +3,6 @@
 #include <string>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "backflip/v1/review.grpc.pb.h"
 #include "cli/command.h"
@@ -62,11 +60,8 @@ absl::Status ListGold(const Call& call) {
 
 absl::Status RemoveGold(const Call& call) {
   v1::RemoveGoldRequest request;
-  int64_t gold_id = 0;
-  if (!absl::SimpleAtoi(call.Word(0), &gold_id) || gold_id < 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "'", call.Word(0), "' is no gold pair's number; `backflip gold list RUN` has them"));
-  }
+  ASSIGN_OR_RETURN(const int64_t gold_id,
+                   ParseId(call.Word(0), "gold pair; `backflip gold list RUN` lists them"));
   request.set_gold_id(gold_id);
   ASSIGN_OR_RETURN(const Session session, OpenSession(call));
   return session.broker->Call<ReviewService>(&ReviewService::Stub::RemoveGold, request).status();

@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "backflip/v1/operation.grpc.pb.h"
 #include "cli/command.h"
@@ -54,15 +53,7 @@ absl::Status DeleteRun(const Call& call) {
 absl::Status ShowAudit(const Call& call) {
   v1::ListAuditRequest request;
   request.set_name(flags.name);
-  if (!flags.run.empty()) {
-    ASSIGN_OR_RETURN(const int64_t run_id, ParseRun(flags.run));
-    request.set_run_id(run_id);
-  }
-  if (!flags.since.empty()) {
-    ASSIGN_OR_RETURN(const absl::Time since,
-                     ParseMoment("since", flags.since, absl::Now(), /*future=*/false));
-    request.set_since_ms(absl::ToUnixMillis(since));
-  }
+  RETURN_IF_ERROR(SetRunAndSince(flags.run, flags.since, &request));
   if (flags.limit < 1) return absl::InvalidArgumentError("--limit must be at least 1");
   ASSIGN_OR_RETURN(const Session session, OpenSession(call));
   bool more = true;

@@ -111,10 +111,7 @@ absl::Status ListInvites(const Call& call) {
 
 // A number that `labeler invites` lists.
 absl::StatusOr<int64_t> ParseInvite(const std::string& text) {
-  int64_t id = 0;
-  if (absl::SimpleAtoi(text, &id) && id > 0) return id;
-  return absl::InvalidArgumentError(
-      absl::StrCat("'", text, "' is no invite: `backflip labeler invites` has their numbers"));
+  return ParseId(text, "invite; `backflip labeler invites` lists them");
 }
 
 absl::Status Withdraw(const Call& call) {
@@ -150,12 +147,6 @@ absl::Status Reset(const Call& call) {
   return session.broker->Call<PeopleService>(&PeopleService::Stub::ResetLabeler, request).status();
 }
 
-// 0: all runs.
-absl::StatusOr<int64_t> RunFlag() {
-  if (flags.run.empty()) return 0;
-  return ParseRun(flags.run);
-}
-
 std::string Percent(bool known, double share) {
   return known ? absl::StrFormat("%.0f %%", 100 * share) : "-";
 }
@@ -173,8 +164,10 @@ std::string StateText(v1::LabelerState state) {
 
 absl::Status ListLabelers(const Call& call) {
   v1::ListLabelersRequest request;
-  ASSIGN_OR_RETURN(const int64_t run_id, RunFlag());
-  request.set_run_id(run_id);
+  if (!flags.run.empty()) {
+    ASSIGN_OR_RETURN(const int64_t run_id, ParseRun(flags.run));
+    request.set_run_id(run_id);
+  }
   ASSIGN_OR_RETURN(const Session session, OpenSession(call));
   ASSIGN_OR_RETURN(
       const v1::ListLabelersResponse response,
@@ -199,13 +192,7 @@ absl::Status ListLabelers(const Call& call) {
 
 absl::Status PrintStatement(const Call& call) {
   v1::StatementRequest request;
-  ASSIGN_OR_RETURN(const int64_t run_id, RunFlag());
-  request.set_run_id(run_id);
-  if (!flags.since.empty()) {
-    ASSIGN_OR_RETURN(const absl::Time since,
-                     ParseMoment("since", flags.since, absl::Now(), /*future=*/false));
-    request.set_since_ms(absl::ToUnixMillis(since));
-  }
+  RETURN_IF_ERROR(SetRunAndSince(flags.run, flags.since, &request));
   if (!flags.until.empty()) {
     ASSIGN_OR_RETURN(const absl::Time until,
                      ParseMoment("until", flags.until, absl::Now(), /*future=*/false));

@@ -3,8 +3,6 @@
 #include <string>
 
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "backflip/v1/people.grpc.pb.h"
 #include "cli/command.h"
 #include "cli/output/label_files.h"
@@ -43,15 +41,7 @@ absl::Status Retract(const Call& call) {
   v1::RetractLabelsRequest request;
   request.set_request_id(base::RandomHex128());
   request.set_name(flags.labeler);
-  if (!flags.run.empty()) {
-    ASSIGN_OR_RETURN(const int64_t run_id, ParseRun(flags.run));
-    request.set_run_id(run_id);
-  }
-  if (!flags.since.empty()) {
-    ASSIGN_OR_RETURN(const absl::Time since,
-                     ParseMoment("since", flags.since, absl::Now(), /*future=*/false));
-    request.set_since_ms(absl::ToUnixMillis(since));
-  }
+  RETURN_IF_ERROR(SetRunAndSince(flags.run, flags.since, &request));
   ASSIGN_OR_RETURN(const Session session, OpenSession(call));
   ASSIGN_OR_RETURN(
       const v1::RetractLabelsResponse done,

@@ -14,7 +14,7 @@ namespace {
 
 absl::Status MigrateDatabase(const Call& call) {
   const std::string data = DataFolder(call.stack);
-  std::string url = DatabaseUrl(call.stack.database);
+  std::string url = call.stack.database;
   std::unique_ptr<PrivatePostgres> postgres;
   if (url.empty()) {
     ASSIGN_OR_RETURN(postgres, PrivatePostgres::Start(data));

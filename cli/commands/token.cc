@@ -8,7 +8,6 @@
 #include <string>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
@@ -43,10 +42,7 @@ std::string RoleText(v1::Role role) {
 }
 
 absl::StatusOr<int64_t> ParseToken(const std::string& text) {
-  int64_t id = 0;
-  if (absl::SimpleAtoi(text, &id) && id >= 1) return id;
-  return absl::InvalidArgumentError(
-      absl::StrCat("'", text, "' is no token's number; `backflip token list` has them"));
+  return ParseId(text, "token; `backflip token list` lists them");
 }
 
 absl::Status ListTokens(const Call& call) {

@@ -7,7 +7,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -20,6 +19,7 @@
 #include "backflip/v1/people.grpc.pb.h"
 #include "cli/launcher/paths.h"
 #include "cli/launcher/subprocess.h"
+#include "common/base/flags.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "common/client/broker_client.h"
@@ -34,29 +34,21 @@ namespace fs = std::filesystem;
 constexpr absl::Duration kDrain = absl::Seconds(20);
 constexpr absl::Duration kBrokerDrain = absl::Seconds(10);
 
-constexpr char kDatabaseVariable[] = "BACKFLIP_DATABASE_URL";
-
 // A URL may have a password, and every user of the machine sees the arguments of programs.
 std::string DatabaseVariable(const std::string& url) {
-  return absl::StrCat(kDatabaseVariable, "=", url);
+  return absl::StrCat(base::VariableOf("database_url"), "=", url);
 }
 
 std::string TokenFile(const std::string& data, const std::string& role) {
   return absl::StrCat(data, "/tokens/", role, ".token");
 }
 
-}  // namespace
-
-std::string DatabaseUrl(const std::string& flag) {
-  if (!flag.empty()) return flag;
-  const char* environment = std::getenv(kDatabaseVariable);
-  return environment == nullptr ? "" : environment;
-}
-
-absl::StatusOr<std::string> Migrate(const std::string& database, const std::string& data) {
-  absl::StatusOr<std::string> output = Run({.argv = {ProgramPath("preference-broker"), "migrate",
-                                                     absl::StrCat("--tokens=", data, "/tokens")},
-                                            .environment = {DatabaseVariable(database)}});
+// What the broker's program does with the database and ends, as its output.
+absl::StatusOr<std::string> AskBroker(const std::string& database,
+                                      std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), ProgramPath("preference-broker"));
+  absl::StatusOr<std::string> output =
+      Run({.argv = std::move(arguments), .environment = {DatabaseVariable(database)}});
   if (output.ok()) return output;
   // the sentence in what it logged last
   const std::string text(output.status().message());
@@ -67,6 +59,16 @@ absl::StatusOr<std::string> Migrate(const std::string& database, const std::stri
   if (!log.is_object() || !log.contains("error")) return output;
   return absl::FailedPreconditionError(
       absl::StrCat("the database cannot be used: ", log.value("error", "")));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> Migrate(const std::string& database, const std::string& data) {
+  return AskBroker(database, {"migrate", absl::StrCat("--tokens=", data, "/tokens")});
+}
+
+absl::StatusOr<std::string> InspectDatabase(const std::string& database) {
+  return AskBroker(database, {"inspect"});
 }
 
 absl::StatusOr<std::unique_ptr<LocalStack>> LocalStack::Start(const Options& options,

@@ -120,11 +120,11 @@ class LocalStack {
   std::thread database_watcher_;
 };
 
-// The database that --database and BACKFLIP_DATABASE_URL name; empty: none.
-std::string DatabaseUrl(const std::string& flag);
-
 // Applies migrations to `database` and makes the tokens in `data`/tokens.
 absl::StatusOr<std::string> Migrate(const std::string& database, const std::string& data);
+
+// What `preference-broker inspect` says of it; changes nothing.
+absl::StatusOr<std::string> InspectDatabase(const std::string& database);
 
 }  // namespace backflip::cli
 

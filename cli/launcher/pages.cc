@@ -20,24 +20,6 @@ namespace {
 // The port of the pages, if it is free: links of yesterday then find them.
 constexpr int kPort = 7480;
 
-// `port`, or for 0 one that the system gives; 0 where nobody can listen there.
-int FreePort(int port, bool everywhere) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return 0;
-  const int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(everywhere ? INADDR_ANY : INADDR_LOOPBACK);
-  address.sin_port = htons(port);
-  socklen_t size = sizeof(address);
-  auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  const bool free =
-      bind(fd, generic, size) == 0 && listen(fd, 1) == 0 && getsockname(fd, generic, &size) == 0;
-  close(fd);
-  return free ? ntohs(address.sin_port) : 0;
-}
-
 std::string HostName() {
   char name[256] = {};
   return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
@@ -86,6 +68,23 @@ absl::Status Check(const PagesOptions& options) {
 }
 
 }  // namespace
+
+int FreePort(int port, bool everywhere) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return 0;
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(everywhere ? INADDR_ANY : INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  socklen_t size = sizeof(address);
+  auto* const generic = reinterpret_cast<sockaddr*>(&address);
+  const bool free =
+      bind(fd, generic, size) == 0 && listen(fd, 1) == 0 && getsockname(fd, generic, &size) == 0;
+  close(fd);
+  return free ? ntohs(address.sin_port) : 0;
+}
 
 absl::StatusOr<std::string> CheckPublicUrl(absl::string_view url) {
   url = absl::StripSuffix(url, "/");

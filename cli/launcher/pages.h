@@ -37,6 +37,9 @@ absl::StatusOr<PagesAddress> ChoosePagesAddress(const PagesOptions& options);
 // the end is taken off. INVALID_ARGUMENT otherwise.
 absl::StatusOr<std::string> CheckPublicUrl(absl::string_view url);
 
+// `port`, or for 0 one that the system gives; 0 where nobody can listen there.
+int FreePort(int port, bool everywhere);
+
 // Whether only this machine can follow links of this URL.
 bool OnThisMachineAlone(absl::string_view url);
 

@@ -65,11 +65,17 @@ std::vector<int> InstalledVersions() {
 
 std::string BinariesOf(int version) { return absl::StrCat(kVersions, "/", version, "/bin"); }
 
+// A path to a socket has at most 107 bytes, and a data folder's may be longer. The name depends on
+// the folder alone, so that the address survives a restart.
+std::string SocketFolderOf(const std::string& folder) {
+  return absl::StrCat("/tmp/backflip-pg-", base::Sha256Hex(folder).substr(0, 12));
+}
+
 absl::Status NotInstalled() {
   return absl::FailedPreconditionError(absl::StrCat(
       "PostgreSQL ", kOldestVersion, " or newer is not installed (there is no ", kVersions,
       "/*/bin/postgres). Install the package `postgresql`, or give a database of your own with "
-      "--database URL."));
+      "--database-url URL."));
 }
 
 // The lines of a running server's postmaster.pid.
@@ -98,6 +104,20 @@ absl::StatusOr<std::unique_ptr<PrivatePostgres>> PrivatePostgres::Start(const st
   RETURN_IF_ERROR(postgres->Prepare());
   RETURN_IF_ERROR(postgres->StartServer());
   return postgres;
+}
+
+absl::StatusOr<std::string> PrivatePostgres::UrlOf(const std::string& folder) {
+  PrivatePostgres postgres;
+  std::error_code error;
+  postgres.socket_folder_ = SocketFolderOf(fs::weakly_canonical(folder, error).string());
+  RETURN_IF_ERROR(postgres.ChooseUser());
+  return postgres.url_;
+}
+
+absl::StatusOr<int> PrivatePostgres::InstalledVersion() {
+  const std::vector<int> installed = InstalledVersions();
+  if (installed.empty() || installed.back() < kOldestVersion) return NotInstalled();
+  return installed.back();
 }
 
 absl::StatusOr<std::unique_ptr<PrivatePostgres>> PrivatePostgres::StartTemporary() {
@@ -151,9 +171,7 @@ absl::Status PrivatePostgres::HoldFolder() {
   }
   folder_ = fs::canonical(folder_, error).string();
   data_ = folder_ + "/postgres";
-  // A path to a socket has at most 107 bytes, and a data folder's may be longer. The name depends
-  // on the folder alone, so that the address survives a restart.
-  socket_folder_ = absl::StrCat("/tmp/backflip-pg-", base::Sha256Hex(folder_).substr(0, 12));
+  socket_folder_ = SocketFolderOf(folder_);
 
   // one process at a time; the kernel lets go when it ends, however it ends
   const std::string lock = folder_ + "/postgres.lock";
@@ -179,7 +197,7 @@ absl::Status PrivatePostgres::ChooseUser() {
     return absl::FailedPreconditionError(
         absl::StrCat("the user with number ", uid_,
                      " has no name in /etc/passwd, and PostgreSQL needs one. Give a database of "
-                     "your own with --database URL."));
+                     "your own with --database-url URL."));
   }
   gid_ = uid_ == 0 ? user->pw_gid : getegid();
   uid_ = user->pw_uid;
@@ -189,9 +207,8 @@ absl::Status PrivatePostgres::ChooseUser() {
 }
 
 absl::Status PrivatePostgres::ChooseVersion() {
+  ASSIGN_OR_RETURN(int version, InstalledVersion());
   const std::vector<int> installed = InstalledVersions();
-  if (installed.empty() || installed.back() < kOldestVersion) return NotInstalled();
-  int version = installed.back();
   const std::string version_file = data_ + "/PG_VERSION";
   std::error_code error;
   if (fs::exists(version_file, error)) {

@@ -36,6 +36,13 @@ class PrivatePostgres {
   // not be on disk, and the server dies with the calling thread.
   static absl::StatusOr<std::unique_ptr<PrivatePostgres>> StartTemporary();
 
+  // The URL of the server on `folder`, whether it runs or not.
+  static absl::StatusOr<std::string> UrlOf(const std::string& folder);
+
+  // The newest version that is installed. FAILED_PRECONDITION, with what to do: none of 15 or
+  // newer.
+  static absl::StatusOr<int> InstalledVersion();
+
   // Stops the server, unless Stop was called.
   ~PrivatePostgres();
   PrivatePostgres(const PrivatePostgres&) = delete;

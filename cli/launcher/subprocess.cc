@@ -34,8 +34,10 @@ struct Prepared {
     for (std::string& arg : strings) argv.push_back(arg.data());
     argv.push_back(nullptr);
     for (char** entry = environ; *entry != nullptr; ++entry) {
-      // PGHOST and the like would send PostgreSQL's tools elsewhere
-      if (!absl::StartsWith(*entry, "PG")) env.push_back(*entry);
+      // PGHOST and the like would send PostgreSQL's tools elsewhere; what Backflip's variables say
+      // is meant for us
+      if (absl::StartsWith(*entry, "PG") || absl::StartsWith(*entry, "BACKFLIP_")) continue;
+      env.push_back(*entry);
     }
     // the first of a name is the one that programs find
     for (std::string& variable : variables) env.insert(env.begin(), variable.data());

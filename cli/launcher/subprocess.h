@@ -41,8 +41,8 @@ struct Process {
 // Runs the process to its end and returns what it wrote to standard output and
 // error. Blocks. Fails with INTERNAL when it ends with another code than 0;
 // the message then names the program and closes with the end of its output.
-// The program sees no signal mask of ours, no PG* variables, and "/" as its
-// working directory.
+// The program sees no signal mask of ours, neither PG* nor BACKFLIP_* of our variables, and "/"
+// as its working directory.
 absl::StatusOr<std::string> Run(const Process& process);
 
 // Starts the process in a session of its own, so that Ctrl-C at the terminal

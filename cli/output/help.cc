@@ -66,8 +66,11 @@ std::string FlagList(const std::vector<Flag>& flags) {
   return text;
 }
 
-std::string FlagsOfEveryCommand() {
-  return absl::StrCat("\nEvery command takes:\n\n", FlagList(StackFlags().Flags()));
+std::string FlagsOfStack() {
+  return absl::StrCat(
+      "\nOf commands that talk to a stack (or by variables, such as "
+      "BACKFLIP_TOKEN_FILE):\n\n",
+      FlagList(StackFlags().Flags()));
 }
 
 std::string CommandHelp(const Command& command) {
@@ -92,7 +95,7 @@ std::string CommandList(const std::vector<Command>& commands) {
     absl::StrAppend(&text, Entry(command.Usage(), command.summary, kOfCommands));
     last = &command;
   }
-  return absl::StrCat(text, FlagsOfEveryCommand(),
+  return absl::StrCat(text, FlagsOfStack(),
                       "\n`backflip COMMAND --help` explains a command and its flags.\n");
 }
 
@@ -114,7 +117,7 @@ std::string HelpText(const std::vector<Command>& commands, const std::vector<std
       family.push_back(CommandHelp(command));
       usages.push_back(absl::StrCat("See also: backflip ", command.Usage(), "\n"));
     }
-    const std::string of_stack = takes_stack ? FlagsOfEveryCommand() : "";
+    const std::string of_stack = takes_stack ? FlagsOfStack() : "";
     if (!exact.empty()) {
       return absl::StrCat(exact, of_stack, usages.empty() ? "" : "\n", absl::StrJoin(usages, ""));
     }

@@ -1,7 +1,8 @@
-// How many processors this process may use.
+// How many processors, and how much memory, this process may use.
 #ifndef BACKFLIP_COMMON_BASE_CORES_H_
 #define BACKFLIP_COMMON_BASE_CORES_H_
 
+#include <cstdint>
 #include <string>
 
 namespace backflip::base {
@@ -13,6 +14,13 @@ int UsableCores();
 // The same for a process that /proc/self/cgroup puts into `group` ("/a/b", or "" for the root),
 // with the control groups in `root`, and `cores` without them.
 int CoresInGroup(const std::string& root, const std::string& group, int cores);
+
+// Where control groups are, and the one of this process, "" for the root.
+inline constexpr char kGroupsRoot[] = "/sys/fs/cgroup";
+std::string OwnGroup();
+
+// Bytes that such a process may use, and no more than `bytes`.
+int64_t MemoryInGroup(const std::string& root, const std::string& group, int64_t bytes);
 
 }  // namespace backflip::base
 

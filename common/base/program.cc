@@ -7,20 +7,28 @@
 
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 
-#include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
-#include "absl/flags/usage_config.h"
-#include "absl/strings/match.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/flags.h"
 #include "common/base/log.h"
 #include "common/base/version.h"
 
+extern char** environ;
+
 namespace backflip::base {
 namespace {
+
+constexpr int kWrongConfig = 2;
+
+// What was asked for instead of the program's work.
+[[noreturn]] void Say(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::exit(EXIT_SUCCESS);
+}
 
 sigset_t EndSignals() {
   sigset_t signals;
@@ -34,28 +42,24 @@ sigset_t EndSignals() {
 
 std::vector<absl::string_view> InitProgram(int argc, char** argv, absl::string_view service,
                                            absl::string_view usage) {
-  absl::SetProgramUsageMessage(usage);
-  absl::FlagsUsageConfig config;
-  // the flags of a program and those that every daemon has, not those of libraries
-  config.contains_help_flags = [](absl::string_view file) {
-    return absl::EndsWith(file, "main.cc") || absl::EndsWith(file, "rpc/daemon.cc");
-  };
-  config.version_string = VersionText;
-  absl::SetFlagsUsageConfig(config);
-  // --token-file and --token_file alike
-  for (int i = 1; i < argc && std::strcmp(argv[i], "--") != 0; ++i) {
-    if (std::strncmp(argv[i], "--", 2) != 0) continue;
-    for (char* c = argv[i] + 2; *c != 0 && *c != '='; ++c) {
-      if (*c == '-') *c = '_';
-    }
-  }
-  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
   InitLogging(service);
+  const absl::StatusOr<ParsedFlags> parsed = ParseFlags({argv + 1, argv + argc}, environ);
+  if (!parsed.ok()) {
+    LogError(parsed.status().message());
+    std::exit(kWrongConfig);
+  }
+  if (parsed->help) Say(absl::StrCat(usage, "\n\n", FlagsHelp()));
+  if (parsed->version) Say(VersionText());
+  if (parsed->print_config) Say(ConfigText(parsed->sources));
+  const std::vector<std::string> broken = BrokenRules();
+  for (const std::string& sentence : broken) LogError(sentence);
+  if (!broken.empty()) std::exit(kWrongConfig);
+  if (parsed->check_config) Say("the configuration is good\n");
   const sigset_t signals = EndSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   // a peer that went away is an error of the write, not of the process
   std::signal(SIGPIPE, SIG_IGN);
-  return {rest.begin() + 1, rest.end()};
+  return parsed->words;
 }
 
 ShutdownSignal::ShutdownSignal() {

@@ -9,10 +9,11 @@
 
 namespace backflip::base {
 
-// Parses the flags (ABSL_FLAG, in the program's main.cc), answers --help with `usage` and all of
-// them and --version, starts logging, and blocks SIGINT and SIGTERM in this thread and all that it
-// starts, so that only a ShutdownSignal receives them. Call it first in main. Returns the arguments
-// that are no flags, without the program's name.
+// Sets the flags (flags.h), answers --help with `usage` and all of them, --version, --print_config
+// and --check_config, starts logging, and blocks SIGINT and SIGTERM in this thread and all that it
+// starts, so that only a ShutdownSignal receives them. Ends the program with 2 where flags or the
+// environment are wrong. Call it first in main. Returns the arguments that are no flags, without
+// the program's name.
 std::vector<absl::string_view> InitProgram(int argc, char** argv, absl::string_view service,
                                            absl::string_view usage);
 

@@ -10,6 +10,7 @@
 namespace backflip::learn {
 namespace {
 const base::VersionLine version_line("LibTorch", TORCH_VERSION);
+const base::VersionLine blas_line("BLAS", BlasLibrary());
 }  // namespace
 
 void SetUpTorch() {

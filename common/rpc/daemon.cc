@@ -5,22 +5,25 @@
 #include <utility>
 
 #include "absl/flags/flag.h"
+#include "common/base/flags.h"
 #include "common/base/log.h"
 #include "common/base/program.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/transport.h"
 
-ABSL_FLAG(std::string, broker, "", "address of the preference-broker: host:port or unix:path");
+ABSL_FLAG(std::string, broker, "", "address of the preference-broker");
 ABSL_FLAG(std::string, token_file, "", "file that holds the token of this program's role");
 
 namespace backflip::rpc {
 namespace {
 
+const base::FlagRule broker_rule(FLAGS_broker, base::kAddressWords, base::IsAddress);
+const base::ConfigCheck token_check([] {
+  return ReadTokenFile(absl::GetFlag(FLAGS_token_file)).status();
+});
+
 absl::Status Run(
     const std::function<absl::StatusOr<std::unique_ptr<Daemon>>(Client broker)>& make) {
-  if (absl::GetFlag(FLAGS_broker).empty()) {
-    return absl::InvalidArgumentError("--broker is missing: the address of the preference-broker");
-  }
   RETURN_IF_ERROR(SetTransportByFlags());
   ASSIGN_OR_RETURN(std::string token, ReadTokenFile(absl::GetFlag(FLAGS_token_file)));
   base::ShutdownSignal shutdown;

@@ -1,4 +1,5 @@
 #include "absl/flags/flag.h"
+#include "common/base/flags.h"
 #include "common/rpc/transport.h"
 
 ABSL_FLAG(std::string, tls_certificate, "",
@@ -13,6 +14,9 @@ ABSL_FLAG(bool, insecure, false,
           "allow gRPC as plain text with other machines, for networks that nobody else can read");
 
 namespace backflip::rpc {
+namespace {
+const base::ConfigCheck transport_check(&SetTransportByFlags);
+}  // namespace
 
 absl::Status SetTransportByFlags() {
   return SetTransport({.certificate = absl::GetFlag(FLAGS_tls_certificate),

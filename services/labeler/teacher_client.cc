@@ -25,24 +25,6 @@ constexpr absl::Duration kIdle = absl::Milliseconds(200);
 
 }  // namespace
 
-absl::Status Validate(const TeacherClientConfig& config) {
-  if (config.count < 1 || config.count > 16) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--count is ", config.count, ", but must be 1 to 16"));
-  }
-  if (!(config.labels_per_minute >= 0)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--labels-per-minute is ", config.labels_per_minute, ", but must be 0 or more"));
-  }
-  for (const auto& [flag, share] : {std::pair{"--never-answer-share", config.never_answer},
-                                    std::pair{"--answer-twice-share", config.answer_twice}}) {
-    if (!(share >= 0 && share <= 1)) {
-      return absl::InvalidArgumentError(absl::StrCat(flag, " is ", share, ", but must be 0 to 1"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 TeacherClient::TeacherClient(rpc::Client broker, TeacherClientConfig config,
                              teachers::Teacher teacher)
     : broker_(std::move(broker)),

@@ -34,9 +34,6 @@ struct TeacherClientConfig {
   double answer_twice = 0;
 };
 
-// INVALID_ARGUMENT names the flag, its value and the allowed range.
-absl::Status Validate(const TeacherClientConfig& config);
-
 // Leases, judges and submits. Waits for a broker that cannot be reached; a refused token or
 // a task without a true reward ends it. Every answer keeps its idempotency key when it is
 // tried again, so that it becomes one label. After a drain nothing more is leased, and

@@ -4,15 +4,30 @@
 #include <utility>
 
 #include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/flags.h"
 #include "common/base/status_macros.h"
 #include "common/learn/torch_runtime.h"
 #include "common/rpc/daemon.h"
 #include "services/policy_learner/policy_learner.h"
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:0",
-          "where rollout-workers connect: host:port or unix:path; port 0 takes a free one");
+          "where rollout-workers connect; port 0 takes a free one");
 ABSL_FLAG(std::string, advertise, "",
           "how rollout-workers reach this learner, where that is not the address it listens on");
+
+namespace backflip::policy_learner {
+namespace {
+
+const base::FlagRule listen_rule(FLAGS_listen, base::kAddressWords, base::IsAddress);
+const base::FlagRule advertise_rule(FLAGS_advertise,
+                                    absl::StrCat(base::kAddressWords, ", or nothing"),
+                                    [](const std::string& text) {
+                                      return text.empty() || base::IsAddress(text);
+                                    });
+
+}  // namespace
+}  // namespace backflip::policy_learner
 
 int main(int argc, char** argv) {
   using namespace backflip;

@@ -1,4 +1,4 @@
-// preference-broker migrate | serve
+// preference-broker migrate | serve | inspect
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -8,32 +8,35 @@
 
 #include "absl/flags/declare.h"
 #include "absl/flags/flag.h"
+#include "absl/strings/match.h"
 #include "absl/time/clock.h"
+#include "common/base/flags.h"
 #include "common/base/log.h"
 #include "common/base/program.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/transport.h"
 #include "services/preference_broker/broker.h"
+#include "services/preference_broker/store/db/inspect.h"
 #include "services/preference_broker/store/db/migrate.h"
 #include "services/preference_broker/store/people/callers.h"
 
-ABSL_FLAG(std::string, database, "",
+ABSL_FLAG(std::string, database_url, "",
           "PostgreSQL database, as postgresql://[user[:password]@][host][:port]/name[?parameters]. "
-          "Default: $BACKFLIP_DATABASE_URL.");
-ABSL_FLAG(std::string, listen, "127.0.0.1:7400",
-          "serve: address to listen on, host:port or unix:path.");
+          "With a password it belongs into the environment, since all users see arguments");
+ABSL_FLAG(std::string, listen, "127.0.0.1:7400", "serve: address to listen on");
 ABSL_FLAG(std::string, tokens, "",
-          "migrate: folder for one token file per role; those that are missing are made.");
-ABSL_FLAG(std::string, http_listen, "",
-          "serve: address for browsers and JSON clients, host:port. Beyond this machine it needs "
-          "TLS. Empty: no HTTP.");
+          "migrate: folder for one token file per role; those that are missing are made");
+ABSL_FLAG(
+    std::string, http_listen, "",
+    "serve: address for browsers and JSON clients. Beyond this machine it needs TLS. Empty: no "
+    "HTTP");
 ABSL_FLAG(std::string, web, "",
           "serve: folder of the built pages. Default: beside this program, ../web or "
-          "../share/backflip/web.");
+          "../share/backflip/web");
 ABSL_FLAG(std::string, public_url, "",
           "serve: what browsers reach this broker by when a proxy with TLS is in front, https://…");
-ABSL_FLAG(int, database_connections, 8, "serve: connections to the database.");
+ABSL_FLAG(int, database_connections, 8, "serve: connections to the database");
 
 // of common/rpc/transport.h, for HTTP too
 ABSL_DECLARE_FLAG(std::string, tls_certificate);
@@ -43,14 +46,43 @@ namespace backflip::preference_broker {
 namespace {
 
 constexpr char kUsage[] =
-    "preference-broker migrate --database URL [--tokens DIR]\n"
+    "preference-broker migrate --database_url=URL [--tokens=DIR]\n"
     "  Brings the database to this program's schema, and makes the tokens of all roles. Safe to\n"
     "  repeat, and to run twice at once.\n\n"
-    "preference-broker serve --database URL --listen ADDRESS\n"
+    "preference-broker serve --database_url=URL --listen=ADDRESS\n"
     "  Serves runs, clips, questions, labels, snapshots and checkpoints. With --http_listen also\n"
     "  the pages for people and their services as JSON. --tls_certificate and --tls_key are for "
     "both.\n"
-    "  Ends on SIGTERM.";
+    "  Ends on SIGTERM.\n\n"
+    "preference-broker inspect --database_url=URL\n"
+    "  Prints what it finds of the database, a name and a value a line, for `backflip doctor`.";
+
+const base::FlagRule database_rule(FLAGS_database_url, "a database's URL, postgresql://…",
+                                   [](const std::string& url) { return !url.empty(); });
+const base::FlagRule listen_rule(FLAGS_listen, base::kAddressWords, base::IsAddress);
+const base::FlagRule http_rule(FLAGS_http_listen, "host:port, or nothing",
+                               [](const std::string& address) {
+                                 return address.empty() || base::IsHostAndPort(address);
+                               });
+const base::FlagRule public_rule(FLAGS_public_url, "https://… (or http:// of this machine)",
+                                 [](const std::string& url) {
+                                   return url.empty() || absl::StartsWith(url, "https://") ||
+                                          absl::StartsWith(url, "http://");
+                                 });
+const base::FlagRule web_rule(FLAGS_web, "a folder with the pages' index.html",
+                              [](const std::string& folder) {
+                                std::error_code error;
+                                return folder.empty() ||
+                                       std::filesystem::exists(folder + "/index.html", error);
+                              });
+const base::FlagRule connections_rule(FLAGS_database_connections, 1, 64);
+const base::ConfigCheck http_check([]() -> absl::Status {
+  const bool of_http =
+      !absl::GetFlag(FLAGS_web).empty() || !absl::GetFlag(FLAGS_public_url).empty();
+  if (!of_http || !absl::GetFlag(FLAGS_http_listen).empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "--web and --public_url say how HTTP is served: give --http_listen too");
+});
 
 int Fail(const absl::Status& status) {
   base::LogError("cannot go on", {{"error", status.message()}});
@@ -84,6 +116,13 @@ int RunMigrate(const std::string& database) {
   return 0;
 }
 
+int RunInspect(const std::string& database) {
+  const absl::StatusOr<std::string> found = Inspect(database);
+  if (!found.ok()) return Fail(found.status());
+  std::fputs(found->c_str(), stdout);
+  return 0;
+}
+
 // Where a build and an installation put the pages; empty where there are none.
 std::string FindPages() {
   std::error_code error;
@@ -101,21 +140,14 @@ std::string FindPages() {
   return "";
 }
 
-absl::StatusOr<HttpOptions> HttpFlags() {
+HttpOptions HttpFlags() {
   HttpOptions http;
   http.listen = absl::GetFlag(FLAGS_http_listen);
   http.web = absl::GetFlag(FLAGS_web);
   http.tls_certificate = absl::GetFlag(FLAGS_tls_certificate);
   http.tls_key = absl::GetFlag(FLAGS_tls_key);
   http.public_url = absl::GetFlag(FLAGS_public_url);
-  if (http.listen.empty()) {
-    if (!http.web.empty() || !http.public_url.empty()) {
-      return absl::InvalidArgumentError(
-          "--web and --public_url say how HTTP is served: give --http_listen too");
-    }
-    return http;
-  }
-  if (http.web.empty()) http.web = FindPages();
+  if (!http.listen.empty() && http.web.empty()) http.web = FindPages();
   return http;
 }
 
@@ -125,13 +157,8 @@ int RunServe(const std::string& database) {
   options.database = database;
   options.listen = absl::GetFlag(FLAGS_listen);
   options.connections = absl::GetFlag(FLAGS_database_connections);
-  if (options.connections < 1 || options.connections > 64) {
-    return Fail(absl::InvalidArgumentError("--database_connections must be from 1 to 64"));
-  }
-  absl::StatusOr<HttpOptions> http = HttpFlags();
-  if (!http.ok()) return Fail(http.status());
+  options.http = HttpFlags();
   if (const absl::Status status = rpc::SetTransportByFlags(); !status.ok()) return Fail(status);
-  options.http = *std::move(http);
   std::unique_ptr<Broker> broker;
   const absl::Status status = base::Retry(
       StartPolicy(), [&] { return shutdown.Requested(); },
@@ -160,17 +187,11 @@ int main(int argc, char** argv) {
   setenv("PGCONNECT_TIMEOUT", "5", /*overwrite=*/0);
   const std::vector<absl::string_view> arguments =
       base::InitProgram(argc, argv, "preference-broker", preference_broker::kUsage);
-  std::string database = absl::GetFlag(FLAGS_database);
-  if (const char* url = std::getenv("BACKFLIP_DATABASE_URL"); database.empty() && url != nullptr)
-    database = url;
-  if (arguments.size() != 1 || (arguments[0] != "migrate" && arguments[0] != "serve")) {
-    std::fprintf(stderr, "%s\n", preference_broker::kUsage);
-    return 2;
-  }
-  if (database.empty()) {
-    return preference_broker::Fail(absl::InvalidArgumentError(
-        "no database is given: pass --database URL, or set BACKFLIP_DATABASE_URL"));
-  }
-  return arguments[0] == "migrate" ? preference_broker::RunMigrate(database)
-                                   : preference_broker::RunServe(database);
+  const std::string database = absl::GetFlag(FLAGS_database_url);
+  const absl::string_view verb = arguments.size() == 1 ? arguments[0] : "";
+  if (verb == "migrate") return preference_broker::RunMigrate(database);
+  if (verb == "serve") return preference_broker::RunServe(database);
+  if (verb == "inspect") return preference_broker::RunInspect(database);
+  std::fprintf(stderr, "%s\n", preference_broker::kUsage);
+  return 2;
 }

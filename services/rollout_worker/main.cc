@@ -4,15 +4,21 @@
 #include <utility>
 
 #include "absl/flags/flag.h"
-#include "absl/status/status.h"
 #include "common/base/cores.h"
+#include "common/base/flags.h"
 #include "common/rpc/daemon.h"
 #include "services/rollout_worker/rollout_worker.h"
 
-ABSL_FLAG(int, threads, 0, "simulation threads, up to 1024; 0: one for each core");
+ABSL_FLAG(int, threads, 0, "simulation threads; 0: one for each core");
 ABSL_FLAG(std::string, cache, "",
           "folder in which task bundles are kept; default: $XDG_CACHE_HOME/backflip or "
           "~/.cache/backflip");
+
+namespace backflip::rollout_worker {
+namespace {
+const base::FlagRule threads_rule(FLAGS_threads, 0, 1024);
+}  // namespace
+}  // namespace backflip::rollout_worker
 
 int main(int argc, char** argv) {
   using namespace backflip;
@@ -25,9 +31,6 @@ int main(int argc, char** argv) {
       [](rpc::Client broker) -> absl::StatusOr<std::unique_ptr<rpc::Daemon>> {
         rollout_worker::RolloutWorkerConfig config{.threads = absl::GetFlag(FLAGS_threads),
                                                    .cache_folder = absl::GetFlag(FLAGS_cache)};
-        if (config.threads < 0 || config.threads > 1024) {
-          return absl::InvalidArgumentError("--threads is out of range; allowed: 0 to 1024");
-        }
         if (config.threads == 0) {
           config.threads = base::UsableCores();
         }

@@ -54,7 +54,7 @@ std::string Launcher::Sql(const std::string& query) const {
 std::vector<std::string> Launcher::Command(std::vector<std::string> words) const {
   words.insert(words.begin(), cli::ProgramPath("backflip"));
   words.push_back(absl::StrCat("--data=", (folder_ / "data").string()));
-  words.push_back(absl::StrCat("--database=", postgres_->url()));
+  words.push_back(absl::StrCat("--database-url=", postgres_->url()));
   return words;
 }
 

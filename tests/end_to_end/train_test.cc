@@ -70,7 +70,7 @@ TEST_F(Train, ImprovesTrueAndPredictedReturnFromComparisons) {
   const auto output =
       cli::Run({.argv = {cli::ProgramPath("backflip"), "train", "--task=hopper",
                          absl::StrCat("--spec=", (folder_ / "spec.textproto").string()),
-                         absl::StrCat("--database=", postgres_->url()),
+                         absl::StrCat("--database-url=", postgres_->url()),
                          absl::StrCat("--data=", (folder_ / "data").string()),
                          absl::StrCat("--json=", (folder_ / "result.json").string())}});
   ASSERT_TRUE(output.ok()) << output.status();

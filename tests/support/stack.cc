@@ -81,7 +81,7 @@ absl::StatusOr<std::unique_ptr<Stack>> Stack::Start() {
   if (mkdtemp(folder) == nullptr) return absl::InternalError("cannot make a folder in /tmp");
   stack->folder_ = folder;
   RETURN_IF_ERROR(cli::Run({.argv = {cli::ProgramPath("preference-broker"), "migrate",
-                                     absl::StrCat("--database=", stack->postgres_->url()),
+                                     absl::StrCat("--database_url=", stack->postgres_->url()),
                                      absl::StrCat("--tokens=", stack->folder_, "/tokens")}})
                       .status());
   RETURN_IF_ERROR(stack->StartProgram(Program::kBroker));
@@ -108,7 +108,7 @@ absl::Status Stack::StartProgram(Program program) {
   std::vector<std::string> argv = {cli::ProgramPath(described.binary)};
   const std::string broker = absl::StrCat("unix:", folder_, "/broker.sock");
   if (program == Program::kBroker) {
-    argv.insert(argv.end(), {"serve", absl::StrCat("--database=", postgres_->url()),
+    argv.insert(argv.end(), {"serve", absl::StrCat("--database_url=", postgres_->url()),
                              absl::StrCat("--listen=", broker)});
   } else {
     argv.insert(argv.end(),

@@ -1122,7 +1122,7 @@ TEST(HttpLoad, TenThousandConnectionsAreOpenAtOnce) {
   Folder folder;
   const std::string log = absl::StrCat(folder.path(), "/log");
   const auto pid = cli::Spawn(
-      {.argv = {BACKFLIP_BROKER, "serve", absl::StrCat("--database=", MigratedDatabase()),
+      {.argv = {BACKFLIP_BROKER, "serve", absl::StrCat("--database_url=", MigratedDatabase()),
                 "--listen=127.0.0.1:0", "--http_listen=127.0.0.1:0"},
        .log_file = log,
        .dies_with_parent = true});

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -149,6 +150,21 @@ TEST_F(CommandLineTest, SaysWhatIsMissingOrTooMuch) {
   EXPECT_EQ(Refused("fruit pick it"), "usage: backflip fruit pick --basket NAME");
   EXPECT_EQ(Refused("fruit pick"), "--basket NAME is missing: where it goes");
   EXPECT_EQ(Refused("fruit pick --basket="), "--basket NAME is missing: where it goes");
+}
+
+TEST_F(CommandLineTest, BeginsWithWhatTheEnvironmentSaysOfTheStack) {
+  const auto parse = [&](const std::vector<std::string>& arguments,
+                         const std::map<std::string, std::string>& environment) {
+    return ParseCommandLine(commands_, arguments, environment);
+  };
+  const auto taken = parse({"grow", "oak"}, {{"data", "/there"}, {"insecure", "true"}});
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  EXPECT_EQ(taken->call.stack.data, "/there");
+  EXPECT_TRUE(taken->call.stack.insecure);
+  EXPECT_EQ(parse({"grow", "oak", "--data=/here"}, {{"data", "/there"}})->call.stack.data, "/here");
+  EXPECT_TRUE(parse({"fruit", "cook", "pear"}, {{"data", "/there"}}).ok()) << "of no use to it";
+  EXPECT_THAT(parse({"grow", "oak"}, {{"insecure", "perhaps"}}).status().message(),
+              HasSubstr("BACKFLIP_INSECURE is 'perhaps'"));
 }
 
 TEST_F(CommandLineTest, HelpIsAskedForAnywhere) {

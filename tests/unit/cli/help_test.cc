@@ -40,11 +40,13 @@ class Help : public ::testing::Test {
 };
 
 TEST_F(Help, OfACommandHasItsUsageAndItsFlags) {
-  EXPECT_THAT(Text("train"), StartsWith("backflip train [FLAGS]\n\n"
-                                        "Learn.\n\nFor a while.\n\n"
-                                        "  --steps N                 how many. Default: 200\n"
-                                        "  --tls-key FILE            its key\n\n"
-                                        "Every command takes:\n\n  --data FOLDER "));
+  EXPECT_THAT(Text("train"),
+              StartsWith("backflip train [FLAGS]\n\n"
+                         "Learn.\n\nFor a while.\n\n"
+                         "  --steps N                 how many. Default: 200\n"
+                         "  --tls-key FILE            its key\n\n"
+                         "Of commands that talk to a stack (or by variables, such as "
+                         "BACKFLIP_TOKEN_FILE):\n\n  --data FOLDER "));
   EXPECT_THAT(Text("labels import file"), StartsWith("backflip labels import FILE --run RUN"));
   EXPECT_THAT(Text("labels import"), Not(HasSubstr("--tls-key")));
 }
@@ -60,11 +62,11 @@ TEST_F(Help, OfAFamilyOfCommandsHasEach) {
 }
 
 TEST_F(Help, WithoutACommandListsThemBySection) {
-  EXPECT_THAT(
-      Text(""),
-      HasSubstr("Start here:\n\n  train                                learn\n\nLabels:\n\n"
-                "  labels export RUN                    give them\n"
-                "  labels import FILE --run RUN         take labels\n\nEvery command takes"));
+  EXPECT_THAT(Text(""),
+              HasSubstr("Start here:\n\n  train                                learn\n\nLabels:\n\n"
+                        "  labels export RUN                    give them\n"
+                        "  labels import FILE --run RUN         take labels\n\nOf commands that "
+                        "talk to a stack"));
   EXPECT_EQ(Text("fly"), Text(""));
 }
 

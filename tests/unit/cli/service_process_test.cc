@@ -113,5 +113,14 @@ TEST_F(ServiceProcessTest, DiesWithTheLauncherHoweverThatEnds) {
   close(pipe_fds[0]);
 }
 
+TEST(Run, HandsOnNoVariableThatIsMeantForUs) {
+  setenv("BACKFLIP_PUBLIC_URL", "https://labels.example.org", 1);
+  const auto seen = cli::Run({.argv = {"env"}, .environment = {"BACKFLIP_LISTEN=unix:/x"}});
+  unsetenv("BACKFLIP_PUBLIC_URL");
+  ASSERT_TRUE(seen.ok()) << seen.status();
+  EXPECT_EQ(seen->find("BACKFLIP_PUBLIC_URL"), std::string::npos);
+  EXPECT_NE(seen->find("BACKFLIP_LISTEN=unix:/x"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace backflip::cli

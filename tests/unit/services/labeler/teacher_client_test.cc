@@ -201,14 +201,5 @@ TEST(TeacherClient, EndsWithTheBrokersSentenceWhereATaskHasNoTrueReward) {
   EXPECT_THAT(client.Wait().message(), HasSubstr("no true reward"));
 }
 
-TEST(TeacherClientConfig, NamesTheFlagThatIsOutOfRange) {
-  TeacherClientConfig config;
-  config.count = 17;
-  EXPECT_THAT(Validate(config).message(), HasSubstr("--count is 17, but must be 1 to 16"));
-  config = {};
-  config.never_answer = 1.5;
-  EXPECT_THAT(Validate(config).message(), HasSubstr("--never-answer-share is 1.5"));
-}
-
 }  // namespace
 }  // namespace backflip::labeler
