@@ -194,4 +194,13 @@ double CameraDistance(const std::vector<RobotView>& views, double azimuth, doubl
   return std::clamp(distance, kLeastDistance, kGreatestDistance);
 }
 
+double LeastShare(const std::vector<RobotView>& views, double azimuth, double elevation,
+                  double distance) {
+  double least = 1;
+  for (const RobotView& view : views) {
+    least = std::min(least, Share(See(view, azimuth, elevation), distance));
+  }
+  return least;
+}
+
 }  // namespace backflip::sim
