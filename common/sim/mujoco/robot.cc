@@ -31,6 +31,8 @@ std::vector<int> DrivenBodies(const mjModel* model, int actuator) {
     case mjTRN_SITE:
     case mjTRN_SLIDERCRANK:
       return {model->site_bodyid[id[0]]};
+    case mjTRN_SO3:  // a ball joint, or a site against another
+      return {id[1] < 0 ? model->jnt_bodyid[id[0]] : model->site_bodyid[id[0]]};
     case mjTRN_BODY:
       return {id[0]};
     case mjTRN_TENDON: {

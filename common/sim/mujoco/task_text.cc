@@ -20,8 +20,10 @@ constexpr int kMaxFrameSkip = 1000, kMaxClip = 1000;  // of the task file
 constexpr double kMostHeight = 1e4;                   // likewise
 constexpr size_t kMostNamed = 5;
 constexpr int kAzimuth = 90;
-constexpr double kLeastShare =
-    0.28;  // of the picture: what a camera that follows the root must reach
+// Of the picture: what a camera that follows the root must reach, and how many times as much one
+// that follows another body must.
+constexpr double kLeastShare = 0.32;
+constexpr double kWorthwhile = 1.1;
 
 // The name as the text format writes it; empty: there is none, or none that it can hold.
 std::string NameOf(const mjModel* m, mjtObj type, int id) {
@@ -81,7 +83,7 @@ Aim BestAim(const mjModel* m, const Robot& robot, const Trial& trial, int elevat
       }
       const double distance = CameraDistance(views, kAzimuth, elevation);
       const double share = LeastShare(views, kAzimuth, elevation, distance);
-      if (share > best.least_share) best = {body, with_it, distance, share};
+      if (share > kWorthwhile * best.least_share) best = {body, with_it, distance, share};
     }
   }
   return best;
@@ -223,6 +225,8 @@ std::string MeaningOfOne(const mjModel* m, int actuator, int k) {
       }
       return "±1";
     }
+    case mjGAIN_SO3:
+      return m->actuator_ctrlspec[actuator] == mjCHART_EXPMAP ? "±1 rad" : "±1";
     default:
       return "±1";
   }
@@ -248,6 +252,26 @@ std::string UnlimitedControls(const mjModel* m) {
       " controls have no range, so that actions from -1 to 1 are the control itself: ", named,
       count > kMostNamed ? ", …" : "",
       ". Give them a ctrlrange in the model if that is too little or too much");
+}
+
+// What is odd about the floor under a robot that may fall; empty: nothing.
+std::string FloorRemark(const mjModel* m, const Robot& robot) {
+  if (m->body_jntnum[robot.root] == 0 || m->jnt_type[m->body_jntadr[robot.root]] != mjJNT_FREE) {
+    return "";
+  }
+  const int *types = m->geom_type, *end = types + m->ngeom;
+  if (std::count(types, end, mjGEOM_PLANE) + std::count(types, end, mjGEOM_HFIELD) == 0) {
+    return "there is no floor under the robot (no geom of type plane or hfield)";
+  }
+  const std::vector<int> touching = TouchingBodies(m);
+  if (std::count(touching.begin(), touching.end(), m->body_weldid[robot.root]) > 0) return "";
+  if (std::any_of(touching.begin(), touching.end(),
+                  [&](int body) { return body > 0 && robot.bodies[body]; })) {
+    return "the robot's trunk does not touch the floor: where it falls it sinks in, and people see "
+           "less of it";
+  }
+  return "nothing of the robot touches the floor: their contype and conaffinity have no bit in "
+         "common";
 }
 
 }  // namespace
@@ -320,17 +344,8 @@ std::vector<std::string> RemarksOn(const mjModel* m, const Robot& robot, const T
     remarks.emplace_back(absl::StrCat("actuators have ", m->na,
                                       " activations of their own, which are observed too"));
   }
-  const int *types = m->geom_type, *end = types + m->ngeom;
-  if (m->body_jntnum[robot.root] > 0 && m->jnt_type[m->body_jntadr[robot.root]] == mjJNT_FREE) {
-    const std::vector<int> touching = TouchingBodies(m);
-    if (std::count(types, end, mjGEOM_PLANE) + std::count(types, end, mjGEOM_HFIELD) == 0) {
-      remarks.emplace_back("there is no floor under the robot (no geom of type plane or hfield)");
-    } else if (std::none_of(touching.begin(), touching.end(),
-                            [&](int body) { return body > 0 && robot.bodies[body]; })) {
-      remarks.emplace_back(
-          "nothing of the robot touches the floor: their contype and conaffinity have no bit in "
-          "common");
-    }
+  if (std::string floor = FloorRemark(m, robot); !floor.empty()) {
+    remarks.push_back(std::move(floor));
   }
   if (VisibleGroups(m).Show(mjNGROUP)) {
     remarks.emplace_back("nothing of the robot is in groups 0 to 2, so that all groups are shown");

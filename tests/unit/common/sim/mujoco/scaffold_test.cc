@@ -15,6 +15,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "common/sim/mujoco/model_files.h"
+#include "common/sim/mujoco/mujoco_task.h"
+#include "common/sim/mujoco/robot.h"
 
 namespace backflip::sim {
 namespace {
@@ -217,12 +219,37 @@ TEST_F(Scaffold, ObservesNoContactsWhereTheModelHasNone) {
   }
 }
 
-TEST_F(Scaffold, CameraFollowsTheMiddleOfWhatIsFixedAtOneEndAndFolds) {
+TEST_F(Scaffold, CameraIsNearEnoughToWhatIsFixedAtOneEndAndFolds) {
   const auto made = Make(BACKFLIP_MODELS "/folding.xml", root_ + "/t");
   ASSERT_TRUE(made.ok()) << made.status();
-  EXPECT_EQ(made->task->task().camera().track(), "lower");
-  // about half of what it takes to see the whole arm from its shoulder
-  EXPECT_LT(made->task->task().camera().distance(), 2.5);
+  const MujocoTask& task = **MujocoTask::Of(*made->task);
+  const v1::Camera& camera = task.task().camera();
+  const Robot robot = RobotOf(task.model());
+  const DataPtr data(mj_makeData(task.model()));
+  std::vector<RobotView> views;
+  for (size_t at = 0; at < made->states.size(); at += task.state_size()) {
+    mj_setState(task.model(), data.get(), &made->states[at], mjSTATE_FULLPHYSICS);
+    mj_kinematics(task.model(), data.get());
+    const mjtNum* place = data->xpos + 3 * task.tracked_body();
+    views.push_back({{place[0], place[1], camera.has_height() ? camera.height() : place[2]},
+                     RobotCorners(task.model(), data.get(), robot)});
+  }
+  EXPECT_GT(LeastShare(views, camera.azimuth(), camera.elevation(), camera.distance()), 0.3);
+}
+
+TEST_F(Scaffold, FindsTheRobotThatOrientationServosDrive) {
+  for (const std::string target : {"joint='b'", "site='tip' refsite='base'"}) {
+    const auto made = MakeFrom(absl::StrCat(
+        "<mujoco><worldbody><site name='base'/><body name='ball' pos='0 0 9'><freejoint/><geom "
+        "size='1'/></body><body name='robot'><joint name='b' type='ball' damping='.1'/><geom "
+        "type='capsule' fromto='0 0 0 0 0 -.3' size='.04'/><site name='tip'/></body></worldbody>"
+        "<actuator><orientation name='m' ",
+        target, " kp='3'/></actuator></mujoco>"));
+    ASSERT_TRUE(made.ok()) << made.status();
+    EXPECT_EQ(made->task->task().camera().track(), "robot") << target;
+    EXPECT_THAT(made->remarks, Contains(HasSubstr("m ±1 rad, m (control 1) ±1 rad")));
+    fs::remove_all(root_ + "/t");
+  }
 }
 
 TEST_F(Scaffold, ShowsMocapBodiesWhereTheKeyframeHasThem) {
@@ -308,15 +335,21 @@ TEST_F(Scaffold, TakesWhatIsOddButSound) {
   }
 }
 
-TEST_F(Scaffold, SaysThatTheRobotFallsThroughItsFloor) {
-  const auto made = MakeFrom(absl::StrReplaceAll(
+TEST_F(Scaffold, SaysThatTheRobotSinksIntoItsFloor) {
+  const std::string robot = absl::StrReplaceAll(
       Arm("", "<motor joint='j'/>"),
       {{"<worldbody>", "<worldbody><geom type='plane' size='1 1 1' contype='2' conaffinity='2'/>"},
        {"<body name=\"body\">",
         "<body name=\"base\"><freejoint/><geom size='.1'/><body name=\"body\">"},
-       {"</body>", "</body></body>"}}));
+       {"</body>", "</body></body>"}});
+  const auto made = MakeFrom(robot);
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_THAT(made->remarks, Contains(HasSubstr("nothing of the robot touches the floor")));
+  fs::remove_all(root_ + "/t");
+  const auto foot =
+      MakeFrom(absl::StrReplaceAll(robot, {{"type='capsule'", "type='capsule' contype='3'"}}));
+  ASSERT_TRUE(foot.ok()) << foot.status();
+  EXPECT_THAT(foot->remarks, Contains(HasSubstr("trunk does not touch the floor")));
 }
 
 TEST_F(Scaffold, RefusesAModelThatFillsItsMemoryWithWhatToChange) {
