@@ -28,10 +28,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-BIN = ROOT / "build" / "release" / "bin"
+from measuring import BIN, ROOT, call
 
 
 def broker_address(parent):
@@ -49,13 +47,6 @@ def broker_address(parent):
                 if argument.startswith("--listen="):
                     return argument.removeprefix("--listen=")
     return None
-
-
-def call(url, token, method, body):
-    request = urllib.request.Request(f"{url}/backflip.v1.{method}", json.dumps(body).encode(), {
-        "Authorization": f"Bearer {token}", "Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return json.load(response)
 
 
 def percentile(values, share):

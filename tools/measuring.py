@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BIN = ROOT / "build" / "release" / "bin"
@@ -42,3 +43,11 @@ def train(data, *flags):
     if code != 0:
         sys.exit(f"`{' '.join(command)}` ended with {code}; its output is {data}/output.txt")
     return json.loads(pathlib.Path(result).read_text())
+
+
+def call(url, token, method, body):
+    """A method of the broker's JSON API, as the pages call it."""
+    request = urllib.request.Request(f"{url}/backflip.v1.{method}", json.dumps(body).encode(), {
+        "Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.load(response)

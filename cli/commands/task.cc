@@ -1,11 +1,18 @@
 // backflip task new, task list.
 #include "common/sim/task.h"
 
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <thread>
 
@@ -32,30 +39,10 @@ std::string FolderFor(const std::string& model) {
   return absl::StartsWith(stem, "scene") && !parent.empty() ? parent : stem;
 }
 
-// MuJoCo cannot be interrupted while it compiles a model: the work is done beside, and left.
-absl::StatusOr<MadeTask> MakeUnlessStopped(const Call& call, const std::string& folder) {
-  std::optional<absl::StatusOr<MadeTask>> made;
-  std::atomic<bool> done = false;
-  std::thread work([&] {
-    made = MakeTask(call.Word(0), folder,
-                    [](absl::string_view what) { absl::FPrintF(stderr, "%s …\n", what); });
-    done = true;
-    call.shutdown->Request();
-  });
-  call.shutdown->Wait();
-  if (!done) {
-    std::error_code ignored;
-    fs::remove_all(sim::DraftOf(folder), ignored);
-    absl::FPrintF(stderr, "backflip: stopped\n");
-    std::_Exit(130);
-  }
-  work.join();
-  return *std::move(made);
-}
-
-absl::Status New(const Call& call) {
-  const std::string folder = call.Word(1).empty() ? FolderFor(call.Word(0)) : call.Word(1);
-  ASSIGN_OR_RETURN(const MadeTask made, MakeUnlessStopped(call, folder));
+absl::Status Make(const std::string& model, const std::string& folder) {
+  ASSIGN_OR_RETURN(const MadeTask made, MakeTask(model, folder, [](absl::string_view what) {
+                     absl::FPrintF(stderr, "%s …\n", what);
+                   }));
   if (!made.preview.ok() && !absl::IsUnavailable(made.preview)) return made.preview;
   absl::PrintF(
       "wrote %s/task.textproto, which says what to change in it\n"
@@ -69,6 +56,48 @@ absl::Status New(const Call& call) {
       "or give it a true_reward, by which simulated teachers answer (docs/tasks.md).\n",
       absl::StartsWith(folder, "/") ? folder : absl::StrCat("./", folder));
   return absl::OkStatus();
+}
+
+// Make, in the child that `New` has forked.
+[[noreturn]] void MakeAndEnd(const std::string& model, const std::string& folder, pid_t parent) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) std::_Exit(EXIT_FAILURE);  // it went before the line above
+  const rlimit no_core = {0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);
+  const absl::Status made = Make(model, folder);
+  if (!made.ok()) absl::FPrintF(stderr, "backflip: %s\n", made.message());
+  std::fflush(nullptr);
+  std::_Exit(made.ok() ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+// The model may be a stranger's, and MuJoCo cannot be interrupted while it compiles one: that
+// happens in a process of its own, which may die of it or be ended.
+absl::Status New(const Call& call) {
+  const std::string folder = call.Word(1).empty() ? FolderFor(call.Word(0)) : call.Word(1);
+  std::fflush(nullptr);
+  const pid_t parent = getpid(), child = fork();
+  if (child == 0) MakeAndEnd(call.Word(0), folder, parent);
+  if (child < 0) return absl::ErrnoToStatus(errno, "cannot start a process");
+  int how = 0;
+  std::atomic<bool> ended = false;
+  std::thread waiter([&] {
+    while (waitpid(child, &how, 0) < 0 && errno == EINTR) {
+    }
+    ended = true;
+    call.shutdown->Request();
+  });
+  call.shutdown->Wait();
+  const bool stopped = !ended;
+  if (stopped) kill(child, SIGKILL);
+  waiter.join();
+  if (WIFEXITED(how) && WEXITSTATUS(how) == EXIT_SUCCESS) return absl::OkStatus();
+  if (WIFEXITED(how)) std::_Exit(WEXITSTATUS(how));  // it has said why
+  std::error_code ignored;
+  fs::remove_all(sim::DraftOf(folder), ignored);
+  if (stopped) return absl::CancelledError("stopped");
+  return absl::InternalError(absl::StrCat(
+      call.Word(0), ": the model ends the program that tries it (", strsignal(WTERMSIG(how)),
+      "). Leave out parts of it until it loads, to find the one that does"));
 }
 
 absl::Status List(const Call&) {

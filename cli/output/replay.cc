@@ -12,6 +12,7 @@
 #include "common/sim/mujoco/scaffold.h"
 #include "common/sim/mujoco/scene.h"
 #include "common/sim/simulator.h"
+#include "common/sim/trial.h"
 
 namespace backflip::cli {
 namespace {
@@ -61,6 +62,7 @@ absl::Status FilmSnapshot(const client::BrokerClient& broker, const v1::Run& run
                           uint64_t seed, const std::string& path) {
   ASSIGN_OR_RETURN(const std::string bundle,
                    client::GetBundle(broker.client(), run.task().bundle_hash(), broker.stop()));
+  RETURN_IF_ERROR(sim::TryTaskBundle(bundle));
   ASSIGN_OR_RETURN(auto task, sim::Task::FromBundle(bundle));
   v1::GetSnapshotRequest request;
   request.set_run_id(run.id());

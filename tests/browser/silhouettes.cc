@@ -67,8 +67,9 @@ void AddFrame(const std::vector<int>& seen, Size size, const std::vector<bool>& 
       right >= 0 && left > 0 && right < size.width - 1 && top > 0 && bottom < size.height - 1;
 }
 
-json Parts(const mjModel* model, const std::vector<double>& states) {
+json Parts(const mjModel* model, int keyframe, const std::vector<double>& states) {
   const DataPtr data(mj_makeData(model));
+  if (keyframe >= 0) mj_resetDataKeyframe(model, data.get(), keyframe);
   mj_setState(model, data.get(), states.data(), mjSTATE_FULLPHYSICS);
   mj_kinematics(model, data.get());
   const VisibleGroups groups(model);
@@ -105,8 +106,8 @@ absl::StatusOr<json> Look(const std::string& path, const std::string& folder, Si
   ASSIGN_OR_RETURN(const MujocoTask* const mujoco, MujocoTask::Of(*task));
   const mjModel* model = mujoco->model();
   const Robot robot = RobotOf(model);
-  const Trial trial =
-      TryRandomActions(model, robot, task->task().frame_skip(), kSteps, absl::InfiniteDuration());
+  ASSIGN_OR_RETURN(const Trial trial, TryRandomActions(model, robot, task->task().frame_skip(),
+                                                       kSteps, absl::InfiniteDuration()));
   const size_t moments = trial.states.size() / task->state_size();
   ASSIGN_OR_RETURN(const auto renderer, Renderer::Create(*task, size.width, size.height, 0));
   ASSIGN_OR_RETURN(const std::string glb, SceneGlb(*task));
@@ -121,7 +122,7 @@ absl::StatusOr<json> Look(const std::string& path, const std::string& folder, Si
     AddFrame(seen, size, robot.bodies, model->nskin + model->nflex > 0, &shown);
     look["moments"].push_back(std::move(shown));
   }
-  look["parts"] = Parts(model, trial.states);
+  look["parts"] = Parts(model, mujoco->keyframe(), trial.states);
   return look;
 }
 

@@ -16,12 +16,19 @@ test("a participant's id is found wherever the platform has put it", () => {
     ["?participantId=abc", `#invite=${secret}`],
     ["?participant=%20abc", `#invite=${secret}`],
     ["?PROLIFIC_PID=&PROLIFIC_PID=abc", `#invite=${secret}&PROLIFIC_PID=abc`],
+    // the template is in the link, and the platform adds what it stands for
+    ["?PROLIFIC_PID={{%PROLIFIC_PID%}}&PROLIFIC_PID=abc", `#invite=${secret}`],
+    ["", `#invite=${secret}%3FPROLIFIC_PID%3Dabc%26STUDY_ID%3Dd`],
+    ["", `#invite=${secret}%3fSTUDY_ID=d&PROLIFIC_PID=abc`],
+    ["?STUDY_ID=d&amp;PROLIFIC_PID=abc&amp;SESSION_ID=e", `#invite=${secret}`],
+    ["", `#invite=${secret}&amp;workerId=abc`],
   ];
   for (const [search, hash] of links) {
     assert.equal(idOf(search, hash), "abc", search + hash);
     assert.match(linkParameters(hash).get("invite")!, new RegExp(`^${secret}`));
   }
   assert.equal(idOf("?STUDY_ID=d", `#invite=${secret}&run=1`), "");
+  assert.equal(idOf("", `#invite=${secret}%3F%E0%A4%A`), "", "no encoding at all");
 });
 
 test("what a platform has not filled in is no id that is made up", () => {

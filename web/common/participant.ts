@@ -5,10 +5,26 @@
 // Toloka; CloudResearch and others.
 const names = ["prolificpid", "workerid", "participantid", "participant"];
 
-// The parameters after the #, also behind a second ? or #.
-export function linkParameters(hash: string): URLSearchParams {
-  return new URLSearchParams(hash.slice(1).replace(/[?#]/g, "&"));
+// As mails and forms write links, too: `&amp;` for &.
+function parametersIn(text: string): URLSearchParams {
+  return new URLSearchParams(text.replace(/&amp;/g, "&"));
 }
+
+// The parameters after the #, also behind a second ? or #, or a ? that the platform has encoded
+// with all that comes after it.
+export function linkParameters(hash: string): URLSearchParams {
+  const added = hash.slice(1).replace(/%3f.*/i, (rest) => {
+    try {
+      return decodeURIComponent(rest);
+    } catch {
+      return rest;
+    }
+  });
+  return parametersIn(added.replace(/[?#]/g, "&"));
+}
+
+// What no id has, and a platform's words for one that it has not filled in do.
+const placeholder = /[{}[\]<>$%]/;
 
 export interface Participant {
   // Empty: the link has none.
@@ -18,14 +34,14 @@ export interface Participant {
 }
 
 export function participantOf({ search, hash }: { search: string; hash: string }): Participant {
-  const given = [...new URLSearchParams(search), ...linkParameters(hash)];
+  const given = [...parametersIn(search.slice(1)), ...linkParameters(hash)];
   const ids = names.flatMap((name) =>
     given
       .filter(([key, value]) => key.toLowerCase().replace(/[^a-z]/g, "") === name && value)
       .map(([, value]) => value.trim()),
   );
   return {
-    id: ids[0] ?? "",
+    id: ids.find((id) => !placeholder.test(id)) ?? ids[0] ?? "",
     preview: given.some(([, value]) => value === "ASSIGNMENT_ID_NOT_AVAILABLE"),
   };
 }

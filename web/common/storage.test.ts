@@ -12,7 +12,13 @@ test("what the browser does not keep is kept in memory", () => {
       throw new Error("QuotaExceededError");
     },
   });
-  for (const open of [forbidden, () => null as unknown as Storage, () => full]) {
+  const damaged = new Proxy({} as Storage, {
+    get: () => {
+      throw new Error("NS_ERROR_FILE_CORRUPTED");
+    },
+  });
+  const opened = [null as unknown as Storage, full, damaged].map((storage) => () => storage);
+  for (const open of [forbidden, ...opened]) {
     const kept = new Kept(open);
     assert.equal(kept.lasts, false);
     kept.set("a.1", "one");

@@ -36,7 +36,7 @@ export class Kept {
   }
 
   get(name: string): string | undefined {
-    return this.memory.get(name) ?? this.browser?.getItem(name) ?? undefined;
+    return this.memory.get(name) ?? this.attempt((browser) => browser.getItem(name)) ?? undefined;
   }
 
   set(name: string, value: string): void {
@@ -44,20 +44,31 @@ export class Kept {
       this.browser!.setItem(name, value);
       this.memory.delete(name);
     } catch {
-      this.browser?.removeItem(name);
+      this.attempt((browser) => browser.removeItem(name));
       this.memory.set(name, value);
     }
   }
 
   remove(name: string): void {
     this.memory.delete(name);
-    this.browser?.removeItem(name);
+    this.attempt((browser) => browser.removeItem(name));
   }
 
   names(prefix: string): string[] {
-    const { browser } = this;
-    const kept = Array.from({ length: browser?.length ?? 0 }, (_, at) => browser!.key(at)!);
-    return [...kept, ...this.memory.keys()].filter((name) => name.startsWith(prefix));
+    const kept = this.attempt((browser) =>
+      Array.from({ length: browser.length }, (_, at) => browser.key(at)!),
+    );
+    return [...(kept ?? []), ...this.memory.keys()].filter((name) => name.startsWith(prefix));
+  }
+
+  // A browser whose file of it is damaged (Firefox) gives a storage that throws at every use.
+  private attempt<T>(use: (browser: Storage) => T): T | undefined {
+    try {
+      return this.browser ? use(this.browser) : undefined;
+    } catch {
+      this.browser = undefined;
+      return undefined;
+    }
   }
 }
 

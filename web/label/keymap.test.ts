@@ -103,6 +103,11 @@ test("letters of other alphabets count by where they are", () => {
     assert.deepEqual(at(s!, "KeyS"), choose("CANNOT_TELL"), name);
     assert.deepEqual(at(b!, "KeyB"), choose("BROKEN"), name);
   }
+  assert.deepEqual(at("ผ", "KeyZ"), { kind: "undo" }, "Thai");
+  assert.deepEqual(at("ｓ", "KeyS"), choose("CANNOT_TELL"), "Japanese, full width");
+  assert.deepEqual(at("\u3000", "Space"), { kind: "play" }, "Japanese, full width");
+  assert.deepEqual(at("؟", "Slash", { shiftKey: true }), { kind: "help" }, "Arabic");
+  assert.deepEqual(at("ת", "Comma"), { kind: "step", by: -1 }, "Hebrew");
   assert.deepEqual(at("Я", "KeyZ", { shiftKey: true }), { kind: "undo" });
   assert.deepEqual(at("б", "Comma"), { kind: "step", by: -1 });
   assert.deepEqual(at("ъ", "BracketRight"), { kind: "speed", by: 1 });
@@ -116,6 +121,9 @@ test("digits count by where they are, where they take shift or are of another sc
   assert.deepEqual(bindingOf(press("(", "Digit5"), "ranking")?.command, { kind: "place", clip: 4 });
   assert.deepEqual(at("1", "Digit1", { shiftKey: true }), choose("LEFT"), "French, with shift");
   assert.equal(at("!", "Digit1", { shiftKey: true }), undefined, "English, with shift");
+  assert.deepEqual(at("+", "Digit1"), choose("LEFT"), "Czech");
+  assert.deepEqual(at("٢", "Numpad2"), choose("RIGHT"), "Arabic");
+  assert.deepEqual(at("End", "Numpad1"), undefined, "a digit's key without its digit");
 });
 
 test("Latin letters and signs count by what they type, wherever they are", () => {
@@ -125,6 +133,13 @@ test("Latin letters and signs count by what they type, wherever they are", () =>
   assert.equal(at(";", "KeyZ"), undefined, "Dvorak");
   assert.deepEqual(at(",", "KeyM"), { kind: "step", by: -1 }, "French");
   assert.deepEqual(at(".", "Slash"), { kind: "step", by: 1 }, "Russian");
+});
+
+test("a key that only begins an accent, or that the browser does not know, counts by its place", () => {
+  assert.deepEqual(at("Dead", "BracketLeft"), { kind: "speed", by: -1 }, "French");
+  assert.deepEqual(at("Dead", "Digit2"), choose("RIGHT"), "Swiss, by another layer");
+  assert.deepEqual(at("Unidentified", "KeyS"), choose("CANNOT_TELL"));
+  assert.equal(at("Dead", "Quote"), undefined);
 });
 
 test("AltGr types signs, and is no shortcut", () => {

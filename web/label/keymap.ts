@@ -86,12 +86,15 @@ const signPositions: Record<string, string> = {
   Period: ".",
   BracketLeft: "[",
   BracketRight: "]",
+  Space: " ",
 };
+// What browsers call a key that begins an accent, and one that they do not know.
+const unnamed = ["Dead", "Unidentified"];
 const known = new Set(bindings.flatMap(({ keys }) => keys));
 
 // What a key is called here: a letter (small), a digit, a sign, or KeyboardEvent.key, with "Shift+"
 // before it where shift is held. A key counts by what it types; where that is of another alphabet,
-// or a digit takes shift (French), by its place on an English keyboard. Undefined: the browser's or
+// an accent, or a digit takes shift (French), by its place on an English keyboard. Undefined: the browser's or
 // an input method's. AltGr types signs, and is no other modifier.
 export function keyName(press: Press): string | undefined {
   const { key, code, shiftKey } = press;
@@ -99,13 +102,16 @@ export function keyName(press: Press): string | undefined {
   if (press.getModifierState("AltGraph")) return /^[!-/:-@[-`{-~]$/.test(key) ? key : undefined;
   if (press.ctrlKey || press.altKey || press.metaKey) return undefined;
   if (/^[a-z\d]$/i.test(key)) return key.toLowerCase();
-  if (/^[A-Z][A-Za-z\d]+$/.test(key)) return shiftKey ? `Shift+${key}` : key;
+  if (/^[A-Z][A-Za-z\d]+$/.test(key) && !unnamed.includes(key))
+    return shiftKey ? `Shift+${key}` : key;
   if (known.has(key)) return key;
-  const digit = /^Digit(\d)$/.exec(code)?.[1];
+  const digit = /^(?:Digit|Numpad)(\d)$/.exec(code)?.[1];
   if (digit && !shiftKey) return digit;
   if (/^[ -~]$/.test(key)) return key;
   const letter = /^Key([A-Z])$/.exec(code)?.[1];
-  return letter?.toLowerCase() ?? (shiftKey ? undefined : signPositions[code]);
+  if (letter) return letter.toLowerCase();
+  if (shiftKey) return code === "Slash" ? "?" : undefined;
+  return signPositions[code];
 }
 
 // What a key does; undefined: nothing.

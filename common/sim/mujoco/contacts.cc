@@ -1,5 +1,6 @@
 #include "common/sim/mujoco/contacts.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -9,44 +10,56 @@ namespace {
 constexpr int kWorld = -1, kNeither = -2;
 constexpr double kShortSeconds = 0.25, kLongSeconds = 1;
 
-// Whether MuJoCo looks for contacts of the two geoms: by their masks, or as a pair that
-// the model names.
+// Whether MuJoCo looks for contacts of the two geoms: as a pair that the model names, or by their
+// masks, unless the model excludes their bodies. Nor are there any of two planes.
 bool Collide(const mjModel* model, int a, int b) {
-  if ((model->geom_contype[a] & model->geom_conaffinity[b]) != 0 ||
-      (model->geom_contype[b] & model->geom_conaffinity[a]) != 0) {
-    return true;
-  }
+  const auto [low, high] = std::minmax(model->geom_type[a], model->geom_type[b]);
+  if (mjCOLLISIONFUNC[low][high] == nullptr) return false;
   for (int i = 0; i < model->npair; ++i) {
     const int first = model->pair_geom1[i], second = model->pair_geom2[i];
     if ((first == a && second == b) || (first == b && second == a)) return true;
   }
-  return false;
+  if ((model->geom_contype[a] & model->geom_conaffinity[b]) == 0 &&
+      (model->geom_contype[b] & model->geom_conaffinity[a]) == 0) {
+    return false;
+  }
+  const auto [first, second] = std::minmax(model->geom_bodyid[a], model->geom_bodyid[b]);
+  const int *const begin = model->exclude_signature, *const end = begin + model->nexclude;
+  return std::find(begin, end, (first << 16) + second) == end;
 }
 
 }  // namespace
+
+std::vector<int> TouchingBodies(const mjModel* model) {
+  // bodies that are fixed to each other have one weld id; the world's is 0
+  std::vector<int> bodies;
+  for (int geom = 0; geom < model->ngeom; ++geom) {
+    bodies.push_back(model->body_weldid[model->geom_bodyid[geom]]);
+  }
+  std::vector<int> still;
+  for (int geom = 0; geom < model->ngeom; ++geom) {
+    if (bodies[geom] == 0) still.push_back(geom);
+  }
+  for (int geom = 0; geom < model->ngeom; ++geom) {
+    const auto touches = [=](int other) { return Collide(model, geom, other); };
+    if (bodies[geom] > 0 && std::none_of(still.begin(), still.end(), touches)) bodies[geom] = -1;
+  }
+  return bodies;
+}
 
 absl::StatusOr<Contacts> Contacts::Resolve(const Located& at, double step_seconds, mjModel* model) {
   Contacts result;
   result.short_share_ = 1 - std::exp(-step_seconds / kShortSeconds);
   result.long_share_ = 1 - std::exp(-step_seconds / kLongSeconds);
-  result.contact_.assign(model->ngeom, kNeither);
-  // bodies that are fixed to each other have one weld id; the world's is 0
-  const auto weld = [model](int geom) { return model->body_weldid[model->geom_bodyid[geom]]; };
-  std::map<int, int> contact_of_weld;
-  for (int geom = 0; geom < model->ngeom; ++geom) {
-    if (weld(geom) == 0) {
-      result.contact_[geom] = kWorld;
+  std::map<int, int> contact_of;
+  for (const int body : TouchingBodies(model)) {
+    if (body <= 0) {
+      result.contact_.push_back(body == 0 ? kWorld : kNeither);
       continue;
     }
-    for (int other = 0; other < model->ngeom; ++other) {
-      if (weld(other) != 0 || !Collide(model, geom, other)) continue;
-      const auto [place, added] = contact_of_weld.emplace(weld(geom), model->nuserdata);
-      if (added) {
-        for (int i = 0; i < 3; ++i) result.memory_.push_back(model->nuserdata++);
-      }
-      result.contact_[geom] = place->second;
-      break;
-    }
+    const auto [place, added] = contact_of.emplace(body, model->nuserdata);
+    for (int i = 0; added && i < 3; ++i) result.memory_.push_back(model->nuserdata++);
+    result.contact_.push_back(place->second);
   }
   if (!result.memory_.empty()) return result;
   return at.Error("contacts", "no body that moves can touch one that stands still: leave it out");

@@ -11,6 +11,10 @@
 
 namespace backflip::sim {
 
+// Per geom: the body that it belongs to or is fixed to, where that moves and the geom can touch one
+// that stands still; 0: it stands still itself; -1: neither.
+std::vector<int> TouchingBodies(const mjModel* model);
+
 // v1::ContactsTerm, bound to a model. Its numbers are in MuJoCo's user data, which the
 // states that travel carry and a reset clears. Immutable once resolved.
 class Contacts {

@@ -1,5 +1,6 @@
 #include "common/sim/mujoco/elements.h"
 
+#include <cmath>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -62,8 +63,14 @@ absl::StatusOr<int> FindScalarJoint(const mjModel* model, const std::string& nam
   return joint;
 }
 
+bool HasControlRange(const mjModel* model, int control) {
+  const mjtNum* range = model->actuator_ctrlrange + 2 * control;
+  return model->actuator_ctrllimited[control] && std::abs(range[0]) <= mjMAXVAL &&
+         std::abs(range[1]) <= mjMAXVAL;
+}
+
 ControlRange ControlRangeOf(const mjModel* model, int control) {
-  if (!model->actuator_ctrllimited[control]) return {0, 1};
+  if (!HasControlRange(model, control)) return {0, 1};
   const double low = model->actuator_ctrlrange[2 * control];
   const double high = model->actuator_ctrlrange[2 * control + 1];
   return {0.5 * (low + high), 0.5 * (high - low)};

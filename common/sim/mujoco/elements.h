@@ -24,8 +24,10 @@ absl::StatusOr<int> FindScalarJoint(const mjModel* model, const std::string& nam
 struct ControlRange {
   double middle, half;
 };
-// The control's own range; 0 and 1 where it has none. `control` counts the model's controls
-// (nu), of which an actuator takes one, several or none.
+// Whether a control has a range, and not one whose ends MuJoCo takes for no numbers (mjMAXVAL).
+// `control` counts the model's controls (nu), of which an actuator takes one, several or none.
+bool HasControlRange(const mjModel* model, int control);
+// The control's own range; 0 and 1 where it has none.
 ControlRange ControlRangeOf(const mjModel* model, int control);
 
 }  // namespace backflip::sim

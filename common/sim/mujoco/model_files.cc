@@ -2,8 +2,10 @@
 
 #include <cctype>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "common/sim/mujoco/mujoco_errors.h"
 
@@ -77,6 +79,21 @@ absl::Status MustBeRelative(absl::string_view path) {
       absl::StrCat("the model names ", path, "; paths must be relative"));
 }
 
+// MuJoCo's words on one line, with what to do about some of them.
+std::string Sentence(absl::string_view words) {
+  std::string line = absl::StrReplaceAll(absl::StripAsciiWhitespace(words), {{"\n", " "}});
+  if (absl::StrContains(line, "XML_ERROR_PARSING ") ||
+      absl::StrContains(line, "XML_ERROR_EMPTY_DOCUMENT")) {
+    absl::StrAppend(&line,
+                    ": is it a text file, in UTF-8? (of a compiled model, .mjb, give the XML)");
+  } else if (absl::StrContains(line, "plugin") && absl::StrContains(line, "not found")) {
+    absl::StrAppend(&line,
+                    ": Backflip loads no plugins of MuJoCo; leave the <extension> out, and "
+                    "what uses it");
+  }
+  return line;
+}
+
 }  // namespace
 
 absl::StatusOr<ModelPtr> LoadModel(const std::string& path, const FileReader& reader) {
@@ -101,7 +118,7 @@ absl::StatusOr<ModelPtr> LoadModel(const std::string& path, const FileReader& re
     return absl::InvalidArgumentError(absl::StrCat("the model names ", reading.escaped,
                                                    ", which is outside of the task's folder"));
   }
-  if (model == nullptr) return absl::InvalidArgumentError(error);
+  if (model == nullptr) return absl::InvalidArgumentError(Sentence(error));
   // files that MuJoCo took from the disk, past the reader
   for (int i = 0; i < model->npaths;) {
     const std::string name = model->paths + i;

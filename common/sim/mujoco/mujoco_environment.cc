@@ -13,12 +13,7 @@
 namespace backflip::sim {
 
 absl::StatusOr<std::unique_ptr<Environment>> MujocoEnvironment::Create(const MujocoTask& task) {
-  mjData* made = nullptr;
-  RETURN_IF_ERROR(CatchMujocoErrors([&] { made = mj_makeData(task.model()); }));
-  DataPtr data(made);
-  if (data == nullptr) {
-    return absl::FailedPreconditionError("this machine has too little memory for a simulation");
-  }
+  ASSIGN_OR_RETURN(DataPtr data, MakeData(task.model()));
   ASSIGN_OR_RETURN(QuantityValues quantities,
                    QuantityValues::Create(task.quantities(), task.model()));
   auto result = std::unique_ptr<MujocoEnvironment>(

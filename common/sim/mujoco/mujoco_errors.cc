@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "common/base/status_macros.h"
 #include "common/base/version.h"
 
 namespace backflip::sim {
@@ -37,6 +38,13 @@ thread_local MujocoErrorCatcher* mujoco_error_catcher = nullptr;
 void InstallMujocoErrorHandler() {
   static std::once_flag once;
   std::call_once(once, [] { mju_setLogHandler(Log); });
+}
+
+absl::StatusOr<DataPtr> MakeData(const mjModel* model) {
+  mjData* made = nullptr;
+  RETURN_IF_ERROR(CatchMujocoErrors([&] { made = mj_makeData(model); }));
+  if (made != nullptr) return DataPtr(made);
+  return absl::FailedPreconditionError("this machine has too little memory for a simulation");
 }
 
 }  // namespace backflip::sim

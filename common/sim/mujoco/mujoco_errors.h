@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "common/sim/mujoco/mujoco_handles.h"
 
 namespace backflip::sim {
 
@@ -43,6 +45,9 @@ absl::Status CatchMujocoErrors(const Body& body) {
   internal::mujoco_error_catcher = outer;
   return absl::FailedPreconditionError(absl::StrCat("MuJoCo: ", catcher.message));
 }
+
+// FAILED_PRECONDITION where there is no memory for it.
+absl::StatusOr<DataPtr> MakeData(const mjModel* model);
 
 }  // namespace backflip::sim
 

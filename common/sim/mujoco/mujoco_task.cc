@@ -14,6 +14,7 @@
 #include "common/sim/mujoco/elements.h"
 #include "common/sim/mujoco/model_files.h"
 #include "common/sim/mujoco/mujoco_environment.h"
+#include "common/sim/mujoco/mujoco_errors.h"
 #include "common/sim/mujoco/robot.h"
 
 namespace backflip::sim {
@@ -213,7 +214,7 @@ absl::Status MujocoTask::ResolveCamera(const Located& at) {
   if (!camera->has_azimuth()) camera->set_azimuth(90);
   if (!camera->has_elevation()) camera->set_elevation(-10);
   if (camera->has_distance()) return absl::OkStatus();
-  const DataPtr data(mj_makeData(model()));
+  ASSIGN_OR_RETURN(const DataPtr data, MakeData(model()));
   if (keyframe_ >= 0) mj_resetDataKeyframe(model(), data.get(), keyframe_);
   mj_kinematics(model(), data.get());
   const mjtNum* place = data->xpos + 3 * tracked_body_;
@@ -274,6 +275,8 @@ absl::StatusOr<std::unique_ptr<Environment>> MujocoTask::MakeEnvironment() const
 
 std::vector<float> MujocoTask::BodyPoses(absl::Span<const double> states) const {
   const DataPtr data(mj_makeData(model()));
+  // mocap bodies are no part of a moment: they stay where the start has them
+  if (keyframe_ >= 0) mj_resetDataKeyframe(model(), data.get(), keyframe_);
   std::vector<float> poses;
   const size_t size = state_size(), moments = states.size() / size;
   poses.reserve(moments * bodies() * 7);

@@ -105,6 +105,9 @@ absl::StatusOr<std::unique_ptr<Renderer>> Renderer::Create(const Task& task, int
   context->width = width;
   context->height = height;
   context->data.reset(mj_makeData(mujoco->model()));
+  if (mujoco->keyframe() >= 0) {
+    mj_resetDataKeyframe(mujoco->model(), context->data.get(), mujoco->keyframe());
+  }
 
   // the model says how large pictures may be, and is shared: change a copy
   const ModelPtr model(mj_copyModel(nullptr, mujoco->model()));
@@ -164,7 +167,12 @@ Image Renderer::Render(const double* state, bool cut) {
   const mjModel* model = task_.model();
   Context& c = *context_;
   mj_setState(model, c.data.get(), state, mjSTATE_FULLPHYSICS);
-  mj_forward(model, c.data.get());
+  // all that is drawn, and nothing that needs MuJoCo's arena: that may be full
+  mj_kinematics(model, c.data.get());
+  mj_comPos(model, c.data.get());
+  mj_camlight(model, c.data.get());
+  mj_flex(model, c.data.get());
+  mj_tendon(model, c.data.get());
   // the camera follows
   const v1::Camera& wanted = task_.task().camera();
   const mjtNum* body = &c.data->xpos[3 * task_.tracked_body()];

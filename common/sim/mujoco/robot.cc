@@ -31,6 +31,8 @@ std::vector<int> DrivenBodies(const mjModel* model, int actuator) {
     case mjTRN_SITE:
     case mjTRN_SLIDERCRANK:
       return {model->site_bodyid[id[0]]};
+    case mjTRN_SO3:  // a ball joint, or a site against another
+      return {id[1] < 0 ? model->jnt_bodyid[id[0]] : model->site_bodyid[id[0]]};
     case mjTRN_BODY:
       return {id[0]};
     case mjTRN_TENDON: {
@@ -192,6 +194,15 @@ double CameraDistance(const std::vector<RobotView>& views, double azimuth, doubl
   // what flies apart is followed only so far
   const double distance = std::min(std::max(nearest, std::min(wanted, farthest)), at_first);
   return std::clamp(distance, kLeastDistance, kGreatestDistance);
+}
+
+double LeastShare(const std::vector<RobotView>& views, double azimuth, double elevation,
+                  double distance) {
+  double least = 1;
+  for (const RobotView& view : views) {
+    least = std::min(least, Share(See(view, azimuth, elevation), distance));
+  }
+  return least;
 }
 
 }  // namespace backflip::sim

@@ -48,6 +48,10 @@ std::vector<Point> RobotCorners(const mjModel* model, const mjData* data, const 
 // Degrees as MuJoCo's free camera has them; its field of view; pictures of 4:3, or square.
 double CameraDistance(const std::vector<RobotView>& views, double azimuth, double elevation);
 
+// The least share of the picture's height or width that the robot then fills in any of them.
+double LeastShare(const std::vector<RobotView>& views, double azimuth, double elevation,
+                  double distance);
+
 }  // namespace backflip::sim
 
 #endif  // BACKFLIP_COMMON_SIM_MUJOCO_ROBOT_H_

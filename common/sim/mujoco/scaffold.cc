@@ -136,6 +136,10 @@ std::string DraftOf(const std::string& folder) { return Target(folder).string() 
 absl::StatusOr<NewTask> ScaffoldTask(const std::string& model_path, const std::string& folder,
                                      const std::function<void(absl::string_view)>& progress) {
   std::error_code ignored;
+  if (fs::is_directory(model_path, ignored)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(model_path, " is a folder: name the model's file in it"));
+  }
   if (!fs::is_regular_file(model_path, ignored)) {
     return absl::NotFoundError(absl::StrCat(model_path, ": no such file"));
   }
@@ -153,10 +157,21 @@ absl::StatusOr<NewTask> ScaffoldTask(const std::string& model_path, const std::s
         ": the model has no actuator that takes a control, so there is nothing to "
         "learn: add an <actuator>, for example <motor joint=\"…\" ctrlrange=\"-1 1\"/>"));
   }
+  if (model->nv == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(model_path,
+                     ": the model has no joint, so nothing in it moves: add a <joint> or "
+                     "<freejoint/> to its bodies"));
+  }
   progress("trying random actions");
   const Robot robot = RobotOf(model);
   const NewTaskTimes times(model);
-  Trial trial = TryRandomActions(model, robot, times.frame_skip, times.episode_steps, kTrialLimit);
+  auto tried = TryRandomActions(model, robot, times.frame_skip, times.episode_steps, kTrialLimit);
+  if (!tried.ok()) {
+    return absl::Status(tried.status().code(),
+                        absl::StrCat(model_path, ": ", tried.status().message()));
+  }
+  Trial& trial = *tried;
   progress("writing the task");
   // write beside the target, look at it, then move it there
   Draft draft(DraftOf(folder));

@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/sim/mujoco/contacts.h"
 #include "common/sim/mujoco/elements.h"
 
 namespace backflip::sim {
@@ -16,7 +17,13 @@ constexpr double kStepSeconds = 0.0125;  // 80 decisions a second
 constexpr double kEpisodeSeconds = 5;
 constexpr double kClipSeconds = 1.5;                  // as people see it
 constexpr int kMaxFrameSkip = 1000, kMaxClip = 1000;  // of the task file
+constexpr double kMostHeight = 1e4;                   // likewise
 constexpr size_t kMostNamed = 5;
+constexpr int kAzimuth = 90;
+// Of the picture: what a camera that follows the root must reach, and how many times as much one
+// that follows another body must.
+constexpr double kLeastShare = 0.32;
+constexpr double kWorthwhile = 1.1;
 
 // The name as the text format writes it; empty: there is none, or none that it can hold.
 std::string NameOf(const mjModel* m, mjtObj type, int id) {
@@ -49,6 +56,39 @@ bool RisesAndFalls(const mjModel* m, int root) {
   return false;
 }
 
+// A camera that follows a body, from how far (metres); `sways`: up and down, too. And the least
+// share of the picture that it shows the robot at.
+struct Aim {
+  int body;
+  bool sways;
+  double distance, least_share;
+};
+
+// The camera of a new task follows the robot's root, at `height` where that does not rise and fall
+// (`sways`). What is fixed at one end, or folds up, may be small then: a body nearer to the middle
+// lets the camera be closer.
+Aim BestAim(const mjModel* m, const Robot& robot, const Trial& trial, int elevation, double height,
+            bool sways) {
+  Aim best = {robot.root, sways, 0, 0};
+  for (int body = robot.root; body < m->nbody && best.least_share < kLeastShare; ++body) {
+    if (!robot.bodies[body] || (body != robot.root && NameOf(m, mjOBJ_BODY, body).empty())) {
+      continue;
+    }
+    for (const bool with_it : {false, true}) {
+      if (sways && !with_it) continue;
+      std::vector<RobotView> views = trial.views;
+      for (size_t i = 0; i < views.size(); ++i) {
+        views[i].target = trial.places[i][body];
+        if (!with_it) views[i].target[2] = height;
+      }
+      const double distance = CameraDistance(views, kAzimuth, elevation);
+      const double share = LeastShare(views, kAzimuth, elevation, distance);
+      if (share > kWorthwhile * best.least_share) best = {body, with_it, distance, share};
+    }
+  }
+  return best;
+}
+
 std::string CameraText(const mjModel* m, const Robot& robot, const Trial& trial) {
   // the boxes around the robot at first, and around all that it does
   std::array<Point, 2> low = {trial.views[0].target, trial.views[0].target}, high = low;
@@ -65,17 +105,14 @@ std::string CameraText(const mjModel* m, const Robot& robot, const Trial& trial)
   // what lies flat is seen from above
   const double wide = std::max(high[0][0] - low[0][0], high[0][1] - low[0][1]);
   const int elevation = high[0][2] - low[0][2] < 0.2 * wide ? -45 : -15;
-  std::vector<RobotView> views = trial.views;
-  std::string height;
-  if (!RisesAndFalls(m, robot.root)) {
-    const double middle = (low[1][2] + high[1][2]) / 2;
-    absl::StrAppendFormat(&height, " height: %.3g", middle);
-    for (RobotView& view : views) view.target[2] = middle;
-  }
-  const std::string track = NameOf(m, mjOBJ_BODY, robot.root);
-  return absl::StrFormat("camera { %sdistance: %.3g azimuth: 90 elevation: %d%s }\n",
-                         track.empty() ? "" : absl::StrCat("track: \"", track, "\" "),
-                         CameraDistance(views, 90, elevation), elevation, height);
+  const double middle = (low[1][2] + high[1][2]) / 2;
+  const Aim aim = BestAim(m, robot, trial, elevation, middle,
+                          RisesAndFalls(m, robot.root) || std::abs(middle) > kMostHeight);
+  const std::string track = NameOf(m, mjOBJ_BODY, aim.body);
+  return absl::StrFormat("camera { %sdistance: %.3g azimuth: %d elevation: %d%s }\n",
+                         track.empty() ? "" : absl::StrCat("track: \"", track, "\" "), aim.distance,
+                         kAzimuth, elevation,
+                         aim.sways ? "" : absl::StrFormat(" height: %.3g", middle));
 }
 
 std::string ObservationText(const mjModel* m) {
@@ -94,6 +131,10 @@ std::string ObservationText(const mjModel* m) {
   if (HasFreeJoint(m)) absl::StrAppend(&text, "  body_axes: true   # not which way it heads\n");
   absl::StrAppend(&text, "  qvel { clip: 20 }\n");
   if (m->na > 0) absl::StrAppend(&text, "  act {}   # the actuators' own state\n");
+  const std::vector<int> touching = TouchingBodies(m);
+  if (std::any_of(touching.begin(), touching.end(), [](int body) { return body > 0; })) {
+    absl::StrAppend(&text, "  contacts {}   # what touches the world, now and lately\n");
+  }
   return text + "}\n";
 }
 
@@ -127,21 +168,68 @@ std::string QuantityText(const std::string& body) {
   return text;
 }
 
-// What the model does with a control of 1 where it has no range.
-std::string MeaningOfOne(const mjModel* m, int actuator) {
-  const bool turns = m->actuator_trntype[actuator] == mjTRN_JOINT &&
-                     m->jnt_type[m->actuator_trnid[2 * actuator]] == mjJNT_HINGE;
-  if (m->actuator_biastype[actuator] == mjBIAS_AFFINE) {
-    const mjtNum* bias = m->actuator_biasprm + mjNBIAS * actuator;
-    const char* rate = bias[1] == 0 && bias[2] != 0 ? "/s" : "";
-    return absl::StrCat("±1 ", turns ? "rad" : "m", rate);
+// Whether what an actuator acts on turns, rather than moves.
+bool Turns(const mjModel* m, int actuator) {
+  int joint = m->actuator_trnid[2 * actuator];
+  switch (m->actuator_trntype[actuator]) {
+    case mjTRN_TENDON: {
+      const int first = m->tendon_adr[joint];
+      if (m->wrap_type[first] != mjWRAP_JOINT) return false;
+      joint = m->wrap_objid[first];
+      break;
+    }
+    case mjTRN_JOINT:
+    case mjTRN_JOINTINPARENT:
+      break;
+    default:
+      joint = -1;
   }
-  if (m->actuator_gaintype[actuator] == mjGAIN_FIXED) {
-    const double force = m->actuator_gainprm[mjNGAIN * actuator] *
-                         m->actuator_gear[6 * m->actuator_outadr[actuator]];
-    return absl::StrFormat("±%.3g %s", std::abs(force), turns ? "N·m" : "N");
+  if (joint >= 0 && m->jnt_type[joint] != mjJNT_FREE) return m->jnt_type[joint] != mjJNT_SLIDE;
+  return mju_norm3(m->actuator_gear + 6 * m->actuator_outadr[actuator]) == 0;
+}
+
+// What a control of 1 asks for where it has no range: a force, or the place or the rate at which a
+// servo settles. `k` counts the actuator's controls.
+std::string MeaningOfOne(const mjModel* m, int actuator, int k) {
+  const bool turns = Turns(m, actuator);
+  const char *length = turns ? "rad" : "m", *force = turns ? "N·m" : "N";
+  const mjtNum* gears = m->actuator_gear + 6 * m->actuator_outadr[actuator];
+  const double gear = mju_norm3(gears) > 0 ? mju_norm3(gears) : mju_norm3(gears + 3);
+  const char* rate = m->actuator_dyntype[actuator] == mjDYN_INTEGRATOR ? "/s" : "";
+  const auto amount = [rate](double size, auto... unit) {
+    return absl::StrCat(absl::StrFormat("±%.3g ", std::abs(size)), unit..., rate);
+  };
+  if (m->actuator_dyntype[actuator] == mjDYN_MUSCLE) return "0 to 1, below which it is 0";
+  switch (m->actuator_gaintype[actuator]) {
+    case mjGAIN_FIXED: {
+      const double gain = m->actuator_gainprm[mjNGAIN * actuator];
+      const mjtNum* bias = m->actuator_biasprm + mjNBIAS * actuator;
+      const bool affine = m->actuator_biastype[actuator] == mjBIAS_AFFINE;
+      if (affine && bias[1] != 0) return amount(gain / bias[1] / gear, length);
+      if (affine && bias[2] == -gain) return amount(1 / gear, length, "/s");
+      return amount(gain * gear, force);
+    }
+    case mjGAIN_PID:
+    case mjGAIN_DCMOTOR: {
+      int inputs = m->actuator_ctrlspec[actuator];
+      for (; k > 0; --k) inputs &= inputs - 1;
+      switch (inputs & -inputs) {
+        case mjINPUT_POS:
+          return amount(1 / gear, length);
+        case mjINPUT_VEL:
+          return amount(1 / gear, length, "/s");
+        case mjINPUT_FF:
+          return amount(gear, force);
+        case mjINPUT_VOLTAGE:
+          return amount(1, "V");
+      }
+      return "±1";
+    }
+    case mjGAIN_SO3:
+      return m->actuator_ctrlspec[actuator] == mjCHART_EXPMAP ? "±1 rad" : "±1";
+    default:
+      return "±1";
   }
-  return "±1";
 }
 
 // Controls without a range, and what an action means to them; empty: all have one.
@@ -150,12 +238,12 @@ std::string UnlimitedControls(const mjModel* m) {
   size_t count = 0;
   for (int i = 0; i < m->nactuator; ++i) {
     for (int k = 0; k < m->actuator_ctrlnum[i]; ++k) {
-      if (m->actuator_ctrllimited[m->actuator_ctrladr[i] + k]) continue;
+      if (HasControlRange(m, m->actuator_ctrladr[i] + k)) continue;
       if (++count > kMostNamed) continue;
       const char* name = mj_id2name(m, mjOBJ_ACTUATOR, i);
       absl::StrAppend(&named, named.empty() ? "" : ", ",
                       name == nullptr || *name == 0 ? absl::StrCat("actuator ", i) : name, " ",
-                      k == 0 ? MeaningOfOne(m, i) : absl::StrCat("(control ", k, ") ±1"));
+                      k == 0 ? "" : absl::StrCat("(control ", k, ") "), MeaningOfOne(m, i, k));
     }
   }
   if (count == 0) return "";
@@ -164,6 +252,26 @@ std::string UnlimitedControls(const mjModel* m) {
       " controls have no range, so that actions from -1 to 1 are the control itself: ", named,
       count > kMostNamed ? ", …" : "",
       ". Give them a ctrlrange in the model if that is too little or too much");
+}
+
+// What is odd about the floor under a robot that may fall; empty: nothing.
+std::string FloorRemark(const mjModel* m, const Robot& robot) {
+  if (m->body_jntnum[robot.root] == 0 || m->jnt_type[m->body_jntadr[robot.root]] != mjJNT_FREE) {
+    return "";
+  }
+  const int *types = m->geom_type, *end = types + m->ngeom;
+  if (std::count(types, end, mjGEOM_PLANE) + std::count(types, end, mjGEOM_HFIELD) == 0) {
+    return "there is no floor under the robot (no geom of type plane or hfield)";
+  }
+  const std::vector<int> touching = TouchingBodies(m);
+  if (std::count(touching.begin(), touching.end(), m->body_weldid[robot.root]) > 0) return "";
+  if (std::any_of(touching.begin(), touching.end(),
+                  [&](int body) { return body > 0 && robot.bodies[body]; })) {
+    return "the robot's trunk does not touch the floor: where it falls it sinks in, and people see "
+           "less of it";
+  }
+  return "nothing of the robot touches the floor: their contype and conaffinity have no bit in "
+         "common";
 }
 
 }  // namespace
@@ -236,10 +344,8 @@ std::vector<std::string> RemarksOn(const mjModel* m, const Robot& robot, const T
     remarks.emplace_back(absl::StrCat("actuators have ", m->na,
                                       " activations of their own, which are observed too"));
   }
-  const int *types = m->geom_type, *end = types + m->ngeom;
-  if (m->body_jntnum[robot.root] > 0 && m->jnt_type[m->body_jntadr[robot.root]] == mjJNT_FREE &&
-      std::count(types, end, mjGEOM_PLANE) + std::count(types, end, mjGEOM_HFIELD) == 0) {
-    remarks.emplace_back("there is no floor under the robot (no geom of type plane or hfield)");
+  if (std::string floor = FloorRemark(m, robot); !floor.empty()) {
+    remarks.push_back(std::move(floor));
   }
   if (VisibleGroups(m).Show(mjNGROUP)) {
     remarks.emplace_back("nothing of the robot is in groups 0 to 2, so that all groups are shown");

@@ -45,11 +45,21 @@ std::string FindMesh(const fs::path& folder, absl::string_view named) {
   return fs::is_regular_file(folder / last, ignored) ? last : without;
 }
 
+// A regular expression's stack would not hold a long comment.
+std::string WithoutComments(const std::string& text) {
+  std::string rest;
+  for (size_t at = 0;;) {
+    const size_t begin = text.find("<!--", at);
+    rest.append(text, at, begin - at);
+    const size_t end = begin == text.npos ? begin : text.find("-->", begin + 4);
+    if (end == text.npos) return rest;
+    at = end + 3;
+  }
+}
+
 // With paths as MuJoCo takes them, and what its reader would otherwise leave out.
-std::string Prepare(const fs::path& folder, const std::string& text) {
-  static const std::regex comment("<!--[^]*?-->");
+std::string Prepare(const fs::path& folder, const std::string& read) {
   static const std::regex mesh("(<mesh[^>]*filename\\s*=\\s*[\"'])([^\"']*)");
-  const std::string read = std::regex_replace(text, comment, "");
   std::string result;
   auto end = read.cbegin();
   for (std::sregex_iterator match(read.begin(), read.end(), mesh), none; match != none; ++match) {
@@ -157,7 +167,12 @@ bool IsUrdf(absl::string_view text) {
 absl::StatusOr<std::string> MjcfOfUrdf(const std::string& path, const std::string& text,
                                        std::vector<std::string>* remarks) {
   const fs::path folder = fs::absolute(path).parent_path();
-  std::string urdf = Prepare(folder, text);
+  const std::string read = WithoutComments(text);
+  if (absl::StrContains(read, "<xacro:")) {
+    return absl::InvalidArgumentError(
+        "is written in xacro: expand it first, `xacro FILE > robot.urdf`");
+  }
+  std::string urdf = Prepare(folder, read);
   SpecPtr spec;
   ModelPtr model;
   const auto compile = [&]() -> absl::Status {

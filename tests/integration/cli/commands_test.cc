@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -359,14 +358,14 @@ TEST_F(Commands, RefuseWhatTheyDoNotTakeAndNameTheNearest) {
 }
 
 TEST_F(Commands, TrainRefusesWhatCannotBeServedBeforeAnythingStarts) {
-  const auto refusal = [&](const std::string& from, const std::string& to) {
+  const auto refusal = [&](const std::string& from, const std::string& to,
+                           const std::string& file = "/task.textproto") {
     const std::string task = (folder_ / "task").string();
     fs::remove_all(task);
     fs::copy(TASKS "/hopper_backflip_guided", task);
-    std::ifstream in(task + "/task.textproto");
-    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    const std::string text = Text(task + file);
     EXPECT_THAT(text, HasSubstr(from));
-    std::ofstream(task + "/task.textproto") << absl::StrReplaceAll(text, {{from, to}});
+    std::ofstream(task + file) << absl::StrReplaceAll(text, {{from, to}});
     return Refused({"train", "--task=" + task});
   };
   EXPECT_THAT(
@@ -374,6 +373,10 @@ TEST_F(Commands, TrainRefusesWhatCannotBeServedBeforeAnythingStarts) {
       HasSubstr("metric \"wrong\" is nan after step 1"));
   EXPECT_THAT(refusal("environments: 16", "environments: 256"),
               HasSubstr("has 60 steps, and an environment gives 32 to a batch"));
+  std::string many = "<worldbody>";
+  for (int i = 0; i < 1000; ++i) absl::StrAppend(&many, "<body/>");
+  EXPECT_THAT(refusal("<worldbody>", many, "/model.xml"),
+              HasSubstr("clips of 60 steps with 1004 bodies are too large"));
 }
 
 TEST_F(Commands, KeepTokens) {

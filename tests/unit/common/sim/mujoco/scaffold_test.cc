@@ -3,12 +3,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "common/sim/mujoco/model_files.h"
+#include "common/sim/mujoco/mujoco_task.h"
+#include "common/sim/mujoco/robot.h"
 
 namespace backflip::sim {
 namespace {
@@ -78,8 +86,9 @@ TEST_F(Scaffold, MakesATaskThatLoadsFromAModelWithMeshes) {
   ASSERT_TRUE(task.ok()) << task.status();
   EXPECT_EQ((*task)->name(), "my_task");
   EXPECT_EQ((*task)->bundle().hash, made->task->bundle().hash);
-  // height, which way is up; sine and cosine of the wheel; 7 velocities
-  EXPECT_EQ((*task)->observation_size(), 4 + 2 + 7);
+  // height, which way is up; sine and cosine of the wheel; 7 velocities; base and wheel on the
+  // floor
+  EXPECT_EQ((*task)->observation_size(), 4 + 2 + 7 + 2 * 3);
   EXPECT_GE((*task)->step_seconds(), 1 / 125.0);
   EXPECT_LE((*task)->step_seconds(), 1 / 50.0);
   EXPECT_FALSE((*task)->has_true_reward());
@@ -89,7 +98,7 @@ TEST_F(Scaffold, MakesATaskThatLoadsFromAModelWithMeshes) {
 TEST_F(Scaffold, WorksOnTheHopper) {
   const auto made = Make(BACKFLIP_TASKS "/hopper/model.xml", root_ + "/hopper");
   ASSERT_TRUE(made.ok()) << made.status();
-  EXPECT_EQ(made->task->observation_size(), 12);
+  EXPECT_EQ(made->task->observation_size(), 12 + 4 * 3);
 }
 
 TEST_F(Scaffold, LeavesNothingBehindWhenItFails) {
@@ -116,17 +125,254 @@ TEST_F(Scaffold, ActionSizeIsTheNumberOfControlsNotOfActuators) {
                                             HasSubstr("servo ±1 rad"))));
 }
 
-TEST_F(Scaffold, SaysWhatOneMeansToAMotorWithoutARange) {
-  const auto made = MakeFrom(Arm("timestep='0.002'", "<motor name='m' joint='j' gear='30'/>"));
+// What a control of 1 means to the actuator `m` of the hinge `j`, and what proves it: the torque at
+// an angle and a rate of the joint, with activations that have become 1.
+struct Meaning {
+  std::string actuator, sentence;
+  double qpos = 0, qvel = 0, torque = 0;
+};
+
+TEST_F(Scaffold, SaysWhatOneMeansToEachKindOfActuatorWithoutARange) {
+  const Meaning meanings[] = {
+      {"<motor name='m' joint='j' gear='30'/>", "m ±30 N·m", 0, 0, 30},
+      {"<position name='m' joint='j' kp='50' kv='2'/>", "m ±1 rad.", 1},
+      {"<position name='m' joint='j' kp='50' gear='10'/>", "m ±0.1 rad.", 0.1},
+      {"<velocity name='m' joint='j' kv='2'/>", "m ±1 rad/s", 0.7, 1},
+      {"<intvelocity name='m' joint='j' kp='50' actrange='-3 3'/>", "m ±1 rad/s", 1},
+      {"<general name='m' joint='j' gainprm='100' biastype='affine' biasprm='0 -50 -1'/>",
+       "m ±2 rad.", 2},
+      {"<general name='m' joint='j' gainprm='40' gear='2'/>", "m ±80 N·m.", 0.3, 0.2, 80},
+      {"<general name='m' joint='j' gainprm='40' biastype='affine' biasprm='0 0 -3'/>",
+       "m ±40 N·m.", 0.3, 0, 40},
+      {"<general name='m' joint='j' gainprm='40' dyntype='integrator'/>", "m ±40 N·m/s", 0, 0, 40},
+      {"<cylinder name='m' joint='j' timeconst='1' area='3'/>", "m ±3 N·m.", 0, 0, 3},
+      {"<dcmotor name='m' joint='j' motorconst='0.5' resistance='0.1'/>", "m ±1 V", 0, 0, 5},
+  };
+  for (const Meaning& meaning : meanings) {
+    const std::string model = Arm("gravity='0 0 0'", meaning.actuator);
+    const auto made = MakeFrom(model);
+    ASSERT_TRUE(made.ok()) << meaning.actuator << made.status();
+    EXPECT_THAT(made->remarks, Contains(HasSubstr(meaning.sentence))) << meaning.actuator;
+    const FileReader reader = [&](const std::string&) { return &model; };
+    const auto loaded = LoadModel("model.xml", reader);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    const DataPtr data(mj_makeData(loaded->get()));
+    data->ctrl[0] = 1;
+    data->qpos[0] = meaning.qpos;
+    data->qvel[0] = meaning.qvel;
+    std::fill_n(data->act, (*loaded)->na, 1);
+    mj_forward(loaded->get(), data.get());
+    EXPECT_NEAR(data->qfrc_actuator[0], meaning.torque, 1e-6) << meaning.actuator;
+    fs::remove_all(root_ + "/t");
+  }
+}
+
+TEST_F(Scaffold, SaysWhatOneMeansWhereItIsNoPlainNumber) {
+  const auto muscle = MakeFrom(Arm("", "<muscle name='m' joint='j' lengthrange='0 1'/>"));
+  ASSERT_TRUE(muscle.ok()) << muscle.status();
+  EXPECT_THAT(muscle->remarks, Contains(HasSubstr("m 0 to 1, below which it is 0")));
+  fs::remove_all(root_ + "/t");
+  const auto servo = MakeFrom(Arm("", "<pid name='m' joint='j' kp='9' kv='1'/>"));
+  ASSERT_TRUE(servo.ok()) << servo.status();
+  EXPECT_THAT(servo->remarks, Contains(HasSubstr("m ±1 rad, m (control 1) ±1 rad/s")));
+  fs::remove_all(root_ + "/t");
+  const auto thruster =
+      MakeFrom(absl::StrReplaceAll(Arm("",
+                                       "<motor name='m' site='s' gear='0 0 5 0 0 0.1'/>"
+                                       "<motor name='twist' site='s' gear='0 0 0 0 2 0'/>"),
+                                   {{"</body>", "<site name='s'/></body>"}}));
+  ASSERT_TRUE(thruster.ok()) << thruster.status();
+  EXPECT_THAT(thruster->remarks, Contains(HasSubstr("m ±5 N, twist ±2 N·m")));
+}
+
+TEST_F(Scaffold, ObservesTheBodiesThatCanTouchTheWorldAndNoOthers) {
+  std::string chain = "<mujoco><worldbody><geom type='plane' size='0 0 1'/>";
+  constexpr int kBodies = 60, kTouching = 3;
+  for (int i = 0; i < kBodies; ++i) {
+    absl::StrAppend(&chain, "<body pos='0.1 0 0'><joint name='j", i, "' range='-9 9' damping='1'/>",
+                    "<geom size='.05' contype='0' conaffinity='", i < kTouching ? 1 : 2, "'/>");
+  }
+  for (int i = 0; i < kBodies; ++i) absl::StrAppend(&chain, "</body>");
+  absl::StrAppend(&chain, "</worldbody><actuator><motor joint='j0' ctrlrange='-1 1'/></actuator>");
+  const auto made = MakeFrom(chain + "</mujoco>");
   ASSERT_TRUE(made.ok()) << made.status();
-  EXPECT_THAT(made->remarks, Contains(HasSubstr("m ±30 N·m")));
+  EXPECT_EQ(made->task->observation_size(), 2 * kBodies + 3 * kTouching);
+}
+
+TEST_F(Scaffold, ObservesNoContactsWhereTheModelHasNone) {
+  const std::string arm = Arm("", "<motor joint='j'/>");
+  const std::string plane = "<worldbody><geom type='plane' size='1 1 1' pos='0 0 -3'/>";
+  for (const std::string& model : {
+           arm,  // no floor
+           absl::StrReplaceAll(arm, {{"<worldbody>", plane},
+                                     {"<actuator>",
+                                      "<contact><exclude body1='body' body2='world'/></contact>"
+                                      "<actuator>"}}),
+           absl::StrReplaceAll(arm, {{"<worldbody>", plane},
+                                     {"<geom type='capsule'", "<geom contype='2' type='capsule'"},
+                                     {"size='.05'", "size='.05' conaffinity='2'"}}),
+       }) {
+    const auto made = MakeFrom(model);
+    ASSERT_TRUE(made.ok()) << made.status();
+    EXPECT_FALSE(made->task->task().observation().has_contacts()) << model;
+    fs::remove_all(root_ + "/t");
+  }
+}
+
+TEST_F(Scaffold, CameraIsNearEnoughToWhatIsFixedAtOneEndAndFolds) {
+  const auto made = Make(BACKFLIP_MODELS "/folding.xml", root_ + "/t");
+  ASSERT_TRUE(made.ok()) << made.status();
+  const MujocoTask& task = **MujocoTask::Of(*made->task);
+  const v1::Camera& camera = task.task().camera();
+  const Robot robot = RobotOf(task.model());
+  const DataPtr data(mj_makeData(task.model()));
+  std::vector<RobotView> views;
+  for (size_t at = 0; at < made->states.size(); at += task.state_size()) {
+    mj_setState(task.model(), data.get(), &made->states[at], mjSTATE_FULLPHYSICS);
+    mj_kinematics(task.model(), data.get());
+    const mjtNum* place = data->xpos + 3 * task.tracked_body();
+    views.push_back({{place[0], place[1], camera.has_height() ? camera.height() : place[2]},
+                     RobotCorners(task.model(), data.get(), robot)});
+  }
+  EXPECT_GT(LeastShare(views, camera.azimuth(), camera.elevation(), camera.distance()), 0.3);
+}
+
+TEST_F(Scaffold, FindsTheRobotThatOrientationServosDrive) {
+  for (const std::string target : {"joint='b'", "site='tip' refsite='base'"}) {
+    const auto made = MakeFrom(absl::StrCat(
+        "<mujoco><worldbody><site name='base'/><body name='ball' pos='0 0 9'><freejoint/><geom "
+        "size='1'/></body><body name='robot'><joint name='b' type='ball' damping='.1'/><geom "
+        "type='capsule' fromto='0 0 0 0 0 -.3' size='.04'/><site name='tip'/></body></worldbody>"
+        "<actuator><orientation name='m' ",
+        target, " kp='3'/></actuator></mujoco>"));
+    ASSERT_TRUE(made.ok()) << made.status();
+    EXPECT_EQ(made->task->task().camera().track(), "robot") << target;
+    EXPECT_THAT(made->remarks, Contains(HasSubstr("m ±1 rad, m (control 1) ±1 rad")));
+    fs::remove_all(root_ + "/t");
+  }
+}
+
+TEST_F(Scaffold, ShowsMocapBodiesWhereTheKeyframeHasThem) {
+  const auto made = Make(BACKFLIP_MODELS "/mocap.xml", root_ + "/t");
+  ASSERT_TRUE(made.ok()) << made.status();
+  const std::vector<float> poses = made->task->BodyPoses(made->states);
+  EXPECT_THAT(std::vector<float>(poses.begin(), poses.begin() + 3),
+              testing::ElementsAre(0.3F, 0, 0.8F));
+}
+
+TEST_F(Scaffold, TakesAControlRangeWithoutEndsForNone) {
+  for (const std::string range : {"-inf inf", "0 inf", "-1e300 1e300"}) {
+    const auto made =
+        MakeFrom(Arm("", absl::StrCat("<motor name='m' joint='j' ctrlrange='", range, "'/>")));
+    ASSERT_TRUE(made.ok()) << made.status();
+    EXPECT_THAT(made->remarks, Contains(HasSubstr("m ±1 N·m"))) << range;
+    // the arm moves: MuJoCo sets controls to 0 that are no numbers to it
+    EXPECT_GT(std::abs(made->states[made->states.size() / 2]), 1e-3) << range;
+    fs::remove_all(root_ + "/t");
+  }
+}
+
+TEST_F(Scaffold, SaysWhatToChangeInWhatItRefuses) {
+  const std::string arm = Arm("", "<motor joint='j'/>");
+  const std::pair<std::string, std::string> refused[] = {
+      {absl::StrReplaceAll(Arm("", "<adhesion body='body' ctrlrange='0 1'/>"),
+                           {{"<joint name='j' axis='0 1 0' damping='0.1'/>", ""}}),
+       "add a <joint>"},
+      {absl::StrReplaceAll(
+           arm, {{"<mujoco>", "<mujoco><extension><plugin plugin='mujoco.pid'/></extension>"}}),
+       "plugin mujoco.pid not found"},
+      {std::string("\xff\xfe<\0m\0", 6), "UTF-8"},
+      {std::string("\0\1\2mjb", 6), "give the XML"},
+      {"", "empty file"},
+  };
+  for (const auto& [model, sentence] : refused) {
+    const absl::Status status = MakeFrom(model).status();
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr("made.xml"), HasSubstr(sentence), testing::Not(HasSubstr("\n"))));
+  }
+  EXPECT_THAT(std::string(Make(root_ + "/robot", root_ + "/t").status().message()),
+              HasSubstr("is a folder"));
+}
+
+TEST_F(Scaffold, TakesWhatIsOddButSound) {
+  const std::string arm = Arm("", "<motor joint='j' ctrlrange='-1 1'/>");
+  fs::create_directories(root_ + "/robot/Füße & co");
+  std::ofstream(root_ + "/robot/Füße & co/teil.xml")
+      << "<mujoco><worldbody><geom size='.1' contype='0' conaffinity='0'/></worldbody></mujoco>";
+  const std::pair<const char*, std::string> models[] = {
+      {"a byte order mark and Windows' lines",
+       absl::StrCat("\xef\xbb\xbf", absl::StrReplaceAll(arm, {{">", ">\r\n"}}))},
+      {"an include in a folder with a space and letters that are no ASCII",
+       absl::StrReplaceAll(arm, {{"<worldbody>",
+                                  "<include file='Füße &amp; co/teil.xml'/>"
+                                  "<worldbody>"}})},
+      {"a hundred kilometres", absl::StrReplaceAll(arm, {{"0 0 -.4", "0 0 -1e5"},
+                                                         {"'.05'", "'5e3'"},
+                                                         {"damping='0.1'", "damping='1e22'"}})},
+      {"balls alone", absl::StrReplaceAll(arm, {{"axis='0 1 0'", "type='ball'"},
+                                                {"joint='j'", "joint='j' gear='0 1 0'"}})},
+      {"nested frames and copies",
+       absl::StrReplaceAll(arm, {{"<body name",
+                                  "<frame pos='0 0 1'><frame euler='0 0 30'>"
+                                  "<replicate count='3' offset='1 0 0'><body name"},
+                                 {"</body>", "</body></replicate></frame></frame>"},
+                                 {"joint='j'", "joint='j0'"}})},
+      {"user data of its own",
+       absl::StrReplaceAll(arm, {{"<option", "<size nuserdata='7'/><option"}})},
+      {"a delay", absl::StrReplaceAll(arm, {{"<motor", "<motor delay='0.02' nsample='20'"}})},
+      {"bodies without names", absl::StrReplaceAll(arm, {{" name=\"body\"", ""}})},
+      {"bodies that sleep",
+       absl::StrReplaceAll(arm, {{"<option />", "<option><flag sleep='enable'/></option>"}})},
+      {"a keyframe that diverges",
+       absl::StrReplaceAll(arm, {{"</mujoco>",
+                                  "<keyframe><key name='k' qpos='1e30'/></keyframe>"
+                                  "</mujoco>"}})},
+  };
+  for (const auto& [what, model] : models) {
+    const auto made = MakeFrom(model);
+    EXPECT_TRUE(made.ok()) << what << ": " << made.status();
+    fs::remove_all(root_ + "/t");
+  }
+}
+
+TEST_F(Scaffold, SaysThatTheRobotSinksIntoItsFloor) {
+  const std::string robot = absl::StrReplaceAll(
+      Arm("", "<motor joint='j'/>"),
+      {{"<worldbody>", "<worldbody><geom type='plane' size='1 1 1' contype='2' conaffinity='2'/>"},
+       {"<body name=\"body\">",
+        "<body name=\"base\"><freejoint/><geom size='.1'/><body name=\"body\">"},
+       {"</body>", "</body></body>"}});
+  const auto made = MakeFrom(robot);
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_THAT(made->remarks, Contains(HasSubstr("nothing of the robot touches the floor")));
+  fs::remove_all(root_ + "/t");
+  const auto foot =
+      MakeFrom(absl::StrReplaceAll(robot, {{"type='capsule'", "type='capsule' contype='3'"}}));
+  ASSERT_TRUE(foot.ok()) << foot.status();
+  EXPECT_THAT(foot->remarks, Contains(HasSubstr("trunk does not touch the floor")));
+}
+
+TEST_F(Scaffold, RefusesAModelThatFillsItsMemoryWithWhatToChange) {
+  std::string boxes = absl::StrReplaceAll(
+      Arm("", "<motor joint='j'/>"),
+      {{"<worldbody>", "<size memory='60K'/><worldbody><geom type='plane' size='5 5 1'/>"}});
+  std::string pile;
+  for (int i = 0; i < 50; ++i) {
+    absl::StrAppend(&pile, "<body pos='2 0 ", 0.1 + i * 0.01,
+                    "'><freejoint/><geom type='box' size='.1 .1 .1'/></body>");
+  }
+  const auto made = MakeFrom(absl::StrReplaceAll(boxes, {{"</worldbody>", pile + "</worldbody>"}}));
+  EXPECT_THAT(std::string(made.status().message()),
+              AllOf(HasSubstr("made.xml: MuJoCo: "), HasSubstr("<size memory="),
+                    HasSubstr("of random actions")));
+  EXPECT_FALSE(fs::exists(root_ + "/t.draft"));
 }
 
 TEST_F(Scaffold, ObservesActivations) {
   const auto made = Make(BACKFLIP_MODELS "/muscles.xml", root_ + "/t");
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_TRUE(made->task->task().observation().has_act());
-  EXPECT_EQ(made->task->observation_size(), 1 + 1 + 2);
+  EXPECT_EQ(made->task->observation_size(), 1 + 1 + 2 + 3);
   EXPECT_THAT(made->remarks, Contains(HasSubstr("2 activations")));
 }
 
@@ -156,6 +402,19 @@ TEST_F(Scaffold, UrdfWithLegsStandsFreelyOnTheFloor) {
   EXPECT_TRUE(made->task->task().observation().body_axes());
   // time, then where the base is
   EXPECT_NEAR(made->states[3], 0.4, 0.01);
+}
+
+TEST_F(Scaffold, TakesUrdfWithAnyCommentsAndSaysThatXacroIsNone) {
+  std::ifstream in(BACKFLIP_MODELS "/arm.urdf");
+  std::string arm{std::istreambuf_iterator<char>(in), {}};
+  arm = absl::StrReplaceAll(arm, {{"package://arm/meshes/base.obj", "assets/box.obj"}});
+  const std::string comment =
+      absl::StrCat("<!-- ", std::string(1 << 20, '-'), " <mesh --></robot>");
+  const auto made = MakeFrom(absl::StrReplaceAll(arm, {{"</robot>", comment}}));
+  EXPECT_TRUE(made.ok()) << made.status();
+  fs::remove_all(root_ + "/t");
+  const auto xacro = MakeFrom(absl::StrReplaceAll(arm, {{"</robot>", "<xacro:hand/></robot>"}}));
+  EXPECT_THAT(std::string(xacro.status().message()), HasSubstr("expand it first"));
 }
 
 TEST_F(Scaffold, TakesFilesFromBesideTheModelsFolder) {
