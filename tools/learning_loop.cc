@@ -165,7 +165,8 @@ class Loop {
   // Has a teacher answer the asker's next question.
   static void Ask(const ClipPointer& left, const ClipPointer& right, Asker* asker);
   absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot, Draw draw, int episodes);
-  method::RunReward Reward() const;
+  // For the policy that learns from `batch`.
+  method::RunReward Reward(int64_t batch) const;
   absl::Status Finish();
   absl::Status Print(int64_t done) const;
   absl::Status PrintAsker(const Asker& asker) const;
@@ -256,8 +257,9 @@ absl::Status Loop::AddAsker(const std::string& name, const v1::RunSpec& spec) {
   return absl::OkStatus();
 }
 
-method::RunReward Loop::Reward() const {
-  return method::RunReward(model_.has_value() ? &*model_ : nullptr);
+method::RunReward Loop::Reward(int64_t batch) const {
+  return method::RunReward(model_.has_value() ? &*model_ : nullptr, batch,
+                           method::DeviationBonus(spec_, batch));
 }
 
 absl::Status Loop::Run() {
@@ -268,7 +270,7 @@ absl::Status Loop::Run() {
     RETURN_IF_ERROR(algorithm_->Observe(batch_));
     if (method::LearnsFrom(spec_, iteration)) {
       ASSIGN_OR_RETURN(statistics_,
-                       algorithm_->Improve(Reward(), method::Progress(spec_, iteration)));
+                       algorithm_->Improve(Reward(iteration), method::Progress(spec_, iteration)));
     }
     simulating_ += t1 - t0;
     updating_ += Seconds() - t1;
@@ -392,7 +394,7 @@ absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot, Draw dra
       result.metrics[m] += truth.metrics[m] / episodes;
     }
   }
-  result.predicted = method::PredictReturn(rollout.trajectories, Reward());
+  result.predicted = method::PredictReturn(rollout.trajectories, Reward(batches_));
   return result;
 }
 

@@ -196,7 +196,8 @@ absl::StatusOr<method::PredictedReturn> LearnerLoop::Score(const Kept& kept) {
 
 method::RunReward LearnerLoop::CurrentReward() const {
   return reward_ == nullptr ? method::RunReward(nullptr)
-                            : method::RunReward(&reward_->model, reward_->info.version());
+                            : method::RunReward(&reward_->model, reward_->info.version(),
+                                                method::DeviationBonus(spec_, iteration_));
 }
 
 absl::StatusOr<std::shared_ptr<const Reward>> LearnerLoop::WaitReward(int64_t iteration) {
