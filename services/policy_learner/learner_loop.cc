@@ -13,6 +13,7 @@
 #include "common/method/batches.h"
 #include "common/method/evaluation.h"
 #include "common/method/pace.h"
+#include "common/method/restarts.h"
 #include "common/method/rounds.h"
 #include "common/nn/snapshot.h"
 
@@ -150,10 +151,12 @@ absl::Status LearnerLoop::PublishPolicy() {
   ASSIGN_OR_RETURN(const v1::SnapshotInfo info,
                    broker_->PublishPolicy(iteration_, steps_, kept, bytes));
   if (iteration_ < end_) {
+    ASSIGN_OR_RETURN(const auto restarts, Restarts());
     collector_->AddPolicy({.iteration = iteration_,
                            .version = info.version(),
                            .steps_trained = steps_,
-                           .bytes = bytes});
+                           .bytes = bytes},
+                          restarts);
   }
   const bool known = std::any_of(kept_.begin(), kept_.end(),
                                  [&](const Kept& k) { return k.info.version() == info.version(); });
@@ -162,6 +165,29 @@ absl::Status LearnerLoop::PublishPolicy() {
     StartEvaluation(&kept_.back(), std::move(bytes));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::map<int, v1::EnvironmentState>> LearnerLoop::Restarts() {
+  std::vector<int32_t> ages;
+  for (const auto& environment : collector_->environments()) {
+    ages.push_back(environment.episode_step());
+  }
+  const std::vector<method::Restart> planned =
+      method::PlanRestarts(spec_, run_.task(), iteration_, ages);
+  std::map<int, v1::EnvironmentState> restarts;
+  if (planned.empty()) return restarts;
+  v1::GetMomentsRequest request;
+  request.set_max_iteration(iteration_ - 1);
+  request.set_max_round(method::AnsweredRound(spec_, iteration_));
+  request.set_limit(method::RestartClips(spec_));
+  for (const method::Restart& restart : planned) *request.add_choices() = restart.moment;
+  ASSIGN_OR_RETURN(const std::vector<v1::Moment> moments, broker_->LoadMoments(request));
+  for (size_t i = 0; i < std::min(planned.size(), moments.size()); ++i) {
+    v1::EnvironmentState& state = restarts[planned[i].environment];
+    *state.mutable_physics() = moments[i].state();
+    state.set_rng_seed(planned[i].rng_seed);
+  }
+  return restarts;
 }
 
 void LearnerLoop::StartEvaluation(Kept* kept, std::string bytes) {

@@ -58,6 +58,8 @@ class LearnerLoop {
 
   // Publishes the current policy, and hands it to the collector.
   absl::Status PublishPolicy();
+  // By environment, where it begins in the next batch instead of going on.
+  absl::StatusOr<std::map<int, v1::EnvironmentState>> Restarts();
   void StartEvaluation(Kept* kept, std::string bytes);
   // Takes evaluations that are complete, and charts them.
   absl::Status TakeEvaluations();
