@@ -38,6 +38,7 @@
 #include "common/experience/clip.h"
 #include "common/experience/trajectory.h"
 #include "common/learn/algorithm.h"
+#include "common/learn/novelty.h"
 #include "common/learn/selectors/selector.h"
 #include "common/learn/torch_runtime.h"
 #include "common/method/batches.h"
@@ -152,6 +153,7 @@ class Loop {
   int64_t batches_ = 0;
   std::unique_ptr<sim::Simulator> simulator_;
   std::unique_ptr<learn::Algorithm> algorithm_;
+  std::unique_ptr<learn::Novelty> novelty_;  // null where the policy does not learn from it
   // The run's own first, unless it learns from the true reward; then watchers.
   std::vector<Asker> askers_;
   std::optional<nn::RewardModel> model_;  // the newest ensemble
@@ -200,6 +202,9 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   ASSIGN_OR_RETURN(loop->algorithm_,
                    learn::MakeAlgorithm(
                        spec, {task.observation_size(), task.action_size(), task.step_seconds()}));
+  if (spec.collection().novelty()) {
+    loop->novelty_ = std::make_unique<learn::Novelty>(spec.seed(), task.observation_size());
+  }
   if (spec.reward() != v1::TRUE) RETURN_IF_ERROR(loop->AddAsker("own", spec));
   for (const std::string& file : absl::GetFlag(FLAGS_watchers)) {
     ASSIGN_OR_RETURN(const v1::RunSpec layer, options::ReadRunSpecFile(file));
@@ -242,6 +247,10 @@ absl::Status Loop::Run() {
     RETURN_IF_ERROR(Collect(iteration));
     const double t1 = Seconds();
     RETURN_IF_ERROR(algorithm_->Observe(batch_));
+    if (novelty_ != nullptr && !method::LearnsFrom(spec_, iteration)) {
+      novelty_->Observe(batch_);
+      ASSIGN_OR_RETURN(statistics_, algorithm_->Improve(*novelty_, /*progress=*/0));
+    }
     if (method::LearnsFrom(spec_, iteration)) {
       ASSIGN_OR_RETURN(statistics_,
                        algorithm_->Improve(Reward(iteration), method::Progress(spec_, iteration)));

@@ -18,6 +18,7 @@
 #include "backflip/v1/state.pb.h"
 #include "common/experience/trajectory.h"
 #include "common/learn/algorithm.h"
+#include "common/learn/novelty.h"
 #include "common/method/evaluation.h"
 #include "common/method/run_reward.h"
 #include "services/policy_learner/broker_link.h"
@@ -54,6 +55,8 @@ class LearnerLoop {
   LearnerLoop(const v1::Run& run, BrokerLink* broker);
   absl::Status Restore();
   absl::Status Train(const std::function<bool()>& stop);
+  // What the policy learns from the batch that it has just observed.
+  absl::Status Improve();
   absl::Status Finish(const std::function<bool()>& stop);
 
   // Publishes the current policy, and hands it to the collector.
@@ -89,6 +92,7 @@ class LearnerLoop {
   int64_t end_;
   bool asking_stopped_ = false;
   std::unique_ptr<learn::Algorithm> algorithm_;
+  std::unique_ptr<learn::Novelty> novelty_;  // null where the policy does not learn from it
   std::shared_ptr<Collector> collector_;
 
   // The batch that comes next, and the steps in all before it.

@@ -362,9 +362,44 @@ TEST(LearnerLoop, HasEnvironmentsBeginAtMomentsOfClipsWhereItIsTo) {
   EXPECT_EQ(began.count(0), 0u);
 }
 
+TEST(LearnerLoop, LearnsFromNoveltyInTheInitialBatchesAlone) {
+  v1::Run run = SyntheticRun();
+  ASSERT_EQ(method::InitialBatches(run.spec()), 6);
+  const auto weights = [&run](int64_t iteration, FakeBroker* broker) {
+    return nn::Snapshot::Decode(broker->PolicyOf(iteration))->tensors.at("layer0.weight").values;
+  };
+  for (const bool novelty : {false, true}) {
+    run.mutable_spec()->mutable_collection()->set_novelty(novelty);
+    FakeBroker broker;
+    const auto loop = *LearnerLoop::Create(run, &broker);
+    SyntheticWorker worker(loop->collector(), false);
+    ASSERT_TRUE(loop->Run(Never).ok());
+    for (int64_t i = 0; i < 6; ++i) {
+      EXPECT_EQ(weights(i, &broker) != weights(i + 1, &broker), novelty) << i;
+    }
+    EXPECT_EQ(broker.asked.front(), 6) << "the first ensemble";
+    EXPECT_NE(weights(6, &broker), weights(7, &broker));
+  }
+  run.set_forked_from_run(3);
+  FakeBroker first;
+  first.foreign_policy = [&] {
+    const auto loop = *LearnerLoop::Create(SyntheticRun(), &first);
+    SyntheticWorker worker(loop->collector(), false);
+    EXPECT_TRUE(loop->Run(Never).ok());
+    return first.PolicyOf(24);
+  }();
+  FakeBroker broker;
+  broker.foreign_policy = first.foreign_policy;
+  const auto loop = *LearnerLoop::Create(run, &broker);
+  SyntheticWorker worker(loop->collector(), false);
+  ASSERT_TRUE(loop->Run(Never).ok());
+  EXPECT_EQ(weights(1, &broker), weights(6, &broker)) << "a fork keeps what it can do";
+}
+
 TEST(LearnerLoop, GoesOnFromItsCheckpointAsIfNothingHadHappened) {
   v1::Run run = SyntheticRun();
   run.mutable_spec()->mutable_collection()->set_restart_share(0.5);
+  run.mutable_spec()->mutable_collection()->set_novelty(true);
   FakeBroker whole;
   {
     const auto loop = *LearnerLoop::Create(run, &whole);
