@@ -28,7 +28,6 @@
 #include <utility>
 #include <vector>
 
-#include "Eigen/Core"
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/status/status.h"
@@ -39,12 +38,14 @@
 #include "common/experience/clip.h"
 #include "common/experience/trajectory.h"
 #include "common/learn/algorithm.h"
+#include "common/learn/novelty.h"
 #include "common/learn/selectors/selector.h"
 #include "common/learn/torch_runtime.h"
 #include "common/method/batches.h"
 #include "common/method/ensemble_fitter.h"
 #include "common/method/evaluation.h"
 #include "common/method/pace.h"
+#include "common/method/restarts.h"
 #include "common/method/round_planner.h"
 #include "common/method/rounds.h"
 #include "common/method/run_reward.h"
@@ -55,6 +56,7 @@
 #include "common/sim/simulator.h"
 #include "common/sim/task.h"
 #include "common/teachers/teacher.h"
+#include "tools/reward_series.h"
 
 ABSL_FLAG(std::string, task, "tasks/hopper_backflip_guided", "task folder");
 ABSL_FLAG(std::string, spec, "", "RunSpec, text format, over the defaults");
@@ -81,41 +83,12 @@ struct Asker {
   std::vector<teachers::Teacher> teachers;
   int64_t questions = 0;  // asked
   std::vector<Comparison> comparisons;
+  std::vector<ClipPointer> preferred;  // by answer
+  size_t preferred_before = 0;         // how many of them before the newest round
   std::deque<double> returns;      // true ones of the clips in the newest questions, newest first
   learn::RewardTrainingStats fit;  // of the last round
   double seconds = 0;              // asking and fitting
 };
-
-using Series = Eigen::Map<const Eigen::ArrayXd>;
-
-Series SeriesOf(const std::vector<double>& values) {
-  return {values.data(), static_cast<Eigen::Index>(values.size())};
-}
-
-// Pearson's, of series of the same length.
-double Correlation(const std::vector<double>& x, const std::vector<double>& y) {
-  const Eigen::ArrayXd dx = SeriesOf(x) - SeriesOf(x).mean();
-  const Eigen::ArrayXd dy = SeriesOf(y) - SeriesOf(y).mean();
-  return (dx * dy).sum() / std::sqrt(dx.square().sum() * dy.square().sum());
-}
-
-// Distances from the mean, each with the sum of those that follow it within its episode,
-// discounted by `decay`.
-std::vector<double> Following(const experience::Batch& batch, const std::vector<double>& rewards,
-                              double decay) {
-  const double mean = SeriesOf(rewards).mean();
-  std::vector<double> following(rewards.size());
-  size_t begin = 0;
-  for (const experience::Trajectory& trajectory : batch.trajectories) {
-    for (const experience::Piece& piece : experience::PiecesOf(trajectory)) {
-      const size_t end = begin + piece.steps;
-      double sum = 0;
-      for (size_t k = end; k-- > begin;) following[k] = sum = rewards[k] - mean + decay * sum;
-      begin = end;
-    }
-  }
-  return following;
-}
 
 double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -159,13 +132,16 @@ class Loop {
   absl::Status AddAsker(const std::string& name, const v1::RunSpec& spec);
   // One batch: what the policy learns from, and its clips in the pool.
   absl::Status Collect(int64_t iteration);
+  // Has environments begin at moments of clips.
+  void Restart(int64_t iteration);
   // If a round follows `batch`: asks about clips of the pool, and fits the ensemble to all
   // answers.
   absl::Status Compare(int64_t batch, Asker* asker) const;
   // Has a teacher answer the asker's next question.
   static void Ask(const ClipPointer& left, const ClipPointer& right, Asker* asker);
   absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot, Draw draw, int episodes);
-  method::RunReward Reward() const;
+  // For the policy that learns from `batch`.
+  method::RunReward Reward(int64_t batch) const;
   absl::Status Finish();
   absl::Status Print(int64_t done) const;
   absl::Status PrintAsker(const Asker& asker) const;
@@ -177,6 +153,7 @@ class Loop {
   int64_t batches_ = 0;
   std::unique_ptr<sim::Simulator> simulator_;
   std::unique_ptr<learn::Algorithm> algorithm_;
+  std::unique_ptr<learn::Novelty> novelty_;  // null where the policy does not learn from it
   // The run's own first, unless it learns from the true reward; then watchers.
   std::vector<Asker> askers_;
   std::optional<nn::RewardModel> model_;  // the newest ensemble
@@ -225,6 +202,9 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   ASSIGN_OR_RETURN(loop->algorithm_,
                    learn::MakeAlgorithm(
                        spec, {task.observation_size(), task.action_size(), task.step_seconds()}));
+  if (spec.collection().novelty()) {
+    loop->novelty_ = std::make_unique<learn::Novelty>(spec.seed(), task.observation_size());
+  }
   if (spec.reward() != v1::TRUE) RETURN_IF_ERROR(loop->AddAsker("own", spec));
   for (const std::string& file : absl::GetFlag(FLAGS_watchers)) {
     ASSIGN_OR_RETURN(const v1::RunSpec layer, options::ReadRunSpecFile(file));
@@ -256,8 +236,9 @@ absl::Status Loop::AddAsker(const std::string& name, const v1::RunSpec& spec) {
   return absl::OkStatus();
 }
 
-method::RunReward Loop::Reward() const {
-  return method::RunReward(model_.has_value() ? &*model_ : nullptr);
+method::RunReward Loop::Reward(int64_t batch) const {
+  return method::RunReward(model_.has_value() ? &*model_ : nullptr, batch,
+                           method::DeviationBonus(spec_, batch));
 }
 
 absl::Status Loop::Run() {
@@ -266,13 +247,20 @@ absl::Status Loop::Run() {
     RETURN_IF_ERROR(Collect(iteration));
     const double t1 = Seconds();
     RETURN_IF_ERROR(algorithm_->Observe(batch_));
+    if (novelty_ != nullptr && !method::LearnsFrom(spec_, iteration)) {
+      novelty_->Observe(batch_);
+      ASSIGN_OR_RETURN(statistics_, algorithm_->Improve(*novelty_, /*progress=*/0));
+    }
     if (method::LearnsFrom(spec_, iteration)) {
       ASSIGN_OR_RETURN(statistics_,
-                       algorithm_->Improve(Reward(), method::Progress(spec_, iteration)));
+                       algorithm_->Improve(Reward(iteration), method::Progress(spec_, iteration)));
     }
     simulating_ += t1 - t0;
     updating_ += Seconds() - t1;
-    for (Asker& asker : askers_) RETURN_IF_ERROR(Compare(iteration, &asker));
+    for (Asker& asker : askers_) {
+      asker.preferred_before = asker.preferred.size();
+      RETURN_IF_ERROR(Compare(iteration, &asker));
+    }
     if (spec_.reward() != v1::TRUE &&
         method::RewardIteration(spec_, iteration + 1) == iteration + 1) {
       ASSIGN_OR_RETURN(
@@ -293,6 +281,7 @@ absl::Status Loop::Run() {
 absl::Status Loop::Collect(int64_t iteration) {
   sim::Ticket whole;
   ASSIGN_OR_RETURN(whole.policy, nn::Policy::FromSnapshot(algorithm_->Policy()));
+  Restart(iteration);
   whole.environments = starts_;
   whole.steps = method::StepsPerEnvironment(spec_);
   whole.episode_steps = method::EpisodeSteps(spec_, info_, iteration);
@@ -328,6 +317,28 @@ absl::Status Loop::Collect(int64_t iteration) {
   for (const Asker& asker : askers_) most = std::max(most, asker.spec.queries().pool());
   if (static_cast<int>(pool_.size()) > most) pool_.erase(pool_.begin(), pool_.end() - most);
   return absl::OkStatus();
+}
+
+void Loop::Restart(int64_t iteration) {
+  std::vector<int32_t> ages;
+  for (const sim::EnvironmentStart& start : starts_) {
+    if (start.state.has_value()) ages.push_back(start.state->episode_step);
+  }
+  // one of the newest of the first `size` clips
+  const auto newest = [&](const std::vector<ClipPointer>& clips, size_t size, uint64_t place) {
+    return clips[size - 1 - place % std::min<size_t>(size, method::RestartClips(spec_))];
+  };
+  for (const method::Restart& restart : method::PlanRestarts(spec_, info_, iteration, ages)) {
+    const v1::MomentChoice& moment = restart.moment;
+    const Asker& asker = askers_.front();
+    const ClipPointer clip = moment.preferred() && asker.preferred_before > 0
+                                 ? newest(asker.preferred, asker.preferred_before, moment.place())
+                                 : newest(pool_, pool_.size(), moment.place());
+    const auto state =
+        clip->states.begin() + (clip->steps - moment.steps_before_end()) * task_->state_size();
+    starts_[restart.environment].state = sim::EnvironmentState{
+        .physics = {state, state + task_->state_size()}, .rng_seed = restart.rng_seed};
+  }
 }
 
 absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
@@ -368,6 +379,9 @@ void Loop::Ask(const ClipPointer& left, const ClipPointer& right, Asker* asker) 
       judge.by_rubric() ? &experience::Clip::rubric : &experience::Clip::true_rewards;
   answer.set_choice(judge.Judge((*left).*numbers, (*right).*numbers,
                                 teachers::UsualOf({asker->returns.begin(), asker->returns.end()})));
+  if (const std::optional<int> preferred = experience::PreferredOf(answer); preferred.has_value()) {
+    asker->preferred.push_back(*preferred == 0 ? left : right);
+  }
   for (const experience::PairPreference& pair : experience::PairsOf(answer, 2)) {
     asker->comparisons.push_back(
         {ordinal + 1, ordinal, left, right, pair.left_preferred, static_cast<int>(teacher) + 1});
@@ -392,7 +406,7 @@ absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot, Draw dra
       result.metrics[m] += truth.metrics[m] / episodes;
     }
   }
-  result.predicted = method::PredictReturn(rollout.trajectories, Reward());
+  result.predicted = method::PredictReturn(rollout.trajectories, Reward(batches_));
   return result;
 }
 

@@ -24,7 +24,9 @@ enum class Draw : uint64_t {
   kProgress = 0x70726f6772657373,  // round, place (, side): progress questions, their clips
   kSide = 0x73696465,              // question, labeler: which clip is on the left
   kCheck = 0x63686563,             // labeler, lease: whether it is a check, and which
-  kTeacher = 0x74656163686572,     // ordinal: who answers, in tools/learning_loop
+  kRestart = 0x72657374617274,    // batch, environment, number: restarts (common/method/restarts.h)
+  kReservoir = 0x7265736572766f,  // novelty's: number of the observation
+  kTeacher = 0x74656163686572,    // ordinal: who answers, in tools/learning_loop
   // From PPO's seed.
   kPpoUpdate = 0x9900,  // update: minibatches; 0: initial weights
   // From the ensemble's seed.

@@ -69,6 +69,13 @@ std::vector<PairPreference> PairsOf(const v1::Answer& answer, int clips) {
   return pairs;
 }
 
+std::optional<int> PreferredOf(const v1::Answer& answer) {
+  if (answer.choice() == v1::LEFT) return 0;
+  if (answer.choice() == v1::RIGHT) return 1;
+  if (answer.ranking().groups_size() < 2) return std::nullopt;
+  return answer.ranking().groups(0).positions(0);
+}
+
 v1::Choice Turned(v1::Choice choice) {
   if (choice == v1::LEFT) return v1::RIGHT;
   if (choice == v1::RIGHT) return v1::LEFT;

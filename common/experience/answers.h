@@ -2,6 +2,7 @@
 #ifndef BACKFLIP_COMMON_EXPERIENCE_ANSWERS_H_
 #define BACKFLIP_COMMON_EXPERIENCE_ANSWERS_H_
 
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -29,6 +30,10 @@ struct PairPreference {
 // What `answer` says about each pair of `clips` clips, in the order of (left,
 // right); empty where it does not compare. CheckAnswer must have accepted it.
 std::vector<PairPreference> PairsOf(const v1::Answer& answer, int clips);
+
+// The position of the clip that `answer` prefers to others; of a ranking's best group the first.
+// None where all are alike, or it does not compare.
+std::optional<int> PreferredOf(const v1::Answer& answer);
 
 // The same answer when the question's `clips` are shown in reverse. Its own inverse.
 v1::Choice Turned(v1::Choice choice);

@@ -93,6 +93,7 @@ absl::StatusOr<Clip> FromProto(const v1::Clip& proto, int observation_size, int 
   clip.steps = proto.steps();
   clip.observations.assign(proto.observations().begin(), proto.observations().end());
   clip.actions.assign(proto.actions().begin(), proto.actions().end());
+  clip.true_rewards.assign(proto.true_rewards().begin(), proto.true_rewards().end());
   return clip;
 }
 

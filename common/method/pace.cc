@@ -38,6 +38,11 @@ double Progress(const v1::RunSpec& spec, int64_t batch) {
   return std::min(1.0, static_cast<double>(improvements) / Batches(spec));
 }
 
+double DeviationBonus(const v1::RunSpec& spec, int64_t batch) {
+  const double first = spec.reward_model().deviation_bonus();
+  return first + Progress(spec, batch) * (spec.reward_model().final_deviation_bonus() - first);
+}
+
 int64_t LabelsWantedAt(const v1::RunSpec& spec, int64_t steps) {
   const double all = spec.labels();
   const double first = std::max(1.0, std::floor(spec.queries().initial_share() * all));

@@ -26,6 +26,10 @@ bool LearnsFrom(const v1::RunSpec& spec, int64_t batch);
 // policy learns: [0, 1].
 double Progress(const v1::RunSpec& spec, int64_t batch);
 
+// How many standard deviations of the members' rewards are added to their mean where the policy
+// learns from `batch`: from reward_model.deviation_bonus linearly to final_deviation_bonus.
+double DeviationBonus(const v1::RunSpec& spec, int64_t batch);
+
 // ---- Labels for steps.
 
 // Labels wanted once `steps` steps are complete, by the spec's schedule:

@@ -1,6 +1,7 @@
 #include "common/method/rounds.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "common/method/pace.h"
 
@@ -37,6 +38,12 @@ int64_t BatchOfRound(const v1::RunSpec& spec, int64_t round) {
 
 int64_t RoundAt(const v1::RunSpec& spec, int64_t batch) {
   return batch < 0 ? -1 : batch / BatchesPerRound(spec);
+}
+
+int64_t AnsweredRound(const v1::RunSpec& spec, int64_t batch) {
+  if (!spec.lockstep()) return std::numeric_limits<int64_t>::max();
+  const int64_t round = RoundAt(spec, batch - 2);
+  return batch < 2 || BatchOfRound(spec, round) > batch - 2 ? -1 : round;
 }
 
 int64_t RewardIteration(const v1::RunSpec& spec, int64_t iteration) {

@@ -33,6 +33,10 @@ int64_t BatchOfRound(const v1::RunSpec& spec, int64_t round);
 // The last round, of those that would follow initial batches too, at `batch`; -1 for batch -1.
 int64_t RoundAt(const v1::RunSpec& spec, int64_t batch);
 
+// The last round of which all answers are there before `batch` begins; -1: none. Without lockstep
+// those of any round may be.
+int64_t AnsweredRound(const v1::RunSpec& spec, int64_t batch);
+
 // The iteration that the reward of iteration `iteration`, InitialBatches or more, was published
 // for.
 int64_t RewardIteration(const v1::RunSpec& spec, int64_t iteration);

@@ -2,6 +2,7 @@
 #ifndef BACKFLIP_COMMON_METHOD_RUN_REWARD_H_
 #define BACKFLIP_COMMON_METHOD_RUN_REWARD_H_
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
@@ -15,17 +16,29 @@ namespace backflip::method {
 
 class RunReward final : public learn::Rewarder {
  public:
-  // `model` is not owned; null: the true rewards that trajectories carry.
-  explicit RunReward(const nn::RewardModel* model, int64_t version = 0)
-      : model_(model), version_(version) {}
+  // `model` is not owned; null: the true rewards that trajectories carry. `deviation_bonus`:
+  // standard deviations of the members' rewards that Score adds to their mean (pace.h).
+  explicit RunReward(const nn::RewardModel* model, int64_t version = 0, double deviation_bonus = 0)
+      : model_(model), version_(version), deviation_bonus_(deviation_bonus) {}
 
   int64_t version() const override { return version_; }
 
   std::vector<float> Score(const experience::Trajectory& trajectory) const override {
     if (model_ == nullptr) return trajectory.true_rewards;
     std::vector<float> rewards(trajectory.steps);
-    model_->Score(trajectory.observations.data(), trajectory.actions.data(), trajectory.steps,
-                  rewards.data());
+    if (deviation_bonus_ == 0) {
+      model_->Score(trajectory.observations.data(), trajectory.actions.data(), trajectory.steps,
+                    rewards.data());
+      return rewards;
+    }
+    const std::vector<float> members = ByMember(trajectory, rewards.data());
+    for (int t = 0; t < trajectory.steps; ++t) {
+      double squares = 0;
+      for (size_t at = t; at < members.size(); at += trajectory.steps) {
+        squares += (members[at] - rewards[t]) * (members[at] - rewards[t]);
+      }
+      rewards[t] += static_cast<float>(deviation_bonus_ * std::sqrt(squares / model_->members()));
+    }
     return rewards;
   }
 
@@ -34,9 +47,7 @@ class RunReward final : public learn::Rewarder {
     std::vector<float> rewards = trajectory.true_rewards;
     if (model_ != nullptr) {
       std::vector<float> mean(trajectory.steps);
-      rewards.resize(static_cast<size_t>(model_->members()) * trajectory.steps);
-      model_->Score(trajectory.observations.data(), trajectory.actions.data(), trajectory.steps,
-                    mean.data(), rewards.data());
+      rewards = ByMember(trajectory, mean.data());
     }
     std::vector<double> returns;
     for (auto step = rewards.begin(); step != rewards.end(); step += trajectory.steps) {
@@ -46,8 +57,17 @@ class RunReward final : public learn::Rewarder {
   }
 
  private:
+  // Rewards [members, steps]; `mean` [steps] gets the ensemble's.
+  std::vector<float> ByMember(const experience::Trajectory& trajectory, float* mean) const {
+    std::vector<float> members(static_cast<size_t>(model_->members()) * trajectory.steps);
+    model_->Score(trajectory.observations.data(), trajectory.actions.data(), trajectory.steps, mean,
+                  members.data());
+    return members;
+  }
+
   const nn::RewardModel* const model_;
   const int64_t version_;
+  const double deviation_bonus_;
 };
 
 }  // namespace backflip::method

@@ -104,6 +104,11 @@ absl::StatusOr<v1::RunSpec> ResolveRunSpec(const v1::RunSpec& task_defaults, boo
     spec.set_steps_per_label(std::max<int64_t>(1, spec.steps() / std::max(1, spec.labels())));
     if (!given.has_warm_up_labels()) spec.set_warm_up_labels(spec.labels());
   }
+  if (people && spec.reward_model().target() == v1::TRUE_RETURNS) {
+    return Refusal(
+        "reward_model.target: TRUE_RETURNS is fitted to the task's true reward, and people's "
+        "answers would teach nothing; allowed where people answer: COMPARISONS");
+  }
   RETURN_IF_ERROR(ValidateRunSpec(spec));
   return spec;
 }
@@ -132,6 +137,18 @@ absl::Status ValidateRunSpec(const v1::RunSpec& spec) {
         "collection.clips_per_batch is below 2; a run with reward PREFERENCES needs at least two "
         "clips to compare");
   }
+  const v1::RewardModel& model = spec.reward_model();
+  if (spec.reward() == v1::PREFERENCES && model.members() < 2 &&
+      (model.deviation_bonus() != 0 || model.final_deviation_bonus() != 0)) {
+    return Refusal(
+        "reward_model.deviation_bonus and final_deviation_bonus are deviations among members, of "
+        "which reward_model.members gives one; allowed: 0, or at least two members");
+  }
+  if (model.target() == v1::TRUE_RETURNS && model.crops()) {
+    return Refusal(
+        "reward_model.crops are parts of clips, and reward_model.target: TRUE_RETURNS is fitted to "
+        "whole ones; allowed: crops: false");
+  }
   if (spec.ppo().minibatch_steps() > collection.batch_steps()) {
     return Refusal(absl::StrCat("ppo.minibatch_steps is ", spec.ppo().minibatch_steps(),
                                 "; allowed: 1 to ", collection.batch_steps()));
@@ -145,6 +162,13 @@ absl::Status CheckFitsTask(const v1::RunSpec& spec, const v1::TaskInfo& task) {
         "the task ", task.name(),
         " has no true reward to learn from. Give it one (true_reward in its task.textproto), "
         "or learn from comparisons (reward: PREFERENCES)"));
+  }
+  if (spec.reward() == v1::PREFERENCES && spec.reward_model().target() == v1::TRUE_RETURNS &&
+      !task.has_true_reward()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the task ", task.name(),
+                     " has no true reward, to whose returns reward_model.target: TRUE_RETURNS is "
+                     "fitted; allowed: COMPARISONS"));
   }
   const v1::Collection& collection = spec.collection();
   const int ticket_steps = collection.batch_steps() / collection.environments();

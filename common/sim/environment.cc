@@ -31,7 +31,8 @@ absl::Status Environment::BeginEpisode(Purpose purpose) {
 }
 
 absl::Status Environment::Restore(const EnvironmentState& state) {
-  RETURN_IF_ERROR(CheckStateSize("noise", state.noise.size(), noise_.size()));
+  const bool begins = state.noise.empty();
+  if (!begins) RETURN_IF_ERROR(CheckStateSize("noise", state.noise.size(), noise_.size()));
   if (state.episode_step < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("an environment's state has episode step ", state.episode_step));
@@ -42,9 +43,13 @@ absl::Status Environment::Restore(const EnvironmentState& state) {
     return absl::InvalidArgumentError("an environment's state has a number that is not finite");
   }
   episode_step_ = state.episode_step;
-  noise_ = state.noise;
   rng_seed_ = state.rng_seed;
   rng_counter_ = state.rng_counter;
+  if (begins) {
+    DrawNormals(absl::MakeSpan(noise_));
+    return RestoreMoment(state.physics);
+  }
+  noise_ = state.noise;
   return RestorePhysics(state.physics);
 }
 

@@ -17,6 +17,9 @@ namespace backflip::sim {
 // Everything that the next steps of an environment depend on: from equal states
 // and actions, any environment of the task goes on with equal bits. Holds nothing
 // of true rewards or metrics, so that it may pass through a learner.
+//
+// A state without noise is that of an episode that begins at a recorded moment (RecordState),
+// which its physics then are: what the task remembers begins there, and the noise is drawn.
 struct EnvironmentState {
   std::vector<double> physics;  // the simulator's own: MuJoCo's integration state
   int32_t episode_step = 0;     // what the time limit counts: see Environment::Begin
@@ -97,6 +100,8 @@ class Environment {
   virtual absl::Status ResetPhysics(Purpose purpose) = 0;
   // `physics` is finite; its size is unchecked.
   virtual absl::Status RestorePhysics(const std::vector<double>& physics) = 0;
+  // The same of a recorded moment.
+  virtual absl::Status RestoreMoment(const std::vector<double>& moment) = 0;
   virtual std::vector<double> SavePhysics() const = 0;
   // The physics of Step; the step is counted already.
   virtual absl::StatusOr<StepResult> Advance(const float* action) = 0;

@@ -8,10 +8,12 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "backflip/v1/restart.pb.h"
 #include "backflip/v1/snapshot.pb.h"
 #include "backflip/v1/state.pb.h"
 #include "common/nn/reward.h"
@@ -64,6 +66,9 @@ class BrokerLink {
   // none within `timeout`.
   virtual absl::StatusOr<std::shared_ptr<const Reward>> RewardAfter(int64_t version,
                                                                     absl::Duration timeout) = 0;
+
+  // Moments of the run's clips, one for each choice, or none; run_id is the link's own matter.
+  virtual absl::StatusOr<std::vector<v1::Moment>> LoadMoments(v1::GetMomentsRequest request) = 0;
 
   // The state of the run's questions and labels. Not retried.
   virtual Asking LookAtAsking() = 0;

@@ -54,20 +54,19 @@ std::shared_ptr<const Collector::Policy> Collector::MakePolicy(PolicyToAct info)
   return policy;
 }
 
-void Collector::AddPolicy(PolicyToAct info) {
+void Collector::AddPolicy(PolicyToAct info, const std::map<int, v1::EnvironmentState>& restarts) {
   const auto policy = MakePolicy(std::move(info));
   base::MutexLock lock(&mutex_);
   if (policy->info.iteration != batch_ || batch_group_ != nullptr) return;
   if (batch_ >= method::Batches(spec_)) return;
-  episode_steps_ =
-      std::max(episode_steps_, method::EpisodeSteps(spec_, task_, batch_));
+  episode_steps_ = std::max(episode_steps_, method::EpisodeSteps(spec_, task_, batch_));
   batch_group_ = std::make_shared<Group>();
-  OpenTickets(BatchTickets(policy->info.version), policy, batch_group_);
+  OpenTickets(BatchTickets(policy->info.version, restarts), policy, batch_group_);
   Issue(absl::Now());
 }
 
 std::vector<std::shared_ptr<v1::LearnerMessage>> Collector::BatchTickets(
-    int64_t policy_version) const {
+    int64_t policy_version, const std::map<int, v1::EnvironmentState>& restarts) const {
   const int environments = spec_.collection().environments();
   const int each = method::EnvironmentsPerTicket(spec_, task_);
   const int tickets = (environments + each - 1) / each;
@@ -85,7 +84,9 @@ std::vector<std::shared_ptr<v1::LearnerMessage>> Collector::BatchTickets(
     const int last = std::min(environments, first + each);
     for (int e = first; e < last; ++e) {
       v1::EnvironmentStart* start = ticket->add_environments();
-      if (states_.empty()) {
+      if (const auto restart = restarts.find(e); restart != restarts.end()) {
+        *start->mutable_state() = restart->second;
+      } else if (states_.empty()) {
         start->set_reset_seed(base::SeedOf(spec_.seed(), base::Draw::kEnvironment, e));
         start->set_episode_step(method::FirstEpisodeStep(spec_, episode_steps_, e));
       } else {

@@ -66,7 +66,8 @@ class Collector {
   // ---- The learner's side.
 
   // Begins batch `policy.iteration`: that of the start, or that after the batch taken last.
-  void AddPolicy(PolicyToAct policy);
+  // `restarts`: by environment, where it begins instead of going on.
+  void AddPolicy(PolicyToAct policy, const std::map<int, v1::EnvironmentState>& restarts = {});
 
   // The rollouts of a batch, in the order of its tickets. Batches are taken one
   // after the other. `stop` is asked at least ten times a second: CANCELLED
@@ -147,7 +148,8 @@ class Collector {
                    std::shared_ptr<const Policy> policy, std::shared_ptr<Group> group)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Tickets of batch `batch_`.
-  std::vector<std::shared_ptr<v1::LearnerMessage>> BatchTickets(int64_t policy_version) const
+  std::vector<std::shared_ptr<v1::LearnerMessage>> BatchTickets(
+      int64_t policy_version, const std::map<int, v1::EnvironmentState>& restarts) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Issue(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CountFailure(WorkerId worker, TicketId id, const std::string& reason)

@@ -36,7 +36,8 @@ GrpcBrokerLink::GrpcBrokerLink(const rpc::Client& broker, client::ClaimKeeper* c
       stop_(std::move(stop)),
       claims_(v1::ClaimService::NewStub(broker.channel())),
       runs_(v1::RunService::NewStub(broker.channel())),
-      snapshots_(v1::SnapshotService::NewStub(broker.channel())) {
+      snapshots_(v1::SnapshotService::NewStub(broker.channel())),
+      restarts_(v1::RestartService::NewStub(broker.channel())) {
   if (claim_->run().spec().reward() == v1::PREFERENCES) {
     watcher_ = std::thread([this] { WatchRewards(); });
   }
@@ -195,6 +196,20 @@ absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardAfter(int64_
                 const auto& newest = rewards_.rbegin()->second;
                 return newest->info.version() > version ? newest : nullptr;
               });
+}
+
+absl::StatusOr<std::vector<v1::Moment>> GrpcBrokerLink::LoadMoments(v1::GetMomentsRequest request) {
+  request.set_run_id(run_id_);
+  std::vector<v1::Moment> moments;
+  RETURN_IF_ERROR(base::Retry({}, stop_, [&] {
+    moments.clear();
+    const auto context = broker_.UnaryContext(absl::Seconds(30));
+    const auto reader = restarts_->GetMoments(context.get(), request);
+    v1::Moment moment;
+    while (reader->Read(&moment)) moments.push_back(moment);
+    return rpc::FromGrpc(reader->Finish());
+  }));
+  return moments;
 }
 
 Asking GrpcBrokerLink::LookAtAsking() {

@@ -10,7 +10,9 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
+#include "backflip/v1/restart.grpc.pb.h"
 #include "backflip/v1/run.grpc.pb.h"
 #include "backflip/v1/snapshot.grpc.pb.h"
 #include "backflip/v1/work.grpc.pb.h"
@@ -44,6 +46,7 @@ class GrpcBrokerLink final : public BrokerLink {
                                                          absl::Duration timeout) override;
   absl::StatusOr<std::shared_ptr<const Reward>> RewardAfter(int64_t version,
                                                             absl::Duration timeout) override;
+  absl::StatusOr<std::vector<v1::Moment>> LoadMoments(v1::GetMomentsRequest request) override;
   Asking LookAtAsking() override;
   void SetWantedSteps(int64_t steps) override;
 
@@ -61,6 +64,7 @@ class GrpcBrokerLink final : public BrokerLink {
   const std::unique_ptr<v1::ClaimService::Stub> claims_;
   const std::unique_ptr<v1::RunService::Stub> runs_;
   const std::unique_ptr<v1::SnapshotService::Stub> snapshots_;
+  const std::unique_ptr<v1::RestartService::Stub> restarts_;
 
   base::Mutex mutex_;
   base::CondVar changed_;

@@ -13,6 +13,7 @@
 #include "common/method/batches.h"
 #include "common/method/evaluation.h"
 #include "common/method/pace.h"
+#include "common/method/restarts.h"
 #include "common/method/rounds.h"
 #include "common/nn/snapshot.h"
 
@@ -46,6 +47,11 @@ absl::StatusOr<std::unique_ptr<LearnerLoop>> LearnerLoop::Create(const v1::Run& 
       loop->algorithm_,
       learn::MakeAlgorithm(run.spec(), {run.task().observation_size(), run.task().action_size(),
                                         run.task().step_seconds()}));
+  // a policy that begins as another would forget what it can do
+  if (run.spec().collection().novelty() && run.forked_from_run() == 0) {
+    loop->novelty_ =
+        std::make_unique<learn::Novelty>(run.spec().seed(), run.task().observation_size());
+  }
   RETURN_IF_ERROR(loop->Restore());
   return loop;
 }
@@ -65,6 +71,7 @@ absl::Status LearnerLoop::Restore() {
     auto& [state, bytes] = *checkpoint;
     ASSIGN_OR_RETURN(const nn::Snapshot saved, nn::Snapshot::Decode(bytes));
     RETURN_IF_ERROR(algorithm_->LoadState(saved));
+    if (novelty_ != nullptr && learn::Novelty::IsIn(saved)) RETURN_IF_ERROR(novelty_->Load(saved));
     iteration_ = state.iteration();
     steps_ = state.steps();
     episode_steps = state.episode_steps();
@@ -124,14 +131,11 @@ absl::Status LearnerLoop::Train(const std::function<bool()>& stop) {
     ASSIGN_OR_RETURN(const Rollouts rollouts, collector_->WaitBatch(iteration_, stop));
     const int64_t steps = steps_ + spec_.collection().batch_steps();
     RETURN_IF_ERROR(broker_->CompleteBatch(iteration_, steps));
-    RETURN_IF_ERROR(
-        algorithm_->Observe({iteration_, TrajectoriesOf(rollouts, run_.task().action_size())}));
-    if (method::LearnsFrom(spec_, iteration_)) {
-      ASSIGN_OR_RETURN(reward_, WaitReward(iteration_));
-      ASSIGN_OR_RETURN(const learn::Statistics statistics,
-                       algorithm_->Improve(CurrentReward(), method::Progress(spec_, iteration_)));
-      Chart(statistics);
-    }
+    experience::Batch batch{iteration_, TrajectoriesOf(rollouts, run_.task().action_size())};
+    if (method::LearnsFrom(spec_, iteration_)) novelty_ = nullptr;
+    if (novelty_ != nullptr) novelty_->Observe(batch);
+    RETURN_IF_ERROR(algorithm_->Observe(std::move(batch)));
+    RETURN_IF_ERROR(Improve());
     ++iteration_;
     steps_ = steps;
     // from the moment of the update on, a checkpoint must say so
@@ -139,6 +143,21 @@ absl::Status LearnerLoop::Train(const std::function<bool()>& stop) {
     RETURN_IF_ERROR(PublishPolicy());
     boundary_ = Boundary();
   }
+  return absl::OkStatus();
+}
+
+absl::Status LearnerLoop::Improve() {
+  learn::Statistics statistics;
+  if (method::LearnsFrom(spec_, iteration_)) {
+    ASSIGN_OR_RETURN(reward_, WaitReward(iteration_));
+    ASSIGN_OR_RETURN(statistics,
+                     algorithm_->Improve(CurrentReward(), method::Progress(spec_, iteration_)));
+  } else if (novelty_ != nullptr) {
+    ASSIGN_OR_RETURN(statistics, algorithm_->Improve(*novelty_, /*progress=*/0));
+  } else {
+    return absl::OkStatus();
+  }
+  Chart(statistics);
   return absl::OkStatus();
 }
 
@@ -150,10 +169,12 @@ absl::Status LearnerLoop::PublishPolicy() {
   ASSIGN_OR_RETURN(const v1::SnapshotInfo info,
                    broker_->PublishPolicy(iteration_, steps_, kept, bytes));
   if (iteration_ < end_) {
+    ASSIGN_OR_RETURN(const auto restarts, Restarts());
     collector_->AddPolicy({.iteration = iteration_,
                            .version = info.version(),
                            .steps_trained = steps_,
-                           .bytes = bytes});
+                           .bytes = bytes},
+                          restarts);
   }
   const bool known = std::any_of(kept_.begin(), kept_.end(),
                                  [&](const Kept& k) { return k.info.version() == info.version(); });
@@ -162,6 +183,29 @@ absl::Status LearnerLoop::PublishPolicy() {
     StartEvaluation(&kept_.back(), std::move(bytes));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::map<int, v1::EnvironmentState>> LearnerLoop::Restarts() {
+  std::vector<int32_t> ages;
+  for (const auto& environment : collector_->environments()) {
+    ages.push_back(environment.episode_step());
+  }
+  const std::vector<method::Restart> planned =
+      method::PlanRestarts(spec_, run_.task(), iteration_, ages);
+  std::map<int, v1::EnvironmentState> restarts;
+  if (planned.empty()) return restarts;
+  v1::GetMomentsRequest request;
+  request.set_max_iteration(iteration_ - 1);
+  request.set_max_round(method::AnsweredRound(spec_, iteration_));
+  request.set_limit(method::RestartClips(spec_));
+  for (const method::Restart& restart : planned) *request.add_choices() = restart.moment;
+  ASSIGN_OR_RETURN(const std::vector<v1::Moment> moments, broker_->LoadMoments(request));
+  for (size_t i = 0; i < std::min(planned.size(), moments.size()); ++i) {
+    v1::EnvironmentState& state = restarts[planned[i].environment];
+    *state.mutable_physics() = moments[i].state();
+    state.set_rng_seed(planned[i].rng_seed);
+  }
+  return restarts;
 }
 
 void LearnerLoop::StartEvaluation(Kept* kept, std::string bytes) {
@@ -196,7 +240,8 @@ absl::StatusOr<method::PredictedReturn> LearnerLoop::Score(const Kept& kept) {
 
 method::RunReward LearnerLoop::CurrentReward() const {
   return reward_ == nullptr ? method::RunReward(nullptr)
-                            : method::RunReward(&reward_->model, reward_->info.version());
+                            : method::RunReward(&reward_->model, reward_->info.version(),
+                                                method::DeviationBonus(spec_, iteration_));
 }
 
 absl::StatusOr<std::shared_ptr<const Reward>> LearnerLoop::WaitReward(int64_t iteration) {
@@ -296,7 +341,9 @@ v1::LearnerState LearnerLoop::Boundary() const {
 }
 
 absl::Status LearnerLoop::SaveCheckpoint() {
-  const std::string bytes = algorithm_->SaveState().Encode();
+  nn::Snapshot state = algorithm_->SaveState();
+  if (novelty_ != nullptr) novelty_->Save(&state);
+  const std::string bytes = state.Encode();
   // one that could not be loaded again would take the place of one that can
   if (const absl::Status whole = nn::Snapshot::Decode(bytes).status(); !whole.ok()) {
     return absl::FailedPreconditionError(

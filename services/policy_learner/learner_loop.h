@@ -18,6 +18,7 @@
 #include "backflip/v1/state.pb.h"
 #include "common/experience/trajectory.h"
 #include "common/learn/algorithm.h"
+#include "common/learn/novelty.h"
 #include "common/method/evaluation.h"
 #include "common/method/run_reward.h"
 #include "services/policy_learner/broker_link.h"
@@ -54,10 +55,14 @@ class LearnerLoop {
   LearnerLoop(const v1::Run& run, BrokerLink* broker);
   absl::Status Restore();
   absl::Status Train(const std::function<bool()>& stop);
+  // What the policy learns from the batch that it has just observed.
+  absl::Status Improve();
   absl::Status Finish(const std::function<bool()>& stop);
 
   // Publishes the current policy, and hands it to the collector.
   absl::Status PublishPolicy();
+  // By environment, where it begins in the next batch instead of going on.
+  absl::StatusOr<std::map<int, v1::EnvironmentState>> Restarts();
   void StartEvaluation(Kept* kept, std::string bytes);
   // Takes evaluations that are complete, and charts them.
   absl::Status TakeEvaluations();
@@ -87,6 +92,7 @@ class LearnerLoop {
   int64_t end_;
   bool asking_stopped_ = false;
   std::unique_ptr<learn::Algorithm> algorithm_;
+  std::unique_ptr<learn::Novelty> novelty_;  // null where the policy does not learn from it
   std::shared_ptr<Collector> collector_;
 
   // The batch that comes next, and the steps in all before it.

@@ -53,6 +53,7 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
   broker->services_.push_back(MakeBundleService(core));
   broker->services_.push_back(MakeClaimService(core, broker->options_.leases));
   broker->services_.push_back(MakeWorkService(core));
+  broker->services_.push_back(MakeRestartService(core));
   broker->services_.push_back(MakeReviewService(core, broker->numberer_.get()));
   broker->services_.push_back(MakeOperationService(core));
   broker->listener_ = std::thread([b = broker.get()] {

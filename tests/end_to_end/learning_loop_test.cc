@@ -8,6 +8,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/substitute.h"
 #include "cli/launcher/paths.h"
 #include "cli/launcher/subprocess.h"
 #include "tests/end_to_end/launcher.h"
@@ -17,22 +18,23 @@ namespace {
 
 // Episodes begin and end, in the third batch one step before its end, latches are carried
 // on, the pool overflows, and pairs are chosen by disagreement. The teacher errs, ties and
-// cannot tell; there are rounds enough to ask again.
+// cannot tell; there are rounds enough to ask again. $0 and $1: more of two messages.
 constexpr char kSpec[] = R"(
   seed: 3
   labels: 60
   steps: 32064
   kept_snapshots: 4
-  collection { environments: 4 batch_steps: 668 clips_per_batch: 32 initial_episode_share: 1 }
+  collection { environments: 4 batch_steps: 668 clips_per_batch: 32 initial_episode_share: 1 $0 }
   ppo { epochs: 4 minibatch_steps: 256 }
-  reward_model { updates_per_label: 2 updates_per_batch: 4 }
+  reward_model { updates_per_label: 2 updates_per_batch: 4 $1 }
   queries { pool: 100 asked_by: 0.8 }
 )";
 
-TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTheSameSeed) {
+// Asks both for the run, and compares the true returns of their results.
+void ExpectTheSameRun(const std::string& text) {
   const auto launcher = Launcher::Make();
   ASSERT_TRUE(launcher.ok()) << launcher.status();
-  const std::string spec = (*launcher)->Spec(kSpec);
+  const std::string spec = (*launcher)->Spec(text);
   const std::string json = ((*launcher)->folder() / "result.json").string();
   const auto services = (*launcher)->Run({"train", "--task=hopper_backflip_guided",
                                           "--teacher=casual", spec, absl::StrCat("--json=", json)});
@@ -53,6 +55,20 @@ TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTheSameSeed) {
   double true_return = 0;
   ASSERT_TRUE(absl::SimpleAtod(loop->substr(begin, loop->find(' ', begin) - begin), &true_return));
   EXPECT_NEAR(true_return, result.value("true_return", 0.0), 1e-3) << *loop;
+}
+
+TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTheSameSeed) {
+  ExpectTheSameRun(absl::Substitute(kSpec, "", ""));
+}
+
+TEST(LearningLoop, MakesTheRunThatTheServicesMakeWithAllThatIsOffByDefault) {
+  ExpectTheSameRun(
+      absl::Substitute(kSpec, "restart_share: 0.6 novelty: true",
+                       "crops: true deviation_bonus: 0.5 final_deviation_bonus: -0.5"));
+}
+
+TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTrueReturns) {
+  ExpectTheSameRun(absl::Substitute(kSpec, "", "target: TRUE_RETURNS"));
 }
 
 TEST(LearningLoop, NamesTheOptionThatItDoesNotDo) {

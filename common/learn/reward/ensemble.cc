@@ -10,8 +10,8 @@
 #include "common/learn/parameters.h"
 #include "common/learn/random.h"
 #include "common/learn/reward/bootstrap.h"
-#include "common/learn/reward/loss.h"
 #include "common/learn/reward/networks.h"
+#include "common/learn/reward/targets.h"
 
 namespace backflip::learn {
 namespace {
@@ -93,6 +93,7 @@ struct RewardEnsemble::Impl {
         members(model.members()),
         networks(model, seed, o, a),
         bootstrap(seed, members, model.held_out()),
+        targets(model),
         penalties(members, model.l2_penalty()) {}
 
   // The rewarded steps of clips, one after the other.
@@ -106,12 +107,8 @@ struct RewardEnsemble::Impl {
   }
   // A random part of each of these clips, all of one length.
   torch::Tensor Crops(const torch::Tensor& whole) const;
-  // Differences of the returns [members, n] of parts of clips [members × n, 2, steps, o + a].
-  torch::Tensor Differences(const torch::Tensor& parts) const;
-  // Mean losses [members] on labels `rows` [members × n] with these differences; `share`, of
-  // the same size, multiplies the labels' weights.
-  torch::Tensor Losses(const torch::Tensor& differences, const std::vector<int64_t>& rows,
-                       const std::vector<float>& share) const;
+  // Returns [members, n, 2] of parts of clips [members × n, 2, steps, o + a].
+  torch::Tensor Returns(const torch::Tensor& parts) const;
   // A step on a minibatch.
   void Update();
 
@@ -124,7 +121,9 @@ struct RewardEnsemble::Impl {
   void AdaptPenalties();
   int64_t UpdatesPerEpoch() const;
 
-  bool LearnsReliability() const { return learn_reliability && reliabilities.labelers() >= 2; }
+  bool LearnsReliability() const {
+    return learn_reliability && targets.are_answers() && reliabilities.labelers() >= 2;
+  }
   void UpdateReliabilities();
 
   const v1::RewardModel model;
@@ -133,6 +132,7 @@ struct RewardEnsemble::Impl {
   const int members;
   RewardNetworks networks;
   Bootstrap bootstrap;
+  Targets targets;
   std::vector<double> penalties;
   ReliabilityTable reliabilities;
   int64_t updates = 0;
@@ -140,9 +140,6 @@ struct RewardEnsemble::Impl {
   // Labels in the order in which they came, raw inputs [capacity, 2, k, o + a].
   torch::Tensor clips;
   int64_t clip_steps = 0;
-  std::vector<float> left_preferred;
-  std::vector<float> weights;
-  std::vector<int> labelers;
 };
 
 absl::StatusOr<Steps> RewardEnsemble::Impl::StepsOf(const std::vector<ClipPointer>& clips) const {
@@ -177,29 +174,10 @@ torch::Tensor RewardEnsemble::Impl::Crops(const torch::Tensor& whole) const {
   return whole.gather(2, steps.expand({-1, -1, -1, whole.size(-1)}));
 }
 
-torch::Tensor RewardEnsemble::Impl::Differences(const torch::Tensor& parts) const {
+torch::Tensor RewardEnsemble::Impl::Returns(const torch::Tensor& parts) const {
   const int64_t n = parts.size(0) / members, steps = parts.size(2);
   const torch::Tensor x = networks.Inputs(parts).view({members, n * 2 * steps, parts.size(-1)});
-  const torch::Tensor returns = networks.Forward(x).view({members, n, 2, steps}).sum(-1);
-  return returns.select(2, 0) - returns.select(2, 1);
-}
-
-torch::Tensor RewardEnsemble::Impl::Losses(const torch::Tensor& differences,
-                                           const std::vector<int64_t>& rows,
-                                           const std::vector<float>& share) const {
-  const std::map<int, double> relative = reliabilities.Relative();
-  std::vector<float> targets, weight, right;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const int64_t row = rows[i];
-    targets.push_back(left_preferred[row]);
-    weight.push_back(weights[row] * share[i]);
-    right.push_back(relative.empty() ? 1.0f : static_cast<float>(relative.at(labelers[row])));
-  }
-  const auto sizes = differences.sizes().vec();
-  const torch::Tensor losses = CrossEntropy(differences, ToTorch(targets, sizes),
-                                            ToTorch(right, sizes), model.uniform_answers());
-  const torch::Tensor w = ToTorch(weight, sizes);
-  return (w * losses).sum(1) / w.sum(1);
+  return networks.Forward(x).view({members, n, 2, steps}).sum(-1);
 }
 
 absl::Status RewardEnsemble::Impl::AddLabel(const Comparison& label) {
@@ -209,14 +187,11 @@ absl::Status RewardEnsemble::Impl::AddLabel(const Comparison& label) {
         absl::StrCat("reward ensemble: label ", label.ordinal,
                      " has clips of another length than the labels before it"));
   }
-  if (!(label.left_preferred >= 0 && label.left_preferred <= 1)) {
-    return absl::InvalidArgumentError(absl::StrCat("reward ensemble: label ", label.ordinal,
-                                                   " prefers left by a share outside [0, 1]"));
-  }
   ASSIGN_OR_RETURN(const Steps steps, StepsOf({label.left, label.right}));
+  RETURN_IF_ERROR(targets.Add(label));
   const torch::Tensor raw = networks.Raw(steps).view({2, label.left->steps, -1});
   clip_steps = label.left->steps;
-  const int64_t row = static_cast<int64_t>(left_preferred.size());
+  const int64_t row = targets.labels() - 1;
   const int64_t capacity = clips.defined() ? clips.size(0) : 0;
   if (row == capacity) {
     const torch::Tensor more =
@@ -224,9 +199,6 @@ absl::Status RewardEnsemble::Impl::AddLabel(const Comparison& label) {
     clips = clips.defined() ? torch::cat({clips, more}) : more;
   }
   clips[row].copy_(raw);
-  left_preferred.push_back(label.left_preferred);
-  weights.push_back(label.weight);
-  labelers.push_back(label.labeler);
   reliabilities.AddLabel(label.labeler);
   bootstrap.Add(label);
   return absl::OkStatus();
@@ -241,13 +213,14 @@ void RewardEnsemble::Impl::UpdateReliabilities() {
   }
   const PaddedRows padded(newest);
   if (padded.n == 0) return;
-  const torch::Tensor differences = Differences(Clips(padded.rows)).contiguous();
+  const torch::Tensor returns = Returns(Clips(padded.rows)).contiguous();
   const double noise = model.uniform_answers();
   std::map<int64_t, std::pair<double, int>> answered;  // by row: sum over members, members
   for (size_t at = 0; at < padded.rows.size(); ++at) {
-    const float target = left_preferred[padded.rows[at]];
+    const float target = targets.left_preferred(padded.rows[at]);
     if (padded.present[at] == 0 || target == 0.5f) continue;
-    const double difference = differences.data_ptr<float>()[at];
+    const float* const clips = returns.data_ptr<float>() + 2 * at;
+    const double difference = clips[0] - clips[1];
     const double p =
         (1 - noise) / (1 + std::exp(target > 0.5f ? -difference : difference)) + noise / 2;
     auto& [sum, count] = answered[padded.rows[at]];
@@ -256,7 +229,7 @@ void RewardEnsemble::Impl::UpdateReliabilities() {
   }
   std::map<int, std::vector<JudgedAnswer>> answers;  // by labeler
   for (const auto& [row, p] : answered) {
-    answers[labelers[row]].push_back({p.first / p.second, weights[row]});
+    answers[targets.labeler(row)].push_back({p.first / p.second, targets.weight(row)});
   }
   reliabilities.Update(answers);
 }
@@ -272,9 +245,10 @@ void RewardEnsemble::Impl::Update() {
     }
   }
   const torch::Tensor whole = Clips(rows);
-  const torch::Tensor differences = Differences(model.crops() ? Crops(whole) : whole);
-  networks.Descend(Losses(differences, rows, std::vector<float>(rows.size(), 1)), penalties,
-                   model.learning_rate());
+  const torch::Tensor returns = Returns(model.crops() ? Crops(whole) : whole);
+  networks.Descend(
+      targets.Losses(returns, rows, std::vector<float>(rows.size(), 1), reliabilities.Relative()),
+      penalties, model.learning_rate());
   ++updates;
 }
 
@@ -307,15 +281,17 @@ Judgement RewardEnsemble::Impl::Judge(const RowLists& lists) const {
   judgement.losses.assign(members, std::nan(""));
   const PaddedRows padded(lists);
   if (padded.n == 0) return judgement;
-  const torch::Tensor differences = Differences(Clips(padded.rows)).contiguous();
-  const torch::Tensor losses = Losses(differences, padded.rows, padded.present).contiguous();
+  const torch::Tensor returns = Returns(Clips(padded.rows)).contiguous();
+  const torch::Tensor losses =
+      targets.Losses(returns, padded.rows, padded.present, reliabilities.Relative()).contiguous();
   for (int m = 0; m < members; ++m) judgement.losses[m] = losses.data_ptr<float>()[m];
   for (size_t i = 0; i < padded.rows.size(); ++i) {
-    const float target = left_preferred[padded.rows[i]];
+    const float target = targets.left_preferred(padded.rows[i]);
     if (padded.present[i] == 0 || target == 0.5f) continue;
-    const float weight = weights[padded.rows[i]];
+    const float weight = targets.weight(padded.rows[i]);
+    const float* const clips = returns.data_ptr<float>() + 2 * i;
     judgement.decisive += weight;
-    if ((differences.data_ptr<float>()[i] > 0) == (target > 0.5f)) judgement.right += weight;
+    if ((clips[0] > clips[1]) == (target > 0.5f)) judgement.right += weight;
   }
   return judgement;
 }
@@ -354,7 +330,7 @@ absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int64_t wanted) 
   }
   const Judgement training = Judge(Sampled(Taken())), validation = Judge(Sampled(Unseen()));
   RewardTrainingStats stats;
-  stats.labels = static_cast<int64_t>(left_preferred.size());
+  stats.labels = targets.labels();
   stats.training_loss = MeanOf(training.losses);
   stats.validation_loss = MeanOf(validation.losses);
   if (validation.decisive > 0) stats.accuracy = validation.right / validation.decisive;
@@ -391,9 +367,7 @@ absl::StatusOr<std::unique_ptr<RewardEnsemble>> RewardEnsemble::Create(const v1:
 
 int RewardEnsemble::members() const { return impl_->members; }
 
-int64_t RewardEnsemble::labels() const {
-  return static_cast<int64_t>(impl_->left_preferred.size());
-}
+int64_t RewardEnsemble::labels() const { return impl_->targets.labels(); }
 
 absl::Status RewardEnsemble::AddLabel(const Comparison& label) {
   return Guard("reward ensemble", [&] { return impl_->AddLabel(label); });

@@ -105,6 +105,14 @@ absl::Status MujocoEnvironment::RestorePhysics(const std::vector<double>& physic
   return BeginMetrics();
 }
 
+absl::Status MujocoEnvironment::RestoreMoment(const std::vector<double>& moment) {
+  RETURN_IF_ERROR(CheckStateSize("a recorded moment", moment.size(), task_.state_size()));
+  ResetToStart();
+  mj_setState(model_, data_.get(), moment.data(), mjSTATE_FULLPHYSICS);
+  data_->time = 0;
+  return BeginMetrics();
+}
+
 std::vector<double> MujocoEnvironment::SavePhysics() const {
   std::vector<double> physics(mj_stateSize(model_, mjSTATE_INTEGRATION));
   mj_getState(model_, data_.get(), physics.data(), mjSTATE_INTEGRATION);

@@ -33,6 +33,7 @@ class MujocoEnvironment final : public Environment {
   MujocoEnvironment(const MujocoTask& task, DataPtr data, QuantityValues quantities);
   absl::Status ResetPhysics(Purpose purpose) override;
   absl::Status RestorePhysics(const std::vector<double>& physics) override;
+  absl::Status RestoreMoment(const std::vector<double>& moment) override;
   std::vector<double> SavePhysics() const override;
   absl::StatusOr<StepResult> Advance(const float* action) override;
   // The start without noise.

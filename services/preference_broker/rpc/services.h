@@ -38,6 +38,7 @@ std::unique_ptr<grpc::Service> MakeSnapshotService(CallContext calls);
 std::unique_ptr<grpc::Service> MakeBundleService(CallContext calls);
 std::unique_ptr<grpc::Service> MakeClaimService(CallContext calls, LeaseTimes leases);
 std::unique_ptr<grpc::Service> MakeWorkService(CallContext calls);
+std::unique_ptr<grpc::Service> MakeRestartService(CallContext calls);
 std::unique_ptr<grpc::Service> MakeReviewService(CallContext calls, FeedNumberer* numberer);
 std::unique_ptr<grpc::Service> MakeOperationService(CallContext calls);
 

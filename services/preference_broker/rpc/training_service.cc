@@ -9,6 +9,7 @@
 #include "services/preference_broker/store/labeling/questions.h"
 #include "services/preference_broker/store/labeling/reliability.h"
 #include "services/preference_broker/store/runs/clips.h"
+#include "services/preference_broker/store/runs/runs.h"
 
 namespace backflip::preference_broker {
 namespace {
@@ -28,6 +29,11 @@ class Follower {
     RETURN_IF_ERROR(CheckRange("from_position", request_->from_position(), 1, int64_t{1} << 60));
     ASSIGN_OR_RETURN(auto entries,
                      ReadFeed(connection, request_->run_id(), position_, kEntriesPerPage));
+    if (!known_) {
+      ASSIGN_OR_RETURN(const RunDefinition run, GetRunDefinition(connection, request_->run_id()));
+      true_rewards_ = run.spec.reward_model().target() == v1::TRUE_RETURNS;
+      known_ = true;
+    }
     std::vector<int64_t> fresh;
     std::unordered_set<int64_t> seen;
     for (const FeedEntry& entry : entries) {
@@ -37,7 +43,7 @@ class Follower {
     }
     if (!fresh.empty()) {
       // clips that questions name are never pruned, so all of them are there
-      ASSIGN_OR_RETURN(auto clips, ReadCandidates(connection, fresh));
+      ASSIGN_OR_RETURN(auto clips, ReadCandidates(connection, fresh, true_rewards_));
       for (v1::Candidate& clip : clips) *page->emplace_back().mutable_clip() = std::move(clip);
       sent_clips_.insert(fresh.begin(), fresh.end());
     }
@@ -61,6 +67,8 @@ class Follower {
   int64_t position_;
   std::unordered_set<int64_t> sent_clips_;
   bool caught_up_sent_ = false;
+  // Of the run, once it is known: whether its ensemble is fitted to true returns.
+  bool known_ = false, true_rewards_ = false;
 };
 
 class TrainingServiceImpl final : public v1::TrainingService::CallbackService {

@@ -125,6 +125,30 @@ TEST(Feed, TakesUpLabelsThatABrokerLeftWithoutAPlace) {
          [](const v1::LabelFeedMessage& message) { return message.has_entry(); });
 }
 
+TEST(Feed, HoldsTrueRewardsWhereTheRunIsFittedToThemAlone) {
+  for (const bool fitted : {false, true}) {
+    TestBroker broker;
+    const v1::Run run = broker.CreateRun(fitted ? "reward_model { target: TRUE_RETURNS }" : "");
+    const v1::ClaimResponse claim = broker.Claim(Role::kTrainer);
+    ASSERT_TRUE(broker.Open(run.id(), claim.epoch(), 0, broker.Upload(run.id(), 0, 2)).ok());
+    const Peer& teacher = broker.As(Role::kTeacher);
+    const auto leased =
+        teacher.Call(teacher.labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());
+    ASSERT_EQ(leased->questions_size(), 1);
+    ASSERT_TRUE(Submit(teacher, AnswerTo(leased->questions(0).lease_id(), v1::LEFT)).ok());
+    int clips = 0;
+    Follow(broker.As(Role::kTrainer), run.id(), 1, [&](const v1::LabelFeedMessage& message) {
+      if (message.has_clip()) {
+        ++clips;
+        EXPECT_EQ(message.clip().clip().true_rewards_size(), fitted ? 3 : 0);
+        EXPECT_EQ(message.clip().clip().rubric_size(), 0);
+      }
+      return message.has_entry();
+    });
+    EXPECT_EQ(clips, 2);
+  }
+}
+
 TEST(Feed, TellsCorrectionsAndRetractions) {
   TestBroker broker;
   const v1::Run run = broker.CreateRun("labels: 100");

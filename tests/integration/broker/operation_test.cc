@@ -83,6 +83,7 @@ const std::map<std::string, std::set<Role>>& Promised() {
                                                 {"PeopleService.SetInviteCap", {O}},
                                                 {"PeopleService.Statement", {O}},
                                                 {"PeopleService.RetractLabels", {O}},
+                                                {"RestartService.GetMoments", {le}},
                                                 {"TrainingService.OpenQuestions", {tr}},
                                                 {"TrainingService.FollowLabels", {tr}},
                                                 {"TrainingService.ReportReliability", {tr}},
@@ -155,7 +156,7 @@ std::vector<const google::protobuf::MethodDescriptor*> Methods() {
   std::vector<const google::protobuf::MethodDescriptor*> methods;
   const auto* pool = google::protobuf::DescriptorPool::generated_pool();
   for (const char* name :
-       {"run", "clip", "label", "people", "review", "snapshot", "work", "operation"}) {
+       {"run", "clip", "label", "people", "restart", "review", "snapshot", "work", "operation"}) {
     const auto* file = pool->FindFileByName(absl::StrCat("backflip/v1/", name, ".proto"));
     EXPECT_NE(file, nullptr) << name;
     if (file == nullptr) continue;

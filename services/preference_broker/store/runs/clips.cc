@@ -192,16 +192,21 @@ absl::StatusOr<std::vector<int64_t>> ListCandidates(Connection& connection, int6
 }
 
 absl::StatusOr<std::vector<v1::Candidate>> ReadCandidates(Connection& connection,
-                                                          const std::vector<int64_t>& ids) {
+                                                          const std::vector<int64_t>& ids,
+                                                          bool true_rewards) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<v1::Candidate>> {
     const pqxx::result rows = t.Exec(
-        "SELECT c.sha256, c.behaviour FROM unnest($1::bigint[]) WITH ORDINALITY AS u(id, place) "
+        "SELECT c.sha256, c.behaviour, CASE WHEN $2::boolean THEN c.truth END "
+        "FROM unnest($1::bigint[]) WITH ORDINALITY AS u(id, place) "
         "JOIN clips c ON c.id = u.id ORDER BY u.place",
-        ids);
+        ids, true_rewards);
     std::vector<v1::Candidate> candidates(rows.size());
     for (size_t i = 0; i < candidates.size(); ++i) {
       candidates[i].set_clip_id(Hex(rows[i][0]));
-      RETURN_IF_ERROR(UnpackPart(Blob(rows[i][1]), candidates[i].mutable_clip()));
+      v1::Clip* const clip = candidates[i].mutable_clip();
+      RETURN_IF_ERROR(UnpackPart(Blob(rows[i][1]), clip));
+      if (!rows[i][2].is_null()) RETURN_IF_ERROR(UnpackPart(Blob(rows[i][2]), clip));
+      clip->clear_rubric();
     }
     return candidates;
   });

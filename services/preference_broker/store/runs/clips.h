@@ -53,9 +53,10 @@ absl::StatusOr<std::vector<int64_t>> ListCandidates(Connection& connection, int6
                                                     int32_t limit);
 
 // Observations and actions only, in the order of `ids`, without those that were pruned
-// meanwhile.
+// meanwhile. `true_rewards`: these too.
 absl::StatusOr<std::vector<v1::Candidate>> ReadCandidates(Connection& connection,
-                                                          const std::vector<int64_t>& ids);
+                                                          const std::vector<int64_t>& ids,
+                                                          bool true_rewards = false);
 
 // Deletes candidates that no question and no gold pair names, except the newest `queries.pool`,
 // counted from a few batches back, so that a trainer that lags still finds its pool. Returns how

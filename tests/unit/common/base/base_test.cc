@@ -78,6 +78,8 @@ constexpr bool IsListed(Draw draw) {
     case Draw::kProgress:
     case Draw::kSide:
     case Draw::kCheck:
+    case Draw::kRestart:
+    case Draw::kReservoir:
     case Draw::kTeacher:
     case Draw::kPpoUpdate:
     case Draw::kEnsembleWeights:

@@ -93,7 +93,7 @@ TEST(WireClip, IsReadForWhatIsLearnedFrom) {
   EXPECT_EQ(clip->observations, SampleClip().observations);
   EXPECT_EQ(clip->actions, SampleClip().actions);
   EXPECT_THAT(clip->poses, IsEmpty());
-  EXPECT_THAT(clip->true_rewards, IsEmpty());
+  EXPECT_EQ(clip->true_rewards, SampleClip().true_rewards) << "where the broker sends them";
 }
 
 TEST(WireClip, IsRefusedWhereSizesDoNotFit) {

@@ -82,6 +82,46 @@ TEST(RewardEnsemble, LearnsWhatTheTeacherLikes) {
   EXPECT_GT((*rewards)[0], (*rewards)[1]);
 }
 
+TEST(RewardEnsemble, IsFittedToTrueReturnsWhereTheyAreTheTarget) {
+  v1::RewardModel options = Options();
+  options.set_target(v1::TRUE_RETURNS);
+  auto ensemble = Make(options);
+  const auto with_rewards = [](const experience::ClipPointer& clip, float unit) {
+    auto told = std::make_shared<Clip>(*clip);
+    for (int t = 0; t < kSteps; ++t) {
+      told->true_rewards.push_back(unit * TrueReward(&clip->observations[t * kObservations]));
+    }
+    return told;
+  };
+  std::vector<experience::ClipPointer> clips;
+  std::vector<double> returns;
+  for (int i = 0; i < 100; ++i) {
+    Comparison label = RandomLabel(i);
+    EXPECT_EQ(Make(options)->AddLabel(label).code(), absl::StatusCode::kInvalidArgument);
+    label.left_preferred = 1 - label.left_preferred;  // answers say the opposite
+    for (experience::ClipPointer* clip : {&label.left, &label.right}) {
+      *clip = with_rewards(*clip, 300);  // in any unit
+      clips.push_back(*clip);
+      returns.push_back(TrueReturn(**clip));
+    }
+    ASSERT_TRUE(ensemble->AddLabel(label).ok());
+  }
+  const auto stats = ensemble->Train(300);
+  ASSERT_TRUE(stats.ok()) << stats.status();
+  EXPECT_LT(stats->validation_loss, 0.2) << "of a variance of 1";
+  EXPECT_LT(stats->accuracy, 0.2) << "of the answers";
+  // the differences of returns are right, too, which comparisons alone do not promise
+  const auto learned = ensemble->ClipReturns(clips);
+  ASSERT_TRUE(learned.ok());
+  double mean = 0, squares = 0, error = 0;
+  for (const double value : returns) mean += value / 200;
+  for (const double value : returns) squares += (value - mean) * (value - mean) / 200;
+  for (int i = 0; i < 200; ++i) {
+    error += std::pow((*learned)[i][0] - (returns[i] - mean) / std::sqrt(squares), 2) / 200;
+  }
+  EXPECT_LT(error, 0.2);
+}
+
 TEST(RewardEnsemble, LosesLittleByContradictedAnswersWhenSomeAreRandom) {
   // no answer costs more than −ln(n / 2)
   auto ensemble = Make();

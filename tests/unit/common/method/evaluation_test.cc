@@ -66,6 +66,20 @@ TEST(PredictReturn, IsTheMeanOfTheEpisodesSumsAndOfTheirMembers) {
   EXPECT_NEAR(predicted.lower, 2, 1e-5);  // their deviation is 2
 }
 
+TEST(RunReward, AddsTheMembersDeviationAsOftenAsTheBonusSaysAndPredictsWithoutIt) {
+  const nn::RewardModel model = Ensemble({1, 3});
+  const experience::Trajectory episode = Episode({2, -1});  // members: 2 and 6, -1 and -3
+  for (const double bonus : {0.0, 0.5, 1.0, -1.5}) {
+    const RunReward reward(&model, 0, bonus);
+    const std::vector<float> rewards = reward.Score(episode);
+    ASSERT_EQ(rewards.size(), 2u);
+    EXPECT_NEAR(rewards[0], 4 + 2 * bonus, 1e-5) << bonus;
+    EXPECT_NEAR(rewards[1], -2 + 1 * bonus, 1e-5) << bonus;
+    EXPECT_NEAR(PredictReturn({episode}, reward).mean, 2, 1e-5) << "the best is chosen without it";
+    EXPECT_NEAR(PredictReturn({episode}, reward).lower, 1, 1e-5);
+  }
+}
+
 TEST(BestOf, IsNotThePolicyThatPleasesASpoiltMemberAlone) {
   for (const int members : {3, 5, 7}) {
     std::vector<float> gains(members, 1), spoilt = gains;

@@ -80,6 +80,19 @@ TEST(Progress, GrowsFromNoneWithTheBatchesThatThePolicyLearnsFrom) {
   EXPECT_EQ(Progress(spec, 5), 0.5);
 }
 
+TEST(DeviationBonus, MovesWithTheProgressFromTheFirstToTheFinalOne) {
+  v1::RunSpec spec = DefaultRunSpec();
+  spec.mutable_collection()->set_batch_steps(100);
+  spec.mutable_collection()->set_clips_per_batch(1024);
+  spec.set_steps(1000);
+  EXPECT_EQ(DeviationBonus(spec, 4), 0);
+  spec.mutable_reward_model()->set_deviation_bonus(2);
+  spec.mutable_reward_model()->set_final_deviation_bonus(-1);
+  ASSERT_EQ(Progress(spec, 1), 0);
+  EXPECT_EQ(DeviationBonus(spec, 1), 2);
+  EXPECT_EQ(DeviationBonus(spec, 6), 0.5);
+}
+
 TEST(BatchesOnceStopped, AreThoseThatLabelsHaveEarnedAndTheOneInHand) {
   v1::RunSpec spec = DefaultRunSpec();
   spec.mutable_collection()->set_batch_steps(100);

@@ -90,6 +90,25 @@ TEST(Rounds, BeginAfterTheInitialBatches) {
   EXPECT_EQ(RewardIteration(spec, 5), 5);
 }
 
+TEST(AnsweredRound, IsOneWhoseEnsembleThePolicyOfTheBatchHasLearnedFrom) {
+  v1::RunSpec spec = SpecOf(0);
+  spec.mutable_queries()->set_initial_share(0.25);
+  spec.mutable_collection()->set_clips_per_batch(40);
+  for (const int64_t round_steps : {0, 4000}) {
+    spec.mutable_queries()->set_round_steps(round_steps);
+    ASSERT_EQ(InitialBatches(spec), 2);
+    for (int64_t batch = 0; batch < 3; ++batch) EXPECT_EQ(AnsweredRound(spec, batch), -1) << batch;
+    for (int64_t batch = 3; batch < 20; ++batch) {
+      ASSERT_TRUE(LearnsFrom(spec, batch - 1));
+      EXPECT_EQ(BatchOfRound(spec, AnsweredRound(spec, batch)) + 1,
+                RewardIteration(spec, batch - 1))
+          << batch;
+    }
+  }
+  spec.set_lockstep(false);
+  EXPECT_GT(AnsweredRound(spec, 1), 1'000'000);
+}
+
 TEST(Rounds, StayTheSameWhereARunIsContinued) {
   v1::RunSpec spec = options::DefaultRunSpec(), continued = spec;
   continued.set_labels(2 * spec.labels());

@@ -76,6 +76,36 @@ TEST(RunSpec, AClipIsNoLongerThanWhatAnEnvironmentGivesToABatch) {
   }
 }
 
+TEST(RunSpec, ADeviationAmongMembersNeedsTwo) {
+  for (const bool first : {true, false}) {
+    v1::RunSpec spec = DefaultRunSpec();
+    v1::RewardModel* model = spec.mutable_reward_model();
+    first ? model->set_deviation_bonus(0.5) : model->set_final_deviation_bonus(-1);
+    EXPECT_TRUE(ValidateRunSpec(spec).ok());
+    model->set_members(1);
+    EXPECT_THAT(std::string(ValidateRunSpec(spec).message()),
+                HasSubstr("reward_model.members gives one"));
+    spec.set_reward(v1::TRUE);
+    EXPECT_TRUE(ValidateRunSpec(spec).ok()) << "nothing is learned from members";
+  }
+}
+
+TEST(RunSpec, TrueReturnsAreATargetWhereTeachersAnswerWholeClipsOfATaskThatHasThem) {
+  v1::RunSpec request;
+  request.mutable_reward_model()->set_target(v1::TRUE_RETURNS);
+  EXPECT_THAT(std::string(ResolveRunSpec({}, /*people=*/true, request).status().message()),
+              HasSubstr("people's answers would teach nothing"));
+  v1::RunSpec spec = *ResolveRunSpec({}, /*people=*/false, request);
+  v1::TaskInfo task;
+  task.set_name("robot");
+  EXPECT_THAT(std::string(CheckFitsTask(spec, task).message()),
+              HasSubstr("the task robot has no true reward"));
+  task.set_has_true_reward(true);
+  EXPECT_TRUE(CheckFitsTask(spec, task).ok());
+  spec.mutable_reward_model()->set_crops(true);
+  EXPECT_THAT(std::string(ValidateRunSpec(spec).message()), HasSubstr("crops: false"));
+}
+
 TEST(RunSpec, TheTrueRewardIsLearnedFromWhereThereIsOne) {
   v1::TaskInfo task;
   task.set_name("robot");

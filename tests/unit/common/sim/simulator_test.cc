@@ -128,6 +128,34 @@ TEST(Simulator, ContinuesFromAReturnedStateAsIfItHadNotStopped) {
   EXPECT_EQ(end, whole->ends[1]);
 }
 
+TEST(Simulator, BeginsAnEpisodeAtAMomentOfAnother) {
+  for (const char* name : {"hopper_backflip", "hopper_backflip_guided", "ant"}) {
+    SCOPED_TRACE(name);
+    const auto task = Load(name);
+    auto simulator = StartOn(task, 2);
+    const auto first = simulator->Run(SampleTicket(*task, 1, 60));
+    ASSERT_TRUE(first.ok()) << first.status();
+    const std::vector<double>& states = first->recordings[0].states;
+    const auto moment = states.begin() + 40 * task->state_size();
+    Ticket ticket = SampleTicket(*task, 3, 30);
+    for (int i = 0; i < 3; ++i) {
+      ticket.environments[i].state = EnvironmentState{
+          .physics = {moment, moment + task->state_size()}, .rng_seed = uint64_t(i) / 2};
+    }
+    const auto rollout = simulator->Run(ticket);
+    ASSERT_TRUE(rollout.ok()) << rollout.status();
+    // all but the time, which begins with the episode
+    const std::vector<double>& restarted = rollout->recordings[0].states;
+    EXPECT_EQ(restarted[0], 0);
+    for (int i = 1; i < task->state_size(); ++i) EXPECT_EQ(restarted[i], moment[i]) << i;
+    EXPECT_EQ(rollout->ends[0].episode_step, 30);
+    ExpectSame(rollout->trajectories[0], rollout->trajectories[1]);
+    EXPECT_NE(rollout->trajectories[0].actions, rollout->trajectories[2].actions)
+        << "the noise follows the seed";
+    EXPECT_EQ(rollout->ends[0].noise.size(), size_t(task->action_size()));
+  }
+}
+
 TEST(Simulator, EndsEpisodesByTheTimeLimitAndBeginsNewOnes) {
   const auto task = Load("hopper");
   const auto rollout = StartOn(task, 1)->Run(SampleTicket(*task, 1, 2000));

@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "common/base/mutex.h"
 #include "common/learn/reward/ensemble.h"
+#include "common/method/rounds.h"
 #include "common/options/run_spec.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -48,6 +50,9 @@ nn::RewardModel Ensemble(uint64_t seed) {
       *learn::RewardEnsemble::Create(options, false, seed, kObservations, kActions);
   return *nn::RewardModel::FromSnapshot(ensemble->ToSnapshot());
 }
+
+// Physics of a restart are this and more: other environments count steps.
+constexpr double kRestarted = 1e6;
 
 // A broker in memory, which outlives learners.
 class FakeBroker : public BrokerLink {
@@ -125,6 +130,15 @@ class FakeBroker : public BrokerLink {
     info.set_steps(640);
     return std::make_pair(info, foreign_policy);
   }
+  absl::StatusOr<std::vector<v1::Moment>> LoadMoments(v1::GetMomentsRequest request) override {
+    base::MutexLock lock(&mutex_);
+    std::vector<v1::Moment> moments;
+    for (const v1::MomentChoice& choice : request.choices()) {
+      moments.emplace_back().add_state(kRestarted + static_cast<double>(choice.place() % 1000));
+    }
+    moment_requests[request.max_iteration() + 1] = std::move(request);
+    return moments;
+  }
   Asking LookAtAsking() override {
     base::MutexLock lock(&mutex_);
     return asking;
@@ -173,6 +187,7 @@ class FakeBroker : public BrokerLink {
   int64_t best = 0;
   std::optional<std::pair<v1::LearnerState, std::string>> checkpoint;
   std::vector<int64_t> asked;
+  std::map<int64_t, v1::GetMomentsRequest> moment_requests;  // by batch
 };
 
 // Simulates on a thread of its own until its end.
@@ -199,10 +214,18 @@ class SyntheticWorker : public WorkerLink {
 
   void Send(std::shared_ptr<const v1::LearnerMessage> message) override {
     base::MutexLock lock(&mutex_);
-    if (message->has_ticket()) tickets_.push_back(message->ticket());
+    if (message->has_ticket()) {
+      tickets_.push_back(message->ticket());
+      sent_.push_back(message->ticket());
+    }
     changed_.NotifyAll();
   }
   void Cut(absl::Status) override {}
+
+  std::vector<v1::Ticket> Sent() {
+    base::MutexLock lock(&mutex_);
+    return sent_;
+  }
 
   // Tickets served, final ones apart.
   std::atomic<int> finals = 0;
@@ -230,6 +253,7 @@ class SyntheticWorker : public WorkerLink {
   base::Mutex mutex_;
   base::CondVar changed_;
   std::deque<v1::Ticket> tickets_ ABSL_GUARDED_BY(mutex_);
+  std::vector<v1::Ticket> sent_ ABSL_GUARDED_BY(mutex_);
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
@@ -304,32 +328,106 @@ TEST(LearnerLoop, LearnsFromAsManyEarlierBatchesAsItIsTo) {
   EXPECT_NE(one[3], two[3]);
 }
 
+TEST(LearnerLoop, HasEnvironmentsBeginAtMomentsOfClipsWhereItIsTo) {
+  v1::Run run = SyntheticRun();
+  FakeBroker without;
+  {
+    const auto loop = *LearnerLoop::Create(run, &without);
+    SyntheticWorker worker(loop->collector(), false);
+    ASSERT_TRUE(loop->Run(Never).ok());
+  }
+  EXPECT_THAT(without.moment_requests, SizeIs(0)) << "nothing is asked for";
+  run.mutable_spec()->mutable_collection()->set_restart_share(0.5);
+  FakeBroker broker;
+  const auto loop = *LearnerLoop::Create(run, &broker);
+  SyntheticWorker worker(loop->collector(), false);
+  ASSERT_TRUE(loop->Run(Never).ok());
+  std::map<int64_t, std::multiset<double>> began, asked;  // physics, by batch
+  for (const v1::Ticket& ticket : worker.Sent()) {
+    for (const v1::EnvironmentStart& start : ticket.environments()) {
+      if (!start.has_state() || !start.state().noise().empty()) continue;
+      EXPECT_EQ(ticket.purpose(), v1::COLLECT) << "evaluations begin at resets";
+      EXPECT_EQ(start.state().episode_step(), 0);
+      began[ticket.iteration()].insert(start.state().physics(0));
+    }
+  }
+  for (const auto& [batch, request] : broker.moment_requests) {
+    EXPECT_EQ(request.max_round(), method::AnsweredRound(run.spec(), batch));
+    for (const v1::MomentChoice& choice : request.choices()) {
+      asked[batch].insert(kRestarted + static_cast<double>(choice.place() % 1000));
+    }
+  }
+  EXPECT_EQ(began, asked);
+  EXPECT_GT(began.size(), 20u) << "of 23 batches";
+  EXPECT_EQ(began.count(0), 0u);
+}
+
+TEST(LearnerLoop, LearnsFromNoveltyInTheInitialBatchesAlone) {
+  v1::Run run = SyntheticRun();
+  ASSERT_EQ(method::InitialBatches(run.spec()), 6);
+  const auto weights = [&run](int64_t iteration, FakeBroker* broker) {
+    return nn::Snapshot::Decode(broker->PolicyOf(iteration))->tensors.at("layer0.weight").values;
+  };
+  for (const bool novelty : {false, true}) {
+    run.mutable_spec()->mutable_collection()->set_novelty(novelty);
+    FakeBroker broker;
+    const auto loop = *LearnerLoop::Create(run, &broker);
+    SyntheticWorker worker(loop->collector(), false);
+    ASSERT_TRUE(loop->Run(Never).ok());
+    for (int64_t i = 0; i < 6; ++i) {
+      EXPECT_EQ(weights(i, &broker) != weights(i + 1, &broker), novelty) << i;
+    }
+    EXPECT_EQ(broker.asked.front(), 6) << "the first ensemble";
+    EXPECT_NE(weights(6, &broker), weights(7, &broker));
+  }
+  run.set_forked_from_run(3);
+  FakeBroker first;
+  first.foreign_policy = [&] {
+    const auto loop = *LearnerLoop::Create(SyntheticRun(), &first);
+    SyntheticWorker worker(loop->collector(), false);
+    EXPECT_TRUE(loop->Run(Never).ok());
+    return first.PolicyOf(24);
+  }();
+  FakeBroker broker;
+  broker.foreign_policy = first.foreign_policy;
+  const auto loop = *LearnerLoop::Create(run, &broker);
+  SyntheticWorker worker(loop->collector(), false);
+  ASSERT_TRUE(loop->Run(Never).ok());
+  EXPECT_EQ(weights(1, &broker), weights(6, &broker)) << "a fork keeps what it can do";
+}
+
 TEST(LearnerLoop, GoesOnFromItsCheckpointAsIfNothingHadHappened) {
+  v1::Run run = SyntheticRun();
+  run.mutable_spec()->mutable_collection()->set_restart_share(0.5);
+  run.mutable_spec()->mutable_collection()->set_novelty(true);
   FakeBroker whole;
   {
-    const auto loop = *LearnerLoop::Create(SyntheticRun(), &whole);
+    const auto loop = *LearnerLoop::Create(run, &whole);
     SyntheticWorker worker(loop->collector(), false);
     ASSERT_TRUE(loop->Run(Never).ok());
   }
-  FakeBroker broken;
-  {
-    // killed in batch 13: nothing is saved after iteration 10
-    broken.stop_at = 13;
-    broken.save_until = 11;
-    const auto loop = *LearnerLoop::Create(SyntheticRun(), &broken);
-    SyntheticWorker worker(loop->collector(), false);
-    ASSERT_TRUE(absl::IsCancelled(loop->Run(Never)));
-    ASSERT_EQ(broken.checkpoint->first.iteration(), 10);
-  }
-  broken.stop_at = broken.save_until = 1000;
-  {
-    const auto loop = *LearnerLoop::Create(SyntheticRun(), &broken);
-    SyntheticWorker worker(loop->collector(), false);
-    SyntheticWorker another(loop->collector(), false);
-    ASSERT_TRUE(loop->Run(Never).ok());
-  }
-  EXPECT_EQ(whole.PolicyOf(24), broken.PolicyOf(24));
-  EXPECT_EQ(whole.policies.at(whole.best), broken.policies.at(broken.best));
+  const auto goes_on = [&](int64_t stop_at, int64_t save_until, int64_t saved) {
+    FakeBroker broken;
+    broken.stop_at = stop_at;
+    broken.save_until = save_until;
+    {
+      const auto loop = *LearnerLoop::Create(run, &broken);
+      SyntheticWorker worker(loop->collector(), false);
+      ASSERT_TRUE(absl::IsCancelled(loop->Run(Never)));
+      ASSERT_EQ(broken.checkpoint->first.iteration(), saved);
+    }
+    broken.stop_at = broken.save_until = 1000;
+    {
+      const auto loop = *LearnerLoop::Create(run, &broken);
+      SyntheticWorker worker(loop->collector(), false);
+      SyntheticWorker another(loop->collector(), false);
+      ASSERT_TRUE(loop->Run(Never).ok());
+    }
+    EXPECT_EQ(whole.PolicyOf(24), broken.PolicyOf(24));
+    EXPECT_EQ(whole.policies.at(whole.best), broken.policies.at(broken.best));
+  };
+  goes_on(13, 11, 10);  // killed in batch 13: nothing is saved after iteration 10
+  goes_on(3, 1000, 3);  // drained while there is no ensemble
 }
 
 TEST(LearnerLoop, SavesItsLastWholeIterationWhenStopped) {
