@@ -46,8 +46,7 @@ class EnsembleFitter {
   // `comparisons` as if it had begun with them, with at most as many updates as it had.
   // Afterwards the members are normalised on the newest of `candidates`, which come in order.
   //
-  // FAILED_PRECONDITION: too few labels to train every member; those there are have been
-  // taken in. CANCELLED: `stop` answered true, half-way through. Comparisons keep their
+  // FAILED_PRECONDITION: no labels. CANCELLED: `stop` answered true, half-way through. Comparisons keep their
   // order from call to call, with new ones anywhere.
   absl::StatusOr<learn::RewardTrainingStats> Fit(
       const std::vector<experience::Comparison>& comparisons, int64_t batches,

@@ -376,7 +376,7 @@ absl::Status RunTrainer::FitAndPublish(int64_t batch, const Labels& labels) {
     // Published untrained if something waits for it (lockstep's next iteration, a run that
     // gets no more labels), or if it replaces what was learned from answers that were all
     // taken back.
-    base::LogWarning("too few labels to train on", {{"run", run_.id()}, {"batch", batch}});
+    base::LogWarning("there are no labels to train on", {{"run", run_.id()}, {"batch", batch}});
     const bool wanted = spec_.lockstep() || ensemble_version_ > 0 || asking_stopped;
     if (!wanted) return absl::OkStatus();
   } else {

@@ -63,6 +63,7 @@ void Bootstrap::Add(const experience::Comparison& label) {
 
 std::vector<int64_t> Bootstrap::Unseen(int m) const {
   std::vector<int64_t> unseen;
+  if (taken_[m].empty()) return unseen;
   for (const int64_t row : held_out_[m]) {
     const Clips& clips = rows_[row];
     if (!trained_[m][clips.left] && !trained_[m][clips.right]) unseen.push_back(row);

@@ -31,11 +31,14 @@ class Bootstrap {
 
   void Add(const experience::Comparison& label);
 
-  // Rows that member `m` trains on, each as often as it takes it.
-  const std::vector<int64_t>& Taken(int m) const { return taken_[m]; }
-  // The others: at least one of their clips was never trained on.
+  // Rows that member `m` trains on, each as often as it takes it: those that it does not hold out,
+  // or all of them while it holds out every one, as of a robot whose clips are all the same.
+  const std::vector<int64_t>& Taken(int m) const {
+    return taken_[m].empty() ? held_out_[m] : taken_[m];
+  }
+  // Those that it holds out: at least one of their clips is held out.
   const std::vector<int64_t>& HeldOut(int m) const { return held_out_[m]; }
-  // Of the others, those of which neither clip was ever trained on.
+  // Of those, the ones of which neither clip was ever trained on.
   std::vector<int64_t> Unseen(int m) const;
 
  private:

@@ -316,8 +316,7 @@ int64_t RewardEnsemble::Impl::UpdatesPerEpoch() const {
 absl::StatusOr<RewardTrainingStats> RewardEnsemble::Impl::Train(int64_t wanted) {
   for (int m = 0; m < members; ++m) {
     if (bootstrap.Taken(m).empty()) {
-      return absl::FailedPreconditionError(
-          "reward ensemble: too few labels: a member has none to train on");
+      return absl::FailedPreconditionError("reward ensemble: there are no labels to train on");
     }
   }
   if (LearnsReliability()) reliabilities.Begin();

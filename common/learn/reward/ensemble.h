@@ -77,8 +77,8 @@ class RewardEnsemble {
   // Updates since the ensemble was begun.
   int64_t updates() const;
 
-  // `updates` steps on minibatches; 0: only looks at losses. FAILED_PRECONDITION when a
-  // member has nothing to train on. The draws depend on the seed and on the number of
+  // `updates` steps on minibatches; 0: only looks at losses. FAILED_PRECONDITION when there
+  // is no label. The draws depend on the seed and on the number of
   // updates before: Train(a), Train(b) is Train(a + b).
   absl::StatusOr<RewardTrainingStats> Train(int64_t updates);
 

@@ -57,6 +57,19 @@ TEST(Bootstrap, TakesALabelAsOftenAsDrawingWithReplacementDoes) {
   EXPECT_NEAR(static_cast<double>(bootstrap.Taken(0).size()) / kLabels, 1, 0.04);
 }
 
+TEST(Bootstrap, LeavesNoMemberWithoutALabelToTrainOn) {
+  constexpr int kMembers = 32;
+  const Bootstrap bootstrap = Of(Labels(20, 1), kMembers, std::exp(-1.0));  // all of one clip
+  int all_held_out = 0;
+  for (int m = 0; m < kMembers; ++m) {
+    EXPECT_FALSE(bootstrap.Taken(m).empty());
+    EXPECT_TRUE(bootstrap.Unseen(m).empty());
+    all_held_out += bootstrap.HeldOut(m).size() == 20;
+  }
+  EXPECT_GT(all_held_out, 0);
+  EXPECT_LT(all_held_out, kMembers);
+}
+
 TEST(Bootstrap, CallsALabelUnseenIfNeitherClipWasTrainedOn) {
   const std::vector<experience::Comparison> labels = Labels(175, 64);
   const Bootstrap bootstrap = Of(labels, 3, std::exp(-1.0));

@@ -168,7 +168,7 @@ TEST_F(EnsembleFitterTest, BeginsAnewWhenAFittedLabelIsTakenBack) {
   EXPECT_EQ(Published(*fitter), Published(*fresh));
 }
 
-TEST_F(EnsembleFitterTest, SaysThatTooFewLabelsCannotTrainEveryMember) {
+TEST_F(EnsembleFitterTest, SaysThatThereAreNoLabels) {
   const auto fitter = Fitter();
   EXPECT_EQ(fitter->Fit({}, 1, candidates_, nullptr).status().code(),
             absl::StatusCode::kFailedPrecondition);
