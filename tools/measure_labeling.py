@@ -21,106 +21,17 @@ or a question has more answers than it wants. Exits with 1 if so.
 """
 import argparse
 import json
-import os
 import pathlib
 import re
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import urllib.request
 
 from measuring import BIN, origin
-
-CONNECTIONS = 8  # of the broker to the database: its default
-
-
-class Database:
-    """A PostgreSQL with the settings that ./backflip gives its own."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.data = folder / "data"
-        self.bin = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))[-1]
-        # PostgreSQL refuses to run as root
-        self.user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        self.name = "postgres" if os.geteuid() == 0 else None
-        self.url = f"postgresql:///backflip?host={folder}" + (f"&user={self.name}" if self.name else "")
-        self.run("initdb", "-D", self.data, "--auth=trust", "--encoding=UTF8", "--locale=C")
-        self.start()
-        self.run("createdb", "-h", folder, "backflip")
-
-    def run(self, tool, *arguments):
-        subprocess.run([*self.user, self.bin / tool, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.PIPE, cwd="/")
-
-    def start(self):
-        settings = {"listen_addresses": "''", "unix_socket_directories": self.folder, "shared_buffers": "32MB",
-                    "max_connections": 60, "fsync": "on", "synchronous_commit": "on"}
-        self.run("pg_ctl", "start", "-w", "-D", self.data, "-l", self.data / "server.log",
-                 "-o", " ".join(f"-c {name}={value}" for name, value in settings.items()))
-
-    def stop(self, mode="fast"):
-        self.run("pg_ctl", "stop", "-w", "-m", mode, "-D", self.data)
-
-    def sql(self, statement):
-        """Rows as lists of text."""
-        out = subprocess.run([self.bin / "psql", "-qAtX", "-F", "\t", "-v", "ON_ERROR_STOP=1", self.url, "-c", statement],
-                             check=True, capture_output=True, text=True).stdout
-        return [line.split("\t") for line in out.splitlines()]
-
-
-class Broker:
-    def __init__(self, database, folder):
-        self.database, self.folder = database, folder
-        self.log = folder / "broker.log"
-        subprocess.run([BIN / "preference-broker", "migrate", f"--database_url={database.url}", f"--tokens={folder}/tokens"],
-                       check=True, capture_output=True)
-        spread_ids(database)
-        self.grpc = f"unix:{folder}/broker.sock"
-        self.http = None
-        self.process = None
-
-    def start(self):
-        with open(self.log, "ab") as log:
-            begin = log.tell()
-            self.process = subprocess.Popen(
-                [BIN / "preference-broker", "serve", f"--database_url={self.database.url}", f"--listen={self.grpc}",
-                 # the same port after a restart
-                 f"--http_listen={self.http or '127.0.0.1:0'}", f"--database_connections={CONNECTIONS}"],
-                stdout=log, stderr=log)
-        while self.http is None:
-            for line in self.log.read_bytes()[begin:].splitlines():
-                if b'"serving"' in line:
-                    self.http = json.loads(line)["http"].removeprefix("http://")
-            self.check()
-            time.sleep(0.05)
-        while True:
-            try:
-                urllib.request.urlopen(f"http://{self.http}/healthz", timeout=5).read()
-                return
-            except OSError:
-                self.check()
-                time.sleep(0.05)
-
-    def check(self):
-        if self.process.poll() is not None:
-            sys.exit(f"the broker has ended: {self.log.read_text()[-2000:]}")
-
-    def stop(self):
-        if self.process:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait()
-            self.process = None
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-        self.process = None
+from stack import CONNECTIONS, Broker, Database, server_folder
 
 
 def load(broker, mode, **flags):
@@ -397,15 +308,6 @@ MUST_BE_ZERO = ("lost", "labels_never_acknowledged", "doubled", "overlap_oversho
                 "gaps_in_the_feed")
 
 
-def server_folder():
-    """A new folder for a database and a broker, which PostgreSQL's user may enter."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="backflip-measure-"))
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres")
-    folder.chmod(0o755)
-    return folder
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mode", choices=["answers", "latency", "faults"])
@@ -426,6 +328,7 @@ def main():
     folder = server_folder()
     database = Database(folder)
     broker = Broker(database, folder)
+    spread_ids(database)
     try:
         result = {"answers": measure_answers, "latency": measure_latency, "faults": measure_faults}[args.mode](
             args, database, broker)

@@ -19,8 +19,8 @@ import resource
 import shutil
 import time
 
-from measure_labeling import Broker, Database, server_folder
 from measuring import origin
+from stack import Broker, Database, server_folder
 
 BODY = gzip.compress(b'{"answer":{"ranking":{"groups":[' + b"{}," * 1_398_000 + b"{}]}}}")
 

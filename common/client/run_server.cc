@@ -20,8 +20,8 @@ absl::Status RunServer::Work() {
   while (!Draining()) {
     std::unique_ptr<ClaimKeeper> claim;
     const absl::Status status = base::Retry(patient, draining, [&]() -> absl::Status {
-      ASSIGN_OR_RETURN(claim,
-                       ClaimKeeper::Claim(broker_, claimant_, AdvertisedAddress(), draining));
+      ASSIGN_OR_RETURN(const std::string advertise, AdvertisedAddress());
+      ASSIGN_OR_RETURN(claim, ClaimKeeper::Claim(broker_, claimant_, advertise, draining));
       return absl::OkStatus();
     });
     if (Draining()) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "common/client/claim_keeper.h"
 #include "common/rpc/client.h"
 #include "common/rpc/daemon.h"
@@ -18,8 +19,8 @@ class RunServer : public rpc::Daemon {
   explicit RunServer(rpc::Client broker);
 
   const rpc::Client& broker() const { return broker_; }
-  // How workers reach this daemon, told with each claim; empty: they do not.
-  virtual std::string AdvertisedAddress() const { return ""; }
+  // How workers reach this daemon, told with each claim; empty: they do not. May block.
+  virtual absl::StatusOr<std::string> AdvertisedAddress() const { return ""; }
   // Serves the run to its end, or until Draining() or the loss of the claim, and
   // releases it. Blocks.
   virtual void Serve(std::unique_ptr<ClaimKeeper> claim) = 0;

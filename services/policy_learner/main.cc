@@ -13,8 +13,10 @@
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:0",
           "where rollout-workers connect; port 0 takes a free one");
-ABSL_FLAG(std::string, advertise, "",
-          "how rollout-workers reach this learner, where that is not the address it listens on");
+ABSL_FLAG(
+    std::string, advertise, "",
+    "how rollout-workers reach this learner; default: where it listens, which for 0.0.0.0 and [::] "
+    "is the address of this machine's interface on the way to the broker");
 
 namespace backflip::policy_learner {
 namespace {

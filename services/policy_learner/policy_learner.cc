@@ -8,6 +8,7 @@
 #include "common/learn/torch_runtime.h"
 #include "services/policy_learner/grpc_broker_link.h"
 #include "services/policy_learner/learner_loop.h"
+#include "services/policy_learner/own_address.h"
 
 namespace backflip::policy_learner {
 namespace {
@@ -37,8 +38,9 @@ PolicyLearner::~PolicyLearner() {
   if (server_ != nullptr) server_->Drain(kReleaseGrace);
 }
 
-std::string PolicyLearner::AdvertisedAddress() const {
-  return config_.advertise.empty() ? address() : config_.advertise;
+absl::StatusOr<std::string> PolicyLearner::AdvertisedAddress() const {
+  if (!config_.advertise.empty()) return config_.advertise;
+  return OwnAddress(address(), broker().address());
 }
 
 void PolicyLearner::Serve(std::unique_ptr<client::ClaimKeeper> claim) {

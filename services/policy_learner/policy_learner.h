@@ -16,7 +16,7 @@ namespace backflip::policy_learner {
 struct PolicyLearnerConfig {
   // host:port or unix:path.
   std::string listen;
-  // The address that workers are given. Empty: where it listens.
+  // The address that workers are given. Empty: where it listens, by OwnAddress.
   std::string advertise;
 };
 
@@ -33,7 +33,7 @@ class PolicyLearner final : public client::RunServer {
 
  private:
   PolicyLearner(rpc::Client broker, PolicyLearnerConfig config);
-  std::string AdvertisedAddress() const override;
+  absl::StatusOr<std::string> AdvertisedAddress() const override;
   void Serve(std::unique_ptr<client::ClaimKeeper> claim) override;
 
   const PolicyLearnerConfig config_;

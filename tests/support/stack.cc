@@ -1,7 +1,7 @@
 #include "tests/support/stack.h"
 
-#include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -11,7 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "cli/launcher/paths.h"
@@ -22,6 +26,7 @@
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
 #include "common/sim/task.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 
 namespace backflip::testing {
 namespace {
@@ -74,14 +79,45 @@ std::string LogFile(Program program, const std::string& folder) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Stack>> Stack::Start() {
+absl::Status Stack::StartDatabase(const StackOptions& options) {
+  database_ = options.database;
+  if (!database_.empty()) return absl::OkStatus();
+  if (options.database_folder.empty()) {
+    ASSIGN_OR_RETURN(postgres_, cli::PrivatePostgres::StartTemporary());
+  } else {
+    ASSIGN_OR_RETURN(postgres_, cli::PrivatePostgres::Start(options.database_folder));
+  }
+  database_ = postgres_->url();
+  return absl::OkStatus();
+}
+
+absl::Status Stack::LayWires() {
+  for (const Program program :
+       {Program::kLearner, Program::kSecondLearner, Program::kTrainer, Program::kSecondTrainer,
+        Program::kWorker, Program::kSecondWorker, Program::kTeacher}) {
+    ASSIGN_OR_RETURN(wires_[program],
+                     Wire::Start(absl::StrCat(folder_, "/wire", static_cast<int>(program), ".sock"),
+                                 absl::StrCat(folder_, "/broker.sock")));
+  }
+  ASSIGN_OR_RETURN(learner_wire_, Wire::Start(absl::StrCat(folder_, "/wire-learner.sock"),
+                                              absl::StrCat(folder_, "/learner.sock")));
+  const std::string socket = "/.s.PGSQL.5432";
+  const std::string host = database_.substr(database_.find("host=") + 5);
+  mkdir(absl::StrCat(folder_, "/database").c_str(), 0700);
+  ASSIGN_OR_RETURN(database_wire_, Wire::Start(absl::StrCat(folder_, "/database", socket),
+                                               host.substr(0, host.find('&')) + socket));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Stack>> Stack::Start(StackOptions options) {
   std::unique_ptr<Stack> stack(new Stack());
-  ASSIGN_OR_RETURN(stack->postgres_, cli::PrivatePostgres::StartTemporary());
+  RETURN_IF_ERROR(stack->StartDatabase(options));
   char folder[] = "/tmp/backflip-stack-XXXXXX";
   if (mkdtemp(folder) == nullptr) return absl::InternalError("cannot make a folder in /tmp");
   stack->folder_ = folder;
+  if (options.wires) RETURN_IF_ERROR(stack->LayWires());
   RETURN_IF_ERROR(cli::Run({.argv = {cli::ProgramPath("preference-broker"), "migrate",
-                                     absl::StrCat("--database_url=", stack->postgres_->url()),
+                                     absl::StrCat("--database_url=", stack->database_),
                                      absl::StrCat("--tokens=", stack->folder_, "/tokens")}})
                       .status());
   RETURN_IF_ERROR(stack->StartProgram(Program::kBroker));
@@ -103,19 +139,33 @@ Stack::~Stack() {
   if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
 }
 
+std::vector<std::string> Stack::Reaching(Program program) const {
+  const std::string broker = absl::StrCat("unix:", folder_, "/broker.sock");
+  if (program == Program::kBroker) {
+    const std::string host = database_.substr(database_.find("host="));
+    const std::string url =
+        database_wire_ == nullptr
+            ? database_
+            : absl::StrReplaceAll(database_, {{host.substr(0, host.find('&')),
+                                               absl::StrCat("host=", folder_, "/database")}});
+    return {"serve", absl::StrCat("--database_url=", url), absl::StrCat("--listen=", broker)};
+  }
+  const std::string token =
+      absl::StrCat("--token-file=", folder_, "/tokens/", Describe(program, folder_).role, ".token");
+  if (wires_.empty()) return {absl::StrCat("--broker=", broker), token};
+  std::vector<std::string> arguments = {
+      absl::StrCat("--broker=unix:", folder_, "/wire", static_cast<int>(program), ".sock"), token};
+  if (program == Program::kLearner) {
+    arguments.push_back(absl::StrCat("--advertise=unix:", folder_, "/wire-learner.sock"));
+  }
+  return arguments;
+}
+
 absl::Status Stack::StartProgram(Program program) {
   const Described described = Describe(program, folder_);
   std::vector<std::string> argv = {cli::ProgramPath(described.binary)};
-  const std::string broker = absl::StrCat("unix:", folder_, "/broker.sock");
-  if (program == Program::kBroker) {
-    argv.insert(argv.end(), {"serve", absl::StrCat("--database_url=", postgres_->url()),
-                             absl::StrCat("--listen=", broker)});
-  } else {
-    argv.insert(argv.end(),
-                {absl::StrCat("--broker=", broker),
-                 absl::StrCat("--token-file=", folder_, "/tokens/", described.role, ".token")});
-  }
-  argv.insert(argv.end(), described.arguments.begin(), described.arguments.end());
+  for (const auto& arguments : {Reaching(program), described.arguments})
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
   ASSIGN_OR_RETURN(running_[program], cli::Spawn({.argv = std::move(argv),
                                                   .log_file = LogFile(program, folder_),
                                                   .dies_with_parent = true}));
@@ -154,6 +204,68 @@ absl::Status Stack::RestartDatabase() {
   return postgres_->Restart();
 }
 
+void Stack::SignalDatabase(int signal) const {
+  // the server first, so that it makes no others meanwhile
+  kill(postgres_->pid(), signal);
+  const auto children =
+      cli::Run({.argv = {"ps", "-o", "pid=", "--ppid", absl::StrCat(postgres_->pid())}});
+  for (const auto child : absl::StrSplit(children.value_or(""), '\n', absl::SkipWhitespace())) {
+    pid_t pid = 0;
+    if (absl::SimpleAtoi(child, &pid)) kill(pid, signal);
+  }
+}
+
+absl::Status Stack::AwaitServing(bool serves) const {
+  const auto stub = grpc::health::v1::Health::NewStub(operator_->client().channel());
+  const absl::Time give_up = absl::Now() + kPatience;
+  while (absl::Now() < give_up) {
+    grpc::health::v1::HealthCheckResponse health;
+    const bool answered = stub->Check(operator_->client().UnaryContext().get(), {}, &health).ok();
+    if (answered && serves == (health.status() == grpc::health::v1::HealthCheckResponse::SERVING)) {
+      return absl::OkStatus();
+    }
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  return absl::DeadlineExceededError(absl::StrCat("the broker's health never said that it ",
+                                                  serves ? "serves" : "does not serve", ":\n",
+                                                  Tails()));
+}
+
+absl::Status Stack::CountAnswers() {
+  if (Runs(Program::kTeacher)) RETURN_IF_ERROR(Drain(Program::kTeacher));
+  if (!absl::SimpleAtoi(Sql("SELECT count(*) FROM labels"), &labels_before_)) {
+    return absl::InternalError("labels cannot be counted");
+  }
+  return StartProgram(Program::kTeacher);
+}
+
+absl::Status Stack::CheckAnswers() {
+  RETURN_IF_ERROR(Drain(Program::kTeacher));
+  const std::string log = Log(Program::kTeacher);
+  const std::string last = log.substr(log.rfind("\"drained\""));
+  const std::string labels =
+      Sql(absl::StrCat("SELECT count(*) - ", labels_before_, " FROM labels"));
+  if (!absl::StrContains(last, absl::StrCat("\"answers\":", labels, "}"))) {
+    return absl::DataLossError(
+        absl::StrCat(labels, " labels have come, where the teacher says: ", last));
+  }
+  const std::string twice =
+      Sql("SELECT string_agg(question_id::text, ' ') FROM (SELECT question_id FROM labels "
+          "WHERE supersedes IS NULL GROUP BY question_id, caller_id HAVING count(*) > 1) t");
+  if (!twice.empty()) return absl::DataLossError("questions with a label twice: " + twice);
+  // numbered after the commit
+  const absl::Time give_up = absl::Now() + kPatience;
+  std::string gaps;
+  do {
+    gaps =
+        Sql("SELECT string_agg(run_id::text, ' ') FROM (SELECT run_id FROM labels GROUP BY run_id "
+            "HAVING count(*) <> coalesce(max(position), 0) OR count(*) <> count(position)) t");
+    if (gaps.empty()) return absl::OkStatus();
+    absl::SleepFor(absl::Milliseconds(50));
+  } while (absl::Now() < give_up);
+  return absl::DataLossError("runs with gaps in their feed: " + gaps);
+}
+
 absl::StatusOr<v1::Run> Stack::Create(const std::string& name, const v1::RunSpec& layer) {
   ASSIGN_OR_RETURN(const std::string folder, cli::FindTask(name));
   ASSIGN_OR_RETURN(const auto task, sim::Task::FromFolder(folder));
@@ -188,7 +300,7 @@ absl::StatusOr<v1::Run> Stack::Await(int64_t run_id,
 }
 
 std::string Stack::Sql(const std::string& query) const {
-  const auto output = cli::Run({.argv = {"psql", "-XAtc", query, postgres_->url()}});
+  const auto output = cli::Run({.argv = {"psql", "-XAtc", query, database_}});
   if (!output.ok()) return absl::StrCat("psql: ", std::string(output.status().message()));
   return std::string(absl::StripSuffix(*output, "\n"));
 }

@@ -2,12 +2,15 @@
 #ifndef BACKFLIP_TESTS_SUPPORT_STACK_H_
 #define BACKFLIP_TESTS_SUPPORT_STACK_H_
 
+#include <signal.h>
 #include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -16,6 +19,7 @@
 #include "cli/launcher/private_postgres.h"
 #include "common/client/broker_client.h"
 #include "common/rpc/client.h"
+#include "tests/support/wire.h"
 
 namespace backflip::testing {
 
@@ -30,12 +34,21 @@ enum class Program {
   kSecondWorker,
 };
 
+struct StackOptions {
+  // URL of a database that is there; empty: a temporary one of the stack's own.
+  std::string database;
+  // Folder for the data of the stack's own database, which stays; empty: a temporary one.
+  std::string database_folder;
+  // Whether programs reach each other, and the broker its database, by wires.
+  bool wires = false;
+};
+
 // Programs are those beside the test's own. Nothing is started again by itself,
 // and nothing outlives the object. For one thread.
 class Stack {
  public:
   // A temporary database, migrated, and the broker, healthy.
-  static absl::StatusOr<std::unique_ptr<Stack>> Start();
+  static absl::StatusOr<std::unique_ptr<Stack>> Start(StackOptions options = {});
   // Kills everything.
   ~Stack();
 
@@ -43,6 +56,7 @@ class Stack {
   absl::Status StartProgram(Program program);
   // One of each beside the broker: two worker threads, an oracle.
   absl::Status StartServing();
+  bool Runs(Program program) const { return running_.count(program) > 0; }
   // Of a running program.
   pid_t Pid(Program program) const { return running_.at(program); }
   // kill -9. The program must be running.
@@ -50,9 +64,28 @@ class Stack {
   // SIGTERM; waits until it has ended by itself, with code 0.
   absl::Status Drain(Program program);
 
-  // Stops PostgreSQL as `systemctl restart` does, cutting all sessions, and
-  // starts it again.
+  // Of the stack's own database. Stop is that of `systemctl stop`: it cuts all sessions.
+  absl::Status StopDatabase() { return postgres_->Stop(); }
+  absl::Status StartDatabase() { return postgres_->Restart(); }
   absl::Status RestartDatabase();
+  // All its processes stay where they are, or go on: SIGSTOP and SIGCONT.
+  void FreezeDatabase() const { SignalDatabase(SIGSTOP); }
+  void ThawDatabase() const { SignalDatabase(SIGCONT); }
+  // Blocks until the broker's health says that it serves, or that it does not. DEADLINE_EXCEEDED
+  // after two minutes.
+  absl::Status AwaitServing(bool serves) const;
+
+  // Of a stack with wires. From a program to the broker; from the broker to its database; from the
+  // worker to the learner.
+  Wire& WireToBroker(Program program) { return *wires_.at(program); }
+  Wire& WireToDatabase() { return *database_wire_; }
+  Wire& WireToLearner() { return *learner_wire_; }
+
+  // Puts a fresh teacher in place, whose acknowledged answers are counted from now on.
+  absl::Status CountAnswers();
+  // Drains it, and leaves none. OK where each of these answers is a label, no other label has come,
+  // none is there twice, and the feeds have no gaps.
+  absl::Status CheckAnswers();
 
   const client::BrokerClient& broker() const { return *operator_; }
   // The broker, as somebody of this role.
@@ -66,6 +99,10 @@ class Stack {
   absl::StatusOr<v1::Run> Await(int64_t run_id,
                                 const std::function<bool(const v1::Run&)>& condition);
 
+  const std::string& folder() const { return folder_; }
+  // The database's URL.
+  const std::string& database() const { return database_; }
+
   // What psql prints: values separated by |, rows by line ends.
   std::string Sql(const std::string& query) const;
   // All that a program has logged.
@@ -73,10 +110,18 @@ class Stack {
 
  private:
   Stack() = default;
+  absl::Status StartDatabase(const StackOptions& options);
+  absl::Status LayWires();
+  // The broker's arguments that name its database, or a program's that name the broker.
+  std::vector<std::string> Reaching(Program program) const;
+  void SignalDatabase(int signal) const;
   std::string Tails() const;
 
   std::unique_ptr<cli::PrivatePostgres> postgres_;
-  std::string folder_;
+  std::string folder_, database_;
+  int64_t labels_before_ = 0;
+  std::map<Program, std::unique_ptr<Wire>> wires_;
+  std::unique_ptr<Wire> database_wire_, learner_wire_;
   std::map<Program, pid_t> running_;
   std::unique_ptr<client::BrokerClient> operator_;
 };

@@ -347,19 +347,23 @@ absl::StatusOr<int32_t> RenewLeases(Connection& connection, const Caller& caller
   });
 }
 
+// Also one that reaches further ahead than any is granted for: it was granted before the database's
+// clock was set back.
+#define IS_OVER "(expires_at <= now() OR expires_at > now() + 2 * lease_ms * interval '1 ms')"
+
 absl::StatusOr<int64_t> ExpireLeases(Connection& connection) {
   return connection.Transact([](Transaction& t) -> absl::StatusOr<int64_t> {
     // questions whose locks are held by others are left to the next call
     const std::vector<int64_t> ids = Ints(t.Exec(R"sql(
         SELECT id FROM questions WHERE id IN
-          (SELECT question_id FROM leases WHERE state = 'LIVE' AND expires_at <= now())
+          (SELECT question_id FROM leases WHERE state = 'LIVE' AND )sql" IS_OVER R"sql()
         ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)sql"));
     if (ids.empty()) return 0;
     const pqxx::result freed = t.Exec(R"sql(
         WITH dead AS (SELECT id, holds_slot FROM leases WHERE question_id = ANY ($1::bigint[])
-            AND state = 'LIVE' AND expires_at <= now() ORDER BY id FOR NO KEY UPDATE),
+            AND state = 'LIVE' AND )sql" IS_OVER R"sql( ORDER BY id FOR NO KEY UPDATE),
           gone AS (UPDATE leases l SET state = 'EXPIRED', holds_slot = false FROM dead
-            WHERE l.id = dead.id AND l.state = 'LIVE' AND l.expires_at <= now()
+            WHERE l.id = dead.id AND l.state = 'LIVE' AND )sql" IS_OVER R"sql(
             RETURNING l.question_id, dead.holds_slot),
           slots AS (SELECT question_id, count(*) FILTER (WHERE holds_slot) AS n FROM gone
             GROUP BY question_id)
@@ -370,5 +374,6 @@ absl::StatusOr<int64_t> ExpireLeases(Connection& connection) {
     return freed.size();
   });
 }
+#undef IS_OVER
 
 }  // namespace backflip::preference_broker

@@ -14,6 +14,11 @@ namespace {
 constexpr int64_t kAhead = 4;
 // How long an assignment counts: workers do not sign off, and ask again every ten seconds.
 #define ASSIGNED "30 seconds"
+// Whether a claim can be taken over, of a length in milliseconds. One that reaches further ahead
+// than any is granted for was granted before the database's clock was set back.
+#define IS_OVER(length)                                     \
+  "(c.released_at IS NOT NULL OR c.expires_at <= now() OR " \
+  "c.expires_at > now() + 2 * " length " * interval '1 ms')"
 
 absl::Status Lost(int64_t run_id, int64_t epoch) {
   return absl::AbortedError(
@@ -34,18 +39,19 @@ void FailRun(Transaction& t, int64_t run_id, absl::string_view message) {
 
 // The oldest run that wants the role, locked; nullopt: none. Its last claim may have run out,
 // which counts. After each that came to nothing it rests longer: 0, 5, 10, 20 seconds.
-std::optional<int64_t> RunToClaim(Transaction& t, absl::string_view role) {
+std::optional<int64_t> RunToClaim(Transaction& t, absl::string_view role, int32_t lease_ms) {
   while (true) {
     const pqxx::result runs = t.Exec(R"sql(
         SELECT r.id, c.attempts + 1, c.run_id IS NOT NULL AND c.released_at IS NULL
         FROM runs r LEFT JOIN claims c ON c.run_id = r.id AND c.role = $1
         WHERE r.state IN ('QUEUED', 'RUNNING') AND ($1 = 'learner' OR r.reward = 'PREFERENCES')
-          AND (c.run_id IS NULL OR ((c.released_at IS NOT NULL OR c.expires_at <= now())
-            AND (c.attempts = 0 OR coalesce(c.released_at, c.expires_at)
-              + 2.5 * 2 ^ c.attempts * interval '1 second' <= now())))
+          AND (c.run_id IS NULL OR ()sql" IS_OVER("$2") R"sql(
+            AND (c.attempts = 0 OR coalesce(c.released_at, c.expires_at) > now()
+              OR coalesce(c.released_at, c.expires_at)
+                + 2.5 * 2 ^ c.attempts * interval '1 second' <= now())))
         ORDER BY coalesce(c.attempts + (c.released_at IS NULL)::integer, 0), r.id
         FOR NO KEY UPDATE OF r SKIP LOCKED LIMIT 1)sql",
-                                     role);
+                                     role, lease_ms);
     if (runs.empty()) return std::nullopt;
     const int64_t run_id = Int(runs[0][0]);
     const bool ran_out = Bool(runs[0][2]);
@@ -87,7 +93,7 @@ absl::StatusOr<std::optional<v1::ClaimResponse>> Claim(Connection& connection, c
         request.claimant(), RoleName(caller.role), lease_ms);
     if (claim.empty()) {
       // the run's row lock makes sure that a role is claimed once
-      const std::optional<int64_t> wanting = RunToClaim(t, RoleName(caller.role));
+      const std::optional<int64_t> wanting = RunToClaim(t, RoleName(caller.role), lease_ms);
       if (!wanting.has_value()) return std::nullopt;
       const int64_t run_id = *wanting;
       const bool learner = caller.role == Role::kLearner;
@@ -101,7 +107,7 @@ absl::StatusOr<std::optional<v1::ClaimResponse>> Claim(Connection& connection, c
             collect_token = excluded.collect_token, wanted_steps = 0, claimed_at = now(),
             attempts = c.attempts + (c.released_at IS NULL)::integer,
             expires_at = excluded.expires_at, released_at = NULL
-            WHERE c.released_at IS NOT NULL OR c.expires_at <= now()
+            WHERE )sql" IS_OVER("$6") R"sql(
           RETURNING c.run_id, c.epoch, c.collect_token)sql",
                      run_id, RoleName(caller.role), request.claimant(), request.advertise(),
                      learner ? base::RandomHex128() : "", lease_ms);
@@ -303,6 +309,7 @@ absl::Status CheckServes(Transaction& t, const Caller& caller, int64_t run_id, i
                                                     " has not come: the newest that is taken is ",
                                                     newest));
 }
+#undef IS_OVER
 #undef ASSIGNED
 
 }  // namespace backflip::preference_broker
