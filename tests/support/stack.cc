@@ -74,8 +74,9 @@ std::string LogFile(Program program, const std::string& folder) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Stack>> Stack::Start() {
+absl::StatusOr<std::unique_ptr<Stack>> Stack::Start(std::vector<std::string> flags) {
   std::unique_ptr<Stack> stack(new Stack());
+  stack->flags_ = std::move(flags);
   ASSIGN_OR_RETURN(stack->postgres_, cli::PrivatePostgres::StartTemporary());
   char folder[] = "/tmp/backflip-stack-XXXXXX";
   if (mkdtemp(folder) == nullptr) return absl::InternalError("cannot make a folder in /tmp");
@@ -116,6 +117,7 @@ absl::Status Stack::StartProgram(Program program) {
                  absl::StrCat("--token-file=", folder_, "/tokens/", described.role, ".token")});
   }
   argv.insert(argv.end(), described.arguments.begin(), described.arguments.end());
+  argv.insert(argv.end(), flags_.begin(), flags_.end());
   ASSIGN_OR_RETURN(running_[program], cli::Spawn({.argv = std::move(argv),
                                                   .log_file = LogFile(program, folder_),
                                                   .dies_with_parent = true}));

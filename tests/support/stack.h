@@ -8,6 +8,8 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -34,8 +36,8 @@ enum class Program {
 // and nothing outlives the object. For one thread.
 class Stack {
  public:
-  // A temporary database, migrated, and the broker, healthy.
-  static absl::StatusOr<std::unique_ptr<Stack>> Start();
+  // A temporary database, migrated, and the broker, healthy. `flags`: of every program.
+  static absl::StatusOr<std::unique_ptr<Stack>> Start(std::vector<std::string> flags = {});
   // Kills everything.
   ~Stack();
 
@@ -77,6 +79,7 @@ class Stack {
 
   std::unique_ptr<cli::PrivatePostgres> postgres_;
   std::string folder_;
+  std::vector<std::string> flags_;
   std::map<Program, pid_t> running_;
   std::unique_ptr<client::BrokerClient> operator_;
 };
