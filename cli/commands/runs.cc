@@ -1,4 +1,5 @@
-// backflip runs, watch, cancel, run fork, run stop-asking. (`run FILE` is in train.cc.)
+// backflip runs, watch, cancel, run fork, run stop-asking, run export-tensorboard. (`run FILE` is
+// in train.cc.)
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "absl/time/time.h"
 #include "cli/command.h"
 #include "cli/output/status_block.h"
+#include "cli/output/tensorboard.h"
 #include "cli/session.h"
 #include "cli/values.h"
 #include "common/base/random.h"
@@ -88,6 +90,15 @@ absl::Status StopAsking(const Call& call) {
   return session.broker->Call<RunService>(&RunService::Stub::StopAsking, request).status();
 }
 
+absl::Status ExportTensorBoard(const Call& call) {
+  ASSIGN_OR_RETURN(const int64_t run_id, ParseRun(call.Word(0)));
+  ASSIGN_OR_RETURN(const Session session, OpenSession(call));
+  ASSIGN_OR_RETURN(const std::vector<v1::MetricPoint> points, session.broker->Metrics(run_id));
+  ASSIGN_OR_RETURN(const std::string path, WriteEvents(points, call.Word(1)));
+  absl::PrintF("%s: %d points\n", path, points.size());
+  return absl::OkStatus();
+}
+
 const Registered kRegistered{
     {Section::kRuns, "runs", "list runs, their progress, and what limits each", ListRuns},
     {Section::kRuns, "watch [RUN]", "follow a run, by default the newest", WatchRun},
@@ -100,6 +111,14 @@ const Registered kRegistered{
      "Prints the new run's number. The run waits until `train --continue` serves it."},
     {Section::kRuns, "run stop-asking RUN",
      "ask people no more; the run finishes on the labels there are", StopAsking},
+    {Section::kRuns,
+     "run export-tensorboard RUN FOLDER",
+     "the run's charts as TensorBoard reads them",
+     ExportTensorBoard,
+     {},
+     "`tensorboard --logdir FOLDER` shows them; a folder for each run in one FOLDER compares runs. "
+     "The "
+     "same command again brings the file up to date."},
 };
 
 }  // namespace

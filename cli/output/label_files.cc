@@ -73,17 +73,6 @@ absl::StatusOr<std::map<std::string, v1::Clip>> ReadClips(const client::BrokerCl
   return clips;
 }
 
-// The answer in one word, or a ranking as positions of clips: "2>0=1".
-std::string AnswerText(const v1::Answer& answer) {
-  if (!answer.has_ranking()) {
-    return absl::AsciiStrToLower(v1::Choice_Name(answer.choice()));
-  }
-  return absl::StrJoin(answer.ranking().groups(), ">",
-                       [](std::string* out, const v1::RankGroup& group) {
-                         absl::StrAppend(out, absl::StrJoin(group.positions(), "="));
-                       });
-}
-
 std::string Csv(const std::vector<v1::ExportedLabel>& labels) {
   std::string csv =
       "schema,label_id,question_id,purpose,clips,answer,labeler,issued_ms,"
@@ -269,6 +258,16 @@ absl::Status ParseLine(const std::string& line, v1::ImportLabelsRequest* request
 }
 
 }  // namespace
+
+std::string AnswerText(const v1::Answer& answer) {
+  if (!answer.has_ranking()) {
+    return absl::AsciiStrToLower(v1::Choice_Name(answer.choice()));
+  }
+  return absl::StrJoin(answer.ranking().groups(), ">",
+                       [](std::string* out, const v1::RankGroup& group) {
+                         absl::StrAppend(out, absl::StrJoin(group.positions(), "="));
+                       });
+}
 
 absl::Status ExportLabels(const client::BrokerClient& broker, int64_t run_id, LabelFormat format,
                           bool clips, const std::string& path) {

@@ -34,6 +34,9 @@ absl::Status ExportLabels(const client::BrokerClient& broker, int64_t run_id, La
 absl::StatusOr<v1::ImportLabelsResponse> ImportLabels(const client::BrokerClient& broker,
                                                       int64_t run_id, const std::string& path);
 
+// In one word, or a ranking as positions of clips: "2>0=1".
+std::string AnswerText(const v1::Answer& answer);
+
 // A field of a CSV file, quoted where RFC 4180 wants it; what a spreadsheet would take for a
 // formula gets an apostrophe before it.
 std::string CsvField(absl::string_view text);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "backflip/v1/trace.grpc.pb.h"
 #include "backflip/v1/work.grpc.pb.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
@@ -142,6 +143,19 @@ absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>> LoadCheckpoint(
     if (newest.ok()) newest = usable;
     request.set_before_iteration(checkpoint->first.iteration());
   }
+}
+
+void ReportSources(const rpc::Client& broker, const v1::ReportSourcesRequest& request,
+                   const std::function<bool()>& stop) {
+  const auto traces = v1::TraceService::NewStub(broker.channel());
+  const absl::Status status = base::Retry({}, stop, [&] {
+    v1::ReportSourcesResponse response;
+    return rpc::FromGrpc(traces->ReportSources(broker.UnaryContext().get(), request, &response));
+  });
+  if (status.ok() || absl::IsCancelled(status)) return;
+  base::LogWarning(
+      "what a snapshot was learned from is not stored",
+      {{"run", request.run_id()}, {"version", request.version()}, {"reason", status.message()}});
 }
 
 absl::Status PutBundle(const rpc::Client& broker, absl::string_view bytes) {

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "backflip/v1/snapshot.grpc.pb.h"
+#include "backflip/v1/trace.pb.h"
 #include "common/rpc/client.h"
 
 namespace backflip::client {
@@ -39,6 +40,11 @@ using CheckpointCheck =
 absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>> LoadCheckpoint(
     const rpc::Client& broker, int64_t run_id, const CheckpointCheck& check,
     const std::function<bool()>& stop);
+
+// Tells what a published snapshot was learned from. Only who asks for the life of a label needs it:
+// a failure is a warning in the log.
+void ReportSources(const rpc::Client& broker, const v1::ReportSourcesRequest& request,
+                   const std::function<bool()>& stop);
 
 absl::Status PutBundle(const rpc::Client& broker, absl::string_view bytes);
 absl::StatusOr<std::string> GetBundle(const rpc::Client& broker, const std::string& sha256,

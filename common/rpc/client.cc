@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/rpc/call_metrics.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/transport.h"
 
@@ -23,7 +24,8 @@ Client::Client(const std::string& address, std::string token)
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  channel_ = grpc::CreateCustomChannel(address, CredentialsTo(address), arguments);
+  channel_ = grpc::experimental::CreateCustomChannelWithInterceptors(
+      address, CredentialsTo(address), arguments, MeasuredAttempts());
 }
 
 std::unique_ptr<grpc::ClientContext> Client::UnaryContext(absl::Duration deadline) const {

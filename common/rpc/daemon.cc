@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/program.h"
 #include "common/base/status_macros.h"
+#include "common/metrics/metrics.h"
 #include "common/rpc/transport.h"
 
 ABSL_FLAG(std::string, broker, "", "address of the preference-broker");
@@ -25,6 +26,7 @@ const base::ConfigCheck token_check([] {
 absl::Status Run(
     const std::function<absl::StatusOr<std::unique_ptr<Daemon>>(Client broker)>& make) {
   RETURN_IF_ERROR(SetTransportByFlags());
+  RETURN_IF_ERROR(metrics::ServeByFlag());
   ASSIGN_OR_RETURN(std::string token, ReadTokenFile(absl::GetFlag(FLAGS_token_file)));
   base::ShutdownSignal shutdown;
   ASSIGN_OR_RETURN(const std::unique_ptr<Daemon> daemon,

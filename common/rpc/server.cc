@@ -12,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/call_metrics.h"
 #include "common/rpc/client.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/status.h"
@@ -38,6 +39,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
                              kKeepaliveTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   for (grpc::Service* service : options.services) builder.RegisterService(service);
+  builder.experimental().SetInterceptorCreators(MeasuredCalls());
 
   auto server = std::unique_ptr<Server>(new Server);
   server->server_ = builder.BuildAndStart();

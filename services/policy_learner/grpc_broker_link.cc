@@ -90,7 +90,20 @@ absl::StatusOr<v1::SnapshotInfo> GrpcBrokerLink::PublishPolicy(int64_t iteration
   info.set_iteration(iteration);
   info.set_steps(steps);
   info.set_kept(kept);
-  return client::PublishSnapshot(broker_, claim_->epoch(), std::move(info), bytes, stop_);
+  ASSIGN_OR_RETURN(
+      info, client::PublishSnapshot(broker_, claim_->epoch(), std::move(info), bytes, stop_));
+  v1::ReportSourcesRequest sources;
+  {
+    base::MutexLock lock(&mutex_);
+    sources.set_reward_version(handed_out_);
+  }
+  if (sources.reward_version() == 0) return info;
+  sources.set_run_id(run_id_);
+  sources.set_epoch(claim_->epoch());
+  sources.set_kind(v1::POLICY);
+  sources.set_version(info.version());
+  client::ReportSources(broker_, sources, stop_);
+  return info;
 }
 
 absl::StatusOr<std::string> GrpcBrokerLink::LoadPolicy(int64_t version) {
@@ -161,6 +174,12 @@ absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::Wait(absl::Duratio
   }
 }
 
+std::shared_ptr<const Reward> GrpcBrokerLink::HandOut(std::shared_ptr<const Reward> reward) {
+  base::MutexLock lock(&mutex_);
+  if (reward != nullptr) handed_out_ = reward->info.version();
+  return reward;
+}
+
 absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardOf(int64_t iteration,
                                                                        absl::Duration timeout) {
   ASSIGN_OR_RETURN(std::shared_ptr<const Reward> reward,
@@ -168,7 +187,7 @@ absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardOf(int64_t i
                      const auto it = rewards_.lower_bound(iteration);
                      return it == rewards_.end() ? nullptr : it->second;
                    }));
-  if (reward == nullptr || reward->info.iteration() == iteration) return reward;
+  if (reward == nullptr || reward->info.iteration() == iteration) return HandOut(reward);
   // The watch shows the newest alone: this is an older one, after a restart.
   v1::GetSnapshotRequest request;
   request.set_run_id(run_id_);
@@ -185,17 +204,20 @@ absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardOf(int64_t i
                      "place, since the same seed gives the same run. Start a new run"));
   }
   RETURN_IF_ERROR(snapshot.status());
-  return DecodeReward(snapshot->first, snapshot->second);
+  ASSIGN_OR_RETURN(reward, DecodeReward(snapshot->first, snapshot->second));
+  return HandOut(reward);
 }
 
 absl::StatusOr<std::shared_ptr<const Reward>> GrpcBrokerLink::RewardAfter(int64_t version,
                                                                           absl::Duration timeout) {
-  return Wait(timeout,
-              [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) -> std::shared_ptr<const Reward> {
-                if (rewards_.empty()) return nullptr;
-                const auto& newest = rewards_.rbegin()->second;
-                return newest->info.version() > version ? newest : nullptr;
-              });
+  ASSIGN_OR_RETURN(
+      const std::shared_ptr<const Reward> reward,
+      Wait(timeout, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) -> std::shared_ptr<const Reward> {
+        if (rewards_.empty()) return nullptr;
+        const auto& newest = rewards_.rbegin()->second;
+        return newest->info.version() > version ? newest : nullptr;
+      }));
+  return HandOut(reward);
 }
 
 absl::StatusOr<std::vector<v1::Moment>> GrpcBrokerLink::LoadMoments(v1::GetMomentsRequest request) {

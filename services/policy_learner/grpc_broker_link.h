@@ -23,7 +23,8 @@
 
 namespace backflip::policy_learner {
 
-// Follows the run's rewards from a thread of its own. Thread-safe.
+// Follows the run's rewards from a thread of its own. Thread-safe. A policy that is published has
+// learned from the reward that was handed out last, and the broker is told so.
 class GrpcBrokerLink final : public BrokerLink {
  public:
   // `claim` is not owned and outlives the link. `stop`: see BrokerLink;
@@ -52,6 +53,8 @@ class GrpcBrokerLink final : public BrokerLink {
 
  private:
   void WatchRewards();
+  // Notes that it goes to the learner.
+  std::shared_ptr<const Reward> HandOut(std::shared_ptr<const Reward> reward);
   void TakeReward(const v1::SnapshotInfo& info, const std::string& bytes);
   // What `find` gives under the lock, as soon as that is not null.
   template <typename Find>
@@ -70,6 +73,7 @@ class GrpcBrokerLink final : public BrokerLink {
   base::CondVar changed_;
   // By iteration; the newest few.
   std::map<int64_t, std::shared_ptr<const Reward>> rewards_ ABSL_GUARDED_BY(mutex_);
+  int64_t handed_out_ ABSL_GUARDED_BY(mutex_) = 0;  // version of a reward; 0: none yet
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<grpc::ClientContext> watch_ ABSL_GUARDED_BY(mutex_);
   std::thread watcher_;

@@ -15,6 +15,7 @@
 #include "common/method/pace.h"
 #include "common/method/restarts.h"
 #include "common/method/rounds.h"
+#include "common/metrics/metrics.h"
 #include "common/nn/snapshot.h"
 
 namespace backflip::policy_learner {
@@ -128,7 +129,7 @@ absl::Status LearnerLoop::Train(const std::function<bool()>& stop) {
       RETURN_IF_ERROR(SaveCheckpoint());
     }
 
-    ASSIGN_OR_RETURN(const Rollouts rollouts, collector_->WaitBatch(iteration_, stop));
+    ASSIGN_OR_RETURN(const Rollouts rollouts, WaitBatch(stop));
     const int64_t steps = steps_ + spec_.collection().batch_steps();
     RETURN_IF_ERROR(broker_->CompleteBatch(iteration_, steps));
     experience::Batch batch{iteration_, TrajectoriesOf(rollouts, run_.task().action_size())};
@@ -159,6 +160,14 @@ absl::Status LearnerLoop::Improve() {
   }
   Chart(statistics);
   return absl::OkStatus();
+}
+
+absl::StatusOr<Rollouts> LearnerLoop::WaitBatch(const std::function<bool()>& stop) {
+  const metrics::Waiting waiting("rollouts");
+  ASSIGN_OR_RETURN(Rollouts rollouts, collector_->WaitBatch(iteration_, stop));
+  metrics::GetCounter("backflip_batch_steps_total", "Steps of the batches that have come whole.")
+      .Increment(spec_.collection().batch_steps());
+  return rollouts;
 }
 
 absl::Status LearnerLoop::PublishPolicy() {
@@ -246,6 +255,7 @@ method::RunReward LearnerLoop::CurrentReward() const {
 
 absl::StatusOr<std::shared_ptr<const Reward>> LearnerLoop::WaitReward(int64_t iteration) {
   if (spec_.reward() == v1::TRUE) return nullptr;
+  const metrics::Waiting waiting("reward");
   const absl::Time begin = absl::Now();
   std::shared_ptr<const Reward> reward;
   if (!spec_.lockstep()) {

@@ -59,6 +59,8 @@ class LearnerLoop {
   absl::Status Improve();
   absl::Status Finish(const std::function<bool()>& stop);
 
+  // The batch that comes next. Blocks. `stop`: as of Run.
+  absl::StatusOr<Rollouts> WaitBatch(const std::function<bool()>& stop);
   // Publishes the current policy, and hands it to the collector.
   absl::Status PublishPolicy();
   // By environment, where it begins in the next batch instead of going on.

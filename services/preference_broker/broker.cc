@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "common/metrics/metrics.h"
 #include "services/preference_broker/store/db/migrate.h"
 #include "services/preference_broker/store/labeling/feed.h"
 #include "services/preference_broker/store/labeling/leases.h"
@@ -56,6 +57,7 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
   broker->services_.push_back(MakeRestartService(core));
   broker->services_.push_back(MakeReviewService(core, broker->numberer_.get()));
   broker->services_.push_back(MakeOperationService(core));
+  broker->services_.push_back(MakeTraceService(core));
   broker->listener_ = std::thread([b = broker.get()] {
     ListenForTopics(
         b->options_.database, b->origin_, [b] { return b->stop_.load(); },
@@ -78,12 +80,17 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
                      HttpServer::Start(broker->options_.http, broker->server_->InProcessChannel(),
                                        check, end_long_polls));
   }
+  broker->state_metrics_ = std::make_shared<StateMetrics>(
+      broker->pool_.get(), [b = broker.get()] { return b->Ready(); });
+  metrics::AddSource(broker->state_metrics_);
   broker->housekeeper_ = std::thread([b = broker.get()] { b->RunHousekeeping(); });
   return broker;
 }
 
 Broker::~Broker() {
   Drain(absl::ZeroDuration());
+  // waits for a reading that has begun
+  if (state_metrics_ != nullptr) state_metrics_->End();
   pool_.reset();
 }
 
@@ -127,6 +134,9 @@ void Broker::KeepHouse(Connection& connection) {
   const absl::StatusOr<int64_t> expired = ExpireLeases(connection);
   if (!expired.ok()) return;
   kept_house_ = absl::ToUnixSeconds(absl::Now());
+  static metrics::Counter& leases = metrics::GetCounter("backflip_leases_expired_total",
+                                                        "Leases that ran out without an answer.");
+  leases.Increment(static_cast<double>(*expired));
   if (*expired > 0) base::LogInfo("leases expired", {{"leases", *expired}});
   const auto runs = RunsWithUnnumberedLabels(connection);
   if (!runs.ok()) return;

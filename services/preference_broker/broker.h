@@ -15,6 +15,7 @@
 #include "services/preference_broker/http/server.h"
 #include "services/preference_broker/rpc/calls.h"
 #include "services/preference_broker/rpc/services.h"
+#include "services/preference_broker/state_metrics.h"
 
 namespace backflip::preference_broker {
 
@@ -68,6 +69,7 @@ class Broker {
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<HttpServer> http_;
+  std::shared_ptr<StateMetrics> state_metrics_;
 
   base::Mutex mutex_;
   base::CondVar wake_;

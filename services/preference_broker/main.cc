@@ -15,6 +15,7 @@
 #include "common/base/program.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
+#include "common/metrics/metrics.h"
 #include "common/rpc/transport.h"
 #include "services/preference_broker/broker.h"
 #include "services/preference_broker/store/db/inspect.h"
@@ -159,6 +160,7 @@ int RunServe(const std::string& database) {
   options.connections = absl::GetFlag(FLAGS_database_connections);
   options.http = HttpFlags();
   if (const absl::Status status = rpc::SetTransportByFlags(); !status.ok()) return Fail(status);
+  if (const absl::Status status = metrics::ServeByFlag(); !status.ok()) return Fail(status);
   std::unique_ptr<Broker> broker;
   const absl::Status status = base::Retry(
       StartPolicy(), [&] { return shutdown.Requested(); },

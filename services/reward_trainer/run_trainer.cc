@@ -18,6 +18,7 @@
 #include "common/method/pace.h"
 #include "common/method/round_planner.h"
 #include "common/method/rounds.h"
+#include "common/metrics/metrics.h"
 #include "common/rpc/status.h"
 #include "services/reward_trainer/feed_follower.h"
 #include "services/reward_trainer/run_watcher.h"
@@ -104,8 +105,9 @@ absl::Status RunTrainer::Train() {
 
 absl::Status RunTrainer::TrainInLockstep(int64_t round) {
   const int64_t batch = method::BatchOfRound(spec_, round);
-  RETURN_IF_ERROR(Await(
-      [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) { return progress_.batches > batch; }));
+  RETURN_IF_ERROR(Await("batch", [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) {
+    return progress_.batches > batch;
+  }));
   RETURN_IF_ERROR(ReadCandidates(batch, /*new_to_ensemble=*/true));
   int64_t wanted = 0;
   {
@@ -117,7 +119,7 @@ absl::Status RunTrainer::TrainInLockstep(int64_t round) {
     }
   }
   if (wanted > 0) RETURN_IF_ERROR(Ask(round, batch, wanted).status());
-  RETURN_IF_ERROR(Await([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) {
+  RETURN_IF_ERROR(Await("labels", [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) {
     return progress_.asking_stopped || progress_.book.OpenPlaces(round) == 0;
   }));
   Labels labels;
@@ -135,7 +137,7 @@ absl::Status RunTrainer::TrainAsLabelsCome() {
   bool stop_seen = false, refit_waits = false;
   absl::Time refit_at = absl::InfinitePast();
   while (true) {
-    RETURN_IF_ERROR(Await([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) {
+    RETURN_IF_ERROR(Await("labels", [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) {
       // a run whose asking is stopped may end before all initial batches
       return progress_.batches >= (progress_.asking_stopped ? 1 : initial_batches) &&
              (progress_.batches - 1 > pool_batch_ || progress_.book.position() > seen ||
@@ -227,9 +229,10 @@ absl::Status RunTrainer::Restore() {
   const auto& [info, bytes] = *loaded;
   ASSIGN_OR_RETURN(const nn::Snapshot ensemble, nn::Snapshot::Decode(bytes));
   const int64_t position = info.label_position();
-  RETURN_IF_ERROR(Await([&, position = position]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) {
-    return progress_.book.position() >= position;
-  }));
+  RETURN_IF_ERROR(
+      Await("labels", [&, position = position]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) {
+        return progress_.book.position() >= position;
+      }));
   const int64_t batch = state.round();
   std::vector<experience::Comparison> comparisons;
   {
@@ -370,6 +373,7 @@ absl::Status RunTrainer::FitAndPublish(int64_t batch, const Labels& labels) {
     fitter_->SetGold(progress_.book.Gold(labels.position));
     asking_stopped = progress_.asking_stopped;
   }
+  const absl::Time begin = absl::Now();
   const absl::StatusOr<learn::RewardTrainingStats> stats =
       fitter_->Fit(labels.comparisons, batch - done_batch_, PoolClips(), ended_);
   if (absl::IsFailedPrecondition(stats.status())) {
@@ -382,7 +386,18 @@ absl::Status RunTrainer::FitAndPublish(int64_t batch, const Labels& labels) {
   } else {
     RETURN_IF_ERROR(stats.status());
   }
+  metrics::GetDurations("backflip_fit_seconds", "Fits of the reward ensemble.")
+      .Observe(absl::ToDoubleSeconds(absl::Now() - begin));
   RETURN_IF_ERROR(Publish(batch));
+  if (stats.ok()) {
+    v1::ReportSourcesRequest sources;
+    sources.set_run_id(run_.id());
+    sources.set_epoch(claim_->epoch());
+    sources.set_kind(v1::REWARD);
+    sources.set_version(ensemble_version_);
+    sources.set_label_position(labels.position);
+    client::ReportSources(broker_, sources, ended_);
+  }
   RETURN_IF_ERROR(KeepCheckpoint(batch, labels.position));
   return stats.ok() ? Report(batch, *stats) : absl::OkStatus();
 }
@@ -472,7 +487,8 @@ absl::Status RunTrainer::Save() {
                                 [until] { return absl::Now() > until; });
 }
 
-absl::Status RunTrainer::Await(const std::function<bool()>& condition) {
+absl::Status RunTrainer::Await(const char* what, const std::function<bool()>& condition) {
+  const metrics::Waiting waiting(what);
   base::MutexLock lock(&progress_.mutex);
   while (!Ended()) {
     if (condition()) return absl::OkStatus();

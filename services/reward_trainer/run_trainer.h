@@ -100,8 +100,9 @@ class RunTrainer {
   bool Ended() const {
     return stopped_ || claim_->Lost() || progress_.run_over || progress_.failed;
   }
-  // Blocks until `condition`, which is asked under the lock, or Ended: then CANCELLED.
-  absl::Status Await(const std::function<bool()>& condition);
+  // Blocks until `condition`, which is asked under the lock, or Ended: then CANCELLED. `what`: it
+  // is waited for, in the metrics.
+  absl::Status Await(const char* what, const std::function<bool()>& condition);
 
   const rpc::Client broker_;
   const std::unique_ptr<client::ClaimKeeper> claim_;

@@ -11,6 +11,7 @@
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/experience/limits.h"
+#include "common/metrics/metrics.h"
 #include "common/nn/snapshot.h"
 #include "common/rpc/daemon.h"
 #include "common/rpc/limits.h"
@@ -40,6 +41,17 @@ absl::StatusOr<std::shared_ptr<const nn::Policy>> PolicyOf(const std::string& by
 bool IsRefusal(const absl::Status& status) {
   return !status.ok() && !base::IsRetryable(status) && !absl::IsCancelled(status) &&
          !rpc::TokenIsRefused(status);
+}
+
+void Count(const absl::StatusOr<sim::Rollout>& rollout) {
+  static metrics::Counter& steps = metrics::GetCounter("backflip_simulated_steps_total",
+                                                       "Steps of the rollouts of this worker.");
+  metrics::GetCounter("backflip_tickets_total", "Tickets of this worker, by outcome: done, failed.",
+                      {{"outcome", rollout.ok() ? "done" : "failed"}})
+      .Increment();
+  if (!rollout.ok()) return;
+  for (const experience::Trajectory& trajectory : rollout->trajectories)
+    steps.Increment(trajectory.steps);
 }
 
 }  // namespace
@@ -245,6 +257,7 @@ absl::Status CollectSession::Return(std::deque<Finished> finished) {
   std::vector<v1::WorkerMessage> messages;
   bool asked = false;
   for (const auto& [ticket, rollout] : finished) {
+    Count(rollout);
     if (absl::IsCancelled(rollout.status()) || base::IsRetryable(rollout.status())) {
       return rollout.status();
     }

@@ -34,12 +34,14 @@ def cli_flags(path):
 def programs():
     """Flags by program, as the images call them."""
     transport = absl_flags("common/rpc/transport_flags.cc")
-    daemon = absl_flags("common/rpc/daemon.cc") | transport
+    metrics = absl_flags("common/metrics/metrics.cc")
+    daemon = absl_flags("common/rpc/daemon.cc") | transport | metrics
     flags = {}
     for main in sorted(ROOT.glob("services/*/main.cc")):
         path = main.relative_to(ROOT).as_posix()
         name = main.parent.name.replace("_", "-").replace("health", "backflip-health")
         flags[name] = absl_flags(path) | EVERY_PROGRAM
+        flags[name] |= metrics if "metrics::ServeByFlag" in text_of(path) else set()
         flags[name] |= daemon if "DaemonMain" in text_of(path) else transport if "SetTransportByFlags" in text_of(path) else set()
     for path in ("tools/labeling_load.cc", "tools/learning_loop.cc"):
         absl_flags(path)

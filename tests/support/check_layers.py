@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # which folders of ours a folder may include, besides itself
 MAY_INCLUDE = {
     "common/base": [],
+    "common/metrics": ["common/base"],
     "common/options": ["common/base"],
     "common/experience": ["common/base"],
     "common/nn": ["common/base"],
@@ -19,8 +20,8 @@ MAY_INCLUDE = {
     "common/learn": ["common/base", "common/experience", "common/nn"],
     "common/teachers": ["common/base"],
     "common/method": ["common/base", "common/experience", "common/options", "common/nn", "common/learn"],
-    "common/rpc": ["common/base"],
-    "common/client": ["common/base", "common/rpc"],
+    "common/rpc": ["common/base", "common/metrics"],
+    "common/client": ["common/base", "common/metrics", "common/rpc"],
     "cli": ["common"],
     "tools": ["common", "services"],
 }
@@ -47,6 +48,7 @@ FACADES = {
     r"pqxx/|libpq": ["services/preference_broker/store"],
     r"grpc|backflip/v1/.*\.grpc\.pb\.h": ["common/rpc", "common/client", "services", "cli", "tools"],
     r"boost/": ["services/preference_broker", "tools"],
+    r"prometheus/": ["common/metrics"],
     r"Eigen/": ["common/nn", "tools"],
 }
 

@@ -41,6 +41,8 @@ struct StackOptions {
   std::string database_folder;
   // Whether programs reach each other, and the broker its database, by wires.
   bool wires = false;
+  // Given to every program.
+  std::vector<std::string> flags;
 };
 
 // Programs are those beside the test's own. Nothing is started again by itself,
@@ -119,6 +121,7 @@ class Stack {
 
   std::unique_ptr<cli::PrivatePostgres> postgres_;
   std::string folder_, database_;
+  std::vector<std::string> flags_;
   int64_t labels_before_ = 0;
   std::map<Program, std::unique_ptr<Wire>> wires_;
   std::unique_ptr<Wire> database_wire_, learner_wire_;

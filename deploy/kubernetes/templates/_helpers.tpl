@@ -68,6 +68,7 @@ labels:
 {{- end }}
 {{- end }}
 {{- if ne .role "migrate" }}
+- --metrics_listen=0.0.0.0:9464
 {{- include "backflip.transport" . }}
 {{- end }}
 {{- end }}
@@ -81,6 +82,12 @@ labels:
 metadata:
   labels:
     {{- include "backflip.labels" . | nindent 4 }}
+  {{- if ne .role "migrate" }}
+  annotations:
+    # what scrape configurations for pods look for
+    prometheus.io/scrape: "true"
+    prometheus.io/port: "9464"
+  {{- end }}
 spec:
   automountServiceAccountToken: false
   enableServiceLinks: false
@@ -138,12 +145,17 @@ spec:
         - name: POD_NAME
           valueFrom: { fieldRef: { fieldPath: metadata.name } }
       {{- end }}
-      {{- with $of.port }}
+      {{- if ne .role "migrate" }}
       ports:
+        - { name: metrics, containerPort: 9464 }
+        {{- with $of.port }}
         - { name: grpc, containerPort: {{ . }} }
-        {{- if and (eq $.role "broker") $.root.Values.pages.publicUrl }}
+        {{- end }}
+        {{- if and (eq .role "broker") .root.Values.pages.publicUrl }}
         - { name: pages, containerPort: 7480 }
         {{- end }}
+      {{- end }}
+      {{- with $of.port }}
       # It listens: a database that is away is no reason to start it again.
       livenessProbe:
         tcpSocket: { port: grpc }

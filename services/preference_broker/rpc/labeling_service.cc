@@ -7,9 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/log.h"
+#include "common/base/retry.h"
+#include "common/metrics/metrics.h"
 #include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
+#include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
 #include "services/preference_broker/store/labeling/leases.h"
 #include "services/preference_broker/store/labeling/rules.h"
@@ -95,6 +98,27 @@ constexpr std::chrono::milliseconds kLookForQuestions(5000);
 // Shorter waits are not credited.
 constexpr int64_t kLeastWaitMs = 200;
 
+// Of answers and what takes them back, by what became of them.
+metrics::Counter& Answers(const char* outcome) {
+  return metrics::GetCounter("backflip_answers_total",
+                             "Answers and what takes them back, by outcome: new, surplus (no slot "
+                             "was left), repeated, taken_back, refused.",
+                             {{"outcome", outcome}});
+}
+
+// What every entry of a label's chain leaves behind: a count and a line.
+void Note(const absl::StatusOr<SubmittedLabel>& label, const char* outcome, const char* event) {
+  if (!label.ok()) {
+    if (!base::IsRetryable(label.status())) Answers("refused").Increment();
+    return;
+  }
+  Answers(label->fresh ? outcome : "repeated").Increment();
+  if (!label->fresh) return;
+  base::LogInfo(event, {{"trace", TraceId(label->run_id, label->question_id)},
+                        {"run", label->run_id},
+                        {"label", label->label_id}});
+}
+
 // State of one Lease call across its polls.
 struct LeasePoll {
   LeasedQuestions leased;
@@ -105,7 +129,11 @@ struct LeasePoll {
 class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
  public:
   LabelingServiceImpl(CallContext calls, LeaseTimes leases, FeedNumberer* numberer)
-      : calls_(calls), leases_(leases), numberer_(numberer) {}
+      : calls_(calls), leases_(leases), numberer_(numberer) {
+    // rates of what has not happened yet are 0, too
+    for (const char* outcome : {"new", "surplus", "repeated", "taken_back", "refused"})
+      Answers(outcome);
+  }
 
   grpc::ServerUnaryReactor* Lease(grpc::CallbackServerContext* context,
                                   const v1::LeaseRequest* request,
@@ -157,8 +185,11 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
     return Unary(calls_, request, context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckSubmit(*request));
-                   ASSIGN_OR_RETURN(SubmittedLabel label,
-                                    SubmitLabel(connection, runs_, caller, *request));
+                   absl::StatusOr<SubmittedLabel> submitted =
+                       SubmitLabel(connection, runs_, caller, *request);
+                   Note(submitted, submitted.ok() && submitted->surplus ? "surplus" : "new",
+                        "answer stored");
+                   ASSIGN_OR_RETURN(SubmittedLabel label, std::move(submitted));
                    response->set_label_id(label.label_id);
                    response->set_surplus(label.surplus);
                    if (label.feedback.has_value())
@@ -199,8 +230,11 @@ class LabelingServiceImpl final : public v1::LabelingService::CallbackService {
     return Unary(calls_, request, context,
                  [=, this](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckRequestId("idempotency_key", request->idempotency_key()));
-                   ASSIGN_OR_RETURN(const int64_t run_id, UndoLabel(connection, caller, *request));
-                   numberer_->Number(run_id);
+                   const absl::StatusOr<SubmittedLabel> entry =
+                       UndoLabel(connection, caller, *request);
+                   Note(entry, "taken_back", "answer taken back");
+                   RETURN_IF_ERROR(entry.status());
+                   numberer_->Number(entry->run_id);
                    return absl::OkStatus();
                  });
   }

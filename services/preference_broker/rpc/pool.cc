@@ -77,6 +77,11 @@ bool Pool::Empty() const {
   return std::all_of(lanes_.begin(), lanes_.end(), [](const Jobs& jobs) { return jobs.empty(); });
 }
 
+size_t Pool::Queued(Lane lane) {
+  base::MutexLock lock(&mutex_);
+  return Of(lane).jobs.size() + Of(lane).patient.size();
+}
+
 void Pool::CutStuck() {
   for (const auto& connection : connections_) connection->CutIfStuck();
 }

@@ -41,6 +41,9 @@ class Pool {
   // job runs for every few others of the lane.
   bool SubmitPatient(Job job, Lane lane = Lane::kShort);
 
+  // Jobs of a lane that wait for a thread.
+  size_t Queued(Lane lane);
+
   // Breaks connections whose server no longer answers (Connection::CutIfStuck): call it each
   // second.
   void CutStuck();

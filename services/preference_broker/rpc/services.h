@@ -41,6 +41,7 @@ std::unique_ptr<grpc::Service> MakeWorkService(CallContext calls);
 std::unique_ptr<grpc::Service> MakeRestartService(CallContext calls);
 std::unique_ptr<grpc::Service> MakeReviewService(CallContext calls, FeedNumberer* numberer);
 std::unique_ptr<grpc::Service> MakeOperationService(CallContext calls);
+std::unique_ptr<grpc::Service> MakeTraceService(CallContext calls);
 
 }  // namespace backflip::preference_broker
 

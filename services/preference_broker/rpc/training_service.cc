@@ -2,8 +2,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_join.h"
+#include "common/base/log.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
+#include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
 #include "services/preference_broker/store/labeling/feed.h"
 #include "services/preference_broker/store/labeling/questions.h"
@@ -83,6 +86,16 @@ class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
                    RETURN_IF_ERROR(CheckNewQuestions(*request));
                    ASSIGN_OR_RETURN(*response,
                                     preference_broker::OpenQuestions(connection, caller, *request));
+                   if (response->opened()) {
+                     for (const v1::OpenedQuestion& question : response->questions()) {
+                       base::LogInfo("question opened",
+                                     {{"trace", TraceId(request->run_id(), question.question_id())},
+                                      {"run", request->run_id()},
+                                      {"round", request->round()},
+                                      {"question", question.question_id()},
+                                      {"clips", absl::StrJoin(question.clip_ids(), " ")}});
+                     }
+                   }
                    return absl::OkStatus();
                  });
   }

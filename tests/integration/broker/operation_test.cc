@@ -108,7 +108,9 @@ const std::map<std::string, std::set<Role>>& Promised() {
                                                 {"OperationService.RevokeToken", {O}},
                                                 {"OperationService.ListAudit", {O}},
                                                 {"OperationService.DeleteRun", {O}},
-                                                {"OperationService.CollectGarbage", {O}}};
+                                                {"OperationService.CollectGarbage", {O}},
+                                                {"TraceService.TraceLabel", {O, R}},
+                                                {"TraceService.ReportSources", {le, tr}}};
   return *promised;
 }
 
@@ -155,8 +157,8 @@ grpc::Status CallEmpty(const rpc::Client& client, const std::string& path) {
 std::vector<const google::protobuf::MethodDescriptor*> Methods() {
   std::vector<const google::protobuf::MethodDescriptor*> methods;
   const auto* pool = google::protobuf::DescriptorPool::generated_pool();
-  for (const char* name :
-       {"run", "clip", "label", "people", "restart", "review", "snapshot", "work", "operation"}) {
+  for (const char* name : {"run", "clip", "label", "people", "restart", "review", "snapshot",
+                           "work", "operation", "trace"}) {
     const auto* file = pool->FindFileByName(absl::StrCat("backflip/v1/", name, ".proto"));
     EXPECT_NE(file, nullptr) << name;
     if (file == nullptr) continue;
@@ -296,6 +298,7 @@ struct Place {
   int64_t labeler = 0;
   int64_t gold = 0;
   int64_t invite = 0;
+  int64_t label = 0;
 };
 
 // Methods whose requests name no run, as a call about a place; several calls
@@ -316,7 +319,8 @@ std::map<std::string, std::string> CallsAbout(const Place& place) {
           {"PeopleService.ForgetLabeler", person},
           {"PeopleService.ResetLabeler", person},
           {"PeopleService.WithdrawInvite", absl::StrCat("invite_id: ", place.invite)},
-          {"PeopleService.SetInviteCap", absl::StrCat("cap: 9 invite_id: ", place.invite)}};
+          {"PeopleService.SetInviteCap", absl::StrCat("cap: 9 invite_id: ", place.invite)},
+          {"TraceService.TraceLabel", absl::StrCat("label_id: ", place.label)}};
 }
 
 // Methods whose calls are about no run, and why.
@@ -365,6 +369,20 @@ TEST(Roles, ACallerOfSomeRunsIsRefusedAllOthersByEveryMethod) {
         "cap, created_by, expires_at) SELECT '",
         NewId(), "', sha256('", name, "'), 'labeler', 'crowd of ", name, "', ARRAY[", place.run,
         "]::bigint[], true, 1, ", place.labeler, ", now() + interval '1 day' RETURNING id")));
+    // a label that was given in a run, without its clips
+    place.label = std::stoll(sql(absl::StrCat(
+        "WITH q AS (INSERT INTO questions (run_id, purpose, overlap, open_slots) VALUES (",
+        place.run,
+        ", 'TRAIN', 1, 0) RETURNING id), l AS (INSERT INTO leases (id, question_id, caller_id, "
+        "state, "
+        "turned, lease_ms, expires_at) SELECT '",
+        NewId(), "', id, ", place.labeler,
+        ", 'ANSWERED', false, 1, now() FROM q RETURNING id) INSERT INTO labels (run_id, "
+        "question_id, "
+        "lease_id, caller_id, idempotency_key, body_sha256, retraction, choice, surplus, counts) "
+        "SELECT ",
+        place.run, ", q.id, l.id, ", place.labeler, ", '", NewId(),
+        "', '', false, 'LEFT', false, true FROM q, l RETURNING id")));
     return place;
   };
   const Place own = make_place("own"), foreign = make_place("foreign");

@@ -233,6 +233,55 @@ TEST_F(Commands, TakeAnswersBackAndReopenTheirQuestions) {
   EXPECT_THAT(lease->questions(), SizeIs(1));
 }
 
+TEST_F(Commands, ExportChartsThatTensorBoardReads) {
+  const fs::path folder = folder_ / "charts" / "run";
+  EXPECT_THAT(Ok({"run", "export-tensorboard", Run(), folder.string()}), HasSubstr(": 0 points"));
+  for (const int iteration : {1, 2}) {
+    v1::ReportMetricsRequest report;
+    report.set_run_id(run_id_);
+    report.set_epoch(1);
+    report.set_iteration(iteration);
+    report.set_steps(1000 * iteration);
+    (*report.mutable_values())["reward/loss"] = 0.5 / iteration;
+    (*report.mutable_values())["reward/l2_penalty"] = -3.0 * iteration;
+    const Peer& trainer = broker_->As(Role::kTrainer);
+    const auto reported = trainer.Call(trainer.runs, &v1::RunService::Stub::ReportMetrics, report);
+    ASSERT_TRUE(reported.ok()) << reported.status();
+  }
+  EXPECT_THAT(Ok({"run", "export-tensorboard", Run(), folder.string()}),
+              HasSubstr("events.out.tfevents.0.backflip: 4 points"));
+  const json read = Python("python", "tensorboard", folder);
+  ASSERT_EQ(read.size(), 2u) << read;
+  ASSERT_THAT(read["reward/loss"], SizeIs(2));
+  EXPECT_EQ(read["reward/loss"][0][0], 1000);
+  EXPECT_EQ(read["reward/loss"][0][1], 0.5);
+  EXPECT_EQ(read["reward/loss"][1][1], 0.25);
+  EXPECT_EQ(read["reward/l2_penalty"][1][0], 2000);
+  EXPECT_EQ(read["reward/l2_penalty"][1][1], -6);
+  EXPECT_NEAR(read["reward/loss"][0][2], absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()),
+              60);
+  EXPECT_THAT(Refused({"run", "export-tensorboard", Run(), (folder_ / "operator.token").string()}),
+              HasSubstr("cannot write"));
+}
+
+TEST_F(Commands, TraceTheLifeOfALabel) {
+  const auto ada = Accept(Ok({"labeler", "invite", "--name=ada"}));
+  Answer(*ada, 1);
+  const json label = json::parse(Lines(Ok({"labels", "export", Run()})).front());
+  const std::string id = label["label_id"], question = label["question_id"];
+  const std::string clip = label["clip_ids"][0];
+  const std::string life = Ok({"trace", "label", id});
+  EXPECT_THAT(
+      life, StartsWith(absl::StrCat("label ", id, " of run ", run_id_,
+                                    "; in the logs: \"trace\":\"", run_id_, "-", question, "\"")));
+  EXPECT_THAT(life,
+              AllOf(HasSubstr(clip.substr(0, 12) + " of batch 0"), HasSubstr("(train, round 0)"),
+                    HasSubstr("to ada, answered, this label's"), HasSubstr(": left, entry 1 of"),
+                    HasSubstr("no ensemble was fitted to it")));
+  EXPECT_THAT(Refused({"trace", "label", "soon"}), HasSubstr("is no label's number"));
+  EXPECT_THAT(Refused({"trace", "label", "4711"}), HasSubstr("there is no label 4711"));
+}
+
 TEST_F(Commands, ExportLabelsForPeopleAndPrograms) {
   const auto ada = Accept(Ok({"labeler", "invite", "--name=ada"}));
   EXPECT_THAT(Refused({"labels", "export", Run(), "--format=npz",

@@ -1,6 +1,7 @@
-"""Reads exported arrays as their own libraries do, and prints what it found as JSON.
+"""Reads what is exported as its own libraries do, and prints what it found as JSON.
 
 usage: read_exports.py bpref|numpy|imitation FILE.npz
+       read_exports.py tensorboard FOLDER
 """
 import json
 import sys
@@ -47,5 +48,13 @@ def by_imitation(path):
     return as_pairs([(t.obs, t.acts) for t in trajectories], preferences)
 
 
-read = {"bpref": bpref, "numpy": by_numpy, "imitation": by_imitation}[sys.argv[1]]
+def tensorboard(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(folder)
+    events.Reload()
+    return {tag: [[e.step, e.value, e.wall_time] for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+read = {"tensorboard": tensorboard, "bpref": bpref, "numpy": by_numpy, "imitation": by_imitation}[sys.argv[1]]
 print("RESULT " + json.dumps(read(sys.argv[2])))

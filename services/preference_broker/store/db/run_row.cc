@@ -14,6 +14,10 @@ absl::Status CheckRunExists(Transaction& t, int64_t run_id) {
   return absl::OkStatus();
 }
 
+std::string TraceId(int64_t run_id, int64_t question_id) {
+  return absl::StrCat(run_id, "-", question_id);
+}
+
 void TouchRun(Transaction& t, int64_t run_id) {
   t.Exec("UPDATE runs SET revision = revision + 1 WHERE id = $1", run_id);
   t.Signal(RunTopic(run_id));

@@ -254,6 +254,7 @@ absl::StatusOr<SubmittedLabel> SubmitLabel(Connection& connection, RunCache& run
                      LockLease(t, caller, request.lease_id(), request.idempotency_key(), body));
     SubmittedLabel label;
     label.run_id = lease.run_id;
+    label.question_id = lease.question_id;
     label.purpose = lease.purpose;
     label.age_ms = lease.age_ms;
     const v1::Answer answer = InOrder(request.answer());
@@ -287,29 +288,35 @@ absl::StatusOr<SubmittedLabel> SubmitLabel(Connection& connection, RunCache& run
   });
 }
 
-absl::StatusOr<int64_t> UndoLabel(Connection& connection, const Caller& caller,
-                                  const v1::UndoRequest& request) {
+absl::StatusOr<SubmittedLabel> UndoLabel(Connection& connection, const Caller& caller,
+                                         const v1::UndoRequest& request) {
   const std::string body = BodyHash(request);
-  return connection.Transact([&](Transaction& t) -> absl::StatusOr<int64_t> {
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<SubmittedLabel> {
     ASSIGN_OR_RETURN(const HeldLease lease,
                      LockLease(t, caller, request.lease_id(), request.idempotency_key(), body));
-    if (lease.earlier != 0 || (lease.label != 0 && lease.retracted)) return lease.run_id;
+    SubmittedLabel entry;
+    entry.run_id = lease.run_id;
+    entry.question_id = lease.question_id;
+    entry.label_id = lease.label;
+    if (lease.earlier != 0 || (lease.label != 0 && lease.retracted)) return entry;
     if (lease.label == 0) {
       return absl::FailedPreconditionError("there is no answer under this lease to take back");
     }
-    t.Exec(R"sql(
+    entry.label_id =
+        Int(t.Exec(R"sql(
         INSERT INTO labels (run_id, question_id, lease_id, caller_id, idempotency_key, body_sha256,
           supersedes, retraction, surplus, counts)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, true, $8, false))sql",
-           lease.run_id, lease.question_id, request.lease_id(), caller.id,
-           request.idempotency_key(), Bytes{body}, lease.label, lease.surplus);
+        VALUES ($1, $2, $3, $4, $5, $6, $7, true, $8, false) RETURNING id)sql",
+                   lease.run_id, lease.question_id, request.lease_id(), caller.id,
+                   request.idempotency_key(), Bytes{body}, lease.label, lease.surplus)[0][0]);
+    entry.fresh = true;
     // The slot stays with the lease, which is live again: it is given back when
     // that ends, once.
     t.Exec(
         "UPDATE leases SET state = 'LIVE', expires_at = now() + lease_ms * interval '1 ms' "
         "WHERE id = $1",
         request.lease_id());
-    return lease.run_id;
+    return entry;
   });
 }
 

@@ -15,6 +15,7 @@ namespace backflip::preference_broker {
 
 struct SubmittedLabel {
   int64_t run_id = 0;
+  int64_t question_id = 0;
   int64_t label_id = 0;
   bool surplus = false;
   // Made by this call, not by an earlier one; otherwise `run` is null.
@@ -33,9 +34,10 @@ struct SubmittedLabel {
 // for another answer. FAILED_PRECONDITION: another answer stands.
 absl::StatusOr<SubmittedLabel> SubmitLabel(Connection& connection, RunCache& runs,
                                            const Caller& caller, const v1::SubmitRequest& request);
-// Takes back the answer under a lease, which is live again. Idempotent. Returns the run.
-absl::StatusOr<int64_t> UndoLabel(Connection& connection, const Caller& caller,
-                                  const v1::UndoRequest& request);
+// Takes back the answer under a lease, which is live again. Idempotent. Of what is returned,
+// run, question, label (the entry that takes back) and `fresh` are set.
+absl::StatusOr<SubmittedLabel> UndoLabel(Connection& connection, const Caller& caller,
+                                         const v1::UndoRequest& request);
 
 }  // namespace backflip::preference_broker
 

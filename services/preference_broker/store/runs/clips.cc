@@ -128,16 +128,18 @@ absl::Status ShowClip(const pqxx::field& picture, const pqxx::field& truth, v1::
 }
 
 std::optional<int64_t> StoreClip(Transaction& t, int64_t run_id, const PackedClip& clip,
-                                 bool candidate) {
+                                 bool candidate, int64_t worker) {
   const pqxx::result stored = t.Exec(
       R"sql(
       INSERT INTO clips (run_id, sha256, iteration, ticket, index, behaviour, picture, physics,
-        truth, candidate)
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (run_id, sha256) DO NOTHING
+        truth, candidate, worker)
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
+        coalesce((SELECT name FROM callers WHERE id = $11), '')) ON CONFLICT (run_id, sha256) DO NOTHING
       RETURNING id)sql",
       run_id, Bytes{clip.key}, clip.iteration, clip.ticket, clip.index, Bytes{clip.behaviour},
       Bytes{clip.picture}, Bytes{clip.physics},
-      clip.truth.empty() ? std::nullopt : std::optional<Bytes>(Bytes{clip.truth}), candidate);
+      clip.truth.empty() ? std::nullopt : std::optional<Bytes>(Bytes{clip.truth}), candidate,
+      worker);
   return stored.empty() ? std::nullopt : std::optional<int64_t>(Int(stored[0][0]));
 }
 
@@ -158,7 +160,7 @@ absl::StatusOr<int32_t> StoreClips(Connection& connection, const Caller& caller,
       }
     }
     // a statement for each row: PostgreSQL takes twice as long to read the same bytes as arrays
-    for (const PackedClip& clip : clips) StoreClip(t, run_id, clip, /*candidate=*/true);
+    for (const PackedClip& clip : clips) StoreClip(t, run_id, clip, /*candidate=*/true, caller.id);
     const pqxx::result rows = t.Exec(R"sql(
         SELECT r.spec, r.labels
           + (SELECT coalesce(sum(q.open_slots), 0) FROM questions q

@@ -36,9 +36,10 @@ absl::Status UnpackPart(const std::string& part, v1::Clip* clip);
 absl::Status ShowClip(const pqxx::field& picture, const pqxx::field& truth, v1::ShownClip* shown);
 
 // Stores a clip unless the run has one with its key. A trainer chooses among candidates only.
-// Returns the row's id if it is new.
+// `worker`: callers.id of who simulated it; 0: it was not simulated for this run. Returns the row's
+// id if it is new.
 std::optional<int64_t> StoreClip(Transaction& t, int64_t run_id, const PackedClip& clip,
-                                 bool candidate);
+                                 bool candidate, int64_t worker = 0);
 
 // Stores candidates that the run does not have. Returns how many it wants of its next batch:
 // clips_per_batch, or none once all labels are asked for. Refused as CheckServes says, and where a
