@@ -9,6 +9,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -123,11 +124,20 @@ class GrpcLine final : public Line {
   asio::steady_timer wake_;
 };
 
-// JSON as a script would send it, on a connection that is kept.
+// JSON on a connection that is kept: as a script would send it, or, with `tls`, as a page does,
+// whose token is in a cookie.
 class HttpLine final : public Line {
  public:
-  HttpLine(asio::io_context* context, tcp::endpoint endpoint, int labeler)
-      : context_(context), endpoint_(endpoint), labeler_(labeler) {}
+  // `tls`: not owned; null: plain HTTP.
+  HttpLine(asio::io_context* context, tcp::endpoint endpoint, int labeler, asio::ssl::context* tls)
+      : context_(context),
+        endpoint_(endpoint),
+        tls_(tls),
+        credentials_(tls == nullptr
+                         ? absl::StrCat("Authorization: Bearer ", TokenOf(labeler))
+                         : absl::StrCat("Backflip-Page: labeling\r\nSec-Fetch-Site: same-origin\r\n"
+                                        "Cookie: __Host-backflip-labeling-",
+                                        endpoint.port(), "=", TokenOf(labeler))) {}
 
   asio::awaitable<absl::StatusOr<std::string>> Lease() override {
     const absl::StatusOr<std::string> body = co_await Call("Lease", R"({"count":1})");
@@ -172,19 +182,24 @@ class HttpLine final : public Line {
   asio::awaitable<absl::StatusOr<std::string>> Call(const char* method, const std::string& body) {
     error_code error;
     if (!socket_.has_value()) {
-      socket_.emplace(*context_);
+      // the handshake is left out where there is no TLS
+      static asio::ssl::context none(asio::ssl::context::tls_client);
+      socket_.emplace(*context_, tls_ == nullptr ? none : *tls_);
       buffer_.clear();
-      co_await socket_->async_connect(endpoint_, Into(error));
-      if (!error) socket_->set_option(tcp::no_delay(true), error);
+      co_await socket_->next_layer().async_connect(endpoint_, Into(error));
+      if (!error) socket_->next_layer().set_option(tcp::no_delay(true), error);
+      if (!error && tls_ != nullptr)
+        co_await socket_->async_handshake(asio::ssl::stream_base::client, Into(error));
     }
     const std::string request = absl::StrCat(
-        "POST /backflip.v1.LabelingService/", method,
-        " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ", TokenOf(labeler_),
-        "\r\nContent-Type: application/json\r\nContent-Length: ", body.size(), "\r\n\r\n", body);
-    if (!error) co_await asio::async_write(*socket_, asio::buffer(request), Into(error));
+        "POST /backflip.v1.LabelingService/", method, " HTTP/1.1\r\nHost: localhost\r\n",
+        credentials_, "\r\nContent-Type: application/json\r\nContent-Length: ", body.size(),
+        "\r\n\r\n", body);
     http::response_parser<http::string_body> parser;
     parser.body_limit(16 << 20);
-    if (!error) co_await http::async_read(*socket_, buffer_, parser, Into(error));
+    if (!error && tls_ != nullptr) error = co_await Exchange(*socket_, request, parser);
+    if (!error && tls_ == nullptr)
+      error = co_await Exchange(socket_->next_layer(), request, parser);
     if (error || !parser.keep_alive()) socket_.reset();
     if (error) co_return absl::UnavailableError(error.message());
     const absl::Status status = StatusOf(parser.get().result_int(), parser.get().body());
@@ -192,10 +207,21 @@ class HttpLine final : public Line {
     co_return std::move(parser.get().body());
   }
 
+  template <typename Stream>
+  asio::awaitable<error_code> Exchange(Stream& stream, const std::string& request,
+                                       http::response_parser<http::string_body>& parser) {
+    error_code error;
+    co_await asio::async_write(stream, asio::buffer(request), Into(error));
+    if (!error) co_await http::async_read(stream, buffer_, parser, Into(error));
+    co_return error;
+  }
+
   asio::io_context* const context_;
   const tcp::endpoint endpoint_;
-  const int labeler_;
-  std::optional<tcp::socket> socket_;
+  asio::ssl::context* const tls_;
+  // The lines of a request's head that say who calls.
+  const std::string credentials_;
+  std::optional<asio::ssl::stream<tcp::socket>> socket_;
   boost::beast::flat_buffer buffer_;
 };
 

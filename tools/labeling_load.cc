@@ -49,6 +49,10 @@ ABSL_FLAG(std::string, mode, "", "fill, answers, latency or faults");
 ABSL_FLAG(std::string, broker, "", "the broker's gRPC address");
 ABSL_FLAG(std::string, http, "",
           "host:port of the broker's HTTP side: labelers then speak JSON to it");
+ABSL_FLAG(
+    bool, tls, false,
+    "--http is reached by TLS, whatever its certificate, and tokens are sent as pages do: in a "
+    "cookie");
 ABSL_FLAG(int, labelers, 1, "how many at once");
 ABSL_FLAG(double, seconds, 10, "how long");
 ABSL_FLAG(int, period_ms, 3000, "latency, faults: time from one answer to the next");
@@ -313,6 +317,7 @@ absl::Status Load(const std::string& mode) {
   } else {
     ASSIGN_OR_RETURN(endpoint, ParseEndpoint(address));
   }
+  asio::ssl::context tls(asio::ssl::context::tls_client);
   std::vector<std::unique_ptr<Line>> lines;
   Tally tally;
   tally.begin = Clock::now() + std::chrono::milliseconds(100);
@@ -322,7 +327,8 @@ absl::Status Load(const std::string& mode) {
     if (address.empty()) {
       lines.push_back(std::make_unique<GrpcLine>(&context, stubs[i % kChannels].get(), i));
     } else {
-      lines.push_back(std::make_unique<HttpLine>(&context, endpoint, i));
+      lines.push_back(std::make_unique<HttpLine>(&context, endpoint, i,
+                                                 absl::GetFlag(FLAGS_tls) ? &tls : nullptr));
     }
     Line& line = *lines.back();
     if (mode == "answers") asio::co_spawn(context, AnswerFast(line, tally, i), asio::detached);

@@ -2,6 +2,7 @@
 """Measures labeling: answers per second, time to the next pair, and labels under faults.
 
     tools/measure_labeling.py answers [--seconds 15] [--rounds 3]
+    tools/measure_labeling.py tls [--seconds 8] [--rounds 5]
     tools/measure_labeling.py latency [--seconds 60]
     tools/measure_labeling.py faults [--seconds 600]
 
@@ -11,6 +12,10 @@ one JSON object (and writes it to --out).
 answers: lease and submit in turn, by gRPC and as JSON over HTTP, beside pgbench, which runs the very statements of
 one lease and one submit, with as many connections as the broker has. The statements are taken from PostgreSQL's log
 of one such pair of calls. Rounds alternate between the three; ratios are of the medians.
+
+tls: answers as JSON over HTTP from scripts, with a bearer token, and over HTTPS as from pages, with a cookie. Each
+round has both, one after the other; the ratio is of the medians. The load generator has its share of TLS on the same
+machine. Where others use its CPUs too, the broker's CPU time for an answer says more than the rates.
 
 latency: 1,000 labelers who answer every 3 s, as JSON over HTTP and by gRPC. `next_pair` counts from when the answer was
 due until the next pair was there, `lease` the call for it alone; the whole sample, nothing left out.
@@ -30,7 +35,7 @@ import sys
 import threading
 import time
 
-from measuring import BIN, origin
+from measuring import BIN, ROOT, origin
 from stack import CONNECTIONS, Broker, Database, server_folder
 
 
@@ -233,6 +238,30 @@ def measure_answers(args, database, broker):
             "in_flight": args.in_flight, "connections": CONNECTIONS}
 
 
+def measure_tls(args, database, broker):
+    make_labelers(database, args.labelers)
+    subprocess.run([ROOT / "deploy/certificates", broker.folder / "pem"], check=True)
+    broker.start()
+    load(broker, "fill", tokens=f"{broker.folder}/tokens", questions=args.questions)
+    rates, cpu = {"plain": [], "tls": []}, {"plain": [], "tls": []}
+    for _ in range(args.rounds):
+        for name, measured in rates.items():
+            await_numbered(database)
+            broker.stop()
+            database.sql("VACUUM ANALYZE")
+            database.sql("CHECKPOINT")
+            broker.start(tls=name == "tls")
+            begin = broker.cpu_seconds()
+            run = load(broker, "answers", labelers=args.labelers, seconds=args.seconds, http=broker.http, tls=name == "tls")
+            cpu[name].append(1000 * (broker.cpu_seconds() - begin) / max(1, run["answers"]))
+            assert not run["errors"] and not run["nothing_to_label"], run
+            measured.append(run["answers_per_second"])
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    return {"answers_per_second": medians, "rounds": rates, "ratio": medians["tls"] / medians["plain"],
+            "broker_cpu_ms_per_answer": {name: statistics.median(values) for name, values in cpu.items()},
+            "in_flight": args.labelers, "connections": CONNECTIONS}
+
+
 def measure_latency(args, database, broker):
     make_labelers(database, args.labelers)
     broker.start()
@@ -310,9 +339,9 @@ MUST_BE_ZERO = ("lost", "labels_never_acknowledged", "doubled", "overlap_oversho
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", choices=["answers", "latency", "faults"])
+    parser.add_argument("mode", choices=["answers", "tls", "latency", "faults"])
     parser.add_argument("--seconds", type=float)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int)
     parser.add_argument("--labelers", type=int)
     parser.add_argument("--in-flight", type=int, default=16, help="answers: labelers at once")
     parser.add_argument("--questions", type=int)
@@ -320,7 +349,8 @@ def main():
     parser.add_argument("--script", action="store_true", help="answers: show what pgbench runs")
     parser.add_argument("--out")
     args = parser.parse_args()
-    defaults = {"answers": (15, 16, 250_000), "latency": (60, 1000, 60_000), "faults": (600, 200, 40_000)}[args.mode]
+    defaults = {"answers": (15, 16, 250_000), "tls": (8, 16, 250_000), "latency": (60, 1000, 60_000), "faults": (600, 200, 40_000)}[args.mode]
+    args.rounds = args.rounds or {"tls": 5}.get(args.mode, 3)
     args.seconds = args.seconds or defaults[0]
     args.labelers = args.labelers or defaults[1]
     args.questions = args.questions or defaults[2]
@@ -330,7 +360,7 @@ def main():
     broker = Broker(database, folder)
     spread_ids(database)
     try:
-        result = {"answers": measure_answers, "latency": measure_latency, "faults": measure_faults}[args.mode](
+        result = {"answers": measure_answers, "tls": measure_tls, "latency": measure_latency, "faults": measure_faults}[args.mode](
             args, database, broker)
     finally:
         if broker.process:

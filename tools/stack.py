@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -69,27 +70,35 @@ class Broker:
         self.http = None
         self.process = None
 
-    def start(self):
+    def start(self, tls=False):
+        """`tls`: with the certificate in pem/ of the folder (deploy/certificates)."""
+        flags = [f"--tls_certificate={self.folder}/pem/broker.pem", f"--tls_key={self.folder}/pem/broker.key"] if tls else []
         with open(self.log, "ab") as log:
             begin = log.tell()
             self.process = subprocess.Popen(
                 [BIN / "preference-broker", "serve", f"--database_url={self.database.url}", f"--listen={self.grpc}",
                  # the same port after a restart
-                 f"--http_listen={self.http or '127.0.0.1:0'}", f"--database_connections={CONNECTIONS}"],
+                 f"--http_listen={self.http or '127.0.0.1:0'}", f"--database_connections={CONNECTIONS}", *flags],
                 stdout=log, stderr=log)
         while self.http is None:
             for line in self.log.read_bytes()[begin:].splitlines():
                 if b'"serving"' in line:
-                    self.http = json.loads(line)["http"].removeprefix("http://")
+                    self.http = json.loads(line)["http"].split("//")[1]
             self.check()
             time.sleep(0.05)
         while True:
             try:
-                urllib.request.urlopen(f"http://{self.http}/healthz", timeout=5).read()
+                urllib.request.urlopen(f"http{'s' * tls}://{self.http}/healthz", timeout=5,
+                                       context=ssl._create_unverified_context() if tls else None).read()
                 return
             except OSError:
                 self.check()
                 time.sleep(0.05)
+
+    def cpu_seconds(self):
+        """What it has used since its start."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def check(self):
         if self.process.poll() is not None:

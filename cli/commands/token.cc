@@ -1,10 +1,5 @@
 // backflip token list, create, rotate, revoke.
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstdint>
-#include <cstring>
 #include <string>
 
 #include "absl/strings/ascii.h"
@@ -15,6 +10,8 @@
 #include "absl/time/time.h"
 #include "backflip/v1/operation.grpc.pb.h"
 #include "cli/command.h"
+#include "cli/launcher/private_file.h"
+#include "cli/output/moment.h"
 #include "cli/session.h"
 #include "cli/values.h"
 #include "common/base/random.h"
@@ -31,11 +28,6 @@ struct TokenFlags {
   std::string name, expires, out;
 };
 TokenFlags& flags = *new TokenFlags;
-
-std::string Moment(int64_t ms) {
-  if (ms == 0) return "-";
-  return absl::FormatTime("%Y-%m-%d %H:%M", absl::FromUnixMillis(ms), absl::LocalTimeZone());
-}
 
 std::string RoleText(v1::Role role) {
   return absl::AsciiStrToLower(absl::StripPrefix(v1::Role_Name(role), "ROLE_"));
@@ -55,9 +47,10 @@ absl::Status ListTokens(const Call& call) {
   absl::PrintF("%6s %-24s %-9s %-16s %-16s %-16s %s\n", "token", "whose", "role", "made",
                "last used", "until", "from");
   for (const v1::Token& token : response.tokens()) {
-    absl::PrintF("%6d %-24s %-9s %-16s %-16s %-16s %s\n", token.id(), token.name(),
-                 RoleText(token.role()), Moment(token.created_ms()), Moment(token.last_used_ms()),
-                 token.revoked_ms() != 0 ? "revoked" : Moment(token.expires_ms()), token.origin());
+    absl::PrintF(
+        "%6d %-24s %-9s %-16s %-16s %-16s %s\n", token.id(), token.name(), RoleText(token.role()),
+        MomentText(token.created_ms()), MomentText(token.last_used_ms()),
+        token.revoked_ms() != 0 ? "revoked" : MomentText(token.expires_ms()), token.origin());
   }
   return absl::OkStatus();
 }
@@ -69,17 +62,11 @@ absl::Status HandOut(const v1::CreateTokenResponse& made) {
     absl::PrintF("%s\n", made.secret());
     return absl::OkStatus();
   }
-  const std::string line = absl::StrCat(made.secret(), "\n");
-  const std::string draft = absl::StrCat(flags.out, ".", base::RandomHex128());
-  const int fd = open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  bool ok = fd >= 0 && write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size());
-  ok = fd >= 0 && close(fd) == 0 && ok && rename(draft.c_str(), flags.out.c_str()) == 0;
-  if (!ok) {
-    const std::string reason = std::strerror(errno);
-    unlink(draft.c_str());
-    return absl::FailedPreconditionError(
-        absl::StrCat("token ", made.token().id(), " is made, but cannot be written to '", flags.out,
-                     "': ", reason, "; rotate it with another --out"));
+  if (const absl::Status written = WritePrivateFile(flags.out, absl::StrCat(made.secret(), "\n"));
+      !written.ok()) {
+    return absl::FailedPreconditionError(absl::StrCat("token ", made.token().id(),
+                                                      " is made, but lost (", written.message(),
+                                                      "): rotate it with another --out"));
   }
   absl::PrintF("token %d of %s is in %s\n", made.token().id(), made.token().name(), flags.out);
   return absl::OkStatus();

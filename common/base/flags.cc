@@ -50,7 +50,8 @@ constexpr absl::string_view kKnown[] = {"advertise",
                                         "token_file",
                                         "tokens",
                                         "train",
-                                        "web"};
+                                        "web",
+                                        "worker_authority"};
 
 struct Rule {
   std::string allowed;

@@ -22,7 +22,8 @@
 namespace backflip::rpc {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
-  ASSIGN_OR_RETURN(const auto credentials, CredentialsAt(options.listen));
+  ASSIGN_OR_RETURN(const auto credentials,
+                   CredentialsAt(options.listen, options.without_certificate));
   static std::once_flag once;
   std::call_once(once, [&] {
     grpc::EnableDefaultHealthCheckService(true);

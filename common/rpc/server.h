@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct ServerOptions {
   // Called once at the beginning of a drain, from the thread that calls Drain:
   // long polls answer and streams half-close. May be null.
   std::function<void()> on_drain;
+  // Methods that clients need no certificate for, where the others do (see CredentialsAt).
+  std::set<std::string> without_certificate = {};
 };
 
 class Server {

@@ -1,5 +1,6 @@
 #include "common/rpc/transport.h"
 
+#include <grpcpp/security/auth_metadata_processor.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
@@ -48,6 +49,30 @@ std::shared_ptr<tls::FileWatcherCertificateProvider> Watch(const Transport& tran
                                                                transport.ca, kLookAgainSeconds);
 }
 
+// Refuses clients without a certificate all methods but a few. Those of another authority do not
+// come so far.
+class CertificateCheck final : public grpc::AuthMetadataProcessor {
+ public:
+  explicit CertificateCheck(std::set<std::string> open) : open_(std::move(open)) {}
+
+  bool IsBlocking() const override { return false; }
+
+  grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext* peer, OutputMetadata*,
+                       OutputMetadata*) override {
+    if (peer->IsPeerAuthenticated()) return grpc::Status::OK;
+    const auto path = metadata.find(":path");
+    if (path != metadata.end() &&
+        open_.count(std::string(path->second.data(), path->second.size())) > 0)
+      return grpc::Status::OK;
+    return grpc::Status(
+        grpc::StatusCode::UNAUTHENTICATED,
+        "this server asks for a client certificate: give --tls_certificate and --tls_key");
+  }
+
+ private:
+  const std::set<std::string> open_;
+};
+
 }  // namespace
 
 absl::Status SetTransport(Transport transport) {
@@ -85,17 +110,22 @@ std::shared_ptr<grpc::ChannelCredentials> CredentialsTo(const std::string& addre
   return tls::TlsCredentials(options);
 }
 
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsAt(const std::string& address) {
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsAt(
+    const std::string& address, const std::set<std::string>& open) {
   const Transport transport = Current();
   if (IsUnix(address)) return grpc::InsecureServerCredentials();
   if (!transport.certificate.empty()) {
     tls::TlsServerCredentialsOptions options(Watch(transport));
     options.watch_identity_key_cert_pairs();
-    if (!transport.ca.empty()) {
-      options.watch_root_certs();
-      options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-    }
-    return tls::TlsServerCredentials(options);
+    if (transport.ca.empty()) return tls::TlsServerCredentials(options);
+    options.watch_root_certs();
+    options.set_cert_request_type(open.empty()
+                                      ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                                      : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
+    auto credentials = tls::TlsServerCredentials(options);
+    if (!open.empty())
+      credentials->SetAuthMetadataProcessor(std::make_shared<CertificateCheck>(open));
+    return credentials;
   }
   if (IsOnThisMachine(address) || transport.insecure) return grpc::InsecureServerCredentials();
   return absl::FailedPreconditionError(absl::StrCat(

@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
+#include <set>
 #include <string>
 
 #include "absl/status/status.h"
@@ -42,8 +43,10 @@ bool IsOnThisMachine(absl::string_view address);
 std::shared_ptr<grpc::ChannelCredentials> CredentialsTo(const std::string& address);
 
 // TLS where there is a `certificate`, but for unix: sockets. FAILED_PRECONDITION: other machines
-// could reach the address, and it would be plain text.
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsAt(const std::string& address);
+// could reach the address, and it would be plain text. `open`: methods, as
+// "/package.Service/Method", that clients may call without a certificate where there is a `ca`.
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsAt(
+    const std::string& address, const std::set<std::string>& open = {});
 
 }  // namespace backflip::rpc
 

@@ -1,11 +1,14 @@
 #include "services/policy_learner/policy_learner.h"
 
 #include <utility>
+#include <vector>
 
+#include "backflip/v1/workers.grpc.pb.h"
 #include "common/base/log.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/learn/torch_runtime.h"
+#include "common/rpc/status.h"
 #include "services/policy_learner/grpc_broker_link.h"
 #include "services/policy_learner/learner_loop.h"
 #include "services/policy_learner/own_address.h"
@@ -15,6 +18,19 @@ namespace {
 
 // How long workers may take to return their tickets.
 constexpr absl::Duration kReleaseGrace = absl::Seconds(5);
+constexpr absl::Duration kFindRefusedPatience = absl::Seconds(3);
+
+PolicyLearnerService::FindRefused AskBroker(const rpc::Client& broker) {
+  return [broker](const std::vector<int64_t>& ids) -> absl::StatusOr<std::vector<int64_t>> {
+    v1::FindRefusedRequest request;
+    request.mutable_token_ids()->Add(ids.begin(), ids.end());
+    v1::FindRefusedResponse response;
+    RETURN_IF_ERROR(rpc::FromGrpc(
+        v1::WorkerService::NewStub(broker.channel())
+            ->FindRefused(broker.UnaryContext(kFindRefusedPatience).get(), request, &response)));
+    return std::vector<int64_t>(response.token_ids().begin(), response.token_ids().end());
+  };
+}
 
 }  // namespace
 
@@ -53,7 +69,7 @@ void PolicyLearner::Serve(std::unique_ptr<client::ClaimKeeper> claim) {
     auto loop = LearnerLoop::Create(claim->run(), &link);
     status = loop.status();
     if (status.ok()) {
-      service_.Serve((*loop)->collector(), claim->collect_token());
+      service_.Serve((*loop)->collector(), claim->collect_token(), AskBroker(broker()));
       status = (*loop)->Run(stop);
       claim->SetWantedSteps(0);
       service_.StopServing(kReleaseGrace);

@@ -8,26 +8,43 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "common/base/hash.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/collect_token.h"
 #include "common/rpc/protocol.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
 
 namespace backflip::policy_learner {
+namespace {
+
+absl::Status Expelled() {
+  return absl::UnauthenticatedError(
+      "the broker accepts this worker's token no more: ask an operator for a new one");
+}
+
+}  // namespace
 
 // One worker's stream. gRPC deletes it through OnDone.
 class PolicyLearnerService::Stream final
     : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::LearnerMessage>,
       public WorkerLink {
  public:
-  Stream(PolicyLearnerService* service, std::string peer, std::shared_ptr<Collector> collector)
+  // `holder`: as of StreamBegins.
+  Stream(PolicyLearnerService* service, std::string peer, std::shared_ptr<Collector> collector,
+         int64_t holder)
       : service_(service), peer_(std::move(peer)), collector_(std::move(collector)) {
-    service_->StreamBegins();
+    service_->StreamBegins(this, holder);
   }
 
   void Start() { StartRead(&read_); }
+
+  // Takes nothing more of the worker, whether it hears of that or not.
+  void Expel() {
+    expelled_ = true;
+    Leave();
+    End(Expelled());
+  }
 
   // Ends before anything was read.
   void Refuse(absl::Status status) { End(std::move(status)); }
@@ -43,7 +60,7 @@ class PolicyLearnerService::Stream final
 
   void OnReadDone(bool ok) override {
     // half-closed or broken: either way its tickets go to others
-    const absl::Status status = ok ? Handle() : absl::OkStatus();
+    const absl::Status status = expelled_ ? Expelled() : ok ? Handle() : absl::OkStatus();
     if (ok && status.ok()) {
       StartRead(&read_);
       return;
@@ -73,7 +90,7 @@ class PolicyLearnerService::Stream final
 
   void OnDone() override {
     Leave();
-    service_->StreamEnds();
+    service_->StreamEnds(this);
     delete this;
   }
 
@@ -136,6 +153,7 @@ class PolicyLearnerService::Stream final
   v1::WorkerMessage read_;
   std::atomic<WorkerId> worker_ = 0;
   std::atomic<bool> left_ = false;
+  std::atomic<bool> expelled_ = false;
 
   base::Mutex mutex_;
   std::deque<std::shared_ptr<const v1::LearnerMessage>> queue_ ABSL_GUARDED_BY(mutex_);
@@ -155,23 +173,54 @@ PolicyLearnerService::~PolicyLearnerService() {
 
 void PolicyLearnerService::TickLoop() {
   const std::chrono::seconds interval(rpc::kHeartbeatSeconds);
-  base::MutexLock lock(&mutex_);
   auto next = std::chrono::steady_clock::now() + interval;
-  while (!stop_) {
-    const auto left = next - std::chrono::steady_clock::now();
-    if (left > left.zero()) {
-      changed_.WaitFor(&mutex_, left);
-      continue;
+  while (true) {
+    {
+      base::MutexLock lock(&mutex_);
+      for (auto now = std::chrono::steady_clock::now(); !stop_ && now < next;
+           now = std::chrono::steady_clock::now())
+        changed_.WaitFor(&mutex_, next - now);
+      if (stop_) return;
+      next += interval;
+      if (collector_ != nullptr) collector_->Tick(absl::Now());
     }
-    next += interval;
-    if (collector_ != nullptr) collector_->Tick(absl::Now());
+    CutRefused();
   }
 }
 
-void PolicyLearnerService::Serve(std::shared_ptr<Collector> collector, std::string collect_token) {
+void PolicyLearnerService::CutRefused() {
+  FindRefused find_refused;
+  std::string secret;
+  std::set<int64_t> holders;
+  {
+    base::MutexLock lock(&mutex_);
+    find_refused = find_refused_;
+    secret = secret_;
+    for (const auto& [stream, holder] : streams_) {
+      if (holder != 0) holders.insert(holder);
+    }
+  }
+  if (find_refused == nullptr || holders.empty()) return;
+  // a broker that is away for long takes the claim with it
+  const auto refused = find_refused({holders.begin(), holders.end()});
+  if (!refused.ok()) return;
+  base::MutexLock lock(&mutex_);
+  if (secret != secret_) return;  // another run's
+  refused_.insert(refused->begin(), refused->end());
+  for (const auto& [stream, holder] : streams_) {
+    if (refused_.count(holder) == 0) continue;
+    base::LogWarning("a worker's token is accepted no more: it is cut off", {{"token", holder}});
+    stream->Expel();
+  }
+}
+
+void PolicyLearnerService::Serve(std::shared_ptr<Collector> collector, std::string secret,
+                                 FindRefused find_refused) {
   base::MutexLock lock(&mutex_);
   collector_ = std::move(collector);
-  collect_token_ = std::move(collect_token);
+  secret_ = std::move(secret);
+  find_refused_ = std::move(find_refused);
+  refused_.clear();
 }
 
 void PolicyLearnerService::StopServing(absl::Duration grace) {
@@ -180,42 +229,46 @@ void PolicyLearnerService::StopServing(absl::Duration grace) {
     base::MutexLock lock(&mutex_);
     collector = std::move(collector_);
     collector_ = nullptr;
-    collect_token_.clear();
+    secret_.clear();
+    find_refused_ = nullptr;
   }
   if (collector != nullptr) collector->ReleaseWorkers();
   const absl::Time until = absl::Now() + grace;
   base::MutexLock lock(&mutex_);
-  while (streams_ > 0) {
+  while (!streams_.empty()) {
     const absl::Duration left = until - absl::Now();
     if (left <= absl::ZeroDuration()) return;
     changed_.WaitFor(&mutex_, absl::ToChronoNanoseconds(left));
   }
 }
 
-void PolicyLearnerService::StreamBegins() {
+void PolicyLearnerService::StreamBegins(Stream* stream, int64_t holder) {
   base::MutexLock lock(&mutex_);
-  ++streams_;
+  streams_[stream] = holder;
 }
 
-void PolicyLearnerService::StreamEnds() {
+void PolicyLearnerService::StreamEnds(Stream* stream) {
   base::MutexLock lock(&mutex_);
-  --streams_;
+  streams_.erase(stream);
   changed_.NotifyAll();
 }
 
 grpc::ServerBidiReactor<v1::WorkerMessage, v1::LearnerMessage>* PolicyLearnerService::Collect(
     grpc::CallbackServerContext* context) {
   std::shared_ptr<Collector> collector;
+  int64_t holder = 0;
+  bool refused = false;
   {
     const std::string token = rpc::BearerToken(*context);
     base::MutexLock lock(&mutex_);
-    // hashes, so that the time of the comparison tells nothing of the token
-    if (collector_ != nullptr && base::Sha256Hex(token) == base::Sha256Hex(collect_token_)) {
-      collector = collector_;
-    }
+    if (collector_ != nullptr) holder = rpc::HolderOf(token, secret_);
+    refused = refused_.count(holder) > 0;
+    if (holder != 0 && !refused) collector = collector_;
   }
-  auto* stream = new Stream(this, context->peer(), collector);
-  if (collector == nullptr) {
+  auto* stream = new Stream(this, context->peer(), collector, refused ? 0 : holder);
+  if (refused) {
+    stream->Refuse(Expelled());
+  } else if (collector == nullptr) {
     stream->Refuse(absl::UnauthenticatedError(
         "wrong collect token: this learner serves another run now, or none; "
         "ask the broker for work again"));

@@ -2,10 +2,16 @@
 #ifndef BACKFLIP_SERVICES_POLICY_LEARNER_POLICY_LEARNER_SERVICE_H_
 #define BACKFLIP_SERVICES_POLICY_LEARNER_POLICY_LEARNER_SERVICE_H_
 
+#include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "backflip/v1/collect.grpc.pb.h"
 #include "common/base/mutex.h"
@@ -20,8 +26,15 @@ class PolicyLearnerService final : public v1::CollectService::CallbackService {
   PolicyLearnerService();
   ~PolicyLearnerService() override;
 
-  // Workers that show `collect_token` are this collector's from now on.
-  void Serve(std::shared_ptr<Collector> collector, std::string collect_token);
+  // Of the broker's tokens by which workers are connected, those that it accepts no more. Blocks,
+  // for a few seconds at most.
+  using FindRefused =
+      std::function<absl::StatusOr<std::vector<int64_t>>(const std::vector<int64_t>& token_ids)>;
+
+  // Workers that show a token made with `secret` (rpc::CollectToken) are this collector's from now
+  // on. Every kHeartbeatSeconds `find_refused` is asked about them; those that it names are cut
+  // off.
+  void Serve(std::shared_ptr<Collector> collector, std::string secret, FindRefused find_refused);
   // Releases the workers, and waits until their streams have ended, at most
   // `grace`. Later ones are refused. Blocks.
   void StopServing(absl::Duration grace);
@@ -33,14 +46,19 @@ class PolicyLearnerService final : public v1::CollectService::CallbackService {
   class Stream;
 
   void TickLoop();
-  void StreamBegins();
-  void StreamEnds();
+  void CutRefused();
+  void StreamBegins(Stream* stream, int64_t holder);
+  void StreamEnds(Stream* stream);
 
   base::Mutex mutex_;
   base::CondVar changed_;
   std::shared_ptr<Collector> collector_ ABSL_GUARDED_BY(mutex_);
-  std::string collect_token_ ABSL_GUARDED_BY(mutex_);
-  int streams_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::string secret_ ABSL_GUARDED_BY(mutex_);
+  FindRefused find_refused_ ABSL_GUARDED_BY(mutex_);
+  // By whose token each was begun; 0: a wrong one.
+  std::map<Stream*, int64_t> streams_ ABSL_GUARDED_BY(mutex_);
+  // Tokens that the broker has refused, of this claim's workers.
+  std::set<int64_t> refused_ ABSL_GUARDED_BY(mutex_);
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread ticker_;
 };

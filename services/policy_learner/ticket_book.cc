@@ -82,7 +82,7 @@ std::vector<TicketBook::Issue> TicketBook::IssueWaiting(absl::Time now) {
 
 bool TicketBook::Return(WorkerId worker, TicketId ticket) {
   const auto it = workers_.find(worker);
-  if (it != workers_.end()) it->second.tickets.erase(ticket);
+  if (it == workers_.end() || it->second.tickets.erase(ticket) == 0) return false;
   if (!tickets_.contains(ticket)) return false;
   Close(ticket);
   return true;
@@ -90,7 +90,7 @@ bool TicketBook::Return(WorkerId worker, TicketId ticket) {
 
 int TicketBook::Fail(WorkerId worker, TicketId id) {
   const auto it = workers_.find(worker);
-  if (it != workers_.end()) it->second.tickets.erase(id);
+  if (it == workers_.end() || it->second.tickets.erase(id) == 0) return 0;
   const auto found = tickets_.find(id);
   if (found == tickets_.end()) return 0;
   Ticket& ticket = found->second;

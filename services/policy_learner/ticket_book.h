@@ -47,11 +47,11 @@ class TicketBook {
   std::vector<Issue> IssueWaiting(absl::Time now);
 
   // A rollout of the ticket has come. True: the first one, which closes the ticket. False: a
-  // late or repeated one.
+  // late or repeated one, or the ticket was never this worker's.
   bool Return(WorkerId worker, TicketId ticket);
 
   // The worker cannot serve the ticket, which waits again. How often it was failed; 0: it is
-  // not open.
+  // not open, or not this worker's.
   int Fail(WorkerId worker, TicketId ticket);
 
   // Tickets that were issued before `issued_before` wait again, although their worker is

@@ -9,6 +9,7 @@
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "common/metrics/metrics.h"
+#include "common/rpc/certificates.h"
 #include "services/preference_broker/store/db/migrate.h"
 #include "services/preference_broker/store/labeling/feed.h"
 #include "services/preference_broker/store/labeling/leases.h"
@@ -58,12 +59,18 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
   broker->services_.push_back(MakeReviewService(core, broker->numberer_.get()));
   broker->services_.push_back(MakeOperationService(core));
   broker->services_.push_back(MakeTraceService(core));
+  const std::string& authority = broker->options_.worker_authority;
+  broker->services_.push_back(MakeWorkerService(core, authority));
   broker->listener_ = std::thread([b = broker.get()] {
     ListenForTopics(
         b->options_.database, b->origin_, [b] { return b->stop_.load(); },
         [b](const std::string& topic) { b->hub_.Signal(topic); });
   });
   rpc::ServerOptions server;
+  if (!authority.empty()) {
+    RETURN_IF_ERROR(rpc::Authority::Read(authority).status());
+    server.without_certificate = {"/backflip.v1.WorkerService/Join"};
+  }
   server.listen = broker->options_.listen;
   for (const auto& service : broker->services_) server.services.push_back(service.get());
   const auto end_long_polls = [b = broker.get()] { b->hub_.Drain(); };

@@ -31,6 +31,9 @@ struct BrokerOptions {
   // Calls that may wait for one of them; further ones are refused as RESOURCE_EXHAUSTED.
   int queued_calls = 512;
   LeaseTimes leases;
+  // PEM of the authority (rpc::Authority) that signs certificates of workers that join, for which
+  // they need none themselves; empty: none does.
+  std::string worker_authority;
 };
 
 class Broker {

@@ -16,6 +16,7 @@
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/metrics/metrics.h"
+#include "common/rpc/certificates.h"
 #include "common/rpc/transport.h"
 #include "services/preference_broker/broker.h"
 #include "services/preference_broker/store/db/inspect.h"
@@ -37,6 +38,10 @@ ABSL_FLAG(std::string, web, "",
           "../share/backflip/web");
 ABSL_FLAG(std::string, public_url, "",
           "serve: what browsers reach this broker by when a proxy with TLS is in front, https://…");
+ABSL_FLAG(std::string, worker_authority, "",
+          "serve: PEM file with an authority's certificate, which --tls_ca of learners and of this "
+          "broker must trust, and its key: it signs certificates of workers that join, which need "
+          "none to join. Default: workers that join get none");
 ABSL_FLAG(int, database_connections, 8, "serve: connections to the database");
 
 // of common/rpc/transport.h, for HTTP too
@@ -77,6 +82,10 @@ const base::FlagRule web_rule(FLAGS_web, "a folder with the pages' index.html",
                                        std::filesystem::exists(folder + "/index.html", error);
                               });
 const base::FlagRule connections_rule(FLAGS_database_connections, 1, 64);
+const base::ConfigCheck authority_check([]() -> absl::Status {
+  const std::string file = absl::GetFlag(FLAGS_worker_authority);
+  return file.empty() ? absl::OkStatus() : rpc::Authority::Read(file).status();
+});
 const base::ConfigCheck http_check([]() -> absl::Status {
   const bool of_http =
       !absl::GetFlag(FLAGS_web).empty() || !absl::GetFlag(FLAGS_public_url).empty();
@@ -158,6 +167,7 @@ int RunServe(const std::string& database) {
   options.database = database;
   options.listen = absl::GetFlag(FLAGS_listen);
   options.connections = absl::GetFlag(FLAGS_database_connections);
+  options.worker_authority = absl::GetFlag(FLAGS_worker_authority);
   options.http = HttpFlags();
   if (const absl::Status status = rpc::SetTransportByFlags(); !status.ok()) return Fail(status);
   if (const absl::Status status = metrics::ServeByFlag(); !status.ok()) return Fail(status);

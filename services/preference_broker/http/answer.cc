@@ -11,7 +11,8 @@ struct Code {
   int http_status;
 };
 
-// https://connectrpc.com/docs/protocol#error-codes
+// https://connectrpc.com/docs/protocol#error-codes, but that OUT_OF_RANGE, which is said of sizes
+// alone, is 413
 constexpr Code kCodes[] = {
     {absl::StatusCode::kCancelled, "canceled", 499},
     {absl::StatusCode::kUnknown, "unknown", 500},
@@ -23,7 +24,7 @@ constexpr Code kCodes[] = {
     {absl::StatusCode::kResourceExhausted, "resource_exhausted", 429},
     {absl::StatusCode::kFailedPrecondition, "failed_precondition", 400},
     {absl::StatusCode::kAborted, "aborted", 409},
-    {absl::StatusCode::kOutOfRange, "out_of_range", 400},
+    {absl::StatusCode::kOutOfRange, "out_of_range", 413},
     {absl::StatusCode::kUnimplemented, "unimplemented", 501},
     {absl::StatusCode::kInternal, "internal", 500},
     {absl::StatusCode::kUnavailable, "unavailable", 503},

@@ -7,15 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "common/rpc/sessions.h"
 
 namespace backflip::preference_broker {
-namespace {
-
-constexpr int kLabelingSeconds = 30 * 24 * 3600;
-constexpr int kDashboardSeconds = 12 * 3600;
-
-}  // namespace
-
 Page PageOf(v1::InviteRole role) {
   return role == v1::INVITE_REVIEWER || role == v1::INVITE_OPERATOR ? Page::kDashboard
                                                                     : Page::kLabeling;
@@ -48,7 +42,9 @@ std::string SessionCookies::Make(Page page, absl::string_view token, int seconds
 }
 
 std::string SessionCookies::Set(Page page, absl::string_view token) const {
-  return Make(page, token, page == Page::kDashboard ? kDashboardSeconds : kLabelingSeconds);
+  return Make(
+      page, token,
+      page == Page::kDashboard ? rpc::kDashboardSessionSeconds : rpc::kLabelingSessionSeconds);
 }
 
 std::string SessionCookies::Clear(Page page) const { return Make(page, "", 0); }

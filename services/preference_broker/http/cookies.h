@@ -26,8 +26,7 @@ class SessionCookies {
   bool secure() const { return secure_; }
   // The token in a request's Cookie header; empty: none.
   std::string Read(Page page, absl::string_view cookies) const;
-  // Values of Set-Cookie headers. A session lasts 30 days on the labeling page, and 12 hours on the
-  // dashboard.
+  // Values of Set-Cookie headers. Sessions last as common/rpc/sessions.h says.
   std::string Set(Page page, absl::string_view token) const;
   std::string Clear(Page page) const;
 

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "common/base/hash.h"
-#include "common/base/log.h"
 
 namespace backflip::preference_broker {
 namespace {
@@ -53,7 +52,7 @@ void Gate::Check(const std::string& token, const std::string& address,
                  std::function<void(absl::Status)> done) {
   // taken before the look and given back after, so that looks at the same time count too
   if (absl::Status status = TakeAnonymous(address); !status.ok()) {
-    Log(address, status);
+    refusals_.Log(address, status.message());
     return done(std::move(status));
   }
   const auto looked = [this, key = base::Sha256(token), address,
@@ -64,7 +63,7 @@ void Gate::Check(const std::string& token, const std::string& address,
       known_until_[key] = Clock::now() + kTokenMemory;
       anonymous_.GiveBack(address, 1);
     } else if (absl::IsUnauthenticated(status)) {
-      Log(address, status);
+      refusals_.Log(address, status.message());
     }
     done(std::move(status));
   };
@@ -86,19 +85,6 @@ absl::Status Gate::TakeBody(const std::string& token, size_t bytes) {
     return absl::OkStatus();
   return absl::ResourceExhaustedError(
       "this token has sent too much at once: send 500 calls or 500 KiB a second at most");
-}
-
-void Gate::Log(const std::string& address, const absl::Status& why) {
-  int64_t count;
-  {
-    base::MutexLock lock(&mutex_);
-    ++unlogged_;
-    if (Clock::now() < log_at_) return;
-    log_at_ = Clock::now() + std::chrono::seconds(1);
-    count = std::exchange(unlogged_, 0);
-  }
-  base::LogWarning("calls without a valid token are refused",
-                   {{"calls", count}, {"last_from", address}, {"reason", why.message()}});
 }
 
 }  // namespace backflip::preference_broker

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "common/base/mutex.h"
+#include "common/base/rare_warning.h"
 
 namespace backflip::preference_broker {
 
@@ -63,8 +64,6 @@ class Gate {
 
  private:
   using Clock = std::chrono::steady_clock;
-  void Log(const std::string& address, const absl::Status& why);
-
   const CheckToken check_;
   base::Mutex mutex_;
   // by the token's hash
@@ -72,8 +71,7 @@ class Gate {
   Allowances anonymous_ ABSL_GUARDED_BY(mutex_){10, 300};
   // A unit is a call, or a KiB of its body.
   Allowances bodies_ ABSL_GUARDED_BY(mutex_){500, 4000};
-  Clock::time_point log_at_ ABSL_GUARDED_BY(mutex_);
-  int64_t unlogged_ ABSL_GUARDED_BY(mutex_) = 0;
+  base::RareWarning refusals_{"calls without a valid token are refused"};
 };
 
 }  // namespace backflip::preference_broker

@@ -127,8 +127,7 @@ std::variant<Answer, std::string> DecodedBody(const Route& route, const HttpRequ
   if (absl::EqualsIgnoreCase(request.content_encoding, "gzip") && route.closed) {
     absl::StatusOr<std::string> body = Gunzip(request.body, kMaxBodyBytes);
     if (body.ok()) return *std::move(body);
-    return absl::IsResourceExhausted(body.status()) ? ErrorAnswer(413, body.status())
-                                                    : ErrorAnswer(body.status());
+    return ErrorAnswer(body.status());
   }
   Answer answer = ErrorAnswer(absl::UnimplementedError(
       "the Content-Encoding must be gzip or identity; no other is understood, and of methods that "

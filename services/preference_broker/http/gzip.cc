@@ -60,7 +60,7 @@ absl::StatusOr<std::string> Gunzip(absl::string_view bytes, size_t limit) {
     result = inflate(&stream, Z_NO_FLUSH);
     out.resize(had + room - stream.avail_out);
     if (out.size() > limit) {
-      return absl::ResourceExhaustedError(
+      return absl::OutOfRangeError(
           absl::StrCat("the body is longer than ", limit, " bytes when it is decompressed"));
     }
   }

@@ -14,7 +14,7 @@ namespace backflip::preference_broker {
 std::string Gzip(absl::string_view bytes, int level);
 
 // Decompresses one gzip member with nothing after it. INVALID_ARGUMENT: it is no gzip, or
-// damaged. RESOURCE_EXHAUSTED: it has more than `limit` bytes; no more are ever held.
+// damaged. OUT_OF_RANGE: it has more than `limit` bytes; no more are ever held.
 absl::StatusOr<std::string> Gunzip(absl::string_view bytes, size_t limit);
 
 // Whether an Accept-Encoding header allows gzip (RFC 9110, section 12.5.3).

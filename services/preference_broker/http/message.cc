@@ -85,15 +85,15 @@ HttpRequest Head(const http::request_header<>& message) {
 }
 
 Answer TooLong(size_t limit) {
-  return ErrorAnswer(413, absl::ResourceExhaustedError(absl::StrCat(
-                              "the body of the request is longer than ", limit, " bytes")));
+  return ErrorAnswer(absl::OutOfRangeError(
+      absl::StrCat("the body of the request is longer than ", limit, " bytes")));
 }
 
 Answer BadRequest(const error_code& error) {
   if (error == http::error::header_limit) {
     return ErrorAnswer(
-        431, absl::ResourceExhaustedError(absl::StrCat(
-                 "the headers of the request are longer than ", kMaxHeaderBytes, " bytes")));
+        431, absl::OutOfRangeError(absl::StrCat("the headers of the request are longer than ",
+                                                kMaxHeaderBytes, " bytes")));
   }
   if (error == http::error::body_limit) return TooLong(kMaxBodyBytes);
   return ErrorAnswer(

@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
 #include "common/base/mutex.h"
+#include "common/base/rare_warning.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/server.h"
@@ -39,6 +40,10 @@ class Authenticator {
   // Tokens were revoked through this broker, which refuses them from now on. (Other brokers do
   // within kTokenMemory.)
   void Forget();
+  // Logs that a call without a valid token came from `peer`.
+  void NoteRefusal(const std::string& peer, const absl::Status& why) {
+    refusals_.Log(peer, why.message());
+  }
 
  private:
   static constexpr std::chrono::seconds kTokenMemory{2};
@@ -49,6 +54,7 @@ class Authenticator {
   };
   base::Mutex mutex_;
   std::unordered_map<std::string, Known> known_ ABSL_GUARDED_BY(mutex_);
+  base::RareWarning refusals_{"gRPC calls without a valid token are refused"};
 };
 
 // What every service needs; owned by the broker, outlives all calls.
@@ -57,12 +63,16 @@ struct CallContext {
   Hub* hub;
   Authenticator* authenticator;
 
-  // Caller() where the method is open to anyone.
+  // Caller() where the method is open to anyone. `context`: of the call that carries the token.
   absl::StatusOr<Caller> Authorize(Connection& connection, const std::string& token,
-                                   const Method& method) const {
+                                   const Method& method,
+                                   const grpc::CallbackServerContext& context) const {
     if (IsOpenToAnyone(method)) return Caller();
-    ASSIGN_OR_RETURN(const Caller caller, authenticator->Check(connection, token));
-    RETURN_IF_ERROR(CheckRole(method, caller.role));
+    const absl::StatusOr<Caller> caller = authenticator->Check(connection, token);
+    if (absl::IsUnauthenticated(caller.status()))
+      authenticator->NoteRefusal(context.peer(), caller.status());
+    RETURN_IF_ERROR(caller.status());
+    RETURN_IF_ERROR(CheckRole(method, caller->role));
     return caller;
   }
 };
@@ -108,7 +118,8 @@ grpc::ServerUnaryReactor* Unary(const CallContext& calls, const google::protobuf
         const absl::Status status = [&]() -> absl::Status {
           // its deadline may have passed in the queue
           if (context->IsCancelled()) return absl::CancelledError("the caller has gone");
-          ASSIGN_OR_RETURN(const Caller caller, calls.Authorize(connection, token, method));
+          ASSIGN_OR_RETURN(const Caller caller,
+                           calls.Authorize(connection, token, method, *context));
           return work(connection, caller);
         }();
         reactor->Finish(rpc::ToGrpc(status));
@@ -167,7 +178,8 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
     const uint64_t since = calls_.hub->Now();
     const bool last = Hub::Clock::now() >= until_ || calls_.hub->draining();
     const absl::StatusOr<bool> done = [&]() -> absl::StatusOr<bool> {
-      ASSIGN_OR_RETURN(const Caller caller, calls_.Authorize(connection, token_, method_));
+      ASSIGN_OR_RETURN(const Caller caller,
+                       calls_.Authorize(connection, token_, method_, *context_));
       return attempt_(connection, caller);
     }();
     if (!done.ok()) return Finish(done.status());
@@ -253,7 +265,8 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
     since_ = calls_.hub->Now();
     const absl::StatusOr<Next> next = [&]() -> absl::StatusOr<Next> {
       // for each page, since the token of a long stream may be revoked
-      ASSIGN_OR_RETURN(const Caller caller, calls_.Authorize(connection, token_, method_));
+      ASSIGN_OR_RETURN(const Caller caller,
+                       calls_.Authorize(connection, token_, method_, *context_));
       return fetch_(connection, caller, &page_);
     }();
     if (!next.ok()) return this->Finish(rpc::ToGrpc(next.status()));
@@ -303,8 +316,8 @@ class UploadStream : public grpc::ServerReadReactor<Request> {
     // callers without permission are refused before anything is read
     const bool taken = calls.pool->Submit(
         [upload](Connection& connection) {
-          absl::StatusOr<Caller> caller =
-              upload->calls_.Authorize(connection, upload->token_, upload->method_);
+          absl::StatusOr<Caller> caller = upload->calls_.Authorize(
+              connection, upload->token_, upload->method_, *upload->context_);
           if (!caller.ok()) return upload->Finish(rpc::ToGrpc(caller.status()));
           upload->caller_ = *caller;
           upload->StartRead(&upload->request_);

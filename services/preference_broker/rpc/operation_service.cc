@@ -10,13 +10,6 @@
 namespace backflip::preference_broker {
 namespace {
 
-// PERMISSION_DENIED: the operator was invited for some runs alone.
-absl::Status CheckOfAllRuns(const Caller& caller) {
-  if (caller.run_ids.empty()) return absl::OkStatus();
-  return absl::PermissionDeniedError(
-      "this concerns all runs, and your invite is for some: ask an operator of all");
-}
-
 absl::Status CheckCreateToken(const v1::CreateTokenRequest& request) {
   RETURN_IF_ERROR(CheckRequestId("request_id", request.request_id()));
   RETURN_IF_ERROR(CheckPseudonym("name", request.name()));

@@ -6,6 +6,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
+#include <string>
 
 #include "backflip/v1/clip.grpc.pb.h"
 #include "backflip/v1/label.grpc.pb.h"
@@ -39,6 +40,9 @@ std::unique_ptr<grpc::Service> MakeBundleService(CallContext calls);
 std::unique_ptr<grpc::Service> MakeClaimService(CallContext calls, LeaseTimes leases);
 std::unique_ptr<grpc::Service> MakeWorkService(CallContext calls);
 std::unique_ptr<grpc::Service> MakeRestartService(CallContext calls);
+// `authority`: file of an authority (rpc::Authority) that signs certificates of workers that join;
+// empty: none does.
+std::unique_ptr<grpc::Service> MakeWorkerService(CallContext calls, std::string authority);
 std::unique_ptr<grpc::Service> MakeReviewService(CallContext calls, FeedNumberer* numberer);
 std::unique_ptr<grpc::Service> MakeOperationService(CallContext calls);
 std::unique_ptr<grpc::Service> MakeTraceService(CallContext calls);

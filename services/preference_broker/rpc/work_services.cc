@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/experience/limits.h"
+#include "common/rpc/collect_token.h"
 #include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
 #include "services/preference_broker/rpc/validate.h"
@@ -179,6 +180,9 @@ class WorkServiceImpl final : public v1::WorkService::CallbackService {
                            preference_broker::AssignWork(connection, caller, *request));
           if (!assignment.has_value()) return false;
           *response = *std::move(assignment);
+          // the claim's own is the learner's secret
+          response->set_collect_token(
+              rpc::CollectToken(response->collect_token(), caller.token_id));
           return true;
         });
   }

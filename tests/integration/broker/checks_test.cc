@@ -271,6 +271,29 @@ TEST_F(Checks, WhoMissesThePassMarkTriesAgainAndIsThenPaused) {
   EXPECT_THAT(Lease(peer, 4)->message(), HasSubstr("Here is another try."));
 }
 
+TEST_F(Checks, WhoDoesNotQualifyHoldsNoQuestionOfAnyRunAnyMore) {
+  Open(1, "");
+  const v1::Run other = run_;
+  Open(2, "quality { qualification: 1 qualification_pass_mark: 1 qualification_tries: 1 }");
+  AddGold("QUALIFY", 0, 1);
+  const Peer& peer = broker_.As(Role::kLabeler);
+  const auto leased = Lease(peer, 2);
+  ASSERT_EQ(leased->questions_size(), 2);
+  ASSERT_EQ(leased->questions(0).run_id(), other.id());
+  const v1::Question& practice = leased->questions(1);
+  ASSERT_TRUE(practice.practice());
+  ASSERT_TRUE(
+      Submit(peer, Answer(practice.lease_id(), Even(practice) == v1::LEFT ? v1::RIGHT : v1::LEFT))
+          .ok());
+  const auto paused = Lease(peer, 4);
+  EXPECT_EQ(paused->none(), v1::YOU_ARE_PAUSED);
+  EXPECT_EQ(paused->questions_size(), 0);
+  EXPECT_EQ(Sql("SELECT count(*) FROM leases WHERE state = 'LIVE'"), "0");
+  EXPECT_EQ(Code(Submit(peer, Answer(leased->questions(0).lease_id(), v1::LEFT))),
+            absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(Lease(broker_.As(Role::kTeacher), 4)->questions_size(), 3) << "its place came back";
+}
+
 TEST_F(Checks, WhoReachesThePassMarkGoesOnWhateverTheyDidBefore) {
   Open(4, "quality { qualification: 2 qualification_pass_mark: 1 }");
   AddGold("QUALIFY", 0, 2);

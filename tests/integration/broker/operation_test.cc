@@ -1,6 +1,7 @@
 // Who may call, what happens when everything is busy, away or ending.
 #include <gmock/gmock.h>
 #include <google/protobuf/descriptor.h>
+#include <google/protobuf/util/json_util.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -19,6 +20,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "common/base/retry.h"
 #include "common/rpc/server.h"
@@ -110,14 +112,19 @@ const std::map<std::string, std::set<Role>>& Promised() {
                                                 {"OperationService.DeleteRun", {O}},
                                                 {"OperationService.CollectGarbage", {O}},
                                                 {"TraceService.TraceLabel", {O, R}},
-                                                {"TraceService.ReportSources", {le, tr}}};
+                                                {"TraceService.ReportSources", {le, tr}},
+                                                {"WorkerService.Invite", {O}},
+                                                {"WorkerService.Join", {}},
+                                                {"WorkerService.List", {O}},
+                                                {"WorkerService.Revoke", {O}},
+                                                {"WorkerService.FindRefused", {le}}};
   return *promised;
 }
 
 // Without a token, by callers that have none yet.
 const std::set<std::string>& OpenToAnyone() {
-  static const auto* const open =
-      new std::set<std::string>{"PeopleService.DescribeInvite", "PeopleService.AcceptInvite"};
+  static const auto* const open = new std::set<std::string>{
+      "PeopleService.DescribeInvite", "PeopleService.AcceptInvite", "WorkerService.Join"};
   return *open;
 }
 
@@ -158,7 +165,7 @@ std::vector<const google::protobuf::MethodDescriptor*> Methods() {
   std::vector<const google::protobuf::MethodDescriptor*> methods;
   const auto* pool = google::protobuf::DescriptorPool::generated_pool();
   for (const char* name : {"run", "clip", "label", "people", "restart", "review", "snapshot",
-                           "work", "operation", "trace"}) {
+                           "work", "operation", "trace", "workers"}) {
     const auto* file = pool->FindFileByName(absl::StrCat("backflip/v1/", name, ".proto"));
     EXPECT_NE(file, nullptr) << name;
     if (file == nullptr) continue;
@@ -180,8 +187,17 @@ std::string PathOf(const google::protobuf::MethodDescriptor& method) {
   return absl::StrCat("/", method.service()->full_name(), "/", method.name());
 }
 
+// Whether the method is also one over HTTP, for browsers.
+bool IsJson(const google::protobuf::MethodDescriptor& method) {
+  static const auto* const services =
+      new std::set<std::string>{"LabelingService", "PeopleService", "ReviewService", "RunService"};
+  return services->count(method.service()->name()) > 0 && !method.client_streaming() &&
+         !method.server_streaming();
+}
+
 // The status of a JSON call over HTTP, of those that browsers make; 0: there was no answer.
-int PostJson(const std::string& url, const std::string& path, const std::string& token) {
+int PostJson(const std::string& url, const std::string& path, const std::string& token,
+             const std::string& body = "{}") {
   int port = 0;
   EXPECT_TRUE(absl::SimpleAtoi(url.substr(url.rfind(':') + 1), &port)) << url;
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -189,9 +205,10 @@ int PostJson(const std::string& url, const std::string& path, const std::string&
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const std::string request = absl::StrCat(
-      "POST ", path, " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ", token,
-      "\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}");
+  const std::string request =
+      absl::StrCat("POST ", path, " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ", token,
+                   "\r\nContent-Type: application/json\r\nContent-Length: ", body.size(),
+                   "\r\nConnection: close\r\n\r\n", body);
   int status = 0;
   char head[13] = {};  // HTTP/1.1 200
   if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 &&
@@ -228,13 +245,10 @@ TEST(Roles, NoTokenThatIsOverOpensAnyMethodAndAPauseOpensNoMore) {
   sql("UPDATE callers SET state = 'REVOKED' WHERE name LIKE 'signed off %'");
   sql("UPDATE callers SET state = 'PAUSED' WHERE name LIKE 'paused %'");
   const std::string url = broker.broker().http_url();
-  const std::set<std::string> in_browsers = {"LabelingService", "PeopleService", "ReviewService",
-                                             "RunService"};
   for (const auto* method : Methods()) {
     const std::string name = NameOf(*method), path = PathOf(*method);
     if (OpenToAnyone().count(name) > 0 || name == "PeopleService.SignOut") continue;
-    const bool json = in_browsers.count(method->service()->name()) > 0 &&
-                      !method->client_streaming() && !method->server_streaming();
+    const bool json = IsJson(*method);
     for (const Role role : preference_broker::kAllRoles) {
       SCOPED_TRACE(absl::StrCat(name, " as ", preference_broker::RoleName(role)));
       const bool may = Promised().at(name).count(role) > 0;
@@ -342,12 +356,18 @@ const std::set<std::string>& AboutNoRun() {
                                 "OperationService.CreateToken",
                                 "OperationService.RotateToken",
                                 "OperationService.RevokeToken",
-                                "OperationService.CollectGarbage"};  // operators of all runs only
+                                "OperationService.CollectGarbage",
+                                "WorkerService.Invite",
+                                "WorkerService.Join",
+                                "WorkerService.List",
+                                "WorkerService.Revoke"};  // operators of all runs only
   return *names;
 }
 
 TEST(Roles, ACallerOfSomeRunsIsRefusedAllOthersByEveryMethod) {
-  TestBroker broker;
+  preference_broker::BrokerOptions options;
+  options.http.listen = "127.0.0.1:0";
+  TestBroker broker(options);
   const auto sql = [&](const std::string& text) { return Query(broker.database(), text); };
   const auto limit = [&](Role role, const std::string& name, int64_t run_id) {
     broker.Token(role, name);
@@ -389,13 +409,10 @@ TEST(Roles, ACallerOfSomeRunsIsRefusedAllOthersByEveryMethod) {
   const std::map<std::string, std::string> calls = CallsAbout(own),
                                            foreign_calls = CallsAbout(foreign);
   // in this order: the first role of a method is tried
-  const std::pair<Role, Peer*> callers[] = {
-      {Role::kReviewer, (limit(Role::kReviewer, "some reviewer", own.run),
-                         &broker.As(Role::kReviewer, "some reviewer"))},
-      {Role::kOperator, (limit(Role::kOperator, "some operator", own.run),
-                         &broker.As(Role::kOperator, "some operator"))},
-      {Role::kLabeler, (limit(Role::kLabeler, "some labeler", own.run),
-                        &broker.As(Role::kLabeler, "some labeler"))}};
+  const std::pair<Role, std::string> callers[] = {{Role::kReviewer, "some reviewer"},
+                                                  {Role::kOperator, "some operator"},
+                                                  {Role::kLabeler, "some labeler"}};
+  for (const auto& [role, name] : callers) limit(role, name, own.run);
   for (const auto* method : Methods()) {
     const std::string name = NameOf(*method);
     const std::set<Role>& roles = Promised().at(name);
@@ -419,7 +436,14 @@ TEST(Roles, ACallerOfSomeRunsIsRefusedAllOthersByEveryMethod) {
     const auto call = [&](const std::string& text) {
       EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, request.get()))
           << name << ": " << text;
-      return CallWith(caller->second->client, PathOf(*method), request->SerializeAsString());
+      return CallWith(broker.As(caller->first, caller->second).client, PathOf(*method),
+                      request->SerializeAsString());
+    };
+    // of the request as `call` has left it
+    const auto json = [&] {
+      std::string body;
+      EXPECT_TRUE(google::protobuf::util::MessageToJsonString(*request, &body).ok());
+      return PostJson(broker.broker().http_url(), PathOf(*method), TokenOf(caller->second), body);
     };
     for (const auto& [allowed, refused] : pairs) {
       const grpc::Status status = call(refused);
@@ -427,9 +451,15 @@ TEST(Roles, ACallerOfSomeRunsIsRefusedAllOthersByEveryMethod) {
           << name << " { " << refused << " }: " << status.error_message();
       EXPECT_NE(status.error_message().find("your invite is not for"), std::string::npos)
           << status.error_message();
+      if (IsJson(*method)) {
+        EXPECT_EQ(json(), 403) << name << " { " << refused << " }";
+      }
       if (name == "SnapshotService.Watch") continue;  // goes on
       EXPECT_NE(call(allowed).error_code(), grpc::StatusCode::PERMISSION_DENIED)
           << name << " { " << allowed << " }";
+      if (IsJson(*method)) {
+        EXPECT_NE(json(), 403) << name << " { " << allowed << " }";
+      }
     }
   }
   EXPECT_EQ(sql(absl::StrCat("SELECT state FROM callers WHERE id = ", foreign.labeler)), "ACTIVE");
@@ -482,6 +512,12 @@ TEST(Roles, ACallerOfSomeRunsNamesOneWhereOthersMeanAll) {
         grpc::StatusCode::PERMISSION_DENIED)
         << method;
   }
+  for (const char* method : {"Invite", "List", "Revoke"}) {
+    EXPECT_EQ(CallEmpty(operator_peer.client, absl::StrCat("/backflip.v1.WorkerService/", method))
+                  .error_code(),
+              grpc::StatusCode::PERMISSION_DENIED)
+        << method;
+  }
   // a labeler of all runs is one of other runs too
   broker.Token(Role::kLabeler);
   EXPECT_TRUE(absl::IsPermissionDenied(
@@ -489,12 +525,40 @@ TEST(Roles, ACallerOfSomeRunsNamesOneWhereOthersMeanAll) {
           .Call(reviewer.people, &People::SetLabelerState,
                 Parse<v1::SetLabelerStateRequest>("name: 'labeler' state: LABELER_PAUSED"))
           .status()));
+  // and whether there is a labeler elsewhere is nothing they learn
+  EXPECT_TRUE(absl::IsPermissionDenied(
+      reviewer
+          .Call(reviewer.people, &People::SetLabelerState,
+                Parse<v1::SetLabelerStateRequest>("name: 'nobody' state: LABELER_PAUSED"))
+          .status()));
   // the newest run of all is not theirs
   const auto runs = reviewer.Call(reviewer.runs, &v1::RunService::Stub::List,
                                   Parse<v1::ListRunsRequest>("limit: 1"));
   ASSERT_TRUE(runs.ok()) << runs.status();
   ASSERT_EQ(runs->runs_size(), 1);
   EXPECT_EQ(runs->runs(0).id(), mine);
+}
+
+TEST(Roles, RefusedCallsAreLoggedWithWhereTheyCameFromOneLineASecondAtMost) {
+  TestBroker broker;
+  const rpc::Client guesser(broker.address(), "a guess");
+  ::testing::internal::CaptureStderr();
+  const absl::Time begin = absl::Now();
+  for (int i = 0; i < 300; ++i) {
+    ASSERT_EQ(CallEmpty(guesser, "/backflip.v1.RunService/List").error_code(),
+              grpc::StatusCode::UNAUTHENTICATED);
+  }
+  const int seconds = 1 + absl::ToInt64Seconds(absl::Now() - begin);
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  int lines = 0;
+  for (const absl::string_view line : absl::StrSplit(log, '\n')) {
+    if (!absl::StrContains(line, "gRPC calls without a valid token are refused")) continue;
+    ++lines;
+    EXPECT_THAT(std::string(line), ::testing::HasSubstr("ipv4:127.0.0.1:"));
+    EXPECT_THAT(std::string(line), ::testing::Not(::testing::HasSubstr("a guess")));
+  }
+  EXPECT_GE(lines, 1) << log;
+  EXPECT_LE(lines, seconds) << log;
 }
 
 TEST(Roles, ARevokedTokenIsRefusedWithinSeconds) {

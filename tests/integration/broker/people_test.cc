@@ -449,6 +449,35 @@ TEST_F(PeopleTest, SignOutEndsAToken) {
   EXPECT_EQ(Code(GetSession(peer)), absl::StatusCode::kUnauthenticated);
 }
 
+// The browser's cookie may be copied: the token itself ends.
+TEST_F(PeopleTest, ASessionEndsOnTheServerToo) {
+  const std::pair<v1::InviteRole, std::string> sessions[] = {{v1::INVITE_LABELER, "720:00:00"},
+                                                             {v1::INVITE_REVIEWER, "12:00:00"},
+                                                             {v1::INVITE_OPERATOR, "12:00:00"},
+                                                             {v1::INVITE_TEACHER, ""}};
+  for (const auto& [role, lasts] : sessions) {
+    v1::InviteRequest invite = Personal(v1::InviteRole_Name(role));
+    invite.set_role(role);
+    const auto accepted = Accept(Secret(invite));
+    ASSERT_TRUE(accepted.ok()) << accepted.status();
+    EXPECT_EQ(Sql(absl::StrCat("SELECT make_interval(secs => extract(epoch FROM k.expires_at - "
+                               "k.created_at)) FROM tokens k JOIN callers c ON c.id = k.caller_id "
+                               "WHERE c.name = '",
+                               invite.name(), "'")),
+              lasts);
+    if (role != v1::INVITE_OPERATOR) continue;
+    const Peer boss = With(accepted->token());
+    const auto list = [&] {
+      return boss.Call(boss.people, &People::ListInvites, v1::ListInvitesRequest()).status();
+    };
+    EXPECT_TRUE(list().ok()) << list();
+    Sql("UPDATE tokens SET expires_at = now() WHERE expires_at IS NOT NULL");
+    const absl::Time deadline = absl::Now() + absl::Seconds(10);
+    while (list().ok() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(50));
+    EXPECT_TRUE(absl::IsUnauthenticated(list())) << list();
+  }
+}
+
 TEST_F(PeopleTest, APauseSaysWhyAndEnds) {
   OpenRun(2);
   const Peer& peer = broker_.As(Role::kLabeler);

@@ -427,8 +427,7 @@ TEST_F(Http, DamagedAndBoundlessCompressionIsRefused) {
   }
   const std::string bomb = preference_broker::Gzip(std::string(64 << 20, ' '), 1);
   ASSERT_LT(bomb.size(), 4u << 20);
-  ExpectError(Call("POST", kLease, headers, bomb), 413, "resource_exhausted",
-              "when it is decompressed");
+  ExpectError(Call("POST", kLease, headers, bomb), 413, "out_of_range", "when it is decompressed");
   headers.back().second = "br";
   ExpectError(Call("POST", kLease, headers, "x"), 501, "unimplemented", "must be gzip or identity");
 }
@@ -444,7 +443,7 @@ TEST_F(Http, OversizedRequestsAreRefusedBeforeTheyCome) {
     client.Send(absl::StrCat(head, "Content-Length: ", (4 << 20) + 1, "\r\n\r\n"));
     const auto response = client.Read();
     ASSERT_TRUE(response.has_value());
-    ExpectError(*response, 413, "resource_exhausted", "longer than 4194304 bytes");
+    ExpectError(*response, 413, "out_of_range", "longer than 4194304 bytes");
     EXPECT_TRUE(client.Closes());
   }
   // told in chunks, without a length
@@ -454,7 +453,7 @@ TEST_F(Http, OversizedRequestsAreRefusedBeforeTheyCome) {
     client.Send(absl::StrCat("100000\r\n", std::string(1 << 20, ' '), "\r\n"));
   const auto response = client.Read();
   ASSERT_TRUE(response.has_value());
-  ExpectError(*response, 413, "resource_exhausted", "longer than 4194304 bytes");
+  ExpectError(*response, 413, "out_of_range", "longer than 4194304 bytes");
   // as much as is allowed is read: this is no JSON
   EXPECT_EQ(Call("POST", kLease, labeler, std::string(4 << 20, '[')).result_int(), 400u);
 }
@@ -462,7 +461,7 @@ TEST_F(Http, OversizedRequestsAreRefusedBeforeTheyCome) {
 TEST_F(Http, HeadersAreBounded) {
   Start();
   const Response response = Call("GET", "/healthz", {{"X-Long", std::string(20'000, 'x')}});
-  ExpectError(response, 431, "resource_exhausted", "longer than 16384 bytes");
+  ExpectError(response, 431, "out_of_range", "longer than 16384 bytes");
   EXPECT_EQ(Call("GET", "/healthz", {{"X-Long", std::string(15'000, 'x')}}).result_int(), 200u);
 }
 
@@ -825,11 +824,11 @@ TEST_F(Http, NothingIsReadOrDecompressedBeforeATokenIsKnown) {
   }
   // what needs no token takes little, and no compression
   ExpectError(Call("POST", kAccept, {{"Content-Type", kJson}}, std::string(5000, ' ')), 413,
-              "resource_exhausted", "longer than 4096 bytes");
+              "out_of_range", "longer than 4096 bytes");
   ExpectError(Call("POST", kAccept, {{"Content-Type", kJson}, {"Content-Encoding", "gzip"}},
                    preference_broker::Gzip("{}", 6)),
               501, "unimplemented", "identity");
-  ExpectError(Call("GET", "/healthz", {}, std::string(5000, ' ')), 413, "resource_exhausted",
+  ExpectError(Call("GET", "/healthz", {}, std::string(5000, ' ')), 413, "out_of_range",
               "longer than 4096 bytes");
 }
 

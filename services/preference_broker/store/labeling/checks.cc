@@ -8,6 +8,7 @@
 #include "common/experience/answers.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/labeling/answers.h"
+#include "services/preference_broker/store/people/callers.h"
 
 namespace backflip::preference_broker {
 namespace {
@@ -110,6 +111,7 @@ void PauseUnqualified(Transaction& t, int64_t caller_id, int64_t run_id,
           .empty()) {
     return;
   }
+  EndLeases(t, caller_id);
   Audit(t, caller_id, run_id, "paused by the qualification", message);
   TouchRun(t, run_id);
 }

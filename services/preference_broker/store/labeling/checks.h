@@ -39,7 +39,7 @@ Qualification QualificationOf(Transaction& t, int64_t caller_id, const LabelingC
 // they have answered least often first.
 std::vector<MadeQuestion> MakeQualification(Transaction& t, int64_t caller_id, int64_t run_id,
                                             int32_t count);
-// Pauses a labeler who has no try left, with the message. Audited.
+// Pauses a labeler who has no try left, with the message, and ends their leases. Audited.
 void PauseUnqualified(Transaction& t, int64_t caller_id, int64_t run_id,
                       const std::string& message);
 

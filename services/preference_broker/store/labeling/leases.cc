@@ -174,6 +174,8 @@ absl::StatusOr<bool> LeaseQualification(Transaction& t, const Caller& caller,
   if (response->message().empty()) response->set_message(qualification.message);
   if (qualification.failed) {
     PauseUnqualified(t, caller.id, run.id, qualification.message);
+    // of runs before this one: they ended too
+    response->clear_questions();
     response->set_none(v1::YOU_ARE_PAUSED);
     return true;
   }
@@ -311,7 +313,7 @@ absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache&
     bool qualifying = false;
     for (const int64_t run_id : status.runs) {
       const int32_t wanted = count - response.questions_size();
-      if (wanted == 0 || IsFull(response)) break;
+      if (wanted == 0 || IsFull(response) || response.none() == v1::YOU_ARE_PAUSED) break;
       ASSIGN_OR_RETURN(const bool kept,
                        LeaseOfRun(t, runs, caller, run_id, wanted, terms, &response));
       qualifying = qualifying || kept;

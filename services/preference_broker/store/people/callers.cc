@@ -129,6 +129,12 @@ absl::Status CheckRunAllowed(const Caller& caller, int64_t run_id) {
       absl::StrCat("your invite is not for run ", run_id, ": ask who invited you for one that is"));
 }
 
+absl::Status CheckOfAllRuns(const Caller& caller) {
+  if (caller.run_ids.empty()) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      "this concerns all runs, and your invite is for some: ask an operator of all");
+}
+
 void EndLeases(Transaction& t, int64_t caller_id) {
   // questions before leases, as everywhere
   t.Exec(R"sql(
@@ -158,17 +164,14 @@ absl::StatusOr<Caller> CallerOfToken(Connection& connection, absl::string_view t
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<Caller> {
     const pqxx::result rows = t.Exec(
         "SELECT c.id, c.role, c.run_ids, "
-        "  coalesce(k.last_used_at < now() - interval '1 minute', true) AS unseen "
-        "FROM tokens k JOIN callers c ON c.id = k.caller_id "
-        "WHERE k.sha256 = $1 AND k.revoked_at IS NULL AND c.state <> 'REVOKED' "
-        "  AND (k.expires_at IS NULL OR k.expires_at > now())",
+        "  coalesce(k.last_used_at < now() - interval '1 minute', true) AS unseen, k.id "
+        "FROM tokens k JOIN accepted_tokens a ON a.id = k.id JOIN callers c ON c.id = k.caller_id "
+        "WHERE k.sha256 = $1",
         Bytes{hash});
     if (rows.empty()) {
       return absl::UnauthenticatedError(
           "the token is unknown, revoked or expired; send `authorization: Bearer TOKEN` with one "
-          "that an "
-          "invite gave, "
-          "or that `preference-broker migrate --tokens DIR` made");
+          "that an invite gave, or that `preference-broker migrate --tokens DIR` made");
     }
     Caller caller;
     caller.id = Int(rows[0][0]);
@@ -176,6 +179,7 @@ absl::StatusOr<Caller> CallerOfToken(Connection& connection, absl::string_view t
       if (Text(rows[0][1]) == RoleName(role)) caller.role = role;
     }
     caller.run_ids = Ids(rows[0][2]);
+    caller.token_id = Int(rows[0][4]);
     // a busy row's lock is not waited for: whoever holds it writes the same
     if (Bool(rows[0][3])) {
       t.Exec(

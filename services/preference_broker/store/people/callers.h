@@ -36,6 +36,8 @@ struct Caller {
   Role role = Role::kLabeler;
   // Runs that the caller's invite is for; empty: all.
   std::vector<int64_t> run_ids;
+  // Of the token that the call carries.
+  int64_t token_id = 0;
 };
 
 // The numbers of a bigint[].
@@ -43,6 +45,8 @@ std::vector<int64_t> Ids(const pqxx::field& field);
 
 // PERMISSION_DENIED: the caller's invite is for other runs. `run_id` 0: all runs.
 absl::Status CheckRunAllowed(const Caller& caller, int64_t run_id);
+// PERMISSION_DENIED: the caller's invite is for some runs alone.
+absl::Status CheckOfAllRuns(const Caller& caller);
 
 // Ends the leases that the caller has not answered; the slots go back. The caller's row is locked.
 void EndLeases(Transaction& t, int64_t caller_id);

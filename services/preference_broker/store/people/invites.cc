@@ -7,6 +7,7 @@
 #include "common/base/hash.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/sessions.h"
 #include "services/preference_broker/store/db/run_row.h"
 
 namespace backflip::preference_broker {
@@ -204,6 +205,19 @@ absl::Status CheckInviteAllowed(Transaction& t, const Caller& caller, int64_t in
       "all");
 }
 
+// How long the token lasts that an invite of this role gives, seconds; 0: until it is revoked.
+int64_t SessionSeconds(v1::InviteRole role) {
+  switch (role) {
+    case v1::INVITE_REVIEWER:
+    case v1::INVITE_OPERATOR:
+      return rpc::kDashboardSessionSeconds;
+    case v1::INVITE_TEACHER:
+      return 0;  // a program, which could not start again
+    default:
+      return rpc::kLabelingSessionSeconds;
+  }
+}
+
 absl::Status UsedUp() {
   return absl::NotFoundError(
       "this invite was used before: it is good for one person and one browser; ask who sent it for "
@@ -339,12 +353,15 @@ absl::StatusOr<v1::AcceptInviteResponse> AcceptInvite(Connection& connection,
         "UPDATE tokens SET revoked_at = now() "
         "WHERE caller_id = $1 AND sha256 = $2 AND revoked_at IS NULL",
         caller_id, Bytes{old_hash});
-    t.Exec("INSERT INTO tokens (sha256, caller_id, request_id) VALUES ($1, $2, $3)", Bytes{hash},
-           caller_id, request.request_id());
+    const v1::InviteRole role = InviteRoleOf(Text(invite["role"]));
+    t.Exec(
+        "INSERT INTO tokens (sha256, caller_id, request_id, expires_at) "
+        "VALUES ($1, $2, $3, now() + nullif($4::bigint, 0) * interval '1 second')",
+        Bytes{hash}, caller_id, request.request_id(), SessionSeconds(role));
     Audit(t, caller_id, 0, "accept invite", detail);
     v1::AcceptInviteResponse response;
     response.set_token(token);
-    response.set_role(InviteRoleOf(Text(invite["role"])));
+    response.set_role(role);
     response.set_name(Text(person[0]));
     return response;
   });

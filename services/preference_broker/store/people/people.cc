@@ -13,14 +13,22 @@
 namespace backflip::preference_broker {
 namespace {
 
+absl::Status OfOtherRuns() {
+  return absl::PermissionDeniedError(
+      "this labeler has to do with runs that your invite is not for: ask an operator, who has to "
+      "do with all");
+}
+
 // The row, locked, of the person that a request names by id (or 0) or by name. NOT_FOUND:
-// there is no such person.
-absl::StatusOr<int64_t> PersonOf(Transaction& t, int64_t id, const std::string& name) {
+// there is no such person; PERMISSION_DENIED to callers of some runs, who learn no names of others.
+absl::StatusOr<int64_t> PersonOf(Transaction& t, const Caller& caller, int64_t id,
+                                 const std::string& name) {
   const pqxx::result rows = t.Exec(
       "SELECT id FROM callers WHERE role IN ('labeler', 'teacher', 'reviewer', 'operator') "
       "  AND CASE WHEN $1::bigint <> 0 THEN id = $1 ELSE name = $2 END FOR NO KEY UPDATE",
       id, name);
   if (!rows.empty()) return Int(rows[0][0]);
+  if (!caller.run_ids.empty()) return OfOtherRuns();
   return absl::NotFoundError(id != 0 ? absl::StrCat("there is no labeler ", id)
                                      : absl::StrCat("there is no labeler '", name, "'"));
 }
@@ -34,9 +42,7 @@ absl::Status CheckPersonAllowed(Transaction& t, const Caller& caller, int64_t id
           id, caller.run_ids)[0][0])) {
     return absl::OkStatus();
   }
-  return absl::PermissionDeniedError(
-      "this labeler has to do with runs that your invite is not for: ask an operator, who has to "
-      "do with all");
+  return OfOtherRuns();
 }
 
 absl::StatusOr<v1::Labeler> LabelerOf(Transaction& t, int64_t id) {
@@ -61,7 +67,7 @@ v1::LabelerState LabelerStateFromField(const pqxx::field& field) {
 absl::StatusOr<v1::Labeler> SetLabelerState(Connection& connection, const Caller& caller,
                                             const v1::SetLabelerStateRequest& request) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Labeler> {
-    ASSIGN_OR_RETURN(const int64_t id, PersonOf(t, request.labeler_id(), request.name()));
+    ASSIGN_OR_RETURN(const int64_t id, PersonOf(t, caller, request.labeler_id(), request.name()));
     RETURN_IF_ERROR(CheckPersonAllowed(t, caller, id));
     const pqxx::row row = t.Exec("SELECT state, role FROM callers WHERE id = $1", id)[0];
     const bool answers = Text(row[1]) == "labeler" || Text(row[1]) == "teacher";
@@ -113,7 +119,7 @@ absl::StatusOr<v1::ForgetLabelerResponse> ForgetLabeler(Connection& connection,
                                                         const Caller& caller,
                                                         const v1::ForgetLabelerRequest& request) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::ForgetLabelerResponse> {
-    ASSIGN_OR_RETURN(const int64_t id, PersonOf(t, request.labeler_id(), request.name()));
+    ASSIGN_OR_RETURN(const int64_t id, PersonOf(t, caller, request.labeler_id(), request.name()));
     RETURN_IF_ERROR(CheckPersonAllowed(t, caller, id));
     if (id == caller.id)
       return absl::FailedPreconditionError("nobody forgets themselves: another operator may");
@@ -140,7 +146,7 @@ absl::StatusOr<v1::ForgetLabelerResponse> ForgetLabeler(Connection& connection,
 absl::StatusOr<v1::Labeler> ResetLabeler(Connection& connection, const Caller& caller,
                                          const v1::ResetLabelerRequest& request) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Labeler> {
-    ASSIGN_OR_RETURN(const int64_t id, PersonOf(t, request.labeler_id(), request.name()));
+    ASSIGN_OR_RETURN(const int64_t id, PersonOf(t, caller, request.labeler_id(), request.name()));
     RETURN_IF_ERROR(CheckPersonAllowed(t, caller, id));
     if (t.Exec("UPDATE callers SET may_return = true "
                "WHERE id = $1 AND outside_id IS NOT NULL AND state <> 'REVOKED' RETURNING id",
@@ -163,7 +169,7 @@ absl::StatusOr<RetractedLabels> RetractLabels(Connection& connection, const Call
     RetractedLabels retracted;
     ASSIGN_OR_RETURN(const bool answered, AnsweredBefore(t, request, &retracted.response));
     if (answered) return retracted;
-    ASSIGN_OR_RETURN(const int64_t id, PersonOf(t, request.labeler_id(), request.name()));
+    ASSIGN_OR_RETURN(const int64_t id, PersonOf(t, caller, request.labeler_id(), request.name()));
     if (request.run_id() != 0) RETURN_IF_ERROR(CheckRunExists(t, request.run_id()));
     // they may have given hundreds of thousands
     t.AllowMinutes();

@@ -47,8 +47,8 @@ absl::StatusOr<v1::Token> ReadToken(Transaction& t, int64_t token_id) {
   return TokenOf(rows[0]);
 }
 
-// Gives the token that an earlier call with this id made another secret; 0: there was none.
-// ALREADY_EXISTS: that call was for another caller.
+}  // namespace
+
 absl::StatusOr<int64_t> RenewedSecret(Transaction& t, const std::string& request_id,
                                       const std::string& name, const std::string& hash) {
   const pqxx::result rows = t.Exec(
@@ -64,7 +64,6 @@ absl::StatusOr<int64_t> RenewedSecret(Transaction& t, const std::string& request
   return Int(rows[0][0]);
 }
 
-// The caller of this name, made if it is new.
 absl::StatusOr<int64_t> FindOrMakeCaller(Transaction& t, const std::string& name, Role role) {
   t.Exec("INSERT INTO callers (name, role) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", name,
          RoleName(role));
@@ -80,13 +79,10 @@ absl::StatusOr<int64_t> FindOrMakeCaller(Transaction& t, const std::string& name
   return Int(row[0]);
 }
 
-}  // namespace
-
 absl::StatusOr<v1::ListTokensResponse> ListTokens(Connection& connection,
                                                   const v1::ListTokensRequest& request) {
   static const std::string* const sql = new std::string(absl::StrCat(kTokenColumns, R"sql(
-      WHERE k.id > $1 AND ($2::boolean OR (k.revoked_at IS NULL AND c.state <> 'REVOKED'
-        AND (k.expires_at IS NULL OR k.expires_at > now())))
+      WHERE k.id > $1 AND ($2::boolean OR k.id IN (SELECT id FROM accepted_tokens))
       ORDER BY k.id LIMIT $3)sql"));
   int64_t after = 0;
   if (!request.page().empty() && !absl::SimpleAtoi(request.page(), &after)) {

@@ -1,9 +1,16 @@
 #include "services/policy_learner/policy_learner_service.h"
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
+#include "absl/time/clock.h"
+#include "common/base/mutex.h"
 #include "common/rpc/client.h"
+#include "common/rpc/collect_token.h"
 #include "common/rpc/server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -30,7 +37,14 @@ class PolicyLearnerServiceTest : public ::testing::Test {
         std::make_shared<Collector>(spec_, SyntheticTask(), 0, std::vector<v1::EnvironmentState>());
     server_ = *rpc::Server::Start(
         {.listen = "127.0.0.1:0", .services = {&service_}, .on_drain = nullptr});
-    service_.Serve(collector_, "secret");
+    service_.Serve(collector_, "secret", [this](const std::vector<int64_t>& ids) {
+      base::MutexLock lock(&mutex_);
+      std::vector<int64_t> refused;
+      std::copy_if(ids.begin(), ids.end(), std::back_inserter(refused),
+                   [this](int64_t id)
+                       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return refused_.count(id) > 0; });
+      return refused;
+    });
   }
   ~PolicyLearnerServiceTest() override {
     stream_.reset();
@@ -64,6 +78,9 @@ class PolicyLearnerServiceTest : public ::testing::Test {
     return stream_->Write(message);
   }
 
+  base::Mutex mutex_;
+  // Tokens that the broker accepts no more.
+  std::set<int64_t> refused_ ABSL_GUARDED_BY(mutex_);
   v1::RunSpec spec_;
   std::shared_ptr<Collector> collector_;
   PolicyLearnerService service_;
@@ -74,7 +91,7 @@ class PolicyLearnerServiceTest : public ::testing::Test {
 
 TEST_F(PolicyLearnerServiceTest, CollectsABatchOverOneStream) {
   collector_->AddPolicy({.iteration = 0, .version = 9, .bytes = "policy"});
-  Dial("secret");
+  Dial(rpc::CollectToken("secret", 7));
   Register();
   EXPECT_TRUE(Read().has_registered());
   const v1::LearnerMessage policy = Read();
@@ -93,8 +110,51 @@ TEST_F(PolicyLearnerServiceTest, RefusesAWrongToken) {
   EXPECT_THAT(status.error_message(), HasSubstr("ask the broker for work"));
 }
 
+TEST_F(PolicyLearnerServiceTest, RefusesTheSecretItselfAndAnotherNumber) {
+  const std::string good = rpc::CollectToken("secret", 7);
+  for (const std::string& token : {std::string("secret"), "8" + good.substr(1), good + "0",
+                                   "0" + good.substr(1), rpc::CollectToken("another", 7)}) {
+    Dial(token);
+    Read();
+    EXPECT_EQ(stream_->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED) << token;
+  }
+}
+
+TEST_F(PolicyLearnerServiceTest, TakesNothingMoreOfAWorkerWhoseTokenIsAcceptedNoMore) {
+  collector_->AddPolicy({.iteration = 0, .version = 9, .bytes = "policy"});
+  Dial(rpc::CollectToken("secret", 7));
+  Register();
+  EXPECT_TRUE(Read().has_registered());
+  EXPECT_TRUE(Read().has_policy());
+  std::vector<v1::Ticket> tickets;
+  for (int i = 0; i < 4; ++i) tickets.push_back(Read().ticket());
+  {
+    base::MutexLock lock(&mutex_);
+    refused_.insert(7);
+  }
+  while (collector_->workers() > 0) absl::SleepFor(absl::Milliseconds(20));
+  // whatever it sends
+  for (const v1::Ticket& ticket : tickets) (void)Return(ticket);
+  Read();
+  const grpc::Status status = stream_->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_THAT(status.error_message(), HasSubstr("accepts this worker's token no more"));
+  Dial(rpc::CollectToken("secret", 7));
+  Register();
+  Read();
+  EXPECT_EQ(stream_->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  // another one gets all of its tickets
+  Dial(rpc::CollectToken("secret", 8));
+  Register();
+  EXPECT_TRUE(Read().has_registered());
+  EXPECT_TRUE(Read().has_policy());
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(Return(Read().ticket()));
+  EXPECT_TRUE(collector_->WaitBatch(0, Never).ok());
+  EXPECT_EQ(collector_->dropped(), 0);
+}
+
 TEST_F(PolicyLearnerServiceTest, RefusesAnotherFingerprint) {
-  Dial("secret");
+  Dial(rpc::CollectToken("secret", 7));
   Register("f2");
   Read();
   const grpc::Status status = stream_->Finish();
@@ -103,7 +163,7 @@ TEST_F(PolicyLearnerServiceTest, RefusesAnotherFingerprint) {
 }
 
 TEST_F(PolicyLearnerServiceTest, WantsRegisterFirst) {
-  Dial("secret");
+  Dial(rpc::CollectToken("secret", 7));
   v1::WorkerMessage message;
   message.mutable_heartbeat();
   stream_->Write(message);
@@ -115,7 +175,7 @@ TEST_F(PolicyLearnerServiceTest, WantsRegisterFirst) {
 
 TEST_F(PolicyLearnerServiceTest, EndsAStreamThatReturnsABadRollout) {
   collector_->AddPolicy({.iteration = 0, .version = 9, .bytes = "policy"});
-  Dial("secret");
+  Dial(rpc::CollectToken("secret", 7));
   Register();
   v1::LearnerMessage message = Read();
   while (!message.has_ticket()) message = Read();
@@ -132,13 +192,13 @@ TEST_F(PolicyLearnerServiceTest, EndsAStreamThatReturnsABadRollout) {
 
 TEST_F(PolicyLearnerServiceTest, GivesTheTicketsOfABrokenStreamToOthers) {
   collector_->AddPolicy({.iteration = 0, .version = 9, .bytes = "policy"});
-  Dial("secret");
+  Dial(rpc::CollectToken("secret", 7));
   Register();
   v1::LearnerMessage message = Read();
   while (!message.has_ticket()) message = Read();
   context_->TryCancel();
   stream_->Finish();
-  Dial("secret");
+  Dial(rpc::CollectToken("secret", 7));
   Register();
   for (int returned = 0; returned < 4;) {
     message = Read();
@@ -150,7 +210,7 @@ TEST_F(PolicyLearnerServiceTest, GivesTheTicketsOfABrokenStreamToOthers) {
 }
 
 TEST_F(PolicyLearnerServiceTest, ReleasesWorkersAndWaitsForThem) {
-  Dial("secret");
+  Dial(rpc::CollectToken("secret", 7));
   Register();
   EXPECT_TRUE(Read().has_registered());
   std::thread stopping([&] { service_.StopServing(absl::Minutes(1)); });
@@ -158,7 +218,7 @@ TEST_F(PolicyLearnerServiceTest, ReleasesWorkersAndWaitsForThem) {
   stream_->WritesDone();
   EXPECT_TRUE(stream_->Finish().ok());
   stopping.join();
-  Dial("secret");
+  Dial(rpc::CollectToken("secret", 7));
   Read();
   EXPECT_EQ(stream_->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
 }

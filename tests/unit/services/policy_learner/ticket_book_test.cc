@@ -77,6 +77,17 @@ TEST(TicketBook, NeverTakesATicketTwice) {
   EXPECT_EQ(book.open(), 0);
 }
 
+TEST(TicketBook, TakesATicketOfThoseAloneWhoWereGivenIt) {
+  TicketBook book = WithTickets(1);
+  book.AddWorker(1, 1, "process 1");
+  ASSERT_EQ(book.IssueWaiting(kStart).size(), 1u);
+  book.AddWorker(2, 1, "process 2");
+  EXPECT_FALSE(book.Return(2, 1));
+  EXPECT_EQ(book.Fail(2, 1), 0);
+  EXPECT_FALSE(book.Return(9, 1)) << "nobody";
+  EXPECT_TRUE(book.Return(1, 1));
+}
+
 TEST(TicketBook, TakesTheFirstOfTwoWorkersAfterAReissue) {
   TicketBook book = WithTickets(1);
   book.AddWorker(1, 1, "process 1");
