@@ -35,7 +35,6 @@ enum class Draw : uint64_t {
   kEnsembleMinibatch = 0x7003,  // update, member
   kHeldOut = 0x7004,            // update: labels that losses are compared on
   kHeldOutClip = 0x7005,        // clip's content, member
-  kCrops = 0x7006,              // update
   // From the selectors' seed.
   kPairs = 0x5e1ec7,   // round
   kRankings = 0x4a4c,  // round, ranking

@@ -144,11 +144,6 @@ absl::Status ValidateRunSpec(const v1::RunSpec& spec) {
         "reward_model.deviation_bonus and final_deviation_bonus are deviations among members, of "
         "which reward_model.members gives one; allowed: 0, or at least two members");
   }
-  if (model.target() == v1::TRUE_RETURNS && model.crops()) {
-    return Refusal(
-        "reward_model.crops are parts of clips, and reward_model.target: TRUE_RETURNS is fitted to "
-        "whole ones; allowed: crops: false");
-  }
   if (spec.ppo().minibatch_steps() > collection.batch_steps()) {
     return Refusal(absl::StrCat("ppo.minibatch_steps is ", spec.ppo().minibatch_steps(),
                                 "; allowed: 1 to ", collection.batch_steps()));

@@ -62,9 +62,8 @@ TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTheSameSeed) {
 }
 
 TEST(LearningLoop, MakesTheRunThatTheServicesMakeWithAllThatIsOffByDefault) {
-  ExpectTheSameRun(
-      absl::Substitute(kSpec, "restart_share: 0.6 novelty: true",
-                       "crops: true deviation_bonus: 0.5 final_deviation_bonus: -0.5"));
+  ExpectTheSameRun(absl::Substitute(kSpec, "restart_share: 0.6 novelty: true",
+                                    "deviation_bonus: 0.5 final_deviation_bonus: -0.5"));
 }
 
 TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTrueReturns) {

@@ -40,10 +40,6 @@ constexpr char kPenaltyName[] = "weight_decay";
 constexpr double kValidationRatioMin = 1.1;
 constexpr double kValidationRatioMax = 1.5;
 
-// Lengths of crops, as shares of a clip's.
-constexpr double kShortestCrop = 0.7;
-constexpr double kLongestCrop = 0.9;
-
 // Rows of labels for each member.
 using RowLists = std::vector<std::vector<int64_t>>;
 
@@ -105,8 +101,6 @@ struct RewardEnsemble::Impl {
   torch::Tensor Clips(const std::vector<int64_t>& rows) const {
     return clips.index_select(0, torch::tensor(rows, torch::kInt64));
   }
-  // A random part of each of these clips, all of one length.
-  torch::Tensor Crops(const torch::Tensor& whole) const;
   // Returns [members, n, 2] of parts of clips [members × n, 2, steps, o + a].
   torch::Tensor Returns(const torch::Tensor& parts) const;
   // A step on a minibatch.
@@ -160,18 +154,6 @@ absl::StatusOr<Steps> RewardEnsemble::Impl::StepsOf(const std::vector<ClipPointe
   }
   RETURN_IF_ERROR(networks.Check(steps));
   return steps;
-}
-
-torch::Tensor RewardEnsemble::Impl::Crops(const torch::Tensor& whole) const {
-  KeyedRandom random(seed, base::Draw::kCrops, updates);
-  const int64_t shortest = std::max<int64_t>(1, std::floor(kShortestCrop * clip_steps));
-  const int64_t longest = std::max<int64_t>(shortest, std::floor(kLongestCrop * clip_steps));
-  const int64_t length = shortest + random.Below(longest - shortest + 1);
-  std::vector<int64_t> begins(2 * whole.size(0));
-  for (int64_t& begin : begins) begin = random.Below(clip_steps - length + 1);
-  const torch::Tensor steps = torch::tensor(begins, torch::kInt64).view({whole.size(0), 2, 1, 1}) +
-                              torch::arange(length, torch::kInt64).view({1, 1, length, 1});
-  return whole.gather(2, steps.expand({-1, -1, -1, whole.size(-1)}));
 }
 
 torch::Tensor RewardEnsemble::Impl::Returns(const torch::Tensor& parts) const {
@@ -244,8 +226,7 @@ void RewardEnsemble::Impl::Update() {
       rows.push_back(taken[random.Below(static_cast<int64_t>(taken.size()))]);
     }
   }
-  const torch::Tensor whole = Clips(rows);
-  const torch::Tensor returns = Returns(model.crops() ? Crops(whole) : whole);
+  const torch::Tensor returns = Returns(Clips(rows));
   networks.Descend(
       targets.Losses(returns, rows, std::vector<float>(rows.size(), 1), reliabilities.Relative()),
       penalties, model.learning_rate());

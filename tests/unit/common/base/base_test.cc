@@ -87,7 +87,6 @@ constexpr bool IsListed(Draw draw) {
     case Draw::kEnsembleMinibatch:
     case Draw::kHeldOut:
     case Draw::kHeldOutClip:
-    case Draw::kCrops:
     case Draw::kPairs:
     case Draw::kRankings:
       return true;

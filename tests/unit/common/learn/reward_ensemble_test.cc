@@ -409,40 +409,6 @@ TEST(RewardEnsemble, BelievesComparisonsByTheirWeight) {
   for (int m = 0; m < 3; ++m) EXPECT_GT((*returns)[0][m], (*returns)[1][m]);
 }
 
-TEST(RewardEnsemble, LearnsMoreFromFewLabelsByCrops) {
-  double accuracy[2] = {0, 0};
-  for (const bool crops : {false, true}) {
-    for (int seed = 0; seed < 6; ++seed) {
-      v1::RewardModel options = options::DefaultRunSpec().reward_model();
-      options.set_crops(crops);
-      auto ensemble = *RewardEnsemble::Create(options, false, seed, 12, 1);
-      KeyedRandom random(11, seed);
-      const auto label_of = [&](int64_t ordinal) {
-        Comparison label;
-        label.ordinal = ordinal;
-        label.left = SmoothClip(40, &random);
-        label.right = SmoothClip(40, &random);
-        double difference = 0;
-        for (int t = 0; t < 40; ++t) {
-          difference += label.left->observations[12 * t] - label.right->observations[12 * t];
-        }
-        label.left_preferred = difference > 0;
-        return label;
-      };
-      for (int i = 0; i < 40; ++i) ASSERT_TRUE(ensemble->AddLabel(label_of(i)).ok());
-      ASSERT_TRUE(ensemble->Train(150).ok());
-      for (int i = 0; i < 100; ++i) {
-        const Comparison fresh = label_of(1000 + i);
-        const auto returns = ensemble->ClipReturns({fresh.left, fresh.right});
-        double difference = 0;
-        for (int m = 0; m < 3; ++m) difference += (*returns)[0][m] - (*returns)[1][m];
-        accuracy[crops] += (difference > 0) == (fresh.left_preferred == 1) ? 1.0 / 600 : 0;
-      }
-    }
-  }
-  EXPECT_GT(accuracy[true], accuracy[false]);
-}
-
 TEST(RewardEnsemble, AdaptsItsL2PenaltyToTheValidationLossOnceAnEpoch) {
   v1::RewardModel options = Options();
   options.set_l2_penalty(1e-3);
