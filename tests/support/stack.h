@@ -90,9 +90,6 @@ class Stack {
   absl::Status CheckAnswers();
 
   const client::BrokerClient& broker() const { return *operator_; }
-  // Where the database is, and the folder of broker.sock and tokens/.
-  const std::string& database() const { return postgres_->url(); }
-  const std::string& folder() const { return folder_; }
   // The broker, as somebody of this role.
   absl::StatusOr<rpc::Client> ClientOf(const std::string& role) const;
 

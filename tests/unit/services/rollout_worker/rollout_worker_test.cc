@@ -16,6 +16,7 @@
 #include "common/base/mutex.h"
 #include "common/base/random.h"
 #include "common/nn/snapshot.h"
+#include "common/rpc/collect_token.h"
 #include "common/rpc/server.h"
 #include "common/sim/task.h"
 #include "gmock/gmock.h"
@@ -186,13 +187,13 @@ class RolloutWorkerTest : public ::testing::Test {
   void StartRun() {
     collector_ = std::make_shared<policy_learner::Collector>(spec_, info_, 0,
                                                              std::vector<v1::EnvironmentState>());
-    service_.Serve(collector_, "token");
+    service_.Serve(collector_, "secret", /*find_refused=*/nullptr);
     v1::Assignment assignment;
     assignment.set_run_id(1);
     *assignment.mutable_task() = info_;
     assignment.set_reward(spec_.reward());
     assignment.set_learner_address(learner_->address());
-    assignment.set_collect_token("token");
+    assignment.set_collect_token(rpc::CollectToken("secret", 1));
     broker_.SetAssignment(assignment);
     collector_->AddPolicy(Policy(0));
   }
