@@ -27,6 +27,7 @@ v1::RunSpec DisturbedRun::ShortRun() {
   spec.mutable_reward_model()->set_updates_per_label(0.5);
   spec.mutable_reward_model()->set_updates_per_batch(2);
   spec.mutable_queries()->set_schedule(v1::UNIFORM);
+  spec.mutable_queries()->set_asked_by(1);
   spec.mutable_queries()->set_pool(100);
   return spec;
 }

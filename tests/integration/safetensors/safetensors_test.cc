@@ -63,6 +63,7 @@ TEST(Snapshots, PythonReproducesActionsAndRewards) {
 
   // a policy that has learned something, so that mean and scale matter
   v1::RunSpec spec = options::DefaultRunSpec();
+  spec.mutable_collection()->set_noise_seconds(0);
   spec.mutable_ppo()->set_hidden(0, 8);
   spec.mutable_ppo()->set_hidden(1, 8);
   spec.mutable_ppo()->set_minibatch_steps(16);

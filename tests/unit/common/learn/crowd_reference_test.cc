@@ -69,6 +69,8 @@ TEST(CrowdReference, LabelersComeInTheOrderOfCrowdKitsSkills) {
   v1::RewardModel options = options::DefaultRunSpec().reward_model();
   options.clear_hidden();
   options.set_members(5);
+  options.set_l2_penalty(1e-4);
+  options.set_adapt_l2_penalty(true);
   options.set_uniform_answers(0);
   options.set_learning_rate(0.03);
   auto ensemble = RewardEnsemble::Create(options, /*learn_reliability=*/true, 1, kNumbers, 0);

@@ -12,6 +12,7 @@ namespace {
 
 v1::RunSpec Spec() {
   v1::RunSpec spec = options::DefaultRunSpec();
+  spec.mutable_collection()->set_noise_seconds(0);
   v1::Ppo& ppo = *spec.mutable_ppo();
   ppo.clear_hidden();
   ppo.add_hidden(16);

@@ -84,6 +84,9 @@ std::unique_ptr<RewardEnsemble> Make(uint64_t seed, bool learn_reliability,
   options.set_minibatch_labels(32);
   options.set_learning_rate(3e-3);
   options.set_held_out(held_out);
+  options.set_members(3);
+  options.set_l2_penalty(1e-4);
+  options.set_adapt_l2_penalty(true);
   auto ensemble = RewardEnsemble::Create(options, learn_reliability, seed, kObservations, kActions);
   EXPECT_TRUE(ensemble.ok()) << ensemble.status();
   return *std::move(ensemble);

@@ -57,6 +57,9 @@ v1::RewardModel Options() {
   options.add_hidden(16);
   options.set_minibatch_labels(16);
   options.set_learning_rate(1e-2);
+  options.set_members(3);
+  options.set_l2_penalty(1e-4);
+  options.set_adapt_l2_penalty(true);
   return options;
 }
 

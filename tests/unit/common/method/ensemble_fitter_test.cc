@@ -26,6 +26,7 @@ v1::RunSpec Spec() {
   model.set_minibatch_labels(16);
   model.set_updates_per_label(1.5);
   model.set_updates_per_batch(10);
+  model.set_l2_penalty(1e-4);
   return spec;
 }
 

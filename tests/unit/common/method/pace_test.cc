@@ -14,6 +14,8 @@ TEST(LabelsWantedAt, AnnealedFollowsThePaper) {
   v1::RunSpec spec = DefaultRunSpec();
   spec.set_labels(700);
   spec.set_steps(10'000'000);
+  spec.mutable_queries()->set_schedule(v1::ANNEALED);
+  spec.mutable_queries()->set_asked_by(1);
   EXPECT_EQ(LabelsWantedAt(spec, 0), 175);
   EXPECT_NEAR(LabelsWantedAt(spec, 1'000'000), 294, 1);
   EXPECT_NEAR(LabelsWantedAt(spec, 5'000'000), 542, 1);
@@ -53,6 +55,7 @@ TEST(LabelsWantedAt, AreWithoutLockstepTheLeastThatAllowTheSteps) {
   spec.set_steps(1'000'000);
   spec.mutable_queries()->set_initial_share(1e-6);
   spec.mutable_queries()->set_schedule(v1::UNIFORM);
+  spec.mutable_queries()->set_asked_by(1);
   spec.set_steps_per_label(700);
   for (const int warm_up : {0, 400, 1000}) {
     spec.set_warm_up_labels(warm_up);

@@ -61,6 +61,7 @@ TEST(InitialBatches, AreOfTheFirstLabelsWherePeopleAnswer) {
 TEST(InitialBatches, AreNoMoreThanAQuarterOfTheRunNorThanThePoolHolds) {
   v1::RunSpec spec = options::DefaultRunSpec();
   spec.mutable_queries()->set_initial_share(1);
+  spec.mutable_collection()->set_clips_per_batch(64);
   EXPECT_EQ(InitialBatches(spec), 1024 / 64);
   spec.set_steps(12 * 8192);
   EXPECT_EQ(InitialBatches(spec), 3);

@@ -35,6 +35,7 @@ v1::RunSpec Spec() {
   spec.mutable_collection()->set_environments(kEnvironments);
   spec.mutable_collection()->set_batch_steps(kEnvironments * kSteps);
   spec.mutable_collection()->set_clips_per_batch(12);
+  spec.mutable_collection()->set_initial_episode_share(1);
   return spec;
 }
 

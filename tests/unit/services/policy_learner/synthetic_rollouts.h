@@ -22,6 +22,7 @@ inline v1::TaskInfo SyntheticTask() {
   task.set_observation_size(kObservations);
   task.set_action_size(kActions);
   task.set_episode_steps(kEpisodeSteps);
+  task.set_step_seconds(0.02);
   task.set_evaluation_steps(5);
   task.set_clip_steps(2);
   task.set_has_true_reward(true);

@@ -38,6 +38,7 @@ v1::Run SmallRun(bool lockstep = true) {
   layer.mutable_collection()->set_environments(5);
   layer.mutable_collection()->set_batch_steps(50);
   layer.mutable_queries()->set_schedule(v1::UNIFORM);
+  layer.mutable_queries()->set_asked_by(1);
   layer.mutable_queries()->set_initial_share(0.25);
   layer.mutable_queries()->set_pool(40);
   layer.mutable_reward_model()->add_hidden(8);
