@@ -46,8 +46,8 @@ class EnsembleFitter {
   // `comparisons` as if it had begun with them, with at most as many updates as it had.
   // Afterwards the members are normalised on the newest of `candidates`, which come in order.
   //
-  // FAILED_PRECONDITION: no labels. CANCELLED: `stop` answered true, half-way through. Comparisons keep their
-  // order from call to call, with new ones anywhere.
+  // FAILED_PRECONDITION: no labels. CANCELLED: `stop` answered true, half-way through. Comparisons
+  // keep their order from call to call, with new ones anywhere.
   absl::StatusOr<learn::RewardTrainingStats> Fit(
       const std::vector<experience::Comparison>& comparisons, int64_t batches,
       const std::vector<experience::ClipPointer>& candidates, const std::function<bool()>& stop);

@@ -34,7 +34,8 @@ v1::RunSpec StoredSpec(const std::string& bytes);
 absl::Status ValidateRunSpec(const v1::RunSpec& spec);
 
 // Whether a valid `spec` can be run on `task`. INVALID_ARGUMENT: an environment's steps of a
-// batch are fewer than a clip's. FAILED_PRECONDITION: it learns from the true reward, and the task has none.
+// batch are fewer than a clip's. FAILED_PRECONDITION: it learns from the true reward, and the task
+// has none.
 absl::Status CheckFitsTask(const v1::RunSpec& spec, const v1::TaskInfo& task);
 
 // Reads a file in protobuf's text format. INVALID_ARGUMENT names file, line and field; NOT_FOUND:
