@@ -164,6 +164,7 @@ TEST_P(EveryAlgorithm, LearnsNothingFromWhatFollowsADivergence) {
 
 TEST_P(EveryAlgorithm, LeavesAForkedPolicyAloneUntilItCanTellItsReturns) {
   const LinearTask task;
+  spec_.mutable_ppo()->set_final_min_log_std(spec_.ppo().min_log_std());  // noise costs, too
   const auto origin = Trained(task, 60);
   auto fork = Make(spec_);
   ASSERT_TRUE(fork->BeginFrom(origin->Policy(), 60 * 512).ok());

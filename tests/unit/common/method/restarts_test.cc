@@ -24,6 +24,7 @@ v1::TaskInfo Task(int episode_steps, int clip_steps) {
 v1::RunSpec Spec(double share) {
   v1::RunSpec spec = options::DefaultRunSpec();
   spec.mutable_collection()->set_restart_share(share);
+  spec.mutable_collection()->set_initial_episode_share(1);
   spec.mutable_collection()->set_environments(kEnvironments);
   spec.mutable_collection()->set_batch_steps(kEnvironments * 100);
   return spec;

@@ -19,6 +19,7 @@ v1::RunSpec SpecOf(int64_t round_steps) {
   spec.mutable_collection()->set_batch_steps(1000);
   spec.mutable_queries()->set_round_steps(round_steps);
   spec.mutable_queries()->set_initial_share(0.01);
+  spec.mutable_queries()->set_asked_by(1);
   return spec;
 }
 

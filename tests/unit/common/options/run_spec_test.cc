@@ -257,11 +257,11 @@ TEST(ResolveRunSpec, HalvesPeoplesBatchesWhereTheyDivide) {
     return std::vector<int>{spec->collection().batch_steps(), spec->collection().clips_per_batch(),
                             spec->ppo().reused_batches(), spec->ppo().epochs()};
   };
-  EXPECT_EQ(batch(""), (std::vector<int>{4096, 32, 1, 5}));
-  EXPECT_EQ(batch("ppo { reused_batches: 1 epochs: 5 }"), (std::vector<int>{4096, 32, 3, 3}));
-  EXPECT_EQ(batch("ppo { minibatch_steps: 8192 }"), (std::vector<int>{8192, 64, 0, 10}));
+  EXPECT_EQ(batch(""), (std::vector<int>{4096, 64, 1, 5}));
+  EXPECT_EQ(batch("ppo { reused_batches: 1 epochs: 5 }"), (std::vector<int>{4096, 64, 3, 3}));
+  EXPECT_EQ(batch("ppo { minibatch_steps: 8192 }"), (std::vector<int>{8192, 128, 0, 10}));
   EXPECT_EQ(batch("collection { environments: 24 batch_steps: 984 } ppo { minibatch_steps: 82 }"),
-            (std::vector<int>{984, 64, 0, 10}))
+            (std::vector<int>{984, 128, 0, 10}))
       << "492 steps do not divide among 24 environments";
 }
 
@@ -269,7 +269,7 @@ TEST(StoredSpec, HasTheDefaultsOfWhatAnOlderVersionDidNotStore) {
   const v1::RunSpec spec = StoredSpec(Text("labels: 12 ppo { hidden: 8 }").SerializeAsString());
   EXPECT_EQ(spec.labels(), 12);
   ASSERT_EQ(spec.ppo().hidden_size(), 1);
-  EXPECT_EQ(spec.ppo().min_log_std(), -20);
+  EXPECT_EQ(spec.ppo().min_log_std(), DefaultRunSpec().ppo().min_log_std());
   EXPECT_TRUE(ValidateRunSpec(spec).ok());
 }
 
