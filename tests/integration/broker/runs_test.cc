@@ -384,7 +384,7 @@ TEST_F(RunsTest, ARunOfAnOlderVersionHasTheDefaultsOfOptionsThatItDoesNotStore) 
                      absl::BytesToHexString(older.SerializeAsString()), "', 'hex')"));
   const v1::RunSpec learned = broker_.Claim(Role::kLearner).run().spec();
   EXPECT_EQ(learned.labels(), 10);
-  EXPECT_EQ(learned.ppo().min_log_std(), -20);
+  EXPECT_EQ(learned.ppo().min_log_std(), -0.7);
   EXPECT_EQ(learned.queries().first_labels(), 30);
   EXPECT_EQ(Cancel(id, true)->state(), v1::PAUSED);
   v1::ContinueRunRequest request;
@@ -392,7 +392,7 @@ TEST_F(RunsTest, ARunOfAnOlderVersionHasTheDefaultsOfOptionsThatItDoesNotStore) 
   request.set_run_id(id);
   const auto continued = operator_.Call(operator_.runs, &Runs::Continue, request);
   ASSERT_TRUE(continued.ok()) << continued.status();
-  EXPECT_EQ(continued->spec().ppo().min_log_std(), -20);
+  EXPECT_EQ(continued->spec().ppo().min_log_std(), -0.7);
 }
 
 TEST_F(RunsTest, OnlyAContinuedRunWhoseAskingWasStoppedWarmsUpNoMore) {
