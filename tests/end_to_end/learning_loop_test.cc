@@ -18,11 +18,11 @@ namespace {
 
 // Episodes begin and end, in the third batch one step before its end, latches are carried
 // on, the pool overflows, and pairs are chosen by disagreement. The teacher errs, ties and
-// cannot tell; there are rounds enough to ask again. $0 and $1: more of two messages.
+// cannot tell; there are rounds enough to ask again. $0 and $1: more of two messages; $2: steps.
 constexpr char kSpec[] = R"(
   seed: 3
   labels: 60
-  steps: 32064
+  steps: $2
   kept_snapshots: 4
   collection { environments: 4 batch_steps: 668 clips_per_batch: 32 initial_episode_share: 1 $0 }
   ppo { epochs: 4 minibatch_steps: 256 }
@@ -58,16 +58,16 @@ void ExpectTheSameRun(const std::string& text) {
 }
 
 TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTheSameSeed) {
-  ExpectTheSameRun(absl::Substitute(kSpec, "", ""));
+  ExpectTheSameRun(absl::Substitute(kSpec, "", "", 48 * 668));
 }
 
 TEST(LearningLoop, MakesTheRunThatTheServicesMakeWithAllThatIsOffByDefault) {
   ExpectTheSameRun(absl::Substitute(kSpec, "restart_share: 0.6 novelty: true",
-                                    "deviation_bonus: 0.5 final_deviation_bonus: -0.5"));
+                                    "deviation_bonus: 0.5 final_deviation_bonus: -0.5", 16 * 668));
 }
 
 TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTrueReturns) {
-  ExpectTheSameRun(absl::Substitute(kSpec, "", "target: TRUE_RETURNS"));
+  ExpectTheSameRun(absl::Substitute(kSpec, "", "target: TRUE_RETURNS", 16 * 668));
 }
 
 TEST(LearningLoop, NamesTheOptionThatItDoesNotDo) {
