@@ -18,6 +18,7 @@
 #include "cli/command.h"
 #include "cli/output/label_files.h"
 #include "cli/output/links.h"
+#include "cli/output/moment.h"
 #include "cli/session.h"
 #include "cli/values.h"
 #include "common/base/status_macros.h"
@@ -101,8 +102,7 @@ absl::Status ListInvites(const Call& call) {
       absl::PrintF("%6d  %-24s %-9s %-9s %9s %8d  %-16s %s\n", i.invite_id(), i.name(),
                    RoleText(i.role()), InviteText(i),
                    i.group() ? absl::StrCat(i.taken(), " of ", i.cap()) : "-", i.answered(),
-                   absl::FormatTime("%Y-%m-%d %H:%M", absl::FromUnixMillis(i.expires_ms()),
-                                    absl::LocalTimeZone()),
+                   MomentText(i.expires_ms()),
                    i.run_ids().empty() ? "all" : absl::StrJoin(i.run_ids(), ","));
     }
     if (response.invites_size() < request.limit()) return absl::OkStatus();

@@ -96,24 +96,24 @@ TEST_F(TaskNew, SaysThatAModelEndedTheProgramThatTriedIt) {
 
 TEST_F(TaskNew, NamesItsFolderLikeTheModelOrLikeTheFolderOfAScene) {
   fs::create_directories(folder_ + "/beetle");
-  fs::create_directories(folder_ + "/work");
+  fs::create_directories(folder_ + "/here");
   fs::copy(BACKFLIP_MODELS "/tiny.xml", folder_ + "/beetle/scene.xml");
   const auto make = [&](std::vector<std::string> words) {
     // in the folder `work`
-    std::vector<std::string> argv = {"env",  "-C", folder_ + "/work", cli::ProgramPath("backflip"),
+    std::vector<std::string> argv = {"env",  "-C", folder_ + "/here", cli::ProgramPath("backflip"),
                                      "task", "new"};
     argv.insert(argv.end(), words.begin(), words.end());
     return cli::Run({.argv = argv}).status();
   };
   EXPECT_TRUE(make({"../beetle/scene.xml"}).ok());
-  EXPECT_TRUE(fs::exists(folder_ + "/work/beetle/task.textproto"));
+  EXPECT_TRUE(fs::exists(folder_ + "/here/beetle/task.textproto"));
   EXPECT_THAT(
       make({"../beetle/scene.xml"}).message(),
       ::testing::HasSubstr("name another folder, backflip task new ../beetle/scene.xml FOLDER"));
   EXPECT_TRUE(make({BACKFLIP_MODELS "/tiny.xml"}).ok());
-  EXPECT_TRUE(fs::exists(folder_ + "/work/tiny/task.textproto"));
+  EXPECT_TRUE(fs::exists(folder_ + "/here/tiny/task.textproto"));
   EXPECT_TRUE(make({BACKFLIP_MODELS "/tiny.xml", "my/own"}).ok());
-  EXPECT_TRUE(fs::exists(folder_ + "/work/my/own/preview.gif"));
+  EXPECT_TRUE(fs::exists(folder_ + "/here/my/own/preview.gif"));
 }
 
 TEST_F(TaskNew, NamesTheTasksThatComeWithBackflip) {

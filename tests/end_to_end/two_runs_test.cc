@@ -15,20 +15,10 @@ namespace backflip::testing {
 namespace {
 
 v1::RunSpec Spec(int labels, int batches) {
-  v1::RunSpec spec;
-  spec.set_labels(labels);
-  spec.set_steps(batches * 800);
-  spec.set_kept_snapshots(1);
-  spec.mutable_collection()->set_environments(4);
-  spec.mutable_collection()->set_batch_steps(800);
-  spec.mutable_collection()->set_clips_per_batch(8);
-  spec.mutable_ppo()->set_epochs(2);
-  spec.mutable_reward_model()->set_updates_per_label(0.5);
+  v1::RunSpec spec = ShortRun(labels, batches);
   spec.mutable_reward_model()->set_updates_per_batch(2);
   return spec;
 }
-
-bool Finished(const v1::Run& run) { return run.state() == v1::FINISHED; }
 
 TEST(TwoRuns, ShareWorkersWhichGoOverToTheOtherWhenOneEnds) {
   auto started = Stack::Start();

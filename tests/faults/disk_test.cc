@@ -27,21 +27,6 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-v1::RunSpec ShortRun() {
-  v1::RunSpec spec;
-  spec.set_labels(40);
-  spec.set_steps(20 * 800);
-  spec.set_kept_snapshots(1);
-  spec.mutable_collection()->set_environments(4);
-  spec.mutable_collection()->set_batch_steps(800);
-  spec.mutable_collection()->set_clips_per_batch(8);
-  spec.mutable_ppo()->set_epochs(2);
-  spec.mutable_reward_model()->set_updates_per_label(0.5);
-  return spec;
-}
-
-bool Finished(const v1::Run& run) { return run.state() == v1::FINISHED; }
-
 class Disk : public ::testing::Test {
  protected:
   void TearDown() override {
@@ -103,7 +88,7 @@ class Disk : public ::testing::Test {
 TEST_F(Disk, OfTheDatabaseThatIsFullIsWaitedForAndNoAnswerIsLost) {
   if (!Make(400)) GTEST_SKIP() << "making a small file system takes root";
   StartStack({.database_folder = folder_ + "/data"});
-  const auto run = stack_->Create("hopper_backflip_guided", ShortRun());
+  const auto run = stack_->Create("hopper_backflip_guided", ShortRun(40, 20));
   ASSERT_TRUE(run.ok()) << run.status();
   const auto half =
       stack_->Await(run->id(), [](const v1::Run& run) { return run.iterations() >= 8; });
@@ -131,7 +116,7 @@ TEST_F(Disk, OfAWorkerThatIsFullCostsItOnlyItsCache) {
   setenv("XDG_CACHE_HOME", folder_.c_str(), 1);
   StartStack({});
   unsetenv("XDG_CACHE_HOME");
-  const auto run = stack_->Create("hopper_backflip_guided", ShortRun());
+  const auto run = stack_->Create("hopper_backflip_guided", ShortRun(40, 20));
   ASSERT_TRUE(run.ok()) << run.status();
   const auto end = stack_->Await(run->id(), Finished);
   ASSERT_TRUE(end.ok()) << end.status();

@@ -14,17 +14,9 @@ using ::testing::HasSubstr;
 Stack* DisturbedRun::stack_ = nullptr;
 v1::Run DisturbedRun::undisturbed_;
 
-v1::RunSpec DisturbedRun::ShortRun() {
-  v1::RunSpec spec;
-  spec.set_labels(kLabels);
-  spec.set_steps(kBatches * 800);
+v1::RunSpec DisturbedRun::Spec() {
+  v1::RunSpec spec = ShortRun(kLabels, kBatches);
   spec.set_seed(5);
-  spec.set_kept_snapshots(1);
-  spec.mutable_collection()->set_environments(4);
-  spec.mutable_collection()->set_batch_steps(800);
-  spec.mutable_collection()->set_clips_per_batch(8);
-  spec.mutable_ppo()->set_epochs(2);
-  spec.mutable_reward_model()->set_updates_per_label(0.5);
   spec.mutable_reward_model()->set_updates_per_batch(2);
   spec.mutable_queries()->set_schedule(v1::UNIFORM);
   spec.mutable_queries()->set_asked_by(1);
@@ -44,7 +36,7 @@ void DisturbedRun::StartStack(StackOptions options) {
   ASSERT_TRUE(stack.ok()) << stack.status();
   stack_ = stack->release();
   ASSERT_TRUE(stack_->StartServing().ok());
-  const auto run = stack_->Create("hopper_backflip_guided", ShortRun());
+  const auto run = stack_->Create("hopper_backflip_guided", Spec());
   ASSERT_TRUE(run.ok()) << run.status();
   const auto end = stack_->Await(run->id(), Finished);
   ASSERT_TRUE(end.ok()) << end.status();
@@ -66,7 +58,7 @@ void DisturbedRun::SetUp() {
   ASSERT_GT(undisturbed_.id(), 0);
   const absl::Status counted = stack_->CountAnswers();
   ASSERT_TRUE(counted.ok()) << counted;
-  const auto run = stack_->Create("hopper_backflip_guided", ShortRun());
+  const auto run = stack_->Create("hopper_backflip_guided", Spec());
   ASSERT_TRUE(run.ok()) << run.status();
   run_id_ = run->id();
   AwaitIterations(kMiddle);

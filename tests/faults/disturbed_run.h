@@ -27,8 +27,7 @@ class DisturbedRun : public ::testing::Test {
   // A run in its middle.
   void SetUp() override;
 
-  static v1::RunSpec ShortRun();
-  static bool Finished(const v1::Run& run) { return run.state() == v1::FINISHED; }
+  static v1::RunSpec Spec();
   // A number that a query gives.
   static int64_t Number(const std::string& sql);
 

@@ -19,19 +19,6 @@
 namespace backflip::testing {
 namespace {
 
-v1::RunSpec ShortRun(int labels) {
-  v1::RunSpec spec;
-  spec.set_labels(labels);
-  spec.set_steps(20 * 800);
-  spec.set_kept_snapshots(1);
-  spec.mutable_collection()->set_environments(4);
-  spec.mutable_collection()->set_batch_steps(800);
-  spec.mutable_collection()->set_clips_per_batch(8);
-  spec.mutable_ppo()->set_epochs(2);
-  spec.mutable_reward_model()->set_updates_per_label(0.5);
-  return spec;
-}
-
 absl::Status Sh(const std::string& command) {
   return cli::Run({.argv = {"sh", "-ec", command}}).status();
 }
@@ -87,7 +74,7 @@ TEST(SeveralLearners, AreReachedUnderAddressesOfTheirOwn) {
   Stack& stack = **started;
   std::vector<int64_t> runs;
   for (const int labels : {10, 12}) {
-    const auto run = stack.Create("hopper_backflip_guided", ShortRun(labels));
+    const auto run = stack.Create("hopper_backflip_guided", ShortRun(labels, 20));
     ASSERT_TRUE(run.ok()) << run.status();
     runs.push_back(run->id());
   }

@@ -79,6 +79,19 @@ std::string LogFile(Program program, const std::string& folder) {
 
 }  // namespace
 
+v1::RunSpec ShortRun(int labels, int batches) {
+  v1::RunSpec spec;
+  spec.set_labels(labels);
+  spec.set_steps(batches * 800);
+  spec.set_kept_snapshots(1);
+  spec.mutable_collection()->set_environments(4);
+  spec.mutable_collection()->set_batch_steps(800);
+  spec.mutable_collection()->set_clips_per_batch(8);
+  spec.mutable_ppo()->set_epochs(2);
+  spec.mutable_reward_model()->set_updates_per_label(0.5);
+  return spec;
+}
+
 absl::Status Stack::StartDatabase(const StackOptions& options) {
   database_ = options.database;
   if (!database_.empty()) return absl::OkStatus();

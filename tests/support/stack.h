@@ -34,6 +34,11 @@ enum class Program {
   kSecondWorker,
 };
 
+// Options of a run in batches of 800 steps, the last policy of which is kept.
+v1::RunSpec ShortRun(int labels, int batches);
+
+inline bool Finished(const v1::Run& run) { return run.state() == v1::FINISHED; }
+
 struct StackOptions {
   // URL of a database that is there; empty: a temporary one of the stack's own.
   std::string database;
