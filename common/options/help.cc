@@ -86,8 +86,7 @@ std::string Rules(const Option& option) {
                    : "number";
     if (!allowed.empty()) absl::StrAppend(&text, ", ", allowed);
   }
-  return absl::StrCat(text, "; ",
-                      by_default.empty() ? "no default" : absl::StrCat("default ", by_default));
+  return absl::StrCat(text, "; default ", by_default);
 }
 
 }  // namespace

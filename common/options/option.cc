@@ -75,7 +75,6 @@ const std::vector<Option>& Options() {
 }
 
 void SetDefault(const Option& option, v1::RunSpec* spec) {
-  if (option.rules().default_().empty()) return;
   Message* holder = spec;
   for (const FieldDescriptor* const part : option.parents)
     holder = holder->GetReflection()->MutableMessage(holder, part);
@@ -122,8 +121,6 @@ absl::Status CheckOption(const Option& option, const v1::RunSpec& spec) {
     if (number != 0 && type->FindValueByNumber(number) != nullptr) return absl::OkStatus();
     return refuse(absl::StrCat(" is not set to one of ", Allowed(option)));
   }
-  if (!field->is_repeated() && !reflection.HasField(*holder, field) && rules.default_().empty())
-    return absl::OkStatus();
   const int items = field->is_repeated() ? reflection.FieldSize(*holder, field) : 0;
   if (rules.max_items() > 0 && items > rules.max_items()) {
     // all lists of a RunSpec are widths of layers

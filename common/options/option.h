@@ -33,8 +33,7 @@ void SetDefault(const Option& option, v1::RunSpec* spec);
 // Empty: any value.
 std::string Allowed(const Option& option);
 
-// INVALID_ARGUMENT names the option, its value in `spec` and what is allowed. An option that has
-// no default may be unset.
+// INVALID_ARGUMENT names the option, its value in `spec` and what is allowed.
 absl::Status CheckOption(const Option& option, const v1::RunSpec& spec);
 
 }  // namespace backflip::options
