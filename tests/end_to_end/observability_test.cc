@@ -24,6 +24,19 @@ std::string MetricsPort(const std::string& log) {
   return "";
 }
 
+// What a log says of one label, from the oldest on.
+std::vector<std::string> EventsOf(const std::string& trace, const std::string& log) {
+  std::vector<std::string> events;
+  // the last line may be half written
+  const size_t whole = log.rfind('\n') == std::string::npos ? 0 : log.rfind('\n');
+  for (const absl::string_view line :
+       absl::StrSplit(absl::string_view(log).substr(0, whole), '\n', absl::SkipEmpty())) {
+    const auto entry = nlohmann::json::parse(line);
+    if (entry.value("trace", "") == trace) events.push_back(entry["event"]);
+  }
+  return events;
+}
+
 void CallUnknownMethod(const rpc::Client& client) {
   grpc::GenericStub stub(client.channel());
   grpc::CompletionQueue queue;
@@ -77,16 +90,17 @@ TEST(Observability, EveryQueryOfDashboardsAndRulesReturnsWhatTheProgramsOfARunTe
   const auto watched = cli::Run({.argv = argv});
   EXPECT_TRUE(watched.ok()) << watched.status();
 
-  // one id from the question to the policy, in the broker's log
+  // One id from the question to the policy, in the broker's log. The learner tells of a label after
+  // the iteration that learned from it.
   const std::string label = stack.Sql(absl::StrCat(
       "SELECT l.run_id || '-' || l.question_id FROM labels l WHERE l.position = 1 AND l.run_id = ",
       run->id()));
   std::vector<std::string> events;
-  for (const absl::string_view line :
-       absl::StrSplit(stack.Log(Program::kBroker), '\n', absl::SkipEmpty())) {
-    const auto entry = nlohmann::json::parse(line);
-    if (entry.value("trace", "") == label) events.push_back(entry["event"]);
-  }
+  const auto told = stack.Await(run->id(), [&](const v1::Run&) {
+    events = EventsOf(label, stack.Log(Program::kBroker));
+    return !events.empty() && events.back() == "a policy learned from an answer";
+  });
+  EXPECT_TRUE(told.ok()) << told.status();
   EXPECT_EQ(events, (std::vector<std::string>{"question opened", "answer stored",
                                               "an ensemble learned from an answer",
                                               "a policy learned from an answer"}));
