@@ -76,7 +76,7 @@ TEST(Observability, EveryQueryOfDashboardsAndRulesReturnsWhatTheProgramsOfARunTe
   ASSERT_TRUE(labeler.ok()) << labeler.status();
   CallUnknownMethod(*labeler);
   const auto learning =
-      stack.Await(run->id(), [](const v1::Run& run) { return run.iterations() >= 3; });
+      stack.Await(run->id(), [](const v1::Run& now) { return now.iterations() >= 3; });
   ASSERT_TRUE(learning.ok()) << learning.status();
   std::vector<std::string> argv = {BACKFLIP_ROOT "/.dependencies/python/bin/python3",
                                    BACKFLIP_ROOT "/tests/end_to_end/observe.py", BACKFLIP_ROOT};

@@ -36,7 +36,7 @@ TEST(WithoutLockstep, TrainsAsLabelsComeAndForgetsWhatIsTakenBack) {
   const auto run = stack.Create("hopper_backflip_guided", spec);
   ASSERT_TRUE(run.ok()) << run.status();
   const auto middle =
-      stack.Await(run->id(), [](const v1::Run& run) { return run.iterations() >= 8; });
+      stack.Await(run->id(), [](const v1::Run& now) { return now.iterations() >= 8; });
   ASSERT_TRUE(middle.ok()) << middle.status();
 
   // the first answer is taken back, and turned around
@@ -62,7 +62,7 @@ TEST(WithoutLockstep, TrainsAsLabelsComeAndForgetsWhatIsTakenBack) {
   ASSERT_TRUE(answered.ok()) << answered;
 
   const auto end =
-      stack.Await(run->id(), [](const v1::Run& run) { return run.state() == v1::FINISHED; });
+      stack.Await(run->id(), [](const v1::Run& now) { return now.state() == v1::FINISHED; });
   ASSERT_TRUE(end.ok()) << end.status();
   EXPECT_EQ(end->labels(), 40);
   EXPECT_GT(end->best_version(), 0);

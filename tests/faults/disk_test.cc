@@ -91,7 +91,7 @@ TEST_F(Disk, OfTheDatabaseThatIsFullIsWaitedForAndNoAnswerIsLost) {
   const auto run = stack_->Create("hopper_backflip_guided", ShortRun(40, 20));
   ASSERT_TRUE(run.ok()) << run.status();
   const auto half =
-      stack_->Await(run->id(), [](const v1::Run& run) { return run.iterations() >= 8; });
+      stack_->Await(run->id(), [](const v1::Run& now) { return now.iterations() >= 8; });
   ASSERT_TRUE(half.ok()) << half.status();
   Fill();
   // what tables have of free places takes writes for a while
