@@ -33,6 +33,13 @@ class FlagsTest : public ::testing::Test {
   FlagsTest() { Reset(); }
   ~FlagsTest() override { Reset(); }
 
+  void SetUp() override {
+#ifdef __SANITIZE_ADDRESS__
+    GTEST_SKIP() << "absl::GetAllFlags returns a hash map, which has another layout in code with "
+                    "AddressSanitizer than in Abseil as Debian builds it";
+#endif
+  }
+
   absl::StatusOr<ParsedFlags> Parse(const std::vector<absl::string_view>& arguments,
                                     std::vector<const char*> environment = {}) {
     environment.push_back(nullptr);
