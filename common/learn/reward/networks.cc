@@ -36,7 +36,6 @@ RewardNetworks::RewardNetworks(const v1::RewardModel& model, uint64_t seed, int 
       sizes_(LayerSizes(model, observation_size + action_size)),
       weights_(InitialWeights(seed)),
       normalizer_(observation_size),
-      indicators_(observation_size, true),
       member_mean_(members_, 0.0f),
       member_std_(members_, 1.0f) {}
 
@@ -84,25 +83,9 @@ torch::Tensor RewardNetworks::Raw(const Steps& steps) const {
                     1);
 }
 
-std::vector<float> RewardNetworks::Mean() const {
-  std::vector<float> mean = normalizer_.Mean();
-  for (int i = 0; i < observation_size_; ++i) {
-    if (indicators_[i]) mean[i] = 0;
-  }
-  return mean;
-}
-
-std::vector<float> RewardNetworks::Deviation() const {
-  std::vector<float> deviation = normalizer_.StandardDeviation();
-  for (int i = 0; i < observation_size_; ++i) {
-    if (indicators_[i]) deviation[i] = 1;
-  }
-  return deviation;
-}
-
 torch::Tensor RewardNetworks::Inputs(const torch::Tensor& raw) const {
-  const torch::Tensor mean = ToTorch(Mean(), {observation_size_});
-  const torch::Tensor deviation = ToTorch(Deviation(), {observation_size_});
+  const torch::Tensor mean = ToTorch(normalizer_.Mean(), {observation_size_});
+  const torch::Tensor deviation = ToTorch(normalizer_.StandardDeviation(), {observation_size_});
   const torch::Tensor observations = ((raw.narrow(-1, 0, observation_size_) - mean) / deviation)
                                          .clamp_(-kObservationBound, kObservationBound);
   const torch::Tensor actions =
@@ -145,9 +128,6 @@ void RewardNetworks::Descend(const torch::Tensor& losses, const std::vector<doub
 }
 
 void RewardNetworks::AddObservations(const std::vector<float>& observations) {
-  for (size_t i = 0; i < observations.size(); ++i) {
-    if (observations[i] != 0 && observations[i] != 1) indicators_[i % observation_size_] = false;
-  }
   normalizer_.Add(observations.data(),
                   static_cast<int64_t>(observations.size()) / observation_size_);
 }
@@ -169,8 +149,8 @@ nn::Snapshot RewardNetworks::ToSnapshot() const {
     snapshot.tensors[name + ".weight"] = FromTorch(weights_[2 * i]);
     snapshot.tensors[name + ".bias"] = FromTorch(weights_[2 * i + 1].squeeze(1));
   }
-  snapshot.tensors["observation_mean"] = {{observation_size_}, Mean()};
-  snapshot.tensors["observation_std"] = {{observation_size_}, Deviation()};
+  snapshot.tensors["observation_mean"] = {{observation_size_}, normalizer_.Mean()};
+  snapshot.tensors["observation_std"] = {{observation_size_}, normalizer_.StandardDeviation()};
   snapshot.tensors["member_mean"] = {{members_}, member_mean_};
   snapshot.tensors["member_std"] = {{members_}, member_std_};
   snapshot.metadata["kind"] = "reward";
@@ -186,7 +166,6 @@ nn::Snapshot RewardNetworks::ToSnapshot() const {
 void RewardNetworks::Save(nn::Snapshot* state) const {
   weights_.Save("networks.", state);
   normalizer_.Save("normalizer", state);
-  state->SetNumbers("indicators", {indicators_.begin(), indicators_.end()});
   state->tensors["member_mean"] = {{members_}, member_mean_};
   state->tensors["member_std"] = {{members_}, member_std_};
 }
@@ -194,17 +173,8 @@ void RewardNetworks::Save(nn::Snapshot* state) const {
 absl::Status RewardNetworks::Load(const nn::Snapshot& state) {
   ASSIGN_OR_RETURN(const nn::Tensor* mean, state.Find("member_mean", {members_}));
   ASSIGN_OR_RETURN(const nn::Tensor* deviation, state.Find("member_std", {members_}));
-  std::vector<double> indicators(observation_size_, 0.0);  // of a state that has none
-  if (state.metadata.count("indicators") > 0) {
-    ASSIGN_OR_RETURN(indicators, state.Numbers("indicators"));
-  }
-  if (static_cast<int>(indicators.size()) != observation_size_) {
-    return absl::InvalidArgumentError(
-        "the reward state's \"indicators\" are not one for each observation value");
-  }
   RETURN_IF_ERROR(weights_.Load("networks.", state));
   RETURN_IF_ERROR(normalizer_.Load("normalizer", state));
-  indicators_.assign(indicators.begin(), indicators.end());
   member_mean_ = mean->values;
   member_std_ = deviation->values;
   return absl::OkStatus();

@@ -64,9 +64,6 @@ class RewardNetworks {
  private:
   size_t layers() const { return sizes_.size() - 1; }
   Parameters::Named InitialWeights(uint64_t seed) const;
-  // What observations are normalised by [o].
-  std::vector<float> Mean() const;
-  std::vector<float> Deviation() const;
 
   const int members_;
   const int observation_size_;
@@ -74,9 +71,6 @@ class RewardNetworks {
   const std::vector<int64_t> sizes_;  // of the layers, from input to output
   Parameters weights_;                // of layer i: 2 i weights, 2 i + 1 biases
   nn::Normalizer normalizer_;
-  // By input: whether it was 0 or 1 all along. Such an input (a contact, a latch) is taken as it
-  // is: normalised, the first 1 after many 0s would be of any size.
-  std::vector<bool> indicators_;
   std::vector<float> member_mean_, member_std_;  // [e]
 };
 

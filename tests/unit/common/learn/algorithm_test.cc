@@ -114,6 +114,16 @@ TEST_P(EveryAlgorithm, PublishesThePolicyThatItTrained) {
   }
 }
 
+TEST_P(EveryAlgorithm, TakesAFlagAsItIsWhenItIsSetForTheFirstTime) {
+  auto algorithm = Make(spec_);
+  Batch batch = Collect(LinearTask(), *algorithm, 0);
+  for (Trajectory& t : batch.trajectories) t.observations.assign(t.observations.size(), 0);
+  ASSERT_TRUE(algorithm->Observe(std::move(batch)).ok());
+  const nn::Snapshot snapshot = algorithm->Policy();
+  EXPECT_EQ(snapshot.tensors.at("observation_mean").values[0], 0);
+  EXPECT_EQ(snapshot.tensors.at("observation_std").values[0], 1);
+}
+
 TEST_P(EveryAlgorithm, GoesOnExactlyFromASavedState) {
   const LinearTask task;
   spec_.mutable_collection()->set_noise_seconds(2);

@@ -143,11 +143,45 @@ TEST(Normalizer, MergesBatchesAsIfTheyWereOne) {
 }
 
 TEST(Normalizer, TakesNoSmallMovementOfWhatWasStillForALargeOne) {
-  Normalizer normalizer(2);
-  const std::vector<float> still(200, 0);  // a flag that never was 1, and a locked joint
+  Normalizer normalizer(1);
+  const std::vector<float> still(100, -0.3f);  // a locked joint
   normalizer.Add(still.data(), 100);
-  EXPECT_LE(1 / normalizer.StandardDeviation()[0], 10);
-  EXPECT_LE(0.001 / normalizer.StandardDeviation()[1], 0.01);
+  EXPECT_LE(0.001 / normalizer.StandardDeviation()[0], 0.011);
+}
+
+TEST(Normalizer, TakesFlagsAndTheirTracesAsTheyAre) {
+  // a flag that never was set, one that rarely is, one that rarely is not, the trace of a rare one
+  Normalizer normalizer(4);
+  std::vector<float> values;
+  for (int i = 0; i < 1000; ++i) {
+    const float rare = i == 500;
+    values.insert(values.end(), {0, rare, 1 - rare, i < 500 ? 0 : std::exp(0.1f * (500 - i))});
+  }
+  normalizer.Add(values.data(), 1000);
+  EXPECT_THAT(normalizer.Mean(), ElementsAre(0, 0, 0, 0));
+  EXPECT_THAT(normalizer.StandardDeviation(), ElementsAre(1, 1, 1, 1));
+  // what leaves [0, 1] was none, and neither is what is never at an end of it
+  const std::vector<float> negative = {0, 0, 0, -1e-3f}, inner(1000, 0.75f);
+  normalizer.Add(negative.data(), 1);
+  EXPECT_NEAR(normalizer.Mean()[3], 0.0105, 1e-4);
+  EXPECT_EQ(normalizer.StandardDeviation()[3], 0.1f);
+  Normalizer height(1);
+  height.Add(inner.data(), 1000);
+  EXPECT_EQ(height.Mean()[0], 0.75f);
+}
+
+TEST(Normalizer, GoesOnFromWhatAPolicyPublished) {
+  Normalizer before(2), after(2);
+  const std::vector<float> values = {0, 2, 1, 4, 0, 6};  // a flag, and a number
+  before.Add(values.data(), 3);
+  after.Restore(before.Mean(), before.StandardDeviation(), 3);
+  const std::vector<float> more = {1, 8};
+  before.Add(more.data(), 1);
+  after.Add(more.data(), 1);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_NEAR(after.Mean()[i], before.Mean()[i], 1e-5);
+    EXPECT_NEAR(after.StandardDeviation()[i], before.StandardDeviation()[i], 1e-5);
+  }
 }
 
 TEST(Normalizer, LeavesInputsAloneBeforeItHasSeenAny) {
@@ -158,7 +192,7 @@ TEST(Normalizer, LeavesInputsAloneBeforeItHasSeenAny) {
 
 TEST(Normalizer, ReturnsFromASnapshotBitForBit) {
   Normalizer before(3), after(3);
-  const std::vector<float> values = {0.1f, 2, 3, 4, 5.5f, 6};
+  const std::vector<float> values = {0.1f, 2, 0, 4, 5.5f, 1};  // the third is a flag
   before.Add(values.data(), 2);
   Snapshot snapshot;
   before.Save("n", &snapshot);
