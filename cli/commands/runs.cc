@@ -1,5 +1,7 @@
-// backflip runs, watch, cancel, run fork, run stop-asking, run export-tensorboard. (`run FILE` is
-// in train.cc.)
+// backflip runs, watch, cancel, run fork, run stop-asking, run config, run export-tensorboard.
+// (`run FILE` is in train.cc.)
+#include <google/protobuf/text_format.h>
+
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -7,7 +9,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
+#include "backflip/v1/config.grpc.pb.h"
 #include "cli/command.h"
+#include "cli/output/moment.h"
 #include "cli/output/status_block.h"
 #include "cli/output/tensorboard.h"
 #include "cli/session.h"
@@ -90,6 +94,26 @@ absl::Status StopAsking(const Call& call) {
   return session.broker->Call<RunService>(&RunService::Stub::StopAsking, request).status();
 }
 
+absl::Status ShowConfig(const Call& call) {
+  v1::ListConfigsRequest request;
+  ASSIGN_OR_RETURN(const int64_t run_id, ParseRun(call.Word(0)));
+  request.set_run_id(run_id);
+  ASSIGN_OR_RETURN(const Session session, OpenSession(call));
+  ASSIGN_OR_RETURN(
+      const v1::ListConfigsResponse response,
+      session.broker->Call<v1::ConfigService>(&v1::ConfigService::Stub::ListConfigs, request));
+  ASSIGN_OR_RETURN(const v1::Run run, session.broker->Get(run_id));
+  std::string options;
+  google::protobuf::TextFormat::PrintToString(run.spec(), &options);
+  absl::PrintF("# options, after all layers\n%s\n", options);
+  for (const v1::ProgramConfig& config : response.configs()) {
+    absl::PrintF("# %s%s, %s\n%s\n", config.role(),
+                 config.name().empty() ? "" : absl::StrCat(" ", config.name()),
+                 MomentText(config.reported_ms()), config.config());
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ExportTensorBoard(const Call& call) {
   ASSIGN_OR_RETURN(const int64_t run_id, ParseRun(call.Word(0)));
   ASSIGN_OR_RETURN(const Session session, OpenSession(call));
@@ -111,6 +135,14 @@ const Registered kRegistered{
      "Prints the new run's number. The run waits until `train --continue` serves it."},
     {Section::kRuns, "run stop-asking RUN",
      "ask people no more; the run finishes on the labels there are", StopAsking},
+    {Section::kRuns,
+     "run config RUN",
+     "a run's options, and the flags that its programs were started with",
+     ShowConfig,
+     {},
+     "First the run's own options, then what --print_config printed of the broker, the learner, "
+     "the "
+     "trainer and each worker when they took it up."},
     {Section::kRuns,
      "run export-tensorboard RUN FOLDER",
      "the run's charts as TensorBoard reads them",

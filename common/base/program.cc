@@ -38,7 +38,14 @@ sigset_t EndSignals() {
   return signals;
 }
 
+std::string& Config() {
+  static std::string* const config = new std::string();
+  return *config;
+}
+
 }  // namespace
+
+const std::string& ProgramConfig() { return Config(); }
 
 std::vector<absl::string_view> InitProgram(int argc, char** argv, absl::string_view service,
                                            absl::string_view usage) {
@@ -50,7 +57,8 @@ std::vector<absl::string_view> InitProgram(int argc, char** argv, absl::string_v
   }
   if (parsed->help) Say(absl::StrCat(usage, "\n\n", FlagsHelp()));
   if (parsed->version) Say(VersionText());
-  if (parsed->print_config) Say(ConfigText(parsed->sources));
+  Config() = ConfigText(parsed->sources);
+  if (parsed->print_config) Say(Config());
   const std::vector<std::string> broken = BrokenRules();
   for (const std::string& sentence : broken) LogError(sentence);
   if (!broken.empty()) std::exit(kWrongConfig);

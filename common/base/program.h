@@ -2,6 +2,7 @@
 #ifndef BACKFLIP_COMMON_BASE_PROGRAM_H_
 #define BACKFLIP_COMMON_BASE_PROGRAM_H_
 
+#include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -16,6 +17,9 @@ namespace backflip::base {
 // the program's name.
 std::vector<absl::string_view> InitProgram(int argc, char** argv, absl::string_view service,
                                            absl::string_view usage);
+
+// What --print_config prints of this process. Empty before InitProgram. Thread-safe after it.
+const std::string& ProgramConfig();
 
 // Waits for the wish to end, from SIGTERM, SIGINT or Request(). Thread-safe.
 class ShutdownSignal {

@@ -7,6 +7,7 @@
 #include "common/base/random.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
+#include "common/client/snapshot_client.h"
 
 namespace backflip::client {
 
@@ -29,7 +30,9 @@ absl::Status RunServer::Work() {
       break;
     }
     RETURN_IF_ERROR(status);
-    if (claim != nullptr) Serve(std::move(claim));
+    if (claim == nullptr) continue;
+    ReportConfig(broker_, claim->run().id(), draining);
+    Serve(std::move(claim));
   }
   base::LogInfo("drained");
   return absl::OkStatus();

@@ -3,10 +3,12 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "backflip/v1/config.grpc.pb.h"
 #include "backflip/v1/trace.grpc.pb.h"
 #include "backflip/v1/work.grpc.pb.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
+#include "common/base/program.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/limits.h"
@@ -156,6 +158,22 @@ void ReportSources(const rpc::Client& broker, const v1::ReportSourcesRequest& re
   base::LogWarning(
       "what a snapshot was learned from is not stored",
       {{"run", request.run_id()}, {"version", request.version()}, {"reason", status.message()}});
+}
+
+void ReportConfig(const rpc::Client& broker, int64_t run_id, const std::function<bool()>& stop) {
+  v1::ReportConfigRequest request;
+  request.set_run_id(run_id);
+  request.set_config(base::ProgramConfig());
+  const auto stub = v1::ConfigService::NewStub(broker.channel());
+  const base::RetryPolicy soon{.give_up_after = absl::Seconds(1)};
+  const absl::Status status = base::Retry(soon, stop, [&] {
+    v1::ReportConfigResponse response;
+    return rpc::FromGrpc(
+        stub->ReportConfig(broker.UnaryContext(absl::Seconds(1)).get(), request, &response));
+  });
+  if (status.ok() || absl::IsCancelled(status)) return;
+  base::LogInfo("the flags of this program are not stored with the run",
+                {{"run", run_id}, {"reason", status.message()}});
 }
 
 absl::Status PutBundle(const rpc::Client& broker, absl::string_view bytes) {

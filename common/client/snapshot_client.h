@@ -46,6 +46,10 @@ absl::StatusOr<std::pair<v1::CheckpointInfo, std::string>> LoadCheckpoint(
 void ReportSources(const rpc::Client& broker, const v1::ReportSourcesRequest& request,
                    const std::function<bool()>& stop);
 
+// Tells with which flags this process serves a run, for `backflip run config`. A failure is a line
+// of the log. At most a second.
+void ReportConfig(const rpc::Client& broker, int64_t run_id, const std::function<bool()>& stop);
+
 absl::Status PutBundle(const rpc::Client& broker, absl::string_view bytes);
 absl::StatusOr<std::string> GetBundle(const rpc::Client& broker, const std::string& sha256,
                                       const std::function<bool()>& stop);

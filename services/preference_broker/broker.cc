@@ -59,6 +59,7 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
   broker->services_.push_back(MakeReviewService(core, broker->numberer_.get()));
   broker->services_.push_back(MakeOperationService(core));
   broker->services_.push_back(MakeTraceService(core));
+  broker->services_.push_back(MakeConfigService(core));
   const std::string& authority = broker->options_.worker_authority;
   broker->services_.push_back(MakeWorkerService(core, authority));
   broker->listener_ = std::thread([b = broker.get()] {

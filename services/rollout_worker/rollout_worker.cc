@@ -99,6 +99,7 @@ absl::Status RolloutWorker::Serve(const v1::Assignment& assignment) {
                                   {"task", assignment.task().name()},
                                   {"learner", assignment.learner_address()},
                                   {"threads", config_.threads}});
+  client::ReportConfig(broker_, assignment.run_id(), [this] { return Draining(); });
   CollectSession session(broker_, assignment, name_, simulator_.get(), [this, &assignment] {
     // meanwhile the broker may know of a run that gets less than its share
     const auto other = AskForWork(0);

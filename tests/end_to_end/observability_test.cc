@@ -90,6 +90,11 @@ TEST(Observability, EveryQueryOfDashboardsAndRulesReturnsWhatTheProgramsOfARunTe
   const auto watched = cli::Run({.argv = argv});
   EXPECT_TRUE(watched.ok()) << watched.status();
 
+  EXPECT_EQ(
+      stack.Sql("SELECT string_agg(DISTINCT coalesce(c.role, 'broker'), ' ') FROM run_configs r "
+                "LEFT JOIN callers c ON c.id = r.caller_id WHERE r.config LIKE '%metrics_listen%'"),
+      "broker learner trainer worker");
+
   // One id from the question to the policy, in the broker's log. The learner tells of a label after
   // the iteration that learned from it.
   const std::string label = stack.Sql(absl::StrCat(

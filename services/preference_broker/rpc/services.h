@@ -46,6 +46,7 @@ std::unique_ptr<grpc::Service> MakeWorkerService(CallContext calls, std::string 
 std::unique_ptr<grpc::Service> MakeReviewService(CallContext calls, FeedNumberer* numberer);
 std::unique_ptr<grpc::Service> MakeOperationService(CallContext calls);
 std::unique_ptr<grpc::Service> MakeTraceService(CallContext calls);
+std::unique_ptr<grpc::Service> MakeConfigService(CallContext calls);
 
 }  // namespace backflip::preference_broker
 

@@ -112,6 +112,8 @@ const std::map<std::string, std::set<Role>>& Promised() {
                                                 {"OperationService.DeleteRun", {O}},
                                                 {"OperationService.CollectGarbage", {O}},
                                                 {"TraceService.TraceLabel", {O, R}},
+                                                {"ConfigService.ReportConfig", {le, tr, wo}},
+                                                {"ConfigService.ListConfigs", {O}},
                                                 {"TraceService.ReportSources", {le, tr}},
                                                 {"WorkerService.Invite", {O}},
                                                 {"WorkerService.Join", {}},
@@ -165,7 +167,7 @@ std::vector<const google::protobuf::MethodDescriptor*> Methods() {
   std::vector<const google::protobuf::MethodDescriptor*> methods;
   const auto* pool = google::protobuf::DescriptorPool::generated_pool();
   for (const char* name : {"run", "clip", "label", "people", "restart", "review", "snapshot",
-                           "work", "operation", "trace", "workers"}) {
+                           "work", "operation", "trace", "workers", "config"}) {
     const auto* file = pool->FindFileByName(absl::StrCat("backflip/v1/", name, ".proto"));
     EXPECT_NE(file, nullptr) << name;
     if (file == nullptr) continue;
