@@ -5,6 +5,7 @@
 #include <pqxx/pqxx>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "services/preference_broker/store/db/migrate.h"
 #include "tests/integration/broker/fixtures.h"
@@ -71,6 +72,29 @@ TEST(DatabaseRoles, TheBrokerServesAllCallsButCannotTakeBackWhatIsWritten) {
                           "DELETE FROM callers", "INSERT INTO bundles DEFAULT VALUES"}) {
     EXPECT_FALSE(May(read, sql)) << sql;
   }
+}
+
+// As the database of the compose stack and of a cluster is made: superusers have no part in it.
+TEST(DatabaseRoles, AnOwnerWhoIsNoSuperuserMigratesAndDeletes) {
+  const std::string superuser = TestServer().url();
+  Query(superuser, "CREATE ROLE plain_owner LOGIN");
+  Query(superuser, "CREATE DATABASE plain OWNER plain_owner");
+  std::string owner = absl::StrReplaceAll(superuser, {{"/backflip?", "/plain?"}});
+  owner = absl::StrCat(owner.substr(0, owner.find("&user=")), "&user=plain_owner");
+  preference_broker::Connection connection(owner, "test", nullptr);
+  const absl::StatusOr<int> applied = preference_broker::Migrate(connection);
+  ASSERT_TRUE(applied.ok()) << applied.status();
+
+  preference_broker::BrokerOptions options;
+  options.database = owner;
+  TestBroker broker(options);
+  const v1::Run run = broker.CreateRun("labels: 10");
+  // what follows in the same transaction deletes nothing
+  EXPECT_THROW(Query(owner, "SELECT delete_audit('-infinity'); DELETE FROM audit"),
+               pqxx::sql_error);
+  Query(owner, absl::StrCat("SELECT delete_run(", run.id(), "), delete_audit('infinity')"));
+  EXPECT_EQ(Query(owner, "SELECT count(*) FROM runs"), "0");
+  EXPECT_EQ(Query(owner, "SELECT count(*) FROM audit"), "0");
 }
 
 }  // namespace

@@ -35,10 +35,12 @@ ALTER TABLE audit DROP CONSTRAINT audit_run_id_fkey;
 -- Deletes a run and every row that belongs to it. SECURITY DEFINER: whoever may call it need not
 -- be allowed to delete labels otherwise.
 CREATE FUNCTION delete_run(doomed bigint) RETURNS void LANGUAGE plpgsql
-  SECURITY DEFINER SET search_path FROM CURRENT SET backflip.deleting = 'on' AS $$
+  SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
   owned record;
 BEGIN
+  -- not by a SET of the function, which is for superusers where PostgreSQL knows no such parameter
+  PERFORM set_config('backflip.deleting', 'on', true);
   DELETE FROM labeler_reliability WHERE run_id = doomed;
   DELETE FROM labels WHERE run_id = doomed;
   DELETE FROM leases l USING questions q WHERE q.id = l.question_id AND q.run_id = doomed;
@@ -52,15 +54,18 @@ BEGIN
     EXECUTE format('DELETE FROM %s WHERE %I = $1', owned.name, owned.key) USING doomed;
   END LOOP;
   DELETE FROM runs WHERE id = doomed;
+  PERFORM set_config('backflip.deleting', 'off', true);
 END $$;
 
 -- How many entries of the audit from before `until` it has deleted.
 CREATE FUNCTION delete_audit(until timestamptz) RETURNS bigint LANGUAGE plpgsql
-  SECURITY DEFINER SET search_path FROM CURRENT SET backflip.deleting = 'on' AS $$
+  SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
   deleted bigint;
 BEGIN
+  PERFORM set_config('backflip.deleting', 'on', true);
   DELETE FROM audit WHERE at < until;
   GET DIAGNOSTICS deleted = ROW_COUNT;
+  PERFORM set_config('backflip.deleting', 'off', true);
   RETURN deleted;
 END $$;
