@@ -1,7 +1,7 @@
 // The loop of one run in one process: simulate, reward, update, compare, fit, in
-// lockstep, with teachers that see the task's true reward. No services, no
-// database: for finding settings, and for seeing where time goes. With one teacher
-// it makes the run that the services make of the same seed, number for number.
+// lockstep, with simulated teachers. No services, no database: for finding settings,
+// and for seeing where time goes. With one teacher it makes the run that the services
+// make of the same seed, number for number.
 //
 //   learning_loop [--task=tasks/hopper_backflip_guided] [--spec=FILE] [--seed=1]
 //                 [--teachers=oracle,oracle,inverted] [--threads=1] [--every=10]
@@ -16,12 +16,12 @@
 // snapshots, and the best of them by the lower bound of the predicted return (true return with
 // `reward: TRUE`) on fresh episodes. Of an ensemble: its answers, accuracy and losses
 // (training, held out) of the last round, and the correlation of its rewards with the
-// true ones in the newest batch, step by step and discounted over what follows.
+// true ones in the newest batch, step by step and discounted over what follows. Where the task
+// has a rubric, it says of how many pairs of fresh clips the newest policy wins against the first.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,7 +34,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/draws.h"
 #include "common/base/status_macros.h"
-#include "common/experience/answers.h"
 #include "common/experience/clip.h"
 #include "common/experience/trajectory.h"
 #include "common/learn/algorithm.h"
@@ -56,7 +55,9 @@
 #include "common/sim/simulator.h"
 #include "common/sim/task.h"
 #include "common/teachers/teacher.h"
+#include "tools/asker.h"
 #include "tools/reward_series.h"
+#include "tools/rubric_match.h"
 
 ABSL_FLAG(std::string, task, "tasks/hopper_backflip_guided", "task folder");
 ABSL_FLAG(std::string, spec, "", "RunSpec, text format, over the defaults");
@@ -70,25 +71,13 @@ ABSL_FLAG(int, every, 10, "iterations between lines");
 namespace backflip::tools {
 namespace {
 
+// Of the newest policy against the first one.
+constexpr int kMatchEpisodes = 50;
+constexpr int kMatchClips = 100;
+
 using base::Draw;
 using experience::ClipPointer;
-using experience::Comparison;
 using method::EnsembleFitter;
-
-// An ensemble, and the answers that it asked for.
-struct Asker {
-  std::string name;
-  v1::RunSpec spec;
-  std::unique_ptr<EnsembleFitter> fitter;
-  std::vector<teachers::Teacher> teachers;
-  int64_t questions = 0;  // asked
-  std::vector<Comparison> comparisons;
-  std::vector<ClipPointer> preferred;  // by answer
-  size_t preferred_before = 0;         // how many of them before the newest round
-  std::deque<double> returns;      // true ones of the clips in the newest questions, newest first
-  learn::RewardTrainingStats fit;  // of the last round
-  double seconds = 0;              // asking and fitting
-};
 
 double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -137,12 +126,11 @@ class Loop {
   // If a round follows `batch`: asks about clips of the pool, and fits the ensemble to all
   // answers.
   absl::Status Compare(int64_t batch, Asker* asker) const;
-  // Has a teacher answer the asker's next question.
-  static void Ask(const ClipPointer& left, const ClipPointer& right, Asker* asker);
   absl::StatusOr<Evaluation> Evaluate(const nn::Snapshot& snapshot, Draw draw, int episodes);
   // For the policy that learns from `batch`.
   method::RunReward Reward(int64_t batch) const;
   absl::Status Finish();
+  absl::Status PrintMatch();
   absl::Status Print(int64_t done) const;
   absl::Status PrintAsker(const Asker& asker) const;
   void PrintMetrics(const std::vector<double>& values) const;
@@ -153,6 +141,7 @@ class Loop {
   int64_t batches_ = 0;
   std::unique_ptr<sim::Simulator> simulator_;
   std::unique_ptr<learn::Algorithm> algorithm_;
+  nn::Snapshot first_;                       // the policy that has learned nothing
   std::unique_ptr<learn::Novelty> novelty_;  // null where the policy does not learn from it
   // The run's own first, unless it learns from the true reward; then watchers.
   std::vector<Asker> askers_;
@@ -192,16 +181,13 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   ASSIGN_OR_RETURN(spec,
                    options::ResolveRunSpec(task.task().defaults(), /*people=*/false, request));
   RETURN_IF_ERROR(options::CheckFitsTask(spec, loop->info_));
-  if (!task.has_true_reward()) {
-    return absl::InvalidArgumentError(
-        "what is learned is compared with true rewards: the task needs a true_reward");
-  }
   loop->batches_ = method::Batches(spec);
   ASSIGN_OR_RETURN(loop->simulator_,
                    sim::Simulator::Start(loop->task_, absl::GetFlag(FLAGS_threads)));
   ASSIGN_OR_RETURN(loop->algorithm_,
                    learn::MakeAlgorithm(
                        spec, {task.observation_size(), task.action_size(), task.step_seconds()}));
+  loop->first_ = loop->algorithm_->Policy();
   if (spec.collection().novelty()) {
     loop->novelty_ = std::make_unique<learn::Novelty>(spec.seed(), task.observation_size());
   }
@@ -365,29 +351,6 @@ absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
   return absl::OkStatus();
 }
 
-void Loop::Ask(const ClipPointer& left, const ClipPointer& right, Asker* asker) {
-  const int64_t ordinal = asker->questions++;
-  const size_t teacher =
-      base::SeedOf(asker->spec.seed(), Draw::kTeacher, ordinal) % asker->teachers.size();
-  for (const ClipPointer& clip : {left, right}) {
-    asker->returns.push_front(teachers::ReturnOf(clip->true_rewards));
-    if (asker->returns.size() > teachers::kUsualClips) asker->returns.pop_back();
-  }
-  v1::Answer answer;
-  const teachers::Teacher& judge = asker->teachers[teacher];
-  const auto numbers =
-      judge.by_rubric() ? &experience::Clip::rubric : &experience::Clip::true_rewards;
-  answer.set_choice(judge.Judge((*left).*numbers, (*right).*numbers,
-                                teachers::UsualOf({asker->returns.begin(), asker->returns.end()})));
-  if (const std::optional<int> preferred = experience::PreferredOf(answer); preferred.has_value()) {
-    asker->preferred.push_back(*preferred == 0 ? left : right);
-  }
-  for (const experience::PairPreference& pair : experience::PairsOf(answer, 2)) {
-    asker->comparisons.push_back(
-        {ordinal + 1, ordinal, left, right, pair.left_preferred, static_cast<int>(teacher) + 1});
-  }
-}
-
 absl::StatusOr<Evaluation> Loop::Evaluate(const nn::Snapshot& snapshot, Draw draw, int episodes) {
   sim::Ticket ticket;
   ASSIGN_OR_RETURN(ticket.policy, nn::Policy::FromSnapshot(snapshot));
@@ -436,6 +399,15 @@ absl::Status Loop::Finish() {
               model_.has_value() ? askers_.front().comparisons.size() : 0, e.true_return);
   PrintMetrics(e.metrics);
   std::printf(" wall %.0f s\n", Seconds() - begin_);
+  return info_.rubric_criteria() > 0 ? PrintMatch() : absl::OkStatus();
+}
+
+absl::Status Loop::PrintMatch() {
+  const auto seeds = method::EpisodeSeeds(spec_, Draw::kFinalEvaluation, kMatchEpisodes);
+  ASSIGN_OR_RETURN(const RubricMatch match, PlayRubricMatch(algorithm_->Policy(), first_, seeds,
+                                                            kMatchClips, simulator_.get()));
+  std::printf("by the rubric: the newest policy wins %d of %d clips against the first, %d ties\n",
+              match.wins, match.pairs, match.ties);
   return absl::OkStatus();
 }
 
@@ -462,6 +434,14 @@ absl::Status Loop::Print(int64_t done) const {
 }
 
 absl::Status Loop::PrintAsker(const Asker& asker) const {
+  std::printf("       %s: labels %zu accuracy %.2f loss %.3f/%.3f penalty %.1e | %.0f s",
+              asker.name.c_str(), asker.comparisons.size(), asker.fit.accuracy,
+              asker.fit.training_loss, asker.fit.validation_loss, asker.fit.l2_penalty,
+              asker.seconds);
+  if (!task_->has_true_reward()) {
+    std::printf("\n");
+    return absl::OkStatus();
+  }
   std::vector<double> learned, truth;
   for (const experience::Trajectory& t : batch_.trajectories) {
     ASSIGN_OR_RETURN(const std::vector<float> rewards,
@@ -471,13 +451,8 @@ absl::Status Loop::PrintAsker(const Asker& asker) const {
   }
   // as far as advantages look
   const double decay = spec_.ppo().discount() * spec_.ppo().gae_lambda();
-  std::printf(
-      "       %s: labels %zu accuracy %.2f loss %.3f/%.3f penalty %.1e | like the"
-      " true reward: step %.3f following %.3f | %.0f s\n",
-      asker.name.c_str(), asker.comparisons.size(), asker.fit.accuracy, asker.fit.training_loss,
-      asker.fit.validation_loss, asker.fit.l2_penalty, Correlation(learned, truth),
-      Correlation(Following(batch_, learned, decay), Following(batch_, truth, decay)),
-      asker.seconds);
+  std::printf(" | like the true reward: step %.3f following %.3f\n", Correlation(learned, truth),
+              Correlation(Following(batch_, learned, decay), Following(batch_, truth, decay)));
   return absl::OkStatus();
 }
 

@@ -2,6 +2,7 @@
 // about the services only as long as both make the same run of the same seed.
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -68,6 +69,39 @@ TEST(LearningLoop, MakesTheRunThatTheServicesMakeWithAllThatIsOffByDefault) {
 
 TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTrueReturns) {
   ExpectTheSameRun(absl::Substitute(kSpec, "", "target: TRUE_RETURNS", 16 * 668));
+}
+
+TEST(LearningLoop, TeachesByRubricAndLetsTheNewestPolicyPlayAgainstTheFirst) {
+  const auto launcher = Launcher::Make();
+  ASSERT_TRUE(launcher.ok()) << launcher.status();
+  const auto task = cli::FindTask("quadruped_wave");  // has no true reward
+  ASSERT_TRUE(task.ok()) << task.status();
+  const std::string spec = (*launcher)->Spec(R"(
+    labels: 20
+    steps: 8000
+    kept_snapshots: 1
+    collection { environments: 4 batch_steps: 2000 clips_per_batch: 8 initial_episode_share: 1 }
+    ppo { epochs: 1 }
+  )");
+  const auto play = [&](const std::string& teacher) {
+    return cli::Run({.argv = {cli::ProgramPath("learning_loop"), absl::StrCat("--task=", *task),
+                              absl::StrCat("--teachers=", teacher), spec}});
+  };
+  const auto taught = play("rubric");
+  ASSERT_TRUE(taught.ok()) << taught.status();
+  int wins = -1, clips = 0, ties = -1;
+  const size_t at = taught->find("the newest policy wins");
+  ASSERT_NE(at, std::string::npos) << *taught;
+  std::sscanf(taught->c_str() + at,
+              "the newest policy wins %d of %d clips against the first, %d ties", &wins, &clips,
+              &ties);
+  EXPECT_EQ(clips, 100);
+  EXPECT_TRUE(wins >= 0 && ties >= 0 && wins + ties <= clips) << *taught;
+
+  const auto refused = play("oracle");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.status().message().find("has no true reward"), std::string::npos)
+      << refused.status();
 }
 
 TEST(LearningLoop, NamesTheOptionThatItDoesNotDo) {
