@@ -79,6 +79,7 @@ TEST(LearningLoop, TeachesByRubricAndLetsTheNewestPolicyPlayAgainstTheFirst) {
   const std::string spec = (*launcher)->Spec(R"(
     labels: 20
     steps: 8000
+    kept_snapshots: 1
     collection { environments: 4 batch_steps: 2000 clips_per_batch: 8 initial_episode_share: 1 }
     ppo { epochs: 1 }
   )");
