@@ -40,9 +40,10 @@ namespace fs = std::filesystem;
 using v1::WorkerService;
 
 struct WorkerFlags {
-  std::string expires, token, folder;
+  std::string expires, token, token_file, folder;
   int threads = 0;
   bool insecure = false;
+  bool no_start = false;
 };
 WorkerFlags& flags = *new WorkerFlags;
 
@@ -87,15 +88,21 @@ bool Exists(const std::string& file) {
   return fs::exists(file, ignored);
 }
 
+// Of --token, or in the file of --token-file.
+absl::StatusOr<std::string> TokenForJoining(const Files& files) {
+  std::string token = flags.token;
+  if (token.empty()) std::ifstream(flags.token_file) >> token;
+  if (!token.empty()) return token;
+  return absl::InvalidArgumentError(absl::StrCat(
+      flags.token_file.empty() ? "--token is missing" : flags.token_file + " holds no token",
+      ": this host has not joined (there is no ", files.token,
+      "). `backflip worker invite NAME`, by an operator, gives one"));
+}
+
 // Uses the token up. The worker's own is written last: where it is, the others are whole.
 absl::Status Join(const std::string& broker, const Files& files, base::ShutdownSignal* shutdown) {
-  if (flags.token.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--token is missing: this host has not joined (there is no ", files.token,
-                     "). `backflip worker invite NAME`, by an operator, gives one"));
-  }
-  const std::pair<std::string, std::string> token =
-      absl::StrSplit(flags.token, absl::MaxSplits('.', 1));
+  ASSIGN_OR_RETURN(const std::string given, TokenForJoining(files));
+  const std::pair<std::string, std::string> token = absl::StrSplit(given, absl::MaxSplits('.', 1));
   rpc::Transport transport{.insecure = flags.insecure};
   if (!token.second.empty()) {
     std::string der;
@@ -184,6 +191,7 @@ absl::Status JoinWorker(const Call& call) {
         "cannot write into ", folder, ": ", error.message(), ". Choose another with --folder."));
   }
   if (!Exists(files.token)) RETURN_IF_ERROR(Join(broker, files, call.shutdown));
+  if (flags.no_start) return absl::OkStatus();
   Process worker{.argv = {ProgramPath("rollout-worker"), absl::StrCat("--broker=", broker),
                           absl::StrCat("--token_file=", files.token),
                           absl::StrCat("--cache=", folder, "/cache"),
@@ -240,6 +248,10 @@ const Registered kRegistered{
      "simulate on this host for the broker at host:port",
      JoinWorker,
      {{"token TOKEN", &flags.token, "from `backflip worker invite`; needed the first time alone"},
+      {"token-file FILE", &flags.token_file,
+       "file with it, which nobody sees in a list of processes"},
+      {"no-start", &flags.no_start,
+       "join and end: a unit of systemd, or another supervisor, runs rollout-worker itself"},
       {"threads N", &flags.threads, "simulation threads. Default: one for each core"},
       {"folder FOLDER", &flags.folder,
        "where this host's token, key and certificate are kept. Default: worker in the data folder, "

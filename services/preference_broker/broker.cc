@@ -80,7 +80,7 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
   if (!broker->options_.http.listen.empty()) {
     const auto check = [core](const std::string& token, std::function<void(absl::Status)> done) {
       const bool taken = core.pool->Submit([core, token, done](Connection& connection) {
-        done(core.authenticator->Check(connection, token).status());
+        done(core.authenticator->Check(connection, token, /*network=*/"").status());
       });
       if (!taken) done(PoolFull());
     };

@@ -21,11 +21,13 @@
 #include "services/preference_broker/broker.h"
 #include "services/preference_broker/store/db/inspect.h"
 #include "services/preference_broker/store/db/migrate.h"
+#include "services/preference_broker/store/db/url.h"
 #include "services/preference_broker/store/people/callers.h"
 
 ABSL_FLAG(std::string, database_url, "",
           "PostgreSQL database, as postgresql://[user[:password]@][host][:port]/name[?parameters]. "
-          "With a password it belongs into the environment, since all users see arguments");
+          "With a password it belongs into the environment, since all users see arguments. On "
+          "another machine it says its sslmode (docs/security.md)");
 ABSL_FLAG(std::string, listen, "127.0.0.1:7400", "serve: address to listen on");
 ABSL_FLAG(std::string, tokens, "",
           "migrate: folder for one token file per role; those that are missing are made");
@@ -65,6 +67,9 @@ constexpr char kUsage[] =
 
 const base::FlagRule database_rule(FLAGS_database_url, "a database's URL, postgresql://…",
                                    [](const std::string& url) { return !url.empty(); });
+const base::ConfigCheck database_check([]() -> absl::Status {
+  return CheckDatabaseUrl(absl::GetFlag(FLAGS_database_url));
+});
 const base::FlagRule listen_rule(FLAGS_listen, base::kAddressWords, base::IsAddress);
 const base::FlagRule http_rule(FLAGS_http_listen, "host:port, or nothing",
                                [](const std::string& address) {

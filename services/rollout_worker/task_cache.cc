@@ -3,13 +3,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
@@ -21,6 +24,8 @@ namespace backflip::rollout_worker {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr char kUnfinished[] = "unfinished-";
+
 bool IsHash(const std::string& text) {
   return text.size() == 64 && std::all_of(text.begin(), text.end(), absl::ascii_isxdigit);
 }
@@ -29,8 +34,7 @@ bool IsHash(const std::string& text) {
 bool WriteWhole(const fs::path& path, const std::string& bytes) {
   std::error_code error;
   fs::create_directories(path.parent_path(), error);
-  const fs::path unfinished =
-      path.parent_path() / absl::StrCat("unfinished-", base::RandomHex128());
+  const fs::path unfinished = path.parent_path() / absl::StrCat(kUnfinished, base::RandomHex128());
   std::ofstream file(unfinished, std::ios::binary);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   file.close();
@@ -55,8 +59,39 @@ std::string DefaultCacheFolder() {
   return (temporary / absl::StrCat("backflip-", getuid())).string();
 }
 
-TaskCache::TaskCache(std::string folder, Fetch fetch)
-    : folder_(std::move(folder)), fetch_(std::move(fetch)) {}
+TaskCache::TaskCache(std::string folder, Fetch fetch, uintmax_t most_bytes)
+    : folder_(std::move(folder)), fetch_(std::move(fetch)), most_bytes_(most_bytes) {}
+
+void TaskCache::Shrink() const {
+  struct Kept {
+    fs::file_time_type used;
+    uintmax_t bytes;
+    fs::path path;
+  };
+  std::vector<Kept> kept;
+  std::error_code error;
+  for (fs::directory_iterator file(folder_, error), end; !error && file != end;
+       file.increment(error)) {
+    const fs::path& path = file->path();
+    const bool bundle = path.extension() == ".bundle";
+    if (!bundle && !absl::StartsWith(path.filename().string(), kUnfinished)) continue;
+    std::error_code gone;  // by another process
+    const fs::file_time_type used = fs::last_write_time(path, gone);
+    const uintmax_t bytes = fs::file_size(path, gone);
+    if (gone) continue;
+    if (bundle) {
+      kept.push_back({used, bytes, path});
+    } else if (used < fs::file_time_type::clock::now() - std::chrono::hours(1)) {
+      fs::remove(path, gone);  // of a process that was killed
+    }
+  }
+  std::sort(kept.begin(), kept.end(), [](const Kept& a, const Kept& b) { return a.used > b.used; });
+  uintmax_t total = 0;
+  for (const Kept& file : kept) {
+    total += file.bytes;
+    if (total > most_bytes_ && &file != &kept.front()) fs::remove(file.path, error);
+  }
+}
 
 absl::StatusOr<std::string> TaskCache::Bundle(const std::string& sha256) {
   if (!IsHash(sha256)) {
@@ -66,7 +101,11 @@ absl::StatusOr<std::string> TaskCache::Bundle(const std::string& sha256) {
   const fs::path path = fs::path(folder_) / absl::StrCat(sha256, ".bundle");
   if (std::ifstream file(path, std::ios::binary); file) {
     std::string bytes{std::istreambuf_iterator<char>(file), {}};
-    if (base::Sha256Hex(bytes) == sha256) return bytes;
+    if (base::Sha256Hex(bytes) == sha256) {
+      std::error_code ignored;
+      fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
+      return bytes;
+    }
     base::LogWarning("a cached bundle is damaged", {{"file", path.string()}});
   }
   ASSIGN_OR_RETURN(std::string bytes, fetch_(sha256));
@@ -77,6 +116,7 @@ absl::StatusOr<std::string> TaskCache::Bundle(const std::string& sha256) {
   if (!WriteWhole(path, bytes)) {
     base::LogWarning("cannot keep a bundle", {{"file", path.string()}});
   }
+  Shrink();
   return bytes;
 }
 

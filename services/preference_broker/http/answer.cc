@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/rpc/allowances.h"
+
 namespace backflip::preference_broker {
 namespace {
 
@@ -52,6 +54,8 @@ Answer ErrorAnswer(int http_status, const absl::Status& status) {
   Answer answer;
   answer.status = http_status;
   answer.content_type = "application/json";
+  if (const auto after = status.GetPayload(rpc::kRetryAfter); after.has_value())
+    answer.headers.emplace_back("Retry-After", std::string(*after));
   const nlohmann::json body = {{"code", Find(status.code()).name},
                                {"message", std::string(status.message())}};
   answer.body = std::make_shared<std::string>(

@@ -1,51 +1,32 @@
 #include "services/preference_broker/http/gate.h"
 
-#include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/hash.h"
 
 namespace backflip::preference_broker {
 namespace {
 
 constexpr size_t kMaxKeys = 50'000;
+constexpr std::chrono::seconds kSoon(5);
+// Of one address at once: of a crowd behind it, one each.
+constexpr int kMaxOpenCalls = 4096;
 // Long, so that who is at work is let in while others at the same address guess.
 constexpr std::chrono::hours kTokenMemory(1);
 
-absl::Status TooMany() {
-  return absl::ResourceExhaustedError(
-      "too many calls without a valid token have come from this address: wait a minute");
-}
-
 }  // namespace
-
-double Allowances::LeftAt(const Allowance& allowance, Clock::time_point now) const {
-  const double seconds = std::chrono::duration<double>(now - allowance.at).count();
-  return std::min(burst_, allowance.left + rate_ * seconds);
-}
-
-bool Allowances::Take(const std::string& key, double cost) {
-  const Clock::time_point now = Clock::now();
-  if (by_key_.size() >= kMaxKeys) {
-    std::erase_if(by_key_, [&](const auto& item) { return LeftAt(item.second, now) >= burst_; });
-    if (by_key_.size() >= kMaxKeys) by_key_.clear();  // memory comes first
-  }
-  Allowance& allowance = by_key_.try_emplace(key, Allowance{burst_, now}).first->second;
-  allowance = {LeftAt(allowance, now), now};
-  if (allowance.left <= 0) return false;
-  allowance.left -= cost;
-  return true;
-}
-
-void Allowances::GiveBack(const std::string& key, double cost) {
-  if (const auto found = by_key_.find(key); found != by_key_.end()) found->second.left += cost;
-}
 
 bool Gate::Knows(const std::string& token) {
   const std::string key = base::Sha256(token);
   base::MutexLock lock(&mutex_);
   const auto found = known_until_.find(key);
   return found != known_until_.end() && found->second > Clock::now();
+}
+
+void Gate::Forget(const std::string& token) {
+  base::MutexLock lock(&mutex_);
+  known_until_.erase(base::Sha256(token));
 }
 
 void Gate::Check(const std::string& token, const std::string& address,
@@ -57,13 +38,13 @@ void Gate::Check(const std::string& token, const std::string& address,
   }
   const auto looked = [this, key = base::Sha256(token), address,
                        done = std::move(done)](absl::Status status) {
-    if (status.ok()) {
-      base::MutexLock lock(&mutex_);
-      if (known_until_.size() >= kMaxKeys) known_until_.clear();
-      known_until_[key] = Clock::now() + kTokenMemory;
-      anonymous_.GiveBack(address, 1);
-    } else if (absl::IsUnauthenticated(status)) {
+    if (absl::IsUnauthenticated(status)) {
       refusals_.Log(address, status.message());
+    } else {
+      base::MutexLock lock(&mutex_);
+      anonymous_.GiveBack(address, 1);
+      if (known_until_.size() >= kMaxKeys) known_until_.clear();
+      if (status.ok()) known_until_[key] = Clock::now() + kTokenMemory;
     }
     done(std::move(status));
   };
@@ -76,15 +57,24 @@ void Gate::Check(const std::string& token, const std::string& address,
 
 absl::Status Gate::TakeAnonymous(const std::string& address) {
   base::MutexLock lock(&mutex_);
-  return anonymous_.Take(address, 1) ? absl::OkStatus() : TooMany();
+  const std::chrono::seconds after = anonymous_.Take(address, 1);
+  if (after.count() == 0) return absl::OkStatus();
+  return rpc::ComeAgain("too many calls without a valid token have come from this address", after);
+}
+
+absl::StatusOr<std::shared_ptr<void>> Gate::Enter(const std::string& address) {
+  std::shared_ptr<void> slot = open_.Take(address, kMaxOpenCalls);
+  if (slot != nullptr) return slot;
+  return rpc::ComeAgain(absl::StrCat("this address has ", kMaxOpenCalls, " calls open already"),
+                        kSoon);
 }
 
 absl::Status Gate::TakeBody(const std::string& token, size_t bytes) {
   base::MutexLock lock(&mutex_);
-  if (bodies_.Take(base::Sha256(token), 1 + static_cast<double>(bytes) / 1024))
-    return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      "this token has sent too much at once: send 500 calls or 500 KiB a second at most");
+  const std::chrono::seconds after =
+      bodies_.Take(base::Sha256(token), 1 + static_cast<double>(bytes) / 1024);
+  if (after.count() == 0) return absl::OkStatus();
+  return rpc::ComeAgain("this token has sent more than 500 calls or 500 KiB a second", after);
 }
 
 }  // namespace backflip::preference_broker

@@ -166,9 +166,9 @@ absl::StatusOr<std::string> BinaryMessage(pb::util::TypeResolver* types, const p
 
 }  // namespace
 
-GatewayCall::GatewayCall(grpc::GenericStub* stub, std::string path, const Route& route,
-                         const HttpRequest& request, const std::string& message)
-    : stub_(stub), path_(std::move(path)) {
+GatewayCall::GatewayCall(grpc::GenericStub* stub, std::shared_ptr<void> place, std::string path,
+                         const Route& route, const HttpRequest& request, const std::string& message)
+    : stub_(stub), place_(std::move(place)), path_(std::move(path)) {
   if (!route.token.empty())
     context_.AddMetadata("authorization", absl::StrCat("Bearer ", route.token));
   const grpc::Slice slice(message);
@@ -198,9 +198,9 @@ std::string GatewayCall::Response() {
 
 class ConnectCall final : public GatewayCall {
  public:
-  ConnectCall(Gateway* gateway, const Route& route, const HttpRequest& request,
-              const std::string& message)
-      : GatewayCall(&gateway->stub_, route.path, route, request, message),
+  ConnectCall(Gateway* gateway, std::shared_ptr<void> place, const Route& route,
+              const HttpRequest& request, const std::string& message)
+      : GatewayCall(&gateway->stub_, std::move(place), route.path, route, request, message),
         gateway_(gateway),
         route_(route) {}
 
@@ -243,9 +243,9 @@ class ConnectCall final : public GatewayCall {
 
 class SceneCall final : public GatewayCall {
  public:
-  SceneCall(Gateway* gateway, const Route& route, const HttpRequest& request,
-            const std::string& message, std::string hash)
-      : GatewayCall(&gateway->stub_, kGetScene, route, request, message),
+  SceneCall(Gateway* gateway, std::shared_ptr<void> place, const Route& route,
+            const HttpRequest& request, const std::string& message, std::string hash)
+      : GatewayCall(&gateway->stub_, std::move(place), kGetScene, route, request, message),
         gateway_(gateway),
         route_(route),
         hash_(std::move(hash)),
@@ -374,9 +374,11 @@ std::variant<Answer, Route> Gateway::FindMethod(const HttpRequest& request, Rout
   return route;
 }
 
-Answer Gateway::Refusal(const Route& route, const absl::Status& status) const {
+Answer Gateway::Refusal(const Route& route, const absl::Status& status) {
   Answer answer = ErrorAnswer(status);
-  if (route.closed && route.page.has_value() && absl::IsUnauthenticated(status))
+  if (!route.closed || !absl::IsUnauthenticated(status)) return answer;
+  gate_.Forget(route.token);
+  if (route.page.has_value())
     answer.headers.emplace_back("Set-Cookie", cookies_.Clear(*route.page));
   return answer;
 }
@@ -396,9 +398,12 @@ void Gateway::Admit(const Route& route, const HttpRequest& request,
 Handled Gateway::Handle(const Route& route, const HttpRequest& request) {
   switch (route.kind) {
     case Route::Kind::kMethod:
-      return HandleMethod(route, request);
-    case Route::Kind::kScene:
-      return HandleScene(route, request);
+    case Route::Kind::kScene: {
+      absl::StatusOr<std::shared_ptr<void>> place = gate_.Enter(request.address);
+      if (!place.ok()) return ErrorAnswer(place.status());
+      return route.kind == Route::Kind::kMethod ? HandleMethod(*std::move(place), route, request)
+                                                : HandleScene(*std::move(place), route, request);
+    }
     case Route::Kind::kHealth: {
       if (ready_ != nullptr && !ready_())
         return ErrorAnswer(absl::UnavailableError("the database does not answer"));
@@ -413,7 +418,8 @@ Handled Gateway::Handle(const Route& route, const HttpRequest& request) {
   return pages_.Get(route.path, request.accept_encoding, request.if_none_match);
 }
 
-Handled Gateway::HandleMethod(const Route& route, const HttpRequest& request) {
+Handled Gateway::HandleMethod(std::shared_ptr<void> place, const Route& route,
+                              const HttpRequest& request) {
   // what a body decompresses to is paid for afterwards: who owes is refused before the work
   if (route.closed) {
     if (const absl::Status status = gate_.TakeBody(route.token, request.body.size()); !status.ok())
@@ -426,14 +432,16 @@ Handled Gateway::HandleMethod(const Route& route, const HttpRequest& request) {
   absl::StatusOr<std::string> message = BinaryMessage(
       types_.get(), route.method->input_type(), route.json, std::get<std::string>(std::move(body)));
   if (!message.ok()) return ErrorAnswer(message.status());
-  return std::make_unique<ConnectCall>(this, route, request, *message);
+  return std::make_unique<ConnectCall>(this, std::move(place), route, request, *message);
 }
 
-Handled Gateway::HandleScene(const Route& route, const HttpRequest& request) {
+Handled Gateway::HandleScene(std::shared_ptr<void> place, const Route& route,
+                             const HttpRequest& request) {
   const std::string hash = SceneHash(route.path);
   v1::GetSceneRequest scene;
   scene.set_scene_hash(hash);
-  return std::make_unique<SceneCall>(this, route, request, scene.SerializeAsString(), hash);
+  return std::make_unique<SceneCall>(this, std::move(place), route, request,
+                                     scene.SerializeAsString(), hash);
 }
 
 std::shared_ptr<const std::string> Gateway::PackScene(const std::string& hash,

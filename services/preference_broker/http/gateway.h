@@ -84,14 +84,16 @@ class GatewayCall {
   virtual Answer Finish() = 0;
 
  protected:
-  GatewayCall(grpc::GenericStub* stub, std::string path, const Route& route,
-              const HttpRequest& request, const std::string& message);
+  // `place`: of Gate::Enter.
+  GatewayCall(grpc::GenericStub* stub, std::shared_ptr<void> place, std::string path,
+              const Route& route, const HttpRequest& request, const std::string& message);
   const grpc::Status& status() const { return status_; }
   // The service's message, in binary form.
   std::string Response();
 
  private:
   grpc::GenericStub* const stub_;
+  const std::shared_ptr<void> place_;
   const std::string path_;
   grpc::ClientContext context_;
   grpc::ByteBuffer request_;
@@ -143,10 +145,12 @@ class Gateway {
   // Whether the browser says that a page of this server sends the request.
   bool FromOwnPage(const HttpRequest& request) const;
   // An error, which also ends the session of a page whose token is no longer accepted.
-  Answer Refusal(const Route& route, const absl::Status& status) const;
-  std::variant<Answer, std::unique_ptr<GatewayCall>> HandleMethod(const Route& route,
+  Answer Refusal(const Route& route, const absl::Status& status);
+  std::variant<Answer, std::unique_ptr<GatewayCall>> HandleMethod(std::shared_ptr<void> place,
+                                                                  const Route& route,
                                                                   const HttpRequest& request);
-  std::variant<Answer, std::unique_ptr<GatewayCall>> HandleScene(const Route& route,
+  std::variant<Answer, std::unique_ptr<GatewayCall>> HandleScene(std::shared_ptr<void> place,
+                                                                 const Route& route,
                                                                  const HttpRequest& request);
   std::shared_ptr<const std::string> PackScene(const std::string& hash, const std::string& glb);
 

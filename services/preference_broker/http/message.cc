@@ -43,7 +43,7 @@ void SetHeaders(const Answer& answer, bool secure, bool keep_alive, http::fields
   fields->set(http::field::cache_control, answer.cache_control);
   if (!answer.content_type.empty()) fields->set(http::field::content_type, answer.content_type);
   if (!answer.encoding.empty()) fields->set(http::field::content_encoding, answer.encoding);
-  if (answer.status == 429) fields->set(http::field::retry_after, "5");
+  if (answer.status == 429 || answer.status == 503) fields->set(http::field::retry_after, "5");
   for (const auto& [name, value] : answer.headers) fields->set(name, value);
   if (!keep_alive) fields->set(http::field::connection, "close");
 }

@@ -16,6 +16,7 @@
 #include "absl/strings/strip.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
+#include "services/preference_broker/http/message.h"
 #include "services/preference_broker/http/session.h"
 #include "services/preference_broker/http/tls.h"
 
@@ -32,6 +33,8 @@ constexpr int kThreads = 2;
 // Open files that are reserved for the rest of the process.
 constexpr int64_t kSparedFiles = 256;
 constexpr int64_t kMaxConnections = 50'000;
+// The part of them that one address may have.
+constexpr int64_t kShareOfAddress = 4;
 // How often the deadlines of connections are checked.
 constexpr std::chrono::milliseconds kSweep(100);
 
@@ -136,6 +139,12 @@ class HttpServerImpl final : public HttpServer {
     }
   }
 
+  // nullptr: `place` has its share of the connections, behind a proxy all of them.
+  std::shared_ptr<void> SlotFor(const std::string& place) {
+    const int64_t share = shared_.options.public_url.empty() ? kShareOfAddress : 1;
+    return shared_.connections_from.Take(place, static_cast<int>(max_connections_ / share));
+  }
+
   asio::awaitable<void> Accept() {
     asio::steady_timer pause(shards_[0]->context);
     Clock::time_point warn_at = Clock::time_point::min();
@@ -143,15 +152,18 @@ class HttpServerImpl final : public HttpServer {
     while (!shared_.draining) {
       const std::shared_ptr<Shard>& shard = shards_[next++ % shards_.size()];
       tcp::socket socket(shard->context);
-      error_code error;
+      error_code error, gone;
       co_await acceptor_->async_accept(socket, Into(error));
       if (shared_.draining) co_return;
       const bool full = shared_.Connections() >= max_connections_;
-      if (error || full) {
+      const std::string place = error ? "" : Place(socket.remote_endpoint(gone).address());
+      std::shared_ptr<void> slot = SlotFor(place);
+      if (error || full || slot == nullptr) {
         if (Clock::now() >= warn_at) {
           warn_at = Clock::now() + std::chrono::minutes(1);
-          base::LogWarning("connections are turned away",
-                           {{"reason", full ? std::string("too many are open") : error.message()}});
+          base::LogWarning(
+              "connections are turned away",
+              {{"reason", error ? error.message() : "too many are open"}, {"last_from", place}});
         }
         if (error) {  // most likely out of files
           pause.expires_after(std::chrono::milliseconds(100));
@@ -162,9 +174,10 @@ class HttpServerImpl final : public HttpServer {
       socket.set_option(tcp::no_delay(true), error);
       shared_.Count(1);
       if (tls_ == nullptr) {
-        StartSession(shard, std::move(socket));
+        StartSession(shard, std::move(socket), std::move(slot));
       } else {
-        StartSession(shard, ssl::stream<tcp::socket>(std::move(socket), *tls_->Current()));
+        StartSession(shard, ssl::stream<tcp::socket>(std::move(socket), *tls_->Current()),
+                     std::move(slot));
       }
     }
   }

@@ -25,8 +25,10 @@ using asio::ip::tcp;
 using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 
-// Most bytes of bodies that have come in part, over all connections.
+// Most bytes of bodies that have come in part and of answers that are read, over all connections,
+// and over those of one address.
 constexpr int64_t kMaxPendingBytes = 256 << 20;
+constexpr int64_t kMaxPendingBytesOfAddress = 32 << 20;
 constexpr size_t kReadBytes = 4 << 10;
 constexpr size_t kReadBodyBytes = 64 << 10;
 constexpr size_t kWriteBytes = 64 << 10;
@@ -41,9 +43,10 @@ constexpr size_t kHeavyBytes = 64 << 10;
 template <typename Stream>
 class SessionOn final : public Session, public std::enable_shared_from_this<SessionOn<Stream>> {
  public:
-  SessionOn(std::shared_ptr<Shard> shard, Stream stream)
+  SessionOn(std::shared_ptr<Shard> shard, Stream stream, std::shared_ptr<void> slot)
       : shard_(std::move(shard)),
         shared_(shard_->shared),
+        slot_(std::move(slot)),
         stream_(std::move(stream)),
         wake_(shard_->context, Clock::time_point::max()) {}
 
@@ -69,17 +72,14 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
  private:
   using Parser = http::request_parser<http::string_body>;
 
-  // The bytes of a body that has come in part, counted over all connections.
+  // The bytes of one request, as Shared counts them.
   struct Pending {
-    explicit Pending(Shared* s) : shared(s) {}
-    ~Pending() { shared->pending_bytes -= bytes; }
-    // False: there are too many in all.
-    bool Set(int64_t now) {
-      const int64_t total = shared->pending_bytes += now - bytes;
-      bytes = now;
-      return total <= kMaxPendingBytes;
-    }
+    Pending(Shared* s, std::string from) : shared(s), address(std::move(from)) {}
+    ~Pending() { Set(0); }
+    // False: there are too many.
+    bool Set(int64_t now) { return shared->Pend(address, now - std::exchange(bytes, now)); }
     Shared* const shared;
+    const std::string address;
     int64_t bytes = 0;
   };
 
@@ -136,10 +136,10 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
     }
     const bool trusted = !refused.has_value() && std::get<Route>(found).closed;
     const size_t limit = trusted ? kMaxBodyBytes : kMaxAnonymousBodyBytes;
-    std::optional<Pending> pending(shared_);
+    Pending pending(shared_, request.address);
     const bool unread = !parser.is_done() && refused.has_value() && !IsShort(parser);
     if (!unread) {
-      const Body body = co_await ReadBody(&parser, limit, &*pending);
+      const Body body = co_await ReadBody(&parser, limit, &pending);
       if (body == Body::kGone) co_return false;
       if (body == Body::kTooLong && !refused.has_value()) refused = TooLong(limit);
     }
@@ -152,7 +152,7 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
       if (!co_await MakeAnswer(std::get<Route>(found), request, &answer)) co_return false;
     }
     // what nobody else holds takes memory for as long as the client reads
-    const bool fits = pending->Set(answer.body.use_count() == 1 ? answer.body->size() : 0);
+    const bool fits = pending.Set(answer.body.use_count() == 1 ? answer.body->size() : 0);
     if (!fits) answer = Busy();
     const bool more = keep && !shared_->draining;
     const bool written = co_await Write(request, std::move(answer), more);
@@ -380,6 +380,7 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
 
   const std::shared_ptr<Shard> shard_;
   Shared* const shared_;
+  const std::shared_ptr<void> slot_;
   Stream stream_;
   // Cancelled whenever something has happened; never expires.
   asio::steady_timer wake_;
@@ -395,19 +396,31 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
 };
 
 template <typename Stream>
-void Start(std::shared_ptr<Shard> shard, Stream stream) {
+void Start(std::shared_ptr<Shard> shard, Stream stream, std::shared_ptr<void> slot) {
   asio::io_context& context = shard->context;
-  auto session = std::make_shared<SessionOn<Stream>>(std::move(shard), std::move(stream));
+  auto session =
+      std::make_shared<SessionOn<Stream>>(std::move(shard), std::move(stream), std::move(slot));
   asio::post(context, [session = std::move(session)] { session->Start(); });
 }
 
 }  // namespace
 
-void StartSession(std::shared_ptr<Shard> shard, tcp::socket socket) {
-  Start(std::move(shard), std::move(socket));
+bool Shared::Pend(const std::string& address, int64_t change) {
+  if (change == 0) return true;
+  base::MutexLock lock(&mutex);
+  pending += change;
+  const auto of_address = pending_of.try_emplace(address, 0).first;
+  const int64_t bytes = of_address->second += change;
+  if (bytes == 0) pending_of.erase(of_address);
+  return pending <= kMaxPendingBytes && bytes <= kMaxPendingBytesOfAddress;
 }
-void StartSession(std::shared_ptr<Shard> shard, ssl::stream<tcp::socket> stream) {
-  Start(std::move(shard), std::move(stream));
+
+void StartSession(std::shared_ptr<Shard> shard, tcp::socket socket, std::shared_ptr<void> slot) {
+  Start(std::move(shard), std::move(socket), std::move(slot));
+}
+void StartSession(std::shared_ptr<Shard> shard, ssl::stream<tcp::socket> stream,
+                  std::shared_ptr<void> slot) {
+  Start(std::move(shard), std::move(stream), std::move(slot));
 }
 
 }  // namespace backflip::preference_broker

@@ -21,7 +21,9 @@
 #include <cstdint>
 #include <memory>
 #include <set>
+#include <string>
 #include <thread>
+#include <unordered_map>
 
 #include "common/base/mutex.h"
 #include "services/preference_broker/http/gateway.h"
@@ -43,13 +45,19 @@ struct Shared {
   Gateway gateway;
   // For what takes milliseconds and more, so that all other connections go on meanwhile.
   boost::asio::thread_pool heavy{2};
-  std::atomic<int64_t> pending_bytes{0};
+  rpc::Slots connections_from;  // by address
   std::atomic<bool> draining{false};
 
   base::Mutex mutex;
   base::CondVar ended;
   int64_t connections ABSL_GUARDED_BY(mutex) = 0;
+  // Bytes of bodies that have come in part and of answers that are being read: of all addresses,
+  // and of each that has some.
+  int64_t pending ABSL_GUARDED_BY(mutex) = 0;
+  std::unordered_map<std::string, int64_t> pending_of ABSL_GUARDED_BY(mutex);
 
+  // Counts `change` more; false: that is more than all, or this one, may have.
+  bool Pend(const std::string& address, int64_t change);
   int64_t Connections() {
     base::MutexLock lock(&mutex);
     return connections;
@@ -87,10 +95,12 @@ class Session {
 };
 
 // Takes over a connection that was accepted and counted; its session runs on the shard's
-// thread and lives until it ends.
-void StartSession(std::shared_ptr<Shard> shard, boost::asio::ip::tcp::socket socket);
+// thread and lives until it ends, and `slot` as long.
+void StartSession(std::shared_ptr<Shard> shard, boost::asio::ip::tcp::socket socket,
+                  std::shared_ptr<void> slot);
 void StartSession(std::shared_ptr<Shard> shard,
-                  boost::asio::ssl::stream<boost::asio::ip::tcp::socket> stream);
+                  boost::asio::ssl::stream<boost::asio::ip::tcp::socket> stream,
+                  std::shared_ptr<void> slot);
 
 // Has an asynchronous operation store its error instead of throwing it.
 inline auto Into(boost::system::error_code& error) {

@@ -20,6 +20,7 @@
 #include "common/base/mutex.h"
 #include "common/base/rare_warning.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/allowances.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
@@ -33,10 +34,25 @@ namespace backflip::preference_broker {
 // A signal may be lost with the broker that sent it, so waiting calls also look this often.
 inline constexpr std::chrono::milliseconds kLookAgain(1000);
 
-// Caches who each token stands for: a revoked token is refused within kTokenMemory. Thread-safe.
+// Caches who each token stands for: a revoked token is refused within kTokenMemory. Limits how many
+// calls each caller has open, and how many tokens each network may guess. Thread-safe.
 class Authenticator {
  public:
-  absl::StatusOr<Caller> Check(Connection& connection, const std::string& token);
+  // UNAUTHENTICATED: it is no good token; RESOURCE_EXHAUSTED: too many that were none have come
+  // from `network` (rpc::NetworkOf). Empty: whoever passes the call on counts them.
+  absl::StatusOr<Caller> Check(Connection& connection, const std::string& token,
+                               const std::string& network);
+  // A call's place among those that are open.
+  struct Place {
+    std::shared_ptr<void> of_token;
+    std::shared_ptr<void> of_network;
+    size_t who = 0;         // as of Pool::Submit
+    bool stranger = false;  // the token was not known to be good
+  };
+  // To be kept until the call ends. RESOURCE_EXHAUSTED: its token or its network has too many.
+  absl::StatusOr<Place> Enter(const std::string& token, const std::string& network);
+  // For a call that needs no token, or has one that is not known. RESOURCE_EXHAUSTED as of Check.
+  absl::Status TakeGuess(const std::string& network);
   // Tokens were revoked through this broker, which refuses them from now on. (Other brokers do
   // within kTokenMemory.)
   void Forget();
@@ -53,7 +69,10 @@ class Authenticator {
     Hub::Clock::time_point until;
   };
   base::Mutex mutex_;
+  // by the token's hash; those that were good when they were looked up
   std::unordered_map<std::string, Known> known_ ABSL_GUARDED_BY(mutex_);
+  rpc::Allowances guesses_ ABSL_GUARDED_BY(mutex_){10, 300};
+  rpc::Slots open_;
   base::RareWarning refusals_{"gRPC calls without a valid token are refused"};
 };
 
@@ -63,16 +82,30 @@ struct CallContext {
   Hub* hub;
   Authenticator* authenticator;
 
-  // Caller() where the method is open to anyone. `context`: of the call that carries the token.
+  // The place of a call that begins: of Authenticator::Enter.
+  absl::StatusOr<Authenticator::Place> Enter(const grpc::CallbackServerContext& context) const {
+    return authenticator->Enter(rpc::BearerToken(context), rpc::NetworkOf(context.peer()));
+  }
+
+  // Caller() where the method is open to anyone. `context`: of the call that carries the token;
+  // `place`: of the call, which may be another afterwards.
   absl::StatusOr<Caller> Authorize(Connection& connection, const std::string& token,
-                                   const Method& method,
-                                   const grpc::CallbackServerContext& context) const {
-    if (IsOpenToAnyone(method)) return Caller();
-    const absl::StatusOr<Caller> caller = authenticator->Check(connection, token);
-    if (absl::IsUnauthenticated(caller.status()))
+                                   const Method& method, const grpc::CallbackServerContext& context,
+                                   Authenticator::Place* place) const {
+    const std::string network = rpc::NetworkOf(context.peer());
+    if (IsOpenToAnyone(method)) {
+      RETURN_IF_ERROR(authenticator->TakeGuess(network));
+      return Caller();
+    }
+    const absl::StatusOr<Caller> caller = authenticator->Check(connection, token, network);
+    if (absl::IsUnauthenticated(caller.status()) || absl::IsResourceExhausted(caller.status()))
       authenticator->NoteRefusal(context.peer(), caller.status());
     RETURN_IF_ERROR(caller.status());
     RETURN_IF_ERROR(CheckRole(method, caller->role));
+    if (place->stranger) {
+      *place = {};
+      ASSIGN_OR_RETURN(*place, authenticator->Enter(token, network));
+    }
     return caller;
   }
 };
@@ -112,19 +145,24 @@ grpc::ServerUnaryReactor* Unary(const CallContext& calls, const google::protobuf
                                 grpc::CallbackServerContext* context, Work work) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   const Method& method = MethodOf(*request);
+  const auto place = calls.Enter(*context);
+  if (!place.ok()) {
+    reactor->Finish(rpc::ToGrpc(place.status()));
+    return reactor;
+  }
   const bool taken = calls.pool->Submit(
-      [calls, &method, reactor, context, token = rpc::BearerToken(*context),
-       work = std::move(work)](Connection& connection) {
+      [calls, &method, reactor, context, token = rpc::BearerToken(*context), place = *place,
+       work = std::move(work)](Connection& connection) mutable {
         const absl::Status status = [&]() -> absl::Status {
           // its deadline may have passed in the queue
           if (context->IsCancelled()) return absl::CancelledError("the caller has gone");
           ASSIGN_OR_RETURN(const Caller caller,
-                           calls.Authorize(connection, token, method, *context));
+                           calls.Authorize(connection, token, method, *context, &place));
           return work(connection, caller);
         }();
         reactor->Finish(rpc::ToGrpc(status));
       },
-      LaneOf(method));
+      LaneOf(method), place->who);
   if (!taken) reactor->Finish(rpc::ToGrpc(PoolFull()));
   return reactor;
 }
@@ -149,7 +187,11 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
     auto poll =
         std::shared_ptr<LongPoll>(new LongPoll(calls, MethodOf(*request), context, reactor, wait_ms,
                                                std::move(topic), std::move(attempt), look_again));
-    if (!poll->Submit()) reactor->Finish(rpc::ToGrpc(PoolFull()));
+    if (!poll->place_.ok()) {
+      poll->Finish(poll->place_.status());
+    } else if (!poll->Submit()) {
+      poll->Finish(PoolFull());
+    }
     return reactor;
   }
 
@@ -165,12 +207,13 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
         until_(Hub::Clock::now() + std::chrono::milliseconds(wait_ms)),
         topic_(std::move(topic)),
         attempt_(std::move(attempt)),
-        look_again_(look_again) {}
+        look_again_(look_again),
+        place_(calls.Enter(*context)) {}
 
   bool Submit() {
     return calls_.pool->Submit(
         [self = shared_from_this()](Connection& connection) { self->Try(connection); },
-        LaneOf(method_));
+        LaneOf(method_), place_->who);
   }
 
   void Try(Connection& connection) {
@@ -179,7 +222,7 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
     const bool last = Hub::Clock::now() >= until_ || calls_.hub->draining();
     const absl::StatusOr<bool> done = [&]() -> absl::StatusOr<bool> {
       ASSIGN_OR_RETURN(const Caller caller,
-                       calls_.Authorize(connection, token_, method_, *context_));
+                       calls_.Authorize(connection, token_, method_, *context_, &*place_));
       return attempt_(connection, caller);
     }();
     if (!done.ok()) return Finish(done.status());
@@ -192,7 +235,7 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
     // many may wake at once: they queue behind new calls
     if (calls_.pool->SubmitPatient(
             [self = shared_from_this()](Connection& connection) { self->Try(connection); },
-            LaneOf(method_)))
+            LaneOf(method_), place_->who))
       return;
     if (calls_.hub->draining()) return Finish(Draining());
     // the pool is full: look again when it may have emptied
@@ -211,6 +254,7 @@ class LongPoll : public std::enable_shared_from_this<LongPoll> {
   const std::string topic_;
   const Attempt attempt_;
   const std::chrono::milliseconds look_again_;
+  absl::StatusOr<Authenticator::Place> place_;
 };
 
 // A stream to the caller that is fetched page by page. One thing happens at a
@@ -233,7 +277,11 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
                                                    std::string topic, Fetch fetch) {
     auto* const stream =
         new PagedStream(calls, MethodOf(*request), context, std::move(topic), std::move(fetch));
-    if (!stream->Submit()) stream->Finish(rpc::ToGrpc(PoolFull()));
+    if (!stream->place_.ok()) {
+      stream->Finish(rpc::ToGrpc(stream->place_.status()));
+    } else if (!stream->Submit()) {
+      stream->Finish(rpc::ToGrpc(PoolFull()));
+    }
     return stream;
   }
 
@@ -252,11 +300,12 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
         context_(context),
         token_(rpc::BearerToken(*context)),
         topic_(std::move(topic)),
-        fetch_(std::move(fetch)) {}
+        fetch_(std::move(fetch)),
+        place_(calls.Enter(*context)) {}
 
   bool Submit() {
     return calls_.pool->Submit([this](Connection& connection) { FetchPage(connection); },
-                               LaneOf(method_));
+                               LaneOf(method_), place_->who);
   }
 
   void FetchPage(Connection& connection) {
@@ -266,7 +315,7 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
     const absl::StatusOr<Next> next = [&]() -> absl::StatusOr<Next> {
       // for each page, since the token of a long stream may be revoked
       ASSIGN_OR_RETURN(const Caller caller,
-                       calls_.Authorize(connection, token_, method_, *context_));
+                       calls_.Authorize(connection, token_, method_, *context_, &*place_));
       return fetch_(connection, caller, &page_);
     }();
     if (!next.ok()) return this->Finish(rpc::ToGrpc(next.status()));
@@ -294,6 +343,7 @@ class PagedStream : public grpc::ServerWriteReactor<Response> {
   const std::string token_;
   const std::string topic_;
   const Fetch fetch_;
+  absl::StatusOr<Authenticator::Place> place_;
   uint64_t since_ = 0;
   Next next_ = Next::kMore;
   std::deque<Response> page_;
@@ -313,16 +363,20 @@ class UploadStream : public grpc::ServerReadReactor<Request> {
                                                  grpc::CallbackServerContext* context, Take take,
                                                  Store store) {
     auto* const upload = new UploadStream(calls, context, std::move(take), std::move(store));
+    if (!upload->place_.ok()) {
+      upload->Finish(rpc::ToGrpc(upload->place_.status()));
+      return upload;
+    }
     // callers without permission are refused before anything is read
     const bool taken = calls.pool->Submit(
         [upload](Connection& connection) {
           absl::StatusOr<Caller> caller = upload->calls_.Authorize(
-              connection, upload->token_, upload->method_, *upload->context_);
+              connection, upload->token_, upload->method_, *upload->context_, &*upload->place_);
           if (!caller.ok()) return upload->Finish(rpc::ToGrpc(caller.status()));
           upload->caller_ = *caller;
           upload->StartRead(&upload->request_);
         },
-        LaneOf(upload->method_));
+        LaneOf(upload->method_), upload->place_->who);
     if (!taken) upload->Finish(rpc::ToGrpc(PoolFull()));
     return upload;
   }
@@ -337,7 +391,7 @@ class UploadStream : public grpc::ServerReadReactor<Request> {
       return this->Finish(rpc::ToGrpc(absl::CancelledError("the caller has gone")));
     const bool taken = calls_.pool->Submit(
         [this](Connection& connection) { this->Finish(rpc::ToGrpc(store_(connection, caller_))); },
-        LaneOf(method_));
+        LaneOf(method_), place_->who);
     if (!taken) this->Finish(rpc::ToGrpc(PoolFull()));
   }
   void OnDone() override { delete this; }
@@ -350,7 +404,8 @@ class UploadStream : public grpc::ServerReadReactor<Request> {
         context_(context),
         token_(rpc::BearerToken(*context)),
         take_(std::move(take)),
-        store_(std::move(store)) {}
+        store_(std::move(store)),
+        place_(calls.Enter(*context)) {}
 
   const CallContext calls_;
   const Method& method_;
@@ -358,6 +413,7 @@ class UploadStream : public grpc::ServerReadReactor<Request> {
   const std::string token_;
   const Take take_;
   const Store store_;
+  absl::StatusOr<Authenticator::Place> place_;
   Caller caller_;
   Request request_;
 };

@@ -34,39 +34,47 @@ Pool::~Pool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-bool Pool::Submit(Job job, Lane lane) {
+bool Pool::Submit(Job job, Lane lane, size_t who) {
   base::MutexLock lock(&mutex_);
-  if (Of(lane).jobs.size() >= queued_) return false;
-  Of(lane).jobs.push_back(std::move(job));
+  std::deque<Entry>& jobs = Of(lane).jobs;
+  if (jobs.size() >= queued_) return false;
+  const auto theirs = static_cast<size_t>(
+      std::count_if(jobs.begin(), jobs.end(), [&](const Entry& job) { return job.who == who; }));
+  if (who != 0 && theirs >= std::max<size_t>(1, queued_ / 2)) return false;
+  jobs.push_back({std::move(job), who});
   wake_.NotifyOne();
   return true;
 }
 
-bool Pool::SubmitPatient(Job job, Lane lane) {
+bool Pool::SubmitPatient(Job job, Lane lane, size_t who) {
   base::MutexLock lock(&mutex_);
   if (Of(lane).patient.size() >= kPatient * queued_) return false;
-  Of(lane).patient.push_back(std::move(job));
+  Of(lane).patient.push_back({std::move(job), who});
   wake_.NotifyOne();
   return true;
 }
 
-Pool::Job Pool::Jobs::Next() {
+Pool::Entry Pool::Jobs::Next() {
   const bool patient_one = jobs.empty() || (!patient.empty() && passed >= kPassed);
   passed = patient_one ? 0 : passed + 1;
-  std::deque<Job>& queue = patient_one ? patient : jobs;
-  Job job = std::move(queue.front());
-  queue.pop_front();
+  std::deque<Entry>& queue = patient_one ? patient : jobs;
+  auto next = std::find_if(queue.begin(), queue.end(), [&](const Entry& job) {
+    return job.who == 0 || std::find(running.begin(), running.end(), job.who) == running.end();
+  });
+  if (next == queue.end()) next = queue.begin();
+  Entry job = std::move(*next);
+  queue.erase(next);
   return job;
 }
 
 Pool::Jobs* Pool::NextLane() {
-  const int others = Of(Lane::kBulk).running + Of(Lane::kReview).running;
+  const int others = Of(Lane::kBulk).Running() + Of(Lane::kReview).Running();
   const bool room = others < std::max(1, Of(Lane::kShort).most - 1);
   for (size_t i = 1; i <= kLanes; ++i) {
     const size_t lane = (last_ + i) % kLanes;
     Jobs& jobs = lanes_[lane];
     const bool may = &jobs == &Of(Lane::kShort) || room;
-    if (jobs.empty() || !may || jobs.running >= jobs.most) continue;
+    if (jobs.empty() || !may || jobs.Running() >= jobs.most) continue;
     last_ = lane;
     return &jobs;
   }
@@ -88,23 +96,25 @@ void Pool::CutStuck() {
 
 void Pool::Work(Connection& connection) {
   Jobs* lane = nullptr;
+  size_t who = 0;
   while (true) {
-    Job job;
+    Entry job;
     {
       base::MutexLock lock(&mutex_);
       // what this thread leaves room for may be another's to take
       if (lane != nullptr) {
-        --lane->running;
+        lane->running.erase(std::find(lane->running.begin(), lane->running.end(), who));
         wake_.NotifyOne();
       }
       while ((lane = NextLane()) == nullptr) {
         if (stop_ && Empty()) return wake_.NotifyAll();
         wake_.Wait(&mutex_);
       }
-      ++lane->running;
       job = lane->Next();
+      who = job.who;
+      lane->running.push_back(who);
     }
-    job(connection);
+    job.job(connection);
   }
 }
 

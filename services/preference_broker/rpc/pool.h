@@ -35,11 +35,13 @@ class Pool {
   // Runs all queued jobs first.
   ~Pool();
 
-  // False: the queue is full, and the job was not taken.
-  bool Submit(Job job, Lane lane = Lane::kShort);
+  // `who`: for whom, a hash of what tells callers apart; 0: the broker itself. Of those who wait in
+  // a lane the first runs that has none running there. False: the queue is full, or half of it is
+  // of this caller, and the job was not taken.
+  bool Submit(Job job, Lane lane = Lane::kShort, size_t who = 0);
   // The same for jobs that can wait: a queue of its own, kPatient times as long, of which one
   // job runs for every few others of the lane.
-  bool SubmitPatient(Job job, Lane lane = Lane::kShort);
+  bool SubmitPatient(Job job, Lane lane = Lane::kShort, size_t who = 0);
 
   // Jobs of a lane that wait for a thread.
   size_t Queued(Lane lane);
@@ -51,16 +53,21 @@ class Pool {
  private:
   static constexpr size_t kPatient = 8;
   static constexpr size_t kLanes = 3;
+  struct Entry {
+    Job job;
+    size_t who = 0;
+  };
   struct Jobs {
     // Takes the next job, of which there is one.
-    Job Next();
+    Entry Next();
     bool empty() const { return jobs.empty() && patient.empty(); }
+    int Running() const { return static_cast<int>(running.size()); }
 
-    std::deque<Job> jobs;
-    std::deque<Job> patient;
-    int passed = 0;  // other jobs started since the last patient one
-    int running = 0;
-    int most = 0;  // threads
+    std::deque<Entry> jobs;
+    std::deque<Entry> patient;
+    int passed = 0;               // other jobs started since the last patient one
+    std::vector<size_t> running;  // for whom
+    int most = 0;                 // threads
   };
 
   void Work(Connection& connection);

@@ -174,7 +174,7 @@ class WorkServiceImpl final : public v1::WorkService::CallbackService {
           RETURN_IF_ERROR(CheckRange("threads", request->threads(), 1, 4096));
           RETURN_IF_ERROR(CheckText("failure", request->failure(), 4000));
           if (!std::exchange(told, true)) {
-            RETURN_IF_ERROR(ReportWorkerFailure(connection, *request));
+            RETURN_IF_ERROR(ReportWorkerFailure(connection, caller, *request));
           }
           ASSIGN_OR_RETURN(auto assignment,
                            preference_broker::AssignWork(connection, caller, *request));

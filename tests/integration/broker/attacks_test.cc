@@ -3,13 +3,16 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
 #include <latch>
+#include <memory>
 #include <set>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/base/mutex.h"
 #include "services/preference_broker/store/labeling/leases.h"
 #include "tests/integration/broker/fixtures.h"
 #include "tests/support/test_broker.h"
@@ -207,6 +210,26 @@ TEST_F(Attacks, AnAnswerIsChangedAFewTimesAndNoMore) {
   EXPECT_EQ(Standing(), "1");
 }
 
+TEST_F(Attacks, NobodyHoldsManyQuestionsByTakingAnswersBack) {
+  Open(40);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  std::vector<std::string> answered;
+  while (answered.size() < 40) {
+    for (const std::string& lease : LeaseIds(labeler, 8)) {
+      ASSERT_TRUE(Submit(labeler, AnswerTo(lease, v1::LEFT)).ok());
+      answered.push_back(lease);
+    }
+  }
+  size_t taken_back = 0;
+  while (taken_back < 40 && Undo(labeler, answered[taken_back]).ok()) ++taken_back;
+  EXPECT_EQ(taken_back, 16);
+  EXPECT_EQ(Sql("SELECT count(*) FROM leases WHERE state = 'LIVE'"), "16");
+  EXPECT_EQ(Code(Undo(labeler, answered[20])), absl::StatusCode::kFailedPrecondition);
+  // who answers them takes back others
+  ASSERT_TRUE(Submit(labeler, AnswerTo(answered[0], v1::RIGHT)).ok());
+  EXPECT_TRUE(Undo(labeler, answered[20]).ok());
+}
+
 TEST_F(Attacks, TheLabelsOfARunThatEndedStayAsTheyAre) {
   Open(2);
   const Peer& labeler = broker_.As(Role::kLabeler);
@@ -288,6 +311,21 @@ TEST_F(Attacks, AWorkerWritesToRunsThatItServesAndWhatTheyHaveComeTo) {
   EXPECT_TRUE(absl::IsFailedPrecondition(report(stranger, 2)));
 }
 
+TEST_F(Attacks, NoWorkerFailsARunThatItDoesNotServe) {
+  Open(1);
+  const Peer& stranger = broker_.As(Role::kWorker, "stranger");
+  for (int i = 0; i < 20; ++i) {
+    v1::AssignWorkRequest request;
+    request.set_worker(absl::StrCat("w", i));
+    request.set_threads(1);
+    request.set_failed_run_id(run_.id());
+    request.set_failure("it will not do");
+    ASSERT_TRUE(stranger.Call(stranger.work, &v1::WorkService::Stub::AssignWork, request).ok());
+  }
+  EXPECT_EQ(Sql("SELECT state FROM runs"), "RUNNING");
+  EXPECT_EQ(Sql("SELECT count(*) FROM worker_failures"), "0");
+}
+
 TEST_F(Attacks, WorkersThatDiedCountForNoRun) {
   Open(1);
   const int64_t first = run_.id();
@@ -357,6 +395,133 @@ TEST_F(Attacks, HeavyReadsDoNotKeepAnswersWaiting) {
   }
   for (std::thread& reader : readers) reader.join();
   EXPECT_EQ(answered, 16);
+}
+
+// Calls of one caller that are open until they are cancelled.
+class OpenCalls {
+ public:
+  // Long polls for questions, of which there are none.
+  void Poll(const Peer& peer, int count) {
+    v1::LeaseRequest request;
+    request.set_wait_ms(20'000);
+    for (int i = 0; i < count; ++i) {
+      Call& call = *calls_.emplace_back(std::make_unique<Call>());
+      call.context = peer.client.UnaryContext(absl::Seconds(40));
+      call.request = request;
+      peer.labeling->async()->Lease(call.context.get(), &call.request, &call.response,
+                                    [this](const grpc::Status& status) { Ended(status); });
+    }
+  }
+  // Streams of snapshots, of which there are none.
+  void Watch(const Peer& peer, int64_t run_id, int count) {
+    v1::WatchSnapshotsRequest request;
+    request.set_run_id(run_id);
+    request.set_kind(v1::REWARD);
+    for (int i = 0; i < count; ++i) {
+      Call& call = *calls_.emplace_back(std::make_unique<Call>());
+      call.context = peer.client.UnaryContext(absl::Seconds(40));
+      call.stream = std::thread([this, &peer, &call, request] {
+        const auto reader = peer.snapshots->Watch(call.context.get(), request);
+        v1::SnapshotChunk chunk;
+        while (reader->Read(&chunk)) {
+        }
+        Ended(reader->Finish());
+      });
+    }
+  }
+  // Blocks until so many were refused; what they were told.
+  std::string AwaitRefused(int count) {
+    const absl::Time deadline = absl::Now() + absl::Seconds(20);
+    base::MutexLock lock(&mutex_);
+    while (refused_ < count && absl::Now() < deadline)
+      changed_.WaitFor(&mutex_, std::chrono::milliseconds(100));
+    EXPECT_EQ(refused_, count);
+    return message_;
+  }
+  ~OpenCalls() {
+    for (const auto& call : calls_) call->context->TryCancel();
+    for (const auto& call : calls_) {
+      if (call->stream.joinable()) call->stream.join();
+    }
+    base::MutexLock lock(&mutex_);
+    while (ended_ < calls_.size()) changed_.WaitFor(&mutex_, std::chrono::milliseconds(100));
+  }
+
+ private:
+  struct Call {
+    std::unique_ptr<grpc::ClientContext> context;
+    v1::LeaseRequest request;
+    v1::LeaseResponse response;
+    std::thread stream;
+  };
+  void Ended(const grpc::Status& status) {
+    base::MutexLock lock(&mutex_);
+    ++ended_;
+    if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) {
+      ++refused_;
+      message_ = status.error_message();
+    }
+    changed_.NotifyAll();
+  }
+
+  std::vector<std::unique_ptr<Call>> calls_;
+  base::Mutex mutex_;
+  base::CondVar changed_;
+  size_t ended_ = 0;
+  int refused_ = 0;
+  std::string message_;
+};
+
+TEST_F(Attacks, ATokenHasAFewCallsOpenAtOnceAndNoMore) {
+  run_ = broker_.CreateRun("labels: 1000");
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const Peer& reviewer = broker_.As(Role::kReviewer);
+  {
+    OpenCalls polls, streams;
+    polls.Poll(labeler, 40);
+    EXPECT_THAT(polls.AwaitRefused(8),
+                HasSubstr("this token has 32 calls open already: come again"));
+    EXPECT_EQ(Code(Beat(labeler)), absl::StatusCode::kResourceExhausted);
+    EXPECT_TRUE(Beat(broker_.As(Role::kLabeler, "other")).ok());
+    streams.Watch(reviewer, run_.id(), 40);
+    EXPECT_THAT(streams.AwaitRefused(8), HasSubstr("32 calls open"));
+  }
+  // each gave its place back
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  while (!Beat(labeler).ok() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(10));
+  EXPECT_TRUE(Beat(labeler).ok());
+}
+
+TEST_F(Attacks, WhoGuessesByGrpcIsSlowedDownAndWhoIsKnownIsNot) {
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  ASSERT_TRUE(Beat(labeler).ok());
+  const auto refused_after = [&](const std::function<absl::Status(int)>& guess) {
+    for (int i = 0; i < 2000; ++i) {
+      const absl::Status status = guess(i);
+      if (!absl::IsResourceExhausted(status)) continue;
+      EXPECT_THAT(std::string(status.message()), HasSubstr("come again in"));
+      return i;
+    }
+    return 2000;
+  };
+  const rpc::Client nobody(broker_.address(), "");
+  const auto stub = v1::LabelingService::NewStub(nobody.channel());
+  EXPECT_LT(refused_after([&](int i) {
+              grpc::ClientContext context;
+              context.AddMetadata("authorization", absl::StrCat("Bearer guess ", i));
+              v1::HeartbeatResponse response;
+              return rpc::FromGrpc(stub->Heartbeat(&context, {}, &response));
+            }),
+            2000);
+  // nor is a secret of an invite guessed
+  const Peer guesser(rpc::Client(broker_.address(), ""));
+  EXPECT_LT(refused_after([&](int i) {
+              v1::DescribeInviteRequest request;
+              request.set_secret(absl::StrCat("guess ", i));
+              return guesser.Call(guesser.people, &People::DescribeInvite, request).status();
+            }),
+            100);
+  EXPECT_TRUE(Beat(labeler).ok());
 }
 
 TEST_F(Attacks, AnImportKeepsNeitherLearnerNorFeedWaiting) {

@@ -227,6 +227,8 @@ int PostJson(const std::string& url, const std::string& path, const std::string&
 TEST(Roles, NoTokenThatIsOverOpensAnyMethodAndAPauseOpensNoMore) {
   preference_broker::BrokerOptions options;
   options.http.listen = "127.0.0.1:0";
+  // (by a network nobody may guess so often)
+  options.listen = absl::StrCat("unix:", ::testing::TempDir(), "/", NewId(), ".sock");
   TestBroker broker(options);
   const auto sql = [&](const std::string& text) { return Query(broker.database(), text); };
   const auto named = [&](Role role, const std::string& name) {

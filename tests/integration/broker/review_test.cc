@@ -667,6 +667,21 @@ TEST_F(EpisodeTest, ATeacherIsNotAskedAboutClipsWithoutATrueReward) {
   EXPECT_EQ(Answer("anna", 2, Honest).size(), 1);
 }
 
+TEST_F(EpisodeTest, AReviewerAsksForAPartOfTheLabelsAndSoManyAnHourAndAnOperatorForMore) {
+  Start(1, 1, "labels: 12 lockstep: false");
+  ASSERT_TRUE(Record(Recording(7, 12)).ok());
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(AskAbout(Ask(i)).ok());
+  const auto more = AskAbout(Ask(3));
+  EXPECT_EQ(Code(more), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(Message(more), HasSubstr("a quarter of the labels"));
+  EXPECT_TRUE(operator_.Call(operator_.review, &Review::AskAbout, Ask(3)).ok());
+  Sql("INSERT INTO audit (caller_id, action) SELECT id, 'ask about' FROM callers, "
+      "generate_series(1, 57) WHERE name = 'reviewer'");
+  const auto too_often = AskAbout(Ask(4));
+  EXPECT_EQ(Code(too_often), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(Message(too_often), HasSubstr("ask again in 60 minutes"));
+}
+
 TEST_F(EpisodeTest, AskAboutRefusesWhatCannotBeAsked) {
   Start(1);
   EXPECT_EQ(Code(AskAbout(Ask(0))), absl::StatusCode::kNotFound);  // nothing recorded

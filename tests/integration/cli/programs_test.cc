@@ -42,7 +42,7 @@ class Programs : public ::testing::Test {
 TEST_F(Programs, CheckTheirConfigurationWithoutStarting) {
   const std::vector<std::string> good = {"BACKFLIP_BROKER=127.0.0.1:7400",
                                          absl::StrCat("BACKFLIP_TOKEN_FILE=", folder_, "/token"),
-                                         "BACKFLIP_DATABASE_URL=postgresql://nowhere/none"};
+                                         "BACKFLIP_DATABASE_URL=postgresql:///none"};
   for (const char* program :
        {"preference-broker", "policy-learner", "reward-trainer", "rollout-worker", "labeler"}) {
     EXPECT_THAT(Output({program, "--check-config"}, good), HasSubstr("the configuration is good"));
@@ -72,6 +72,26 @@ TEST_F(Programs, NameWhatIsWrongInTheirConfiguration) {
   EXPECT_THAT(Output({"preference-broker", "serve", "--database-url=postgresql:///x",
                       "--public-url=https://x"}),
               HasSubstr("give --http_listen too"));
+}
+
+TEST_F(Programs, ReachADatabaseOnAnotherMachineByTlsOrAsIsSaidByName) {
+  const auto check = [&](const std::string& url, const std::string& mode = "") {
+    return Output({"preference-broker", "--check-config"},
+                  {absl::StrCat("BACKFLIP_DATABASE_URL=", url), absl::StrCat("PGSSLMODE=", mode)});
+  };
+  for (const char* plain :
+       {"postgresql://db.example.org/x", "postgresql://192.0.2.1/x?sslmode=prefer",
+        "postgresql://localhost,db.example.org/x?sslmode=allow",
+        "host=localhost hostaddr=192.0.2.1 dbname=x", "postgresql:///x?host=127.0.0.1.example.org"})
+    EXPECT_THAT(check(plain), AllOf(HasSubstr("ended with code 2"), HasSubstr("verify-full")))
+        << plain;
+  for (const char* good :
+       {"postgresql:///x", "postgresql:///x?host=/run/postgresql", "postgresql://127.0.0.1:5432/x",
+        "postgresql://[::1]/x", "postgresql://db.example.org/x?sslmode=verify-full",
+        "postgresql://db.example.org/x?sslmode=disable"})
+    EXPECT_THAT(check(good), HasSubstr("the configuration is good")) << good;
+  EXPECT_THAT(check("postgresql://db.example.org/x", "require"), HasSubstr("is good"));
+  EXPECT_THAT(check("postgresql://[x"), HasSubstr("no URL of PostgreSQL"));
 }
 
 TEST_F(Programs, SayWhereTheirConfigurationComesFromWithoutSecrets) {

@@ -78,7 +78,11 @@ std::string RequestText(const std::string& method, const std::string& target,
 // One connection, blocking.
 class Client {
  public:
-  explicit Client(int port) : socket_(Context()) { Connect(port); }
+  // From the `from`th address of this machine; `buffer`: bytes that are received before they are
+  // read, 0: many.
+  explicit Client(int port, int from = 1, int buffer = 0) : socket_(Context()) {
+    Connect(port, from, buffer);
+  }
 
   void Send(const std::string& text) {
     error_code error;
@@ -109,8 +113,11 @@ class Client {
   tcp::socket& socket() { return socket_; }
 
  private:
-  void Connect(int port) {
+  void Connect(int port, int from, int buffer) {
     error_code error;
+    socket_.open(tcp::v4());
+    if (buffer > 0) socket_.set_option(asio::socket_base::receive_buffer_size(buffer));
+    socket_.bind(tcp::endpoint(asio::ip::make_address_v4(0x7f000000 + from), 0), error);
     socket_.connect(tcp::endpoint(asio::ip::address_v4::loopback(), port), error);
     EXPECT_FALSE(error) << error.message();
     timeval patience = {30, 0};  // a test that would hang fails instead
@@ -788,6 +795,33 @@ TEST_F(HttpPages, ScenesAreForWhoMayLabelAndNeverChange) {
       404u);
 }
 
+TEST_F(HttpPages, WhoReadsNoAnswersUsesUpTheMemoryOfOneAddressAlone) {
+  const std::string hash(64, 'c');
+  Query(broker_->database(), absl::StrCat("INSERT INTO scenes (sha256, glb) VALUES (decode('", hash,
+                                          "', 'hex'), ('glTF' || repeat('x', 3900000))::bytea)"));
+  const std::string request =
+      RequestText("GET", absl::StrCat("/scenes/", hash, ".glb"), {As(Role::kLabeler)[0]}, "");
+  std::vector<std::unique_ptr<Client>> readers;
+  int held = 0, refused = 0;
+  for (int i = 0; i < 16; ++i) {
+    Client& reader =
+        *readers.emplace_back(std::make_unique<Client>(port_, /*from=*/1, /*buffer=*/4096));
+    reader.Send(request);
+    char head[13] = {};
+    ASSERT_EQ(recv(reader.socket().native_handle(), head, 12, MSG_PEEK | MSG_WAITALL), 12);
+    held += std::string(head) == "HTTP/1.1 200";
+    refused += std::string(head) == "HTTP/1.1 503";
+  }
+  // of 32 MB
+  EXPECT_EQ(held, 8);
+  EXPECT_EQ(refused, 8);
+  Client other(port_, /*from=*/2);
+  other.Send(request);
+  const auto scene = other.Read();
+  ASSERT_TRUE(scene.has_value());
+  EXPECT_EQ(scene->result_int(), 200u);
+}
+
 // --- who has no token --------------------------------------------------------
 
 constexpr char kAccept[] = "/backflip.v1.PeopleService/AcceptInvite";
@@ -832,6 +866,23 @@ TEST_F(Http, NothingIsReadOrDecompressedBeforeATokenIsKnown) {
               "longer than 4096 bytes");
 }
 
+TEST_F(Http, NothingIsReadForATokenThatWasRevoked) {
+  Start();
+  const Headers labeler = As(Role::kLabeler);
+  ASSERT_EQ(Call("POST", kLease, labeler, "{}").result_int(), 200u);
+  Query(broker_->database(), "UPDATE tokens SET revoked_at = now()");
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  while (Call("POST", kLease, labeler, "{}").result_int() != 401u && absl::Now() < deadline)
+    absl::SleepFor(absl::Milliseconds(20));
+  Client client(port_);
+  client.Send(absl::StrCat("POST ", kSubmit, " HTTP/1.1\r\nContent-Type: application/json\r\n",
+                           labeler[0].first, ": ", labeler[0].second,
+                           "\r\nContent-Length: 5000\r\n\r\n"));
+  const auto response = client.Read();
+  ASSERT_TRUE(response.has_value()) << "the rest of the body is waited for";
+  EXPECT_EQ(response->result_int(), 401u);
+}
+
 TEST_F(Http, PagesAnswerWhileTheWorstBodiesAreParsed) {
   Start();
   Headers labeler = As(Role::kLabeler);
@@ -849,7 +900,10 @@ TEST_F(Http, PagesAnswerWhileTheWorstBodiesAreParsed) {
   for (int i = 0; i < 20 && refused.result_int() != 429u; ++i)
     refused = Call("POST", kSubmit, labeler, WorstBody());
   ExpectError(refused, 429, "resource_exhausted", "500 KiB");
-  EXPECT_EQ(HeaderOf(refused, "Retry-After"), "5");
+  int after = 0;
+  EXPECT_TRUE(absl::SimpleAtoi(HeaderOf(refused, "Retry-After"), &after));
+  EXPECT_GT(after, 0) << "what it owes it has not at once";
+  EXPECT_LT(after, 60);
   EXPECT_EQ(Call("POST", kLease, As(Role::kLabeler, "another"), "{}").result_int(), 200u);
 }
 
@@ -1106,7 +1160,64 @@ TEST_F(Http, SpeaksTlsAndRenewsItsCertificate) {
   EXPECT_EQ(TlsCall(port_, lease).subject, "third");
 }
 
-// The real program: files of clients and server do not add up in one process.
+// The real program, after the words of `before`; its HTTP port.
+int StartBroker(std::vector<std::string> before, const std::string& log, pid_t* pid) {
+  for (const std::string& word :
+       {std::string(BACKFLIP_BROKER), std::string("serve"),
+        absl::StrCat("--database_url=", MigratedDatabase()), std::string("--listen=127.0.0.1:0"),
+        std::string("--http_listen=127.0.0.1:0")})
+    before.push_back(word);
+  const auto spawned =
+      cli::Spawn({.argv = std::move(before), .log_file = log, .dies_with_parent = true});
+  EXPECT_TRUE(spawned.ok()) << spawned.status();
+  *pid = spawned.value_or(0);
+  while (*pid != 0) {
+    if (waitpid(*pid, nullptr, WNOHANG) != 0) break;
+    std::ifstream file(log);
+    std::string line;
+    while (std::getline(file, line)) {
+      if (absl::StrContains(line, "\"serving\"") && !file.eof())
+        return PortOf(json::parse(line)["http"].get<std::string>());
+    }
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  ADD_FAILURE() << "the broker has ended";
+  return 0;
+}
+
+TEST(HttpLoad, OneAddressHasAQuarterOfTheConnections) {
+  Folder folder;
+  pid_t pid = 0;
+  // as many files as leave 400 connections
+  const int port = StartBroker({"prlimit", "--nofile=656:656"}, folder.path() + "/log", &pid);
+  ASSERT_NE(port, 0);
+  const std::string health = RequestText("GET", "/healthz", {}, "");
+  std::vector<std::unique_ptr<Client>> clients;
+  int served = 0;
+  for (int i = 0; i < 120; ++i) {
+    clients.push_back(std::make_unique<Client>(port));
+    clients.back()->Send(health);
+    served += clients.back()->Read().has_value();
+  }
+  EXPECT_EQ(served, 100);
+  Client other(port, /*from=*/2);
+  other.Send(health);
+  EXPECT_TRUE(other.Read().has_value());
+  // one that goes makes room
+  clients.erase(clients.begin());
+  bool again = false;
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  while (!again && absl::Now() < deadline) {
+    Client client(port);
+    client.Send(health);
+    again = client.Read().has_value();
+  }
+  EXPECT_TRUE(again);
+  kill(pid, SIGTERM);
+  waitpid(pid, nullptr, 0);
+}
+
+// Files of clients and server do not add up in one process.
 TEST(HttpLoad, TenThousandConnectionsAreOpenAtOnce) {
   constexpr int kConnections = 10'000;
   rlimit limit = {};
@@ -1120,27 +1231,13 @@ TEST(HttpLoad, TenThousandConnectionsAreOpenAtOnce) {
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &raised), 0);
   Folder folder;
   const std::string log = absl::StrCat(folder.path(), "/log");
-  const auto pid = cli::Spawn(
-      {.argv = {BACKFLIP_BROKER, "serve", absl::StrCat("--database_url=", MigratedDatabase()),
-                "--listen=127.0.0.1:0", "--http_listen=127.0.0.1:0"},
-       .log_file = log,
-       .dies_with_parent = true});
-  ASSERT_TRUE(pid.ok()) << pid.status();
-  int port = 0;
-  while (port == 0) {
-    ASSERT_EQ(waitpid(*pid, nullptr, WNOHANG), 0) << "the broker has ended";
-    std::ifstream file(log);
-    std::string line;
-    while (std::getline(file, line)) {
-      if (!absl::StrContains(line, "\"serving\"") || file.eof()) continue;
-      port = PortOf(json::parse(line)["http"].get<std::string>());
-    }
-    absl::SleepFor(absl::Milliseconds(20));
-  }
+  pid_t pid = 0;
+  const int port = StartBroker({}, log, &pid);
   {
     std::vector<std::unique_ptr<Client>> clients;
     const std::string health = RequestText("GET", "/healthz", {}, "");
-    for (int i = 0; i < kConnections; ++i) clients.push_back(std::make_unique<Client>(port));
+    for (int i = 0; i < kConnections; ++i)
+      clients.push_back(std::make_unique<Client>(port, 1 + i % 8));
     for (const auto& client : clients) client->Send(health);
     int served = 0;
     for (const auto& client : clients) served += client->Read().has_value();
@@ -1150,7 +1247,7 @@ TEST(HttpLoad, TenThousandConnectionsAreOpenAtOnce) {
     const auto forged = Client(port).Call("POST", kLease, headers, "{}");
     ASSERT_TRUE(forged.has_value());
     EXPECT_EQ(forged->result_int(), 401u);
-    std::ifstream status(absl::StrCat("/proc/", *pid, "/status"));
+    std::ifstream status(absl::StrCat("/proc/", pid, "/status"));
     int threads = 0;
     for (std::string line; std::getline(status, line);) {
       if (absl::StartsWith(line, "Threads:")) threads = std::atoi(line.c_str() + 8);
@@ -1162,9 +1259,9 @@ TEST(HttpLoad, TenThousandConnectionsAreOpenAtOnce) {
     for (const auto& client : clients) served += client->Read().has_value();
     EXPECT_EQ(served, kConnections);
   }
-  kill(*pid, SIGTERM);
+  kill(pid, SIGTERM);
   int ended = -1;
-  ASSERT_EQ(waitpid(*pid, &ended, 0), *pid);
+  ASSERT_EQ(waitpid(pid, &ended, 0), pid);
   EXPECT_TRUE(WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
   setrlimit(RLIMIT_NOFILE, &limit);
 }

@@ -9,6 +9,7 @@
 #include "services/preference_broker/store/db/requests.h"
 #include "services/preference_broker/store/labeling/answers.h"
 #include "services/preference_broker/store/labeling/checks.h"
+#include "services/preference_broker/store/labeling/leases.h"
 
 namespace backflip::preference_broker {
 namespace {
@@ -301,6 +302,15 @@ absl::StatusOr<SubmittedLabel> UndoLabel(Connection& connection, const Caller& c
     if (lease.earlier != 0 || (lease.label != 0 && lease.retracted)) return entry;
     if (lease.label == 0) {
       return absl::FailedPreconditionError("there is no answer under this lease to take back");
+    }
+    // what is taken back is held again: the page has its next questions beside the one
+    const int64_t held =
+        Int(t.Exec("SELECT count(*) FROM leases WHERE caller_id = $1 AND "
+                   "state = 'LIVE'",
+                   caller.id)[0][0]);
+    if (caller.role == Role::kLabeler && held >= 2 * kMaxLeasesOfLabeler) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("you hold ", held, " questions: answer those before you take back more"));
     }
     entry.label_id =
         Int(t.Exec(R"sql(

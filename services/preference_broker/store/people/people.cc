@@ -64,18 +64,26 @@ v1::LabelerState LabelerStateFromField(const pqxx::field& field) {
   return name == "PAUSED" ? v1::LABELER_PAUSED : name == "REVOKED" ? v1::REVOKED : v1::ACTIVE;
 }
 
+absl::Status CheckMayUndo(const Caller& caller, bool by_operator, absl::string_view what) {
+  if (!by_operator || caller.role == Role::kOperator) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat(what, " by an operator: only an operator may change that"));
+}
+
 absl::StatusOr<v1::Labeler> SetLabelerState(Connection& connection, const Caller& caller,
                                             const v1::SetLabelerStateRequest& request) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::Labeler> {
     ASSIGN_OR_RETURN(const int64_t id, PersonOf(t, caller, request.labeler_id(), request.name()));
     RETURN_IF_ERROR(CheckPersonAllowed(t, caller, id));
-    const pqxx::row row = t.Exec("SELECT state, role FROM callers WHERE id = $1", id)[0];
+    const pqxx::row row =
+        t.Exec("SELECT state, role, paused_by_operator FROM callers WHERE id = $1", id)[0];
     const bool answers = Text(row[1]) == "labeler" || Text(row[1]) == "teacher";
     if (id == caller.id) return absl::FailedPreconditionError("nobody changes their own state");
     if (!answers && caller.role != Role::kOperator) {
       return absl::PermissionDeniedError(absl::StrCat("a reviewer may not change the state of a ",
                                                       Text(row[1]), ": an operator may"));
     }
+    RETURN_IF_ERROR(CheckMayUndo(caller, Bool(row[2]), "this labeler was paused"));
     const std::string before = Text(row[0]);
     if (before == "REVOKED" && request.state() != v1::REVOKED) {
       return absl::FailedPreconditionError("a revoked labeler stays revoked: invite them anew");
@@ -96,12 +104,13 @@ absl::StatusOr<v1::Labeler> SetLabelerState(Connection& connection, const Caller
             "only labelers and teachers are paused; a reviewer is revoked");
       }
       t.Exec(
-          "UPDATE callers SET state = $2, reason = $3, warned_at = NULL, rules_since = now() "
-          "WHERE id = $1",
+          "UPDATE callers SET state = $2, reason = $3, warned_at = NULL, rules_since = now(), "
+          "paused_by_operator = $4 WHERE id = $1",
           id, pause ? "PAUSED" : "ACTIVE",
           !pause                      ? ""
           : !request.reason().empty() ? request.reason()
-                                      : "You were paused by whoever runs this.");
+                                      : "You were paused by whoever runs this.",
+          pause && caller.role == Role::kOperator);
       if (pause) {
         EndLeases(t, id);
       } else {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "backflip/v1/people.pb.h"
 #include "services/preference_broker/store/db/connection.h"
 #include "services/preference_broker/store/people/callers.h"
@@ -14,6 +15,11 @@ namespace backflip::preference_broker {
 // From callers.state.
 v1::LabelerState LabelerStateFromField(const pqxx::field& field);
 
+// The one rule of who undoes what: what an operator did, operators alone undo. PERMISSION_DENIED:
+// the caller is none, and `what` was done by one.
+absl::Status CheckMayUndo(const Caller& caller, bool by_operator, absl::string_view what);
+
+// A pause that an operator made is an operator's to end, or to give another reason.
 absl::StatusOr<v1::Labeler> SetLabelerState(Connection& connection, const Caller& caller,
                                             const v1::SetLabelerStateRequest& request);
 absl::StatusOr<v1::ForgetLabelerResponse> ForgetLabeler(Connection& connection,

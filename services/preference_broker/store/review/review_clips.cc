@@ -1,5 +1,6 @@
 #include "services/preference_broker/store/review/review_clips.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -9,12 +10,15 @@
 #include "services/preference_broker/store/db/requests.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
+#include "services/preference_broker/store/people/people.h"
 #include "services/preference_broker/store/runs/clips.h"
 #include "services/preference_broker/store/runs/recordings.h"
 
 namespace backflip::preference_broker {
 namespace {
 
+// Of a run: all are listed in one message.
+constexpr int64_t kMostGoldPairs = 1000;
 // Most bytes of poses in a response: less than a message may have.
 constexpr size_t kMostDrawnBytes = 3'500'000;
 
@@ -90,6 +94,32 @@ absl::Status CheckTakesQuestions(int64_t run_id, const v1::RunSpec& spec, const 
         absl::StrCat("run ", run_id, " asks no more questions: it finishes on the labels it has"));
   }
   return absl::OkStatus();
+}
+
+// What a reviewer may ask, so that a run's labels go to what its selector chooses: so much in an
+// hour, and so large a part of the labels that the run wants.
+constexpr int64_t kMostAskedInAnHour = 60;
+constexpr int64_t kPartAsked = 4;
+
+absl::Status CheckMayAsk(Transaction& t, const Caller& caller, int64_t run_id, int64_t labels) {
+  if (caller.role != Role::kReviewer) return absl::OkStatus();
+  const pqxx::row asked = t.Exec(R"sql(
+      SELECT count(*), ceil(extract(epoch FROM min(at) + interval '1 hour' - now()) / 60)::bigint
+      FROM audit WHERE caller_id = $1 AND action = 'ask about' AND at > now() - interval '1 hour')sql",
+                                 caller.id)[0];
+  if (Int(asked[0]) >= kMostAskedInAnHour) {
+    return absl::ResourceExhaustedError(absl::StrCat("you have asked ", Int(asked[0]),
+                                                     " questions within an hour: ask again in ",
+                                                     Int(asked[1]), " minutes"));
+  }
+  const int64_t in_run =
+      Int(t.Exec("SELECT count(*) FROM questions "
+                 "WHERE run_id = $1 AND round IS NULL AND selector = 'person'",
+                 run_id)[0][0]);
+  if (in_run < std::max<int64_t>(1, labels / kPartAsked)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("people have asked ", in_run, " questions of run ", run_id,
+                   ", a quarter of the labels that it wants: an operator may ask more"));
 }
 
 // Whether a clip of `clip_steps` can be cut around `step`.
@@ -222,6 +252,7 @@ absl::StatusOr<v1::AskAboutResponse> AskAbout(Connection& connection, const Call
     task.ParseFromString(Blob(run["task"]));
     RETURN_IF_ERROR(
         CheckTakesQuestions(run_id, spec, Text(run["state"]), Bool(run["asking_stopped"])));
+    RETURN_IF_ERROR(CheckMayAsk(t, caller, run_id, spec.labels()));
     ASSIGN_OR_RETURN(const v1::Clip recording,
                      ReadRecording(t, run_id, request.policy_version(), /*with_states=*/true));
     RETURN_IF_ERROR(CheckCanBeCut(recording, request.step(), task.clip_steps()));
@@ -267,7 +298,7 @@ absl::StatusOr<v1::GoldPair> AddGold(Connection& connection, const Caller& calle
     // the same two clips the other way round are the same pair
     const pqxx::result earlier = t.Exec(R"sql(
         SELECT g.id, g.answer = turned_choice($5, g.first_clip <> $2) AND g.explanation = $6 AS same,
-          g.removed_at IS NOT NULL AS removed,
+          g.removed_at IS NOT NULL AS removed, g.set_by_operator,
           EXISTS (SELECT FROM questions q WHERE q.gold_id = g.id) AS asked
         FROM gold_pairs g WHERE g.run_id = $1 AND g.use = $4
           AND (g.first_clip, g.second_clip) IN (($2, $3), ($3, $2)) FOR UPDATE)sql",
@@ -275,12 +306,18 @@ absl::StatusOr<v1::GoldPair> AddGold(Connection& connection, const Caller& calle
                                         v1::Choice_Name(request.answer()), request.explanation());
     int64_t id = 0;
     if (earlier.empty()) {
+      if (Int(t.Exec("SELECT count(*) FROM gold_pairs WHERE run_id = $1", run_id)[0][0]) >=
+          kMostGoldPairs) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("run ", run_id, " has had ", kMostGoldPairs,
+                         " known pairs, and no more fit into one list"));
+      }
       id =
           Int(t.Exec("INSERT INTO gold_pairs (run_id, first_clip, second_clip, answer, "
-                     "explanation, use, created_by) "
-                     "VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+                     "explanation, use, created_by, set_by_operator) "
+                     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
                      run_id, clips[0], clips[1], v1::Choice_Name(request.answer()),
-                     request.explanation(), use, caller.id)[0][0]);
+                     request.explanation(), use, caller.id, caller.role == Role::kOperator)[0][0]);
       Audit(t, caller.id, run_id, "add gold", absl::StrCat(id, ", ", use));
     } else {
       id = Int(earlier[0][0]);
@@ -293,10 +330,13 @@ absl::StatusOr<v1::GoldPair> AddGold(Connection& connection, const Caller& calle
                   : ": remove that one first"));
       }
       if (removed) {
+        RETURN_IF_ERROR(CheckMayUndo(caller, Bool(earlier[0]["set_by_operator"]),
+                                     absl::StrCat("gold pair ", id, " was removed")));
         t.Exec(
             "UPDATE gold_pairs SET removed_at = NULL, explanation = $3, "
-            "answer = turned_choice($2, first_clip <> $4) WHERE id = $1",
-            id, v1::Choice_Name(request.answer()), request.explanation(), clips[0]);
+            "answer = turned_choice($2, first_clip <> $4), set_by_operator = $5 WHERE id = $1",
+            id, v1::Choice_Name(request.answer()), request.explanation(), clips[0],
+            caller.role == Role::kOperator);
         Audit(t, caller.id, run_id, "add gold", absl::StrCat(id, ", ", use));
       }
     }
@@ -318,11 +358,16 @@ absl::StatusOr<v1::ListGoldResponse> ListGold(Connection& connection, int64_t ru
 absl::Status RemoveGold(Connection& connection, const Caller& caller, int64_t gold_id) {
   return connection.Transact([&](Transaction& t) -> absl::Status {
     const pqxx::result rows = t.Exec(
-        "SELECT run_id, removed_at IS NOT NULL FROM gold_pairs WHERE id = $1 FOR UPDATE", gold_id);
+        "SELECT run_id, removed_at IS NOT NULL, set_by_operator FROM gold_pairs WHERE id = $1 "
+        "FOR UPDATE",
+        gold_id);
     if (rows.empty()) return absl::NotFoundError(absl::StrCat("there is no gold pair ", gold_id));
     RETURN_IF_ERROR(CheckRunAllowed(caller, Int(rows[0][0])));
     if (Bool(rows[0][1])) return absl::OkStatus();
-    t.Exec("UPDATE gold_pairs SET removed_at = now() WHERE id = $1", gold_id);
+    RETURN_IF_ERROR(
+        CheckMayUndo(caller, Bool(rows[0][2]), absl::StrCat("gold pair ", gold_id, " was made")));
+    t.Exec("UPDATE gold_pairs SET removed_at = now(), set_by_operator = $2 WHERE id = $1", gold_id,
+           caller.role == Role::kOperator);
     Audit(t, caller.id, Int(rows[0][0]), "remove gold", absl::StrCat(gold_id));
     return absl::OkStatus();
   });

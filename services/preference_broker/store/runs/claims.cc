@@ -218,10 +218,15 @@ absl::Status CompleteBatch(Connection& connection, const Caller& caller,
   });
 }
 
-absl::Status ReportWorkerFailure(Connection& connection, const v1::AssignWorkRequest& request) {
+absl::Status ReportWorkerFailure(Connection& connection, const Caller& caller,
+                                 const v1::AssignWorkRequest& request) {
   return connection.Transact([&](Transaction& t) -> absl::Status {
-    // deleted meanwhile: nobody's failure
-    if (!CheckRunExists(t, request.failed_run_id()).ok()) return absl::OkStatus();
+    // (one that was deleted meanwhile is nobody's)
+    if (t.Exec("SELECT FROM served_runs WHERE caller_id = $1 AND run_id = $2 "
+               "AND assigned_at > now() - interval '1 hour'",
+               caller.id, request.failed_run_id())
+            .empty())
+      return absl::OkStatus();
     t.Exec(
         "INSERT INTO worker_failures AS f (run_id, worker) VALUES ($1, $2) "
         "ON CONFLICT (run_id, worker) DO UPDATE SET times = f.times + 1, at = now()",

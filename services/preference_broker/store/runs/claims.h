@@ -35,7 +35,9 @@ absl::Status CompleteBatch(Connection& connection, const Caller& caller,
 
 // The worker could not begin to serve `request.failed_run_id`. A run that no worker serves is
 // FAILED after kMostWorkerFailures such reports since its last batch, with the last one's reason.
-absl::Status ReportWorkerFailure(Connection& connection, const v1::AssignWorkRequest& request);
+// Of a run that was not assigned to the caller a report counts for nothing.
+absl::Status ReportWorkerFailure(Connection& connection, const Caller& caller,
+                                 const v1::AssignWorkRequest& request);
 
 // nullopt: no learner wants steps, or only of runs that the worker failed a moment ago.
 absl::StatusOr<std::optional<v1::Assignment>> AssignWork(Connection& connection,

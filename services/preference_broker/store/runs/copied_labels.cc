@@ -33,8 +33,9 @@ ORDER BY k.id)sql";
 
 constexpr char kCopyGoldPairs[] = R"sql(
 INSERT INTO gold_pairs (run_id, first_clip, second_clip, answer, explanation, use, removed_at,
-  created_by)
-SELECT $2, a.id, b.id, g.answer, g.explanation, g.use, g.removed_at, g.created_by
+  created_by, set_by_operator)
+SELECT $2, a.id, b.id, g.answer, g.explanation, g.use, g.removed_at, g.created_by,
+  g.set_by_operator
 FROM gold_pairs g JOIN clips c ON c.id = g.first_clip JOIN clips d ON d.id = g.second_clip
 JOIN clips a ON a.run_id = $2 AND a.sha256 = c.sha256
 JOIN clips b ON b.run_id = $2 AND b.sha256 = d.sha256

@@ -10,6 +10,7 @@
 
 #include "backflip/v1/work.grpc.pb.h"
 #include "common/base/retry.h"
+#include "common/rpc/allowances.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
@@ -54,6 +55,62 @@ TEST(Server, CallsOnDrainAndEndsThen) {
   (*server)->Drain(absl::Seconds(1));
   EXPECT_TRUE(drained);
   EXPECT_FALSE(WaitHealthy((*server)->address(), absl::Milliseconds(200)).ok());
+}
+
+TEST(Server, TakesNoCompressedMessages) {
+  EchoToken service;
+  const auto server = Server::Start({.listen = "127.0.0.1:0", .services = {&service}});
+  ASSERT_TRUE(server.ok());
+  const Client client((*server)->address(), "");
+  const auto stub = v1::WorkService::NewStub(client.channel());
+  v1::AssignWorkRequest request;
+  request.set_failure(std::string(1 << 20, 'x'));
+  v1::Assignment response;
+  for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+    const auto context = client.UnaryContext();
+    context->set_compression_algorithm(algorithm);
+    EXPECT_EQ(stub->AssignWork(context.get(), request, &response).error_code(),
+              grpc::StatusCode::UNIMPLEMENTED);
+  }
+  EXPECT_EQ(stub->AssignWork(client.UnaryContext().get(), request, &response).error_code(),
+            grpc::StatusCode::ABORTED);
+}
+
+TEST(Allowances, SayWhenThereIsSomethingAgain) {
+  Allowances allowances(2, 10);
+  EXPECT_EQ(allowances.Take("a", 30).count(), 0) << "what is left may be overdrawn";
+  // 20 are owed, at 2 a second
+  EXPECT_GE(allowances.Take("a", 1).count(), 9);
+  EXPECT_LE(allowances.Take("a", 1).count(), 11);
+  EXPECT_EQ(allowances.Take("b", 1).count(), 0);
+  allowances.GiveBack("a", 30);
+  EXPECT_EQ(allowances.Take("a", 1).count(), 0);
+  const absl::Status status = ComeAgain("too much", std::chrono::seconds(7));
+  EXPECT_EQ(status.message(), "too much: come again in 7 s");
+  EXPECT_EQ(std::string(*status.GetPayload(kRetryAfter)), "7");
+}
+
+TEST(Slots, GoBackWithTheirLastCopy) {
+  Slots slots;
+  auto first = slots.Take("a", 2), copy = first, second = slots.Take("a", 2);
+  EXPECT_NE(second, nullptr);
+  EXPECT_EQ(slots.Take("a", 2), nullptr);
+  EXPECT_NE(slots.Take("b", 2), nullptr);
+  first.reset();
+  EXPECT_EQ(slots.Take("a", 2), nullptr);
+  copy.reset();
+  EXPECT_NE(slots.Take("a", 2), nullptr);
+}
+
+TEST(NetworkOf, IsAnAddressOrANetworkOfVersion6) {
+  EXPECT_EQ(NetworkOf("ipv4:192.0.2.7:4711"), "192.0.2.7");
+  EXPECT_EQ(NetworkOf("ipv6:%5B2001:db8:1:2:3:4:5:6%5D:4711"), "2001:db8:1:2::/64");
+  EXPECT_EQ(NetworkOf("ipv6:[2001:db8:1:2::9]:1"), "2001:db8:1:2::/64");
+  EXPECT_EQ(NetworkOf("ipv6:%5Bfe80::1%25eth0%5D:1"), "fe80::/64");
+  EXPECT_EQ(NetworkOf("ipv6:%5B::ffff:192.0.2.7%5D:4711"), "192.0.2.7");
+  EXPECT_EQ(NetworkOf("unix:/run/broker.sock"), "");
+  EXPECT_EQ(NetworkOf("unix:"), "");
+  EXPECT_EQ(NetworkOf("unknown"), "");
 }
 
 TEST(Client, ShowsItsTokenAndGetsTheStatusBack) {

@@ -1,5 +1,6 @@
 #include "services/rollout_worker/task_cache.h"
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -55,6 +56,49 @@ TEST_F(TaskCacheTest, FetchesADamagedBundleAgain) {
   TaskCache second = Make();
   EXPECT_TRUE(second.Get(info_).ok());
   EXPECT_EQ(fetches_, 2);
+}
+
+TEST_F(TaskCacheTest, KeepsSoManyBytesAndLosesWhatWasUsedLongestAgo) {
+  namespace fs = std::filesystem;
+  fs::create_directories(folder_);
+  const auto now = fs::file_time_type::clock::now();
+  const auto put = [&](const std::string& name, int hours_ago) {
+    std::ofstream(folder_ + "/" + name) << std::string(1000, 'x');
+    fs::last_write_time(folder_ + "/" + name, now - std::chrono::hours(hours_ago));
+  };
+  put("oldest.bundle", 30);
+  put("older.bundle", 20);
+  put("old.bundle", 10);
+  put("unfinished-long-ago", 2);
+  put("unfinished-now", 0);
+  put("something else", 40);
+  const auto is_there = [&](const std::string& name) { return fs::exists(folder_ + "/" + name); };
+  const auto get = [&](uintmax_t most_bytes) {
+    TaskCache cache(
+        folder_,
+        [&](const std::string&) {
+          ++fetches_;
+          return absl::StatusOr<std::string>(bundle_.bytes);
+        },
+        most_bytes);
+    EXPECT_TRUE(cache.Get(info_).ok());
+  };
+  get(bundle_.bytes.size() + 2500);
+  EXPECT_FALSE(is_there("oldest.bundle"));
+  EXPECT_TRUE(is_there("older.bundle") && is_there("old.bundle"));
+  EXPECT_FALSE(is_there("unfinished-long-ago"));
+  EXPECT_TRUE(is_there("unfinished-now") && is_there("something else"));
+  // one that is used is new again
+  const std::string ours = bundle_.hash + ".bundle";
+  fs::last_write_time(folder_ + "/" + ours, now - std::chrono::hours(50));
+  get(1);
+  EXPECT_EQ(fetches_, 1);
+  EXPECT_GT(fs::last_write_time(folder_ + "/" + ours), now - std::chrono::hours(1));
+  // and the newest stays, however large it is
+  fs::remove(folder_ + "/" + ours);
+  get(1);
+  EXPECT_TRUE(is_there(ours));
+  EXPECT_FALSE(is_there("older.bundle") || is_there("old.bundle"));
 }
 
 TEST_F(TaskCacheTest, WorksWithoutAFolderToWriteTo) {
