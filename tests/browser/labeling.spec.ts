@@ -150,6 +150,7 @@ test.describe("answers", () => {
     page,
     stack,
   }) => {
+    await page.clock.install();
     const person = await stack.people();
     const label = new LabelingPage(page);
     await label.open(person);
@@ -158,11 +159,12 @@ test.describe("answers", () => {
     await label.pressAtOnce("ArrowRight", "ArrowRight");
     const [slow, fast] = await page.evaluate(() => window.marks);
     expect(slow!.ms).toBeGreaterThan(330);
-    expect(fast!.ms).toBeLessThan(330);
+    expect(fast!.ms).toBe(0);
     await expectChoices(stack, person.run, ["LEFT", "RIGHT"]);
   });
 
   test("another key while a choice is marked corrects it", async ({ page, stack }) => {
+    await page.clock.install();
     const person = await stack.people();
     const label = new LabelingPage(page);
     await label.open(person);
@@ -171,6 +173,7 @@ test.describe("answers", () => {
   });
 
   test("undo takes back what is marked, and what was sent", async ({ page, stack }) => {
+    await page.clock.install();
     const person = await stack.people();
     const label = new LabelingPage(page);
     await label.open(person);
@@ -394,25 +397,11 @@ test.describe("what may happen meanwhile", () => {
     page,
     stack,
   }) => {
-    const pairs = 15;
-    const person = await stack.people({ pairs: pairs + 5 });
-    const network = await page.context().newCDPSession(page);
-    await network.send("Network.enable");
-    await network.send("Network.emulateNetworkConditions", {
-      offline: false,
-      latency: 300,
-      downloadThroughput: -1,
-      uploadThroughput: -1,
-    });
+    const near = 5;
+    const far = 15;
+    const person = await stack.people({ pairs: near + far + 5 });
     const label = new LabelingPage(page);
     await label.open(person);
-    expect(
-      await page.evaluate(async () => {
-        const begin = performance.now();
-        await fetch("/", { cache: "no-store" });
-        return performance.now() - begin;
-      }),
-    ).toBeGreaterThan(299);
     // from when the mark of an answer goes until the next pair takes one
     await page.evaluate(() => {
       const button = [...document.querySelectorAll<HTMLButtonElement>(".choices button")][0]!;
@@ -432,23 +421,45 @@ test.describe("what may happen meanwhile", () => {
       });
     });
     const given: string[] = [];
-    for (let i = 0; i < pairs; ++i) {
-      await page.waitForTimeout(600); // somebody quick
-      const [key, choice] = [
-        ["ArrowLeft", "LEFT"],
-        ["ArrowRight", "RIGHT"],
-        ["ArrowUp", "TIE"],
-      ][i % 3]!;
-      await label.press(key!);
-      given.push(choice!);
-    }
-    await label.pair();
+    const answer = async (pairs: number) => {
+      for (let i = 0; i < pairs; ++i) {
+        await page.waitForTimeout(600); // somebody quick
+        const [key, choice] = [
+          ["ArrowLeft", "LEFT"],
+          ["ArrowRight", "RIGHT"],
+          ["ArrowUp", "TIE"],
+        ][i % 3]!;
+        await label.press(key!);
+        given.push(choice!);
+      }
+      await label.pair();
+    };
+    await answer(near);
+    const network = await page.context().newCDPSession(page);
+    await network.send("Network.enable");
+    await network.send("Network.emulateNetworkConditions", {
+      offline: false,
+      latency: 300,
+      downloadThroughput: -1,
+      uploadThroughput: -1,
+    });
+    expect(
+      await page.evaluate(async () => {
+        const begin = performance.now();
+        await fetch("/", { cache: "no-store" });
+        return performance.now() - begin;
+      }),
+    ).toBeGreaterThan(299);
+    await answer(far);
     await expectChoices(stack, person.run, given);
-    const waits = (await page.evaluate(() => window.waits)).sort((a, b) => a - b);
-    expect(waits).toHaveLength(pairs);
-    expect(waits[Math.floor(pairs / 2)]!).toBeLessThan(100);
-    expect(waits.at(-1)!).toBeLessThan(300); // no round trip in between
-    await label.answers(pairs);
+    const waits = await page.evaluate(() => window.waits);
+    expect(waits).toHaveLength(near + far);
+    // what this machine takes to show a pair, and no round trip more
+    const usual = waits.splice(0, near);
+    const median = (of: number[]) => of.sort((a, b) => a - b)[Math.floor(of.length / 2)]!;
+    expect(median(waits)).toBeLessThan(median(usual) + 100);
+    expect(waits.at(-1)!).toBeLessThan(usual.at(-1)! + 300);
+    await label.answers(near + far);
     await expect(page.getByText(/No connection/)).toHaveCount(0);
   });
 
@@ -497,9 +508,7 @@ test.describe("what may happen meanwhile", () => {
       reason: "the study is over",
     });
     // the page asks for its session every 15 s
-    await expect(page.getByRole("heading", { name: "Your access has ended" })).toBeVisible({
-      timeout: 40_000,
-    });
+    await expect(page.getByRole("heading", { name: "Your access has ended" })).toBeVisible();
     await page.reload();
     await expect(page.getByText(/Open the link that you were sent/)).toBeVisible();
     expect(await choicesOf(stack, person.run)).toEqual(["LEFT"]);
@@ -635,7 +644,7 @@ test.describe("what may happen meanwhile", () => {
     await expect(
       page.getByRole("heading", { name: "Paused because nobody is here" }),
     ).toBeVisible();
-    await expect.poll(() => calls.open, { timeout: 40_000 }).toBe(0); // the one that was under way
+    await expect.poll(() => calls.open).toBe(0); // the one that was under way
     calls.all.length = 0;
     const waited = await stack.value(
       `SELECT sum(waiting_ms) FROM labeler_time WHERE run_id = ${person.run}`,

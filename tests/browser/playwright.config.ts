@@ -4,8 +4,9 @@ import { launchOptions } from "./browser.mjs";
 export default defineConfig({
   testDir: ".",
   outputDir: "../../build/browser/results",
-  timeout: 90_000,
-  expect: { timeout: 15_000 },
+  // however slow and busy the machine is
+  timeout: 300_000,
+  expect: { timeout: 60_000 },
   // all tests share one broker, and two cores
   workers: 1,
   reporter: [["list"], ["junit", { outputFile: "../../build/browser/junit.xml" }]],

@@ -8,10 +8,15 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const build = resolve(root, process.env.BACKFLIP_BUILD ?? "build/release");
 
 export class Stack {
+  // How the broker's log ends.
+  log = "";
+
   static async start() {
     const stack = new Stack();
-    stack.process = spawn(`${build}/bin/labeling_stack`, [`--web=${build}/web`], {
-      stdio: ["pipe", "pipe", process.env.BACKFLIP_LOGS ? "inherit" : "ignore"],
+    stack.process = spawn(`${build}/bin/labeling_stack`, [`--web=${build}/web`]);
+    stack.process.stderr.setEncoding("utf8").on("data", (text) => {
+      stack.log = (stack.log + text).slice(-4000);
+      if (process.env.BACKFLIP_LOGS) process.stderr.write(text);
     });
     stack.ended = new Promise((resolve) => stack.process.once("exit", resolve));
     stack.answers = createInterface({ input: stack.process.stdout })[Symbol.asyncIterator]();
@@ -23,7 +28,7 @@ export class Stack {
   async answer() {
     for (;;) {
       const { value, done } = await this.answers.next();
-      if (done) throw new Error("labeling_stack has ended; BACKFLIP_LOGS=1 shows why");
+      if (done) throw new Error(`labeling_stack has ended:\n${this.log}`);
       if (value.startsWith("{")) return JSON.parse(value);
     }
   }

@@ -48,7 +48,9 @@ TEST_F(Experiment, GoesOnWhereItWasInterruptedAndTabulatesEveryRunOnce) {
   ASSERT_TRUE(launcher_->Prints("run 2 of 4")) << launcher_->Printed();
   launcher_->Interrupt();
   EXPECT_NE(launcher_->Wait(), 0);
-  EXPECT_EQ(launcher_->Sql("SELECT count(*) FROM runs WHERE state = 'FINISHED'"), "1");
+  // the second one may end before the interruption is noticed
+  const std::string finished = launcher_->Sql("SELECT count(*) FROM runs WHERE state = 'FINISHED'");
+  EXPECT_TRUE(finished == "1" || finished == "2") << finished;
 
   const auto output = launcher_->Run({"experiment", file_});
   ASSERT_TRUE(output.ok()) << output.status();

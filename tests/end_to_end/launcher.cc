@@ -1,25 +1,38 @@
 #include "tests/end_to_end/launcher.h"
 
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <fstream>
+#include <iostream>
 #include <sstream>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "absl/time/clock.h"
 #include "cli/launcher/paths.h"
 #include "cli/launcher/subprocess.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "tests/support/await.h"
 
 namespace backflip::testing {
 
 using nlohmann::json;
+
+namespace {
+
+std::string Read(const std::filesystem::path& file) {
+  std::stringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Launcher>> Launcher::Make() {
   std::unique_ptr<Launcher> launcher(new Launcher());
@@ -31,6 +44,7 @@ absl::StatusOr<std::unique_ptr<Launcher>> Launcher::Make() {
 }
 
 Launcher::~Launcher() {
+  if (::testing::Test::HasFailure()) PrintLogs();
   if (pid_ > 0) {
     kill(pid_, SIGKILL);
     Wait();
@@ -68,21 +82,31 @@ absl::Status Launcher::Start(std::vector<std::string> words) {
   return absl::OkStatus();
 }
 
-std::string Launcher::Printed() const {
-  std::stringstream text;
-  text << std::ifstream(log_).rdbuf();
-  return text.str();
+std::string Launcher::Printed() const { return Read(log_); }
+
+void Launcher::PrintLogs() const {
+  constexpr size_t kTail = 4000;
+  std::vector<std::filesystem::path> files = {log_};
+  std::error_code none_yet;
+  for (const auto& log : std::filesystem::directory_iterator(folder_ / "data/logs", none_yet)) {
+    files.push_back(log.path());
+  }
+  for (const std::filesystem::path& file : files) {
+    const std::string log = Read(file);
+    std::cerr << "--- the end of " << file.filename().string() << "\n"
+              << log.substr(log.size() - std::min(log.size(), kTail)) << std::endl;
+  }
 }
 
 bool Launcher::Prints(const std::string& text) {
-  const absl::Time give_up = absl::Now() + kPatience;
-  while (!absl::StrContains(Printed(), text)) {
-    if (absl::Now() > give_up) return false;
-    // a program that has ended has written all its output
-    if (Ended()) return absl::StrContains(Printed(), text);
-    absl::SleepFor(absl::Milliseconds(20));
-  }
-  return true;
+  bool printed = false;
+  return Await([&] {
+           // a program that has ended has written all its output
+           const bool ended = Ended();
+           printed = absl::StrContains(Printed(), text);
+           return printed || ended;
+         }) &&
+         printed;
 }
 
 std::string Launcher::Link() const {
@@ -101,7 +125,10 @@ bool Launcher::Ended() {
 void Launcher::Interrupt() const { kill(pid_, SIGINT); }
 
 int Launcher::Wait() {
-  if (pid_ > 0) waitpid(std::exchange(pid_, 0), &status_, 0);
+  if (pid_ > 0 && !Await([this] { return Ended(); })) {
+    kill(pid_, SIGKILL);
+    waitpid(std::exchange(pid_, 0), &status_, 0);
+  }
   return WIFEXITED(status_) ? WEXITSTATUS(status_) : -1;
 }
 
@@ -158,30 +185,34 @@ absl::StatusOr<int> Person::AnswerSome() {
 }
 
 absl::Status Person::Answer(int count) {
-  const absl::Time give_up = absl::Now() + kPatience;
-  while (count > 0) {
-    if (absl::Now() > give_up) return absl::DeadlineExceededError("waited for questions in vain");
-    ASSIGN_OR_RETURN(const int given, AnswerSome());
-    count -= given;
-  }
-  return absl::OkStatus();
+  absl::Status status;
+  const bool given = Await([&] {
+    const absl::StatusOr<int> some = AnswerSome();
+    status = some.status();
+    count -= some.value_or(0);
+    return count <= 0 || !status.ok();
+  });
+  return given ? status : absl::DeadlineExceededError("waited for questions in vain");
 }
 
 absl::StatusOr<int> Person::AnswerUntil(const std::function<bool()>& enough) {
-  const absl::Time give_up = absl::Now() + kPatience;
+  absl::Status status;
   int count = 0;
-  while (!enough()) {
-    if (absl::Now() > give_up) return absl::DeadlineExceededError("the end does not come");
-    const absl::StatusOr<int> given = AnswerSome();
-    if (given.ok()) {
-      count += *given;
-    } else if (enough()) {
-      break;
-    } else if (!absl::StrContains(given.status().message(), "Failed to connect") &&
-               !absl::StrContains(given.status().message(), "Empty reply")) {
-      return given.status();
-    }
-  }
+  const bool came = Await([&] {
+    const absl::StatusOr<int> some = AnswerSome();
+    count += some.value_or(0);
+    if (enough()) return true;
+    // Of curl's codes: connections that are refused (7) or end (52, 56), and a broker that ends
+    // while it is asked (22).
+    status = some.status();
+    const absl::string_view said = status.message();
+    const bool gone = absl::StrContains(said, "code 7:") || absl::StrContains(said, "code 52:") ||
+                      absl::StrContains(said, "code 56:") ||
+                      absl::StrContains(said, "\"code\":\"unavailable\"");
+    return !status.ok() && !gone;
+  });
+  if (!came) return absl::DeadlineExceededError("the end does not come");
+  if (!enough()) return status;
   return count;
 }
 

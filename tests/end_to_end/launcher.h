@@ -14,19 +14,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
 #include "cli/launcher/private_postgres.h"
 
 namespace backflip::testing {
-
-// For what must come, however slow the machine is.
-inline constexpr absl::Duration kPatience = absl::Minutes(4);
 
 // A data folder and a database of its own. One command at a time stays.
 class Launcher {
  public:
   static absl::StatusOr<std::unique_ptr<Launcher>> Make();
-  // Kills what was started.
+  // Kills what was started. Where the test has failed it prints how the services' logs end.
   ~Launcher();
 
   const std::filesystem::path& folder() const { return folder_; }
@@ -48,12 +44,13 @@ class Launcher {
   // Whether it has ended.
   bool Ended();
   void Interrupt() const;
-  // Waits for its end; returns its exit code.
+  // Waits for its end; returns its exit code, and -1 where it had to be killed.
   int Wait();
 
  private:
   Launcher() = default;
   std::vector<std::string> Command(std::vector<std::string> words) const;
+  void PrintLogs() const;
 
   std::unique_ptr<cli::PrivatePostgres> postgres_;
   std::filesystem::path folder_;
@@ -73,8 +70,8 @@ class Person {
   // Answers left and right by turns, faster than clips play, until `count` are
   // given; waits for questions.
   absl::Status Answer(int count);
-  // Answers whatever comes until `enough`; returns how many there were. That the
-  // broker has gone is no error then.
+  // Answers whatever comes until `enough`; returns how many there were. A broker that goes
+  // meanwhile is no error.
   absl::StatusOr<int> AnswerUntil(const std::function<bool()>& enough);
 
  private:

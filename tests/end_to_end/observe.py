@@ -6,7 +6,6 @@ usage: observe.py ROOT PROGRAM=PORT...
 import json
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ ROOT = pathlib.Path(sys.argv[1])
 TARGETS = dict(argument.split("=") for argument in sys.argv[2:])
 HERE = ROOT / "deploy/observability"
 BIN = ROOT / ".dependencies/prometheus/usr/bin"
-PATIENCE_SECONDS = 150
+PATIENCE_SECONDS = 300
 SELECTOR = re.compile(r"\b(backflip_\w+|process_\w+|up)(\{[^}]*\})?")
 
 
@@ -47,7 +46,7 @@ def rule_queries():
 
 def get(url):
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.read().decode()
@@ -66,10 +65,14 @@ def told(families):
     return text
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def url_of(prometheus, log):
+    """At the port that it has chosen, once it answers queries."""
+    while True:
+        assert prometheus.poll() is None, log.read_text()
+        listening = re.search(r'msg="Listening on" address=(\S+)', log.read_text())
+        if listening and "is Ready" in get(f"http://{listening[1]}/-/ready"):
+            return f"http://{listening[1]}"
+        time.sleep(0.1)
 
 
 def main():
@@ -87,20 +90,18 @@ def main():
             "scrape_configs": [{"job_name": "backflip", "static_configs": [
                 {"targets": [f"127.0.0.1:{port}"], "labels": {"program": program}}
                 for program, port in TARGETS.items()]}]}))
-        url = f"http://127.0.0.1:{free_port()}"
+        log = pathlib.Path(folder) / "log"
         prometheus = subprocess.Popen([BIN / "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/data",
-                                       f"--web.listen-address={url.removeprefix('http://')}", "--log.level=warn"])
+                                       "--web.listen-address=127.0.0.1:0"], stderr=log.open("w"))
         try:
+            url = url_of(prometheus, log)
             until = time.monotonic() + PATIENCE_SECONDS
             while (waiting or families < documented) and time.monotonic() < until:
                 time.sleep(1)
                 text = told(families)
                 still = []
                 for place, query in waiting:
-                    try:
-                        answer = json.loads(get(f"{url}/api/v1/query?" + urllib.parse.urlencode({"query": query})))
-                    except urllib.error.URLError:  # it is starting
-                        answer = {"data": {"result": []}}
+                    answer = json.loads(get(f"{url}/api/v1/query?" + urllib.parse.urlencode({"query": query})))
                     assert answer.get("status") != "error", f"{place}: {query}: {answer['error']}"
                     if not answer["data"]["result"]:
                         still.append((place, query))

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/retry.h"
 #include "common/rpc/status.h"
+#include "tests/support/await.h"
 #include "tests/support/stack.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
@@ -24,7 +24,6 @@ using preference_broker::Role;
 constexpr int kLabelers = 100;
 constexpr int kQuestions = 1200;
 constexpr int kKills = 3;
-constexpr absl::Duration kPatience = absl::Minutes(2);
 
 // Answers until there is nothing to ask; returns how many answers were acknowledged.
 void Label(const std::string& address, const std::string& token, std::atomic<int>* acknowledged) {
@@ -89,11 +88,9 @@ TEST(Crowd, LosesAndDoublesNoAnswerWhenTheBrokerIsKilled) {
     labelers.emplace_back(Label, absl::StrCat("unix:", stack.folder(), "/broker.sock"), token,
                           &acknowledged);
   }
-  const absl::Time give_up = absl::Now() + kPatience;
   for (int i = 1; i <= kKills; ++i) {
-    while (acknowledged < i * kQuestions / (kKills + 1) && absl::Now() < give_up) {
-      absl::SleepFor(absl::Milliseconds(1));
-    }
+    EXPECT_TRUE(Await([&] { return acknowledged >= i * kQuestions / (kKills + 1); }))
+        << acknowledged;
     stack.Kill(Program::kBroker);
     ASSERT_TRUE(stack.StartProgram(Program::kBroker).ok());
   }

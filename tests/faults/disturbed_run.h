@@ -26,6 +26,9 @@ class DisturbedRun : public ::testing::Test {
 
   // A run in its middle.
   void SetUp() override;
+  void TearDown() override {
+    if (stack_ != nullptr) stack_->PrintLogsOfAFailure();
+  }
 
   static v1::RunSpec Spec();
   // A number that a query gives.

@@ -15,6 +15,7 @@
 #include "cli/launcher/private_postgres.h"
 #include "services/preference_broker/store/db/connection.h"
 #include "services/preference_broker/store/db/migrate.h"
+#include "tests/support/await.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -30,7 +31,6 @@ constexpr absl::Duration kFeedLooks = absl::Seconds(1);
 constexpr absl::Duration kLooked = absl::Milliseconds(300);
 // A busy machine may be slower than the looks.
 constexpr int kAttempts = 8;
-constexpr absl::Duration kPatience = absl::Minutes(2);
 
 class Listen : public ::testing::Test {
  protected:
@@ -63,24 +63,16 @@ class Listen : public ::testing::Test {
     // connections of before are noticed to be dead by whoever uses them
     for (TestBroker* broker : {here_.get(), there_.get()}) {
       const Peer& labeler = broker->As(Role::kLabeler);
-      const absl::Time give_up = absl::Now() + kPatience;
-      absl::Status status;
-      do {
-        ASSERT_LT(absl::Now(), give_up) << status;
-        status = labeler
-                     .Call(labeler.labeling, &v1::LabelingService::Stub::GetSession,
-                           v1::GetSessionRequest())
-                     .status();
-      } while (!status.ok());
+      ASSERT_TRUE(Await([&] {
+        return labeler
+            .Call(labeler.labeling, &v1::LabelingService::Stub::GetSession, v1::GetSessionRequest())
+            .ok();
+      }));
     }
   }
   void AwaitListeners() {
-    const absl::Time give_up = absl::Now() + kPatience;
     const std::string sql = "SELECT count(*) FROM pg_stat_activity WHERE query ILIKE 'LISTEN%'";
-    while (Query(postgres_->url(), sql) != "2") {
-      ASSERT_LT(absl::Now(), give_up) << "nobody listens";
-      absl::SleepFor(absl::Milliseconds(20));
-    }
+    ASSERT_TRUE(Await([&] { return Query(postgres_->url(), sql) == "2"; })) << "nobody listens";
   }
 
   // Opens the question of an attempt, there.

@@ -30,7 +30,7 @@ TEST_F(Network, ThatIsCutBetweenAnyTwoIsWaitedFor) {
   int64_t iterations = kMiddle;
   for (Wire* wire : Wires()) {
     wire->Cut();
-    wire->AwaitStopped();
+    ASSERT_TRUE(wire->AwaitStopped());
     wire->Pass();
     AwaitIterations(++iterations);
   }
@@ -41,7 +41,7 @@ TEST_F(Network, ThatPausesBetweenAnyTwoIsWaitedFor) {
   int64_t iterations = kMiddle;
   for (Wire* wire : Wires()) {
     wire->Hold();
-    wire->AwaitStopped();
+    ASSERT_TRUE(wire->AwaitStopped());
     wire->Pass();
     AwaitIterations(++iterations);
   }

@@ -89,6 +89,11 @@ TEST(SeveralLearners, AreReachedUnderAddressesOfTheirOwn) {
     hosts.Start(host, program, absl::StrCat(stack.folder(), "/host", host, ".log"), arguments);
   };
   for (const int host : {2, 3}) start(host, "policy-learner", "learner", {"--listen=0.0.0.0:7500"});
+  // before one of them can end its run and take the other's
+  const auto claimed = stack.Await(runs[0], [&](const v1::Run&) {
+    return stack.Sql("SELECT count(*) FROM claims WHERE role = 'learner'") == "2";
+  });
+  ASSERT_TRUE(claimed.ok()) << claimed.status();
   for (const int host : {4, 5}) start(host, "rollout-worker", "worker", {"--threads=1"});
   for (const Program program : {Program::kTrainer, Program::kSecondTrainer, Program::kTeacher}) {
     ASSERT_TRUE(stack.StartProgram(program).ok());

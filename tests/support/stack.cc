@@ -1,5 +1,6 @@
 #include "tests/support/stack.h"
 
+#include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -7,6 +8,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
+#include <set>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -17,7 +20,6 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "absl/time/clock.h"
 #include "cli/launcher/paths.h"
 #include "cli/launcher/subprocess.h"
 #include "cli/output/replay.h"
@@ -27,11 +29,10 @@
 #include "common/rpc/server.h"
 #include "common/sim/task.h"
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "tests/support/await.h"
 
 namespace backflip::testing {
 namespace {
-
-constexpr absl::Duration kPatience = absl::Minutes(2);
 
 struct Described {
   const char* binary;
@@ -75,6 +76,12 @@ std::string NameOf(const Described& described) {
 
 std::string LogFile(Program program, const std::string& folder) {
   return absl::StrCat(folder, "/", NameOf(Describe(program, folder)), ".jsonl");
+}
+
+std::string Read(const std::string& path) {
+  std::stringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
 }
 
 }  // namespace
@@ -136,7 +143,9 @@ absl::StatusOr<std::unique_ptr<Stack>> Stack::Start(StackOptions options) {
                       .status());
   RETURN_IF_ERROR(stack->StartProgram(Program::kBroker));
   ASSIGN_OR_RETURN(rpc::Client client, stack->ClientOf("operator"));
-  RETURN_IF_ERROR(rpc::WaitHealthy(client.address(), kPatience));
+  if (const absl::Status healthy = rpc::WaitHealthy(client.address(), kPatience); !healthy.ok()) {
+    return absl::InternalError(absl::StrCat(healthy.message(), "\n", stack->Logs()));
+  }
   stack->operator_ = std::make_unique<client::BrokerClient>(std::move(client), nullptr);
   return stack;
 }
@@ -148,6 +157,7 @@ absl::StatusOr<rpc::Client> Stack::ClientOf(const std::string& role) const {
 }
 
 Stack::~Stack() {
+  PrintLogsOfAFailure();
   while (!running_.empty()) Kill(running_.begin()->first);
   std::error_code ignored;
   if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
@@ -207,11 +217,13 @@ absl::Status Stack::Drain(Program program) {
   running_.erase(program);
   kill(pid, SIGTERM);
   int status = 0;
-  waitpid(pid, &status, 0);
+  if (!testing::Await([&] { return waitpid(pid, &status, WNOHANG) == pid; })) {
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+  }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return absl::OkStatus();
-  return absl::InternalError(absl::StrCat(NameOf(Describe(program, folder_)),
-                                          " did not end well when asked to drain:\n",
-                                          Log(program)));
+  return absl::InternalError(
+      absl::StrCat(NameOf(Describe(program, folder_)), " did not end well when asked to drain"));
 }
 
 absl::Status Stack::RestartDatabase() {
@@ -232,18 +244,15 @@ void Stack::SignalDatabase(int signal) const {
 
 absl::Status Stack::AwaitServing(bool serves) const {
   const auto stub = grpc::health::v1::Health::NewStub(operator_->client().channel());
-  const absl::Time give_up = absl::Now() + kPatience;
-  while (absl::Now() < give_up) {
+  const bool said = testing::Await([&] {
     grpc::health::v1::HealthCheckResponse health;
     const bool answered = stub->Check(operator_->client().UnaryContext().get(), {}, &health).ok();
-    if (answered && serves == (health.status() == grpc::health::v1::HealthCheckResponse::SERVING)) {
-      return absl::OkStatus();
-    }
-    absl::SleepFor(absl::Milliseconds(50));
-  }
+    return answered &&
+           serves == (health.status() == grpc::health::v1::HealthCheckResponse::SERVING);
+  });
+  if (said) return absl::OkStatus();
   return absl::DeadlineExceededError(absl::StrCat("the broker's health never said that it ",
-                                                  serves ? "serves" : "does not serve", ":\n",
-                                                  Tails()));
+                                                  serves ? "serves" : "does not serve"));
 }
 
 absl::Status Stack::CountAnswers() {
@@ -269,15 +278,14 @@ absl::Status Stack::CheckAnswers() {
           "WHERE supersedes IS NULL GROUP BY question_id, caller_id HAVING count(*) > 1) t");
   if (!twice.empty()) return absl::DataLossError("questions with a label twice: " + twice);
   // numbered after the commit
-  const absl::Time give_up = absl::Now() + kPatience;
   std::string gaps;
-  do {
+  const bool whole = testing::Await([&] {
     gaps =
         Sql("SELECT string_agg(run_id::text, ' ') FROM (SELECT run_id FROM labels GROUP BY run_id "
             "HAVING count(*) <> coalesce(max(position), 0) OR count(*) <> count(position)) t");
-    if (gaps.empty()) return absl::OkStatus();
-    absl::SleepFor(absl::Milliseconds(50));
-  } while (absl::Now() < give_up);
+    return gaps.empty();
+  });
+  if (whole) return absl::OkStatus();
   return absl::DataLossError("runs with gaps in their feed: " + gaps);
 }
 
@@ -300,8 +308,7 @@ absl::StatusOr<v1::Run> Stack::Await(int64_t run_id,
       siginfo_t ended{};
       waitid(P_PID, pid, &ended, WEXITED | WNOHANG | WNOWAIT);
       if (ended.si_pid != 0) {
-        return absl::InternalError(
-            absl::StrCat(NameOf(Describe(program, folder_)), " has ended:\n", Tails()));
+        return absl::InternalError(absl::StrCat(NameOf(Describe(program, folder_)), " has ended"));
       }
     }
     if (run.state() == v1::FAILED) {
@@ -309,7 +316,7 @@ absl::StatusOr<v1::Run> Stack::Await(int64_t run_id,
     }
     if (absl::Now() > give_up) {
       return absl::DeadlineExceededError(
-          absl::StrCat("waited in vain; the run is\n", run.DebugString(), Tails()));
+          absl::StrCat("waited in vain; the run is\n", run.DebugString()));
     }
   }
 }
@@ -321,21 +328,30 @@ std::string Stack::Sql(const std::string& query) const {
 }
 
 std::string Stack::Log(Program program) const {
-  std::ifstream file(LogFile(program, folder_));
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
+  std::string log = Read(LogFile(program, folder_));
+  // the last line may be half written
+  log.resize(log.rfind('\n') + 1);
+  return log;
 }
 
-std::string Stack::Tails() const {
-  constexpr size_t kTail = 1500;
-  std::string tails;
-  for (const auto& [program, pid] : running_) {
-    const std::string log = Log(program);
-    absl::StrAppend(&tails, "--- ", NameOf(Describe(program, folder_)), "\n",
+std::string Stack::Logs() const {
+  constexpr size_t kTail = 4000;
+  std::set<std::filesystem::path> files;
+  for (const auto& file : std::filesystem::directory_iterator(folder_)) {
+    const std::string kind = file.path().extension();
+    if (kind == ".jsonl" || kind == ".log") files.insert(file.path());
+  }
+  std::string logs;
+  for (const std::filesystem::path& file : files) {
+    const std::string log = Read(file);
+    absl::StrAppend(&logs, "--- the end of ", file.filename().string(), "\n",
                     log.substr(log.size() - std::min(log.size(), kTail)), "\n");
   }
-  return tails;
+  return logs;
+}
+
+void Stack::PrintLogsOfAFailure() const {
+  if (!folder_.empty() && ::testing::Test::HasFailure()) std::cerr << Logs() << std::flush;
 }
 
 }  // namespace backflip::testing

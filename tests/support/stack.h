@@ -79,7 +79,7 @@ class Stack {
   void FreezeDatabase() const { SignalDatabase(SIGSTOP); }
   void ThawDatabase() const { SignalDatabase(SIGCONT); }
   // Blocks until the broker's health says that it serves, or that it does not. DEADLINE_EXCEEDED
-  // after two minutes.
+  // after kPatience.
   absl::Status AwaitServing(bool serves) const;
 
   // Of a stack with wires. From a program to the broker; from the broker to its database; from the
@@ -101,8 +101,8 @@ class Stack {
   // Queues a run of a task that comes with the programs, or of a task folder:
   // `layer` over the task's defaults.
   absl::StatusOr<v1::Run> Create(const std::string& task, const v1::RunSpec& layer);
-  // Blocks until `condition` holds of the run. DEADLINE_EXCEEDED after two
-  // minutes, INTERNAL when a program has ended: both quote the logs.
+  // Blocks until `condition` holds of the run. DEADLINE_EXCEEDED after kPatience, INTERNAL when
+  // a program has ended.
   absl::StatusOr<v1::Run> Await(int64_t run_id,
                                 const std::function<bool(const v1::Run&)>& condition);
 
@@ -112,8 +112,12 @@ class Stack {
 
   // What psql prints: values separated by |, rows by line ends.
   std::string Sql(const std::string& query) const;
-  // All that a program has logged.
+  // All whole lines that a program has logged.
   std::string Log(Program program) const;
+  // How the logs in the folder end, the tests' own (*.log) too.
+  std::string Logs() const;
+  // Those, to standard error, where the test that runs has failed; the end of a stack does so, too.
+  void PrintLogsOfAFailure() const;
 
  private:
   Stack() = default;
@@ -122,7 +126,6 @@ class Stack {
   // The broker's arguments that name its database, or a program's that name the broker.
   std::vector<std::string> Reaching(Program program) const;
   void SignalDatabase(int signal) const;
-  std::string Tails() const;
 
   std::unique_ptr<cli::PrivatePostgres> postgres_;
   std::string folder_, database_;

@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "tests/support/await.h"
 
 namespace backflip::testing {
 namespace {
@@ -97,8 +98,8 @@ void Wire::Set(Mode mode) {
   stopped_ = false;
 }
 
-void Wire::AwaitStopped() const {
-  while (!stopped_) absl::SleepFor(absl::Milliseconds(10));
+bool Wire::AwaitStopped() const {
+  return Await([this] { return stopped_.load(); });
 }
 
 bool Wire::Carry(Direction* direction, bool held) {

@@ -43,8 +43,8 @@ class Wire {
   void HoldAnswers() { Set(Mode::kHoldAnswers); }
   // Connections end, and new ones end at once.
   void Cut() { Set(Mode::kCut); }
-  // Blocks until Hold, HoldAnswers or Cut has met something that was on its way.
-  void AwaitStopped() const;
+  // Whether Hold, HoldAnswers or Cut comes to meet something that is on its way.
+  bool AwaitStopped() const;
 
  private:
   enum class Mode { kPass, kSlow, kHold, kHoldAnswers, kCut };
