@@ -3,9 +3,11 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 #include "absl/strings/match.h"
@@ -19,6 +21,22 @@ namespace {
 
 // The port of the pages, if it is free: links of yesterday then find them.
 constexpr int kPort = 7480;
+
+// Whether this process, for as long as it lives, is the one whose broker may listen there: between
+// a look at the port and that, another launcher may look.
+bool IsOurs(int port) {
+  static const bool ours = [port] {
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    // behind a zero: no file, and gone with the process
+    const std::string name = absl::StrCat("backflip-pages-", port);
+    name.copy(address.sun_path + 1, sizeof(address.sun_path) - 1);
+    const socklen_t size = offsetof(sockaddr_un, sun_path) + 1 + name.size();
+    return fd >= 0 && bind(fd, reinterpret_cast<const sockaddr*>(&address), size) == 0;
+  }();
+  return ours;
+}
 
 std::string HostName() {
   char name[256] = {};
@@ -121,7 +139,7 @@ absl::StatusOr<PagesAddress> ChoosePagesAddress(const PagesOptions& options) {
   std::string host;
   int port = 0;
   if (options.listen.empty()) {
-    port = FreePort(kPort, tls);
+    if (IsOurs(kPort)) port = FreePort(kPort, tls);
     if (port == 0 && options.share && !tls) {
       return absl::FailedPreconditionError(
           absl::StrCat("port ", kPort,

@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -40,6 +42,28 @@ class PagesAddressTest : public ::testing::Test {
 
   std::string folder_, certificate_, key_;
 };
+
+// Comes first: a process that has chosen before hands that on to its children.
+TEST_F(PagesAddressTest, IsAnotherForEachOfTwoThatStartAtOnce) {
+  int chosen[2], done[2];
+  ASSERT_EQ(pipe(chosen), 0);
+  ASSERT_EQ(pipe(done), 0);
+  const pid_t other = fork();
+  if (other == 0) {
+    close(done[1]);
+    const std::string listen = ChoosePagesAddress({})->listen;
+    (void)!write(chosen[1], listen.data(), listen.size());
+    // its broker does not listen yet
+    char byte;
+    (void)!read(done[0], &byte, 1);
+    _exit(0);
+  }
+  char theirs[64] = "";
+  ASSERT_GT(read(chosen[0], theirs, sizeof(theirs) - 1), 0);
+  EXPECT_NE(ChoosePagesAddress({})->listen, theirs);
+  for (const int fd : {chosen[0], chosen[1], done[0], done[1]}) close(fd);
+  EXPECT_EQ(waitpid(other, nullptr, 0), other);
+}
 
 TEST_F(PagesAddressTest, StaysOnThisMachineUnlessShared) {
   const auto address = ChoosePagesAddress({});
