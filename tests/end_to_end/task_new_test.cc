@@ -15,9 +15,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "cli/launcher/paths.h"
 #include "cli/launcher/subprocess.h"
+#include "tests/support/await.h"
 
 namespace backflip::testing {
 namespace {
@@ -58,11 +58,9 @@ class TaskNew : public ::testing::Test {
                                  .log_file = folder_ + "/log"});
     ASSERT_TRUE(pid.ok()) << pid.status();
     pid_ = *pid;
-    const absl::Time give_up = absl::Now() + absl::Minutes(1);
-    while (!absl::StrContains(Read(folder_ + "/log"), "trying random actions")) {
-      ASSERT_LT(absl::Now(), give_up) << Read(folder_ + "/log");
-      absl::SleepFor(absl::Milliseconds(5));
-    }
+    ASSERT_TRUE(Await([&] {
+      return absl::StrContains(Read(folder_ + "/log"), "trying random actions");
+    })) << Read(folder_ + "/log");
   }
   // Its code.
   int End() {

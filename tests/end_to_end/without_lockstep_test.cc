@@ -23,8 +23,8 @@ TEST(WithoutLockstep, TrainsAsLabelsComeAndForgetsWhatIsTakenBack) {
   v1::RunSpec spec;
   spec.set_lockstep(false);
   spec.set_labels(40);
-  spec.set_steps(30 * 800);
-  // so that the run cannot end without the labels of its middle
+  spec.set_steps(40 * 800);
+  // so that the run cannot end before an ensemble has learned from every label
   spec.set_steps_per_label(800);
   spec.set_kept_snapshots(2);
   spec.mutable_collection()->set_environments(4);

@@ -15,6 +15,7 @@
 #include "common/base/mutex.h"
 #include "services/preference_broker/store/labeling/leases.h"
 #include "tests/integration/broker/fixtures.h"
+#include "tests/support/await.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -360,13 +361,11 @@ TEST_F(Attacks, WorkersThatDiedCountForNoRun) {
 
 // Blocks until a session of the database waits for a lock.
 void WaitForALock(const std::string& database) {
-  const absl::Time deadline = absl::Now() + absl::Seconds(20);
-  while (Query(database,
-               "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-               "AND wait_event_type = 'Lock'") == "0") {
-    ASSERT_LT(absl::Now(), deadline) << "nobody waits for a lock";
-    absl::SleepFor(absl::Milliseconds(5));
-  }
+  ASSERT_TRUE(Await([&] {
+    return Query(database,
+                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                 "AND wait_event_type = 'Lock'") != "0";
+  })) << "nobody waits for a lock";
 }
 
 TEST_F(Attacks, HeavyReadsDoNotKeepAnswersWaiting) {
@@ -561,10 +560,7 @@ TEST_F(Attacks, AnImportKeepsNeitherLearnerNorFeedWaiting) {
         learner.Call(learner.claims, &v1::ClaimService::Stub::CompleteBatch, complete);
     EXPECT_TRUE(completed.ok()) << completed.status();
     ASSERT_TRUE(Submit(labeler, AnswerTo(lease, v1::LEFT)).ok());
-    const absl::Time deadline = absl::Now() + absl::Seconds(5);
-    while (Sql("SELECT labels FROM runs") != "1" && absl::Now() < deadline)
-      absl::SleepFor(absl::Milliseconds(10));
-    EXPECT_EQ(Sql("SELECT labels FROM runs"), "1");
+    EXPECT_TRUE(Await([&] { return Sql("SELECT labels FROM runs") == "1"; }));
   }
   importer.join();
   ASSERT_TRUE(imported.ok()) << imported.status();

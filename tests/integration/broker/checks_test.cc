@@ -15,6 +15,7 @@
 #include "services/preference_broker/store/labeling/rules.h"
 #include "services/preference_broker/store/labeling/sessions.h"
 #include "tests/integration/broker/fixtures.h"
+#include "tests/support/await.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -415,11 +416,8 @@ TEST_F(Checks, FastAndOneSidedAnswersAreSeenWithoutBeingAskedFor) {
         Submit(peer, Answer(leased->questions(0).lease_id(), i % 2 == 0 ? v1::LEFT : v1::RIGHT, 10))
             .ok());
   }
-  const absl::Time deadline = absl::Now() + absl::Seconds(10);
-  while (Sql("SELECT reason FROM callers WHERE name = 'labeler'").empty() &&
-         absl::Now() < deadline) {
-    absl::SleepFor(absl::Milliseconds(20));
-  }
+  EXPECT_TRUE(
+      Await([&] { return !Sql("SELECT reason FROM callers WHERE name = 'labeler'").empty(); }));
   EXPECT_THAT(Sql("SELECT reason FROM callers WHERE name = 'labeler'"),
               HasSubstr("faster than a clip"));
 }
@@ -435,11 +433,8 @@ TEST_F(Checks, AnswersAreFastByTheDatabasesClockWhateverTheClientSays) {
                                     i % 2 == 0 ? v1::LEFT : v1::RIGHT, 5000))
                     .ok());
   }
-  const absl::Time deadline = absl::Now() + absl::Seconds(10);
-  while (Sql("SELECT reason FROM callers WHERE name = 'labeler'").empty() &&
-         absl::Now() < deadline) {
-    absl::SleepFor(absl::Milliseconds(20));
-  }
+  EXPECT_TRUE(
+      Await([&] { return !Sql("SELECT reason FROM callers WHERE name = 'labeler'").empty(); }));
   EXPECT_THAT(Sql("SELECT reason FROM callers WHERE name = 'labeler'"),
               HasSubstr("faster than a clip"));
 }

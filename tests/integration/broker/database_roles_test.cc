@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/time/clock.h"
 #include "services/preference_broker/store/db/migrate.h"
 #include "tests/integration/broker/fixtures.h"
+#include "tests/support/await.h"
 
 namespace backflip::testing {
 namespace {
@@ -52,12 +52,9 @@ TEST(DatabaseRoles, TheBrokerServesAllCallsButCannotTakeBackWhatIsWritten) {
   ASSERT_TRUE(leased.ok() && leased->questions_size() == 1) << leased.status();
   ASSERT_TRUE(Submit(teacher, AnswerTo(leased->questions(0).lease_id(), v1::LEFT)).ok());
   // numbering it is the one change that a label sees; the housekeeper repeats what was missed
-  std::string numbered = "0";
-  for (int i = 0; i < 2000 && numbered == "0"; ++i) {
-    numbered = Query(owner, "SELECT count(*) FROM labels WHERE position IS NOT NULL");
-    absl::SleepFor(absl::Milliseconds(10));
-  }
-  EXPECT_EQ(numbered, "1");
+  EXPECT_TRUE(Await([&] {
+    return Query(owner, "SELECT count(*) FROM labels WHERE position IS NOT NULL") == "1";
+  }));
 
   for (const char* sql :
        {"DELETE FROM labels", "UPDATE labels SET choice = 'RIGHT'", "TRUNCATE labels CASCADE",

@@ -10,12 +10,14 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/base/hash.h"
 #include "common/client/snapshot_client.h"
 #include "services/preference_broker/store/labeling/feed.h"
 #include "services/preference_broker/store/labeling/leases.h"
 #include "services/preference_broker/store/labels/export.h"
 #include "tests/integration/broker/fixtures.h"
+#include "tests/support/await.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -74,7 +76,8 @@ class Leasing : public ::testing::Test {
     v1::WatchRunRequest watch;
     watch.set_run_id(run_.id());
     watch.set_wait_ms(5000);
-    for (int i = 0; i < 20; ++i) {
+    const absl::Time give_up = absl::Now() + kPatience;
+    while (absl::Now() < give_up) {
       const auto run = peer.Call(peer.runs, &v1::RunService::Stub::Watch, watch);
       EXPECT_TRUE(run.ok()) << run.status();
       if (!run.ok() || run->labels() == wanted) return wanted;

@@ -26,6 +26,7 @@
 #include "common/rpc/server.h"
 #include "services/preference_broker/store/db/connection.h"
 #include "services/preference_broker/store/db/migrate.h"
+#include "tests/support/await.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -575,8 +576,7 @@ TEST(Roles, ARevokedTokenIsRefusedWithinSeconds) {
   };
   ASSERT_TRUE(beat().ok());
   Query(broker.database(), "UPDATE tokens SET revoked_at = now()");
-  const absl::Time deadline = absl::Now() + absl::Seconds(10);
-  while (beat().ok() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(50));
+  EXPECT_TRUE(Await([&] { return !beat().ok(); }));
   EXPECT_TRUE(absl::IsUnauthenticated(beat())) << beat();
 }
 
@@ -605,10 +605,8 @@ TEST(Operation, AFullPoolSaysSoAndHealthStillAnswers) {
     });
   }
   // 1 works and 2 wait; housekeeping takes a place too
-  const absl::Time deadline = absl::Now() + absl::Seconds(5);
-  while (refused < 9 && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(5));
-  EXPECT_GE(refused, 9);
-  EXPECT_TRUE(rpc::WaitHealthy(broker.address(), absl::Seconds(2)).ok());
+  EXPECT_TRUE(Await([&] { return refused >= 9; })) << refused;
+  EXPECT_TRUE(rpc::WaitHealthy(broker.address(), kPatience).ok());
   lock.abort();
   for (std::thread& caller : callers) caller.join();
   EXPECT_GE(answered, 1);
@@ -645,14 +643,20 @@ TEST(Operation, DrainAnswersLongPollsAndEndsStreams) {
   TestBroker broker;
   const v1::Run run = broker.CreateRun();
   Peer& peer = broker.As(Role::kTrainer);
-  absl::StatusOr<v1::Run> watched;
-  std::thread watcher([&] {
-    v1::WatchRunRequest watch;
-    watch.set_run_id(run.id());
-    watch.set_since_revision(run.revision());
-    watch.set_wait_ms(20'000);
-    watched = peer.Call(peer.runs, &v1::RunService::Stub::Watch, watch);
-  });
+  v1::GetRunRequest get;
+  get.set_run_id(run.id());
+  ASSERT_TRUE(peer.Call(peer.runs, &v1::RunService::Stub::Get, get).ok());
+  // it is on its way before the feed, over the connection that is there now
+  v1::WatchRunRequest watch;
+  watch.set_run_id(run.id());
+  watch.set_since_revision(run.revision());
+  watch.set_wait_ms(20'000);
+  grpc::CompletionQueue queue;
+  const auto watch_context = peer.client.UnaryContext(kPatience);
+  const auto watching = peer.runs->AsyncWatch(watch_context.get(), watch, &queue);
+  v1::Run watched;
+  grpc::Status watched_status;
+  watching->Finish(&watched, &watched_status, nullptr);
   const auto context = peer.client.StreamContext();
   v1::FollowLabelsRequest follow;
   follow.set_run_id(run.id());
@@ -661,13 +665,12 @@ TEST(Operation, DrainAnswersLongPollsAndEndsStreams) {
   v1::LabelFeedMessage message;
   ASSERT_TRUE(feed->Read(&message));
   EXPECT_TRUE(message.has_caught_up());
-  // a unary call behind it on the channel: the watcher's is likely there too
-  absl::SleepFor(absl::Milliseconds(200));
-  const absl::Time begin = absl::Now();
+  // sooner than the poll would end
   broker.broker().Drain(absl::Seconds(10));
-  EXPECT_LT(absl::Now() - begin, absl::Seconds(5));
-  watcher.join();
-  EXPECT_TRUE(watched.ok()) << watched.status();
+  void* tag = nullptr;
+  bool ok = false;
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  EXPECT_TRUE(watched_status.ok()) << watched_status.error_message();
   EXPECT_FALSE(feed->Read(&message));
   EXPECT_EQ(feed->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
 }
@@ -686,11 +689,9 @@ TEST(Operation, ComesBackWhenPostgresqlRestarts) {
     EXPECT_TRUE(absl::IsUnavailable(away)) << away;
     EXPECT_TRUE(absl::StartsWith(away.message(), "the database is away: ")) << away;
   }
-  EXPECT_TRUE(rpc::WaitHealthy(broker.address(), absl::Seconds(2)).ok());
+  EXPECT_TRUE(rpc::WaitHealthy(broker.address(), kPatience).ok());
   ASSERT_TRUE(TestServer().Restart().ok());
-  base::RetryPolicy policy;
-  policy.give_up_after = absl::Seconds(20);
-  const absl::Status back = base::Retry(policy, nullptr, call);
+  const absl::Status back = base::Retry({}, nullptr, call);
   EXPECT_TRUE(back.ok()) << back;
 }
 
@@ -731,9 +732,7 @@ TEST(DatabaseErrors, AreSentences) {
     EXPECT_TRUE(absl::StrContains(status.message(), "no more of it"))
         << c.sqlstate << ": " << status;
     // the next call is another one
-    base::RetryPolicy policy;
-    policy.give_up_after = absl::Seconds(10);
-    const absl::Status next = base::Retry(policy, nullptr, [&] {
+    const absl::Status next = base::Retry({}, nullptr, [&] {
       return connection.Transact([](preference_broker::Transaction& t) -> absl::Status {
         t.Exec("SELECT 1");
         return absl::OkStatus();

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "tests/integration/broker/fixtures.h"
+#include "tests/support/await.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -90,8 +90,7 @@ class PeopleTest : public ::testing::Test {
     Sql("UPDATE callers SET place_since = place_since - interval '61 minutes'");
   }
   void ExpectEnded(const Peer& peer) {
-    const absl::Time deadline = absl::Now() + absl::Seconds(10);
-    while (GetSession(peer).ok() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(50));
+    EXPECT_TRUE(Await([&] { return !GetSession(peer).ok(); }));
     EXPECT_EQ(Code(GetSession(peer)), absl::StatusCode::kUnauthenticated);
   }
   Peer With(const std::string& token) { return Peer(rpc::Client(broker_.address(), token)); }
@@ -472,8 +471,7 @@ TEST_F(PeopleTest, ASessionEndsOnTheServerToo) {
     };
     EXPECT_TRUE(list().ok()) << list();
     Sql("UPDATE tokens SET expires_at = now() WHERE expires_at IS NOT NULL");
-    const absl::Time deadline = absl::Now() + absl::Seconds(10);
-    while (list().ok() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(50));
+    EXPECT_TRUE(Await([&] { return !list().ok(); }));
     EXPECT_TRUE(absl::IsUnauthenticated(list())) << list();
   }
 }

@@ -16,12 +16,14 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/base/hash.h"
 #include "common/client/snapshot_client.h"
 #include "common/nn/snapshot.h"
 #include "services/preference_broker/store/labeling/questions.h"
 #include "services/preference_broker/store/runs/clips.h"
 #include "tests/integration/broker/fixtures.h"
+#include "tests/support/await.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -95,7 +97,8 @@ class ReviewTest : public ::testing::Test {
     v1::WatchDashboardRequest watch;
     watch.set_run_id(run_.id());
     watch.set_wait_ms(5000);
-    for (int i = 0; i < 20; ++i) {
+    const absl::Time give_up = absl::Now() + kPatience;
+    while (absl::Now() < give_up) {
       const auto dashboard = reviewer_.Call(reviewer_.review, &Review::Watch, watch);
       EXPECT_TRUE(dashboard.ok()) << dashboard.status();
       if (!dashboard.ok() || wanted(*dashboard))

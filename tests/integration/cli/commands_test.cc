@@ -18,6 +18,7 @@
 #include "backflip/v1/people.grpc.pb.h"
 #include "backflip/v1/review.grpc.pb.h"
 #include "cli/launcher/subprocess.h"
+#include "tests/support/await.h"
 #include "tests/support/test_broker.h"
 #include "tests/support/test_database.h"
 
@@ -123,8 +124,7 @@ class Commands : public ::testing::Test {
     }
     // acknowledged labels are numbered a moment later
     const size_t wanted = labels_ += count;
-    for (int i = 0; i < 50 && Lines(Ok({"labels", "export", Run()})).size() < wanted; ++i) {
-    }
+    EXPECT_TRUE(Await([&] { return Lines(Ok({"labels", "export", Run()})).size() >= wanted; }));
   }
 
   std::string Run() const { return absl::StrCat(run_id_); }
@@ -172,12 +172,12 @@ TEST_F(Commands, InviteListPauseResumeAndRevokeALabeler) {
   Ok({"labeler", "revoke", "ada"});
   // not at once: a broker caches known tokens for some seconds
   absl::Status refused;
-  for (int i = 0; i < 1000 && !absl::IsUnauthenticated(refused); ++i) {
+  EXPECT_TRUE(Await([&] {
     refused =
         ada->Call(ada->labeling, &v1::LabelingService::Stub::Heartbeat, v1::HeartbeatRequest())
             .status();
-    if (refused.ok()) absl::SleepFor(absl::Milliseconds(20));
-  }
+    return !refused.ok();
+  }));
   EXPECT_TRUE(absl::IsUnauthenticated(refused)) << refused;
   EXPECT_THAT(Refused({"labeler", "pause", "nobody"}), HasSubstr("nobody"));
 
@@ -223,9 +223,7 @@ TEST_F(Commands, TakeAnswersBackAndReopenTheirQuestions) {
   EXPECT_THAT(Ok({"labels", "retract", "--labeler=ada", "--since=2h"}),
               HasSubstr("3 answers of ada are taken back; 3 questions are open again"));
   // counted once they are numbered
-  for (int i = 0; i < 1000 && Get(run_id_).labels() != 2; ++i)
-    absl::SleepFor(absl::Milliseconds(20));
-  EXPECT_EQ(Get(run_id_).labels(), 2);
+  EXPECT_TRUE(Await([&] { return Get(run_id_).labels() == 2; }));
   // somebody else may answer them now
   const auto lease =
       bob->Call(bob->labeling, &v1::LabelingService::Stub::Lease, v1::LeaseRequest());

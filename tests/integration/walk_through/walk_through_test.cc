@@ -14,6 +14,7 @@
 #include "cli/launcher/subprocess.h"
 #include "common/base/hash.h"
 #include "common/client/snapshot_client.h"
+#include "tests/support/await.h"
 #include "tests/support/test_broker.h"
 
 namespace backflip::testing {
@@ -106,7 +107,7 @@ class WalkThroughs : public ::testing::Test {
     request.set_run_id(run_id_);
     std::vector<std::string> answers;
     // labels are numbered a moment after they are acknowledged
-    for (int i = 0; i < 1000 && answers.size() < wanted; ++i) {
+    EXPECT_TRUE(Await([&] {
       answers.clear();
       const auto labels = peer.ReadAll<v1::ExportedLabel>(
           peer.labeling, &v1::LabelingService::Stub::Export, request);
@@ -114,7 +115,8 @@ class WalkThroughs : public ::testing::Test {
       for (const v1::ExportedLabel& label : *labels) {
         answers.push_back(v1::Choice_Name(label.answer().choice()));
       }
-    }
+      return answers.size() >= wanted;
+    }));
     return answers;
   }
 
