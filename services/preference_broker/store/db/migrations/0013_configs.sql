@@ -6,4 +6,5 @@ CREATE TABLE run_configs (
   config text NOT NULL,
   at timestamptz NOT NULL DEFAULT now()
 );
-CREATE UNIQUE INDEX ON run_configs (run_id, coalesce(caller_id, 0), sha256(config::bytea));
+CREATE UNIQUE INDEX ON run_configs (run_id, coalesce(caller_id, 0), md5(config));
+CREATE INDEX ON run_configs (caller_id);
