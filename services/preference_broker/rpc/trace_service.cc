@@ -22,20 +22,20 @@ absl::Status CheckSources(const v1::ReportSourcesRequest& request, Role role) {
 }
 
 // A line for each label that is learned from for the first time, and how old it had become.
-void Note(const v1::ReportSourcesRequest& request, const std::vector<LearnedLabel>& labels) {
-  const bool reward = request.kind() == v1::REWARD;
+void Note(int64_t run_id, const FirstLearned& learned) {
+  const bool reward = learned.kind == v1::REWARD;
   metrics::Histogram& ages = metrics::GetAges(
       "backflip_label_age_seconds",
       "From an answer to the first ensemble that was fitted to it, and to the first "
       "policy that learned from such a one.",
       {{"until", reward ? "reward" : "policy"}});
-  for (const LearnedLabel& label : labels) {
+  for (const LearnedLabel& label : learned.labels) {
     ages.Observe(label.age_seconds);
     base::LogInfo(reward ? "an ensemble learned from an answer" : "a policy learned from an answer",
-                  {{"trace", TraceId(request.run_id(), label.question_id)},
-                   {"run", request.run_id()},
+                  {{"trace", TraceId(run_id, label.question_id)},
+                   {"run", run_id},
                    {"label", label.label_id},
-                   {reward ? "reward_version" : "policy_version", request.version()}});
+                   {reward ? "reward_version" : "policy_version", learned.version}});
   }
 }
 
@@ -60,9 +60,9 @@ class TraceServiceImpl final : public v1::TraceService::CallbackService {
     return Unary(calls_, request, context,
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    RETURN_IF_ERROR(CheckSources(*request, caller.role));
-                   ASSIGN_OR_RETURN(const std::vector<LearnedLabel> labels,
+                   ASSIGN_OR_RETURN(const std::vector<FirstLearned> learned,
                                     preference_broker::ReportSources(connection, caller, *request));
-                   Note(*request, labels);
+                   for (const FirstLearned& first : learned) Note(request->run_id(), first);
                    return absl::OkStatus();
                  });
   }

@@ -2,12 +2,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "backflip/v1/trace.grpc.pb.h"
 #include "common/client/snapshot_client.h"
+#include "common/metrics/metrics.h"
 #include "tests/integration/broker/fixtures.h"
 
 namespace backflip::testing {
@@ -48,9 +50,8 @@ class TraceTest : public ::testing::Test {
     return std::stoll(Query(broker_.database(), "SELECT max(position)" + of_run));
   }
 
-  // Publishes a snapshot and tells what it was learned from: the feed's position, or a reward's
-  // version.
-  int64_t Learn(v1::SnapshotKind kind, int64_t source) {
+  // Publishes a snapshot; returns its version.
+  int64_t Publish(v1::SnapshotKind kind) {
     const bool reward = kind == v1::REWARD;
     const Peer& peer = broker_.As(reward ? Role::kTrainer : Role::kLearner);
     v1::SnapshotInfo info;
@@ -60,9 +61,14 @@ class TraceTest : public ::testing::Test {
     const auto published = client::PublishSnapshot(peer.client, reward ? trainer_ : learner_, info,
                                                    absl::StrCat("snapshot ", iteration_), nullptr);
     EXPECT_TRUE(published.ok()) << published.status();
-    const absl::Status reported = Report(kind, published->version(), source);
-    EXPECT_TRUE(reported.ok()) << reported;
     return published->version();
+  }
+  // Publishes one and tells what it was learned from: the feed's position, or a reward's version.
+  int64_t Learn(v1::SnapshotKind kind, int64_t source) {
+    const int64_t version = Publish(kind);
+    const absl::Status reported = Report(kind, version, source);
+    EXPECT_TRUE(reported.ok()) << reported;
+    return version;
   }
   absl::Status Report(v1::SnapshotKind kind, int64_t version, int64_t source, int64_t epochs = 0) {
     const bool reward = kind == v1::REWARD;
@@ -154,6 +160,27 @@ TEST_F(TraceTest, ALabelThatAnEnsembleHadAndAPolicySkippedIsLearnedFromByNoPolic
   ASSERT_TRUE(trace.ok()) << trace.status();
   EXPECT_EQ(trace->reward().version(), reward);
   EXPECT_FALSE(trace->has_policy());
+}
+
+// How many labels were told to be learned from by a policy, in the broker's log and metrics.
+uint64_t LearnedByPolicies() {
+  return metrics::GetAges("backflip_label_age_seconds", "", {{"until", "policy"}})
+      .Collect()
+      .histogram.sample_count;
+}
+
+TEST_F(TraceTest, ALabelIsToldOnceToBeLearnedFromWhoeverTellsFirst) {
+  Answer();
+  const int64_t position = Position();
+  const uint64_t before = LearnedByPolicies();
+  const int64_t reward = Publish(v1::REWARD);
+  // the learner may be quicker than the trainer
+  Learn(v1::POLICY, reward);
+  EXPECT_EQ(LearnedByPolicies(), before);
+  EXPECT_TRUE(Report(v1::REWARD, reward, position).ok());
+  EXPECT_EQ(LearnedByPolicies(), before + 1);
+  Learn(v1::POLICY, reward);
+  EXPECT_EQ(LearnedByPolicies(), before + 1);
 }
 
 TEST_F(TraceTest, AnswersThatNothingIsTrainedOnHaveNoSnapshot) {

@@ -12,6 +12,9 @@
 namespace backflip::preference_broker {
 namespace {
 
+// Upper half of the key of the advisory locks under which a run's sources are stored.
+constexpr int64_t kSourcesLock = int64_t{0x736f7572} << 32;
+
 void AddQuestion(Transaction& t, int64_t question_id, v1::LabelTrace* trace) {
   const pqxx::row row = t.Exec(R"sql(
       SELECT q.purpose, coalesce(q.round, -1) AS round, coalesce(d.selector, q.selector) AS selector,
@@ -101,21 +104,46 @@ void AddSnapshots(Transaction& t, int64_t run_id, int64_t position, std::optiona
   if (!policy.empty() && had_it(policy[0])) add(policy[0], trace->mutable_policy());
 }
 
-// Positions in the feed of the labels that only this snapshot and later ones of its kind have:
-// after the first, up to the second.
-std::pair<int64_t, int64_t> NewPositions(Transaction& t, const v1::ReportSourcesRequest& request) {
+// Up to which positions of the feed a run's ensembles have learned, and its policies by them.
+struct Positions {
+  int64_t of_ensembles = 0;
+  int64_t of_policies = 0;
+};
+
+Positions LearnedPositions(Transaction& t, int64_t run_id) {
   const pqxx::row row = t.Exec(R"sql(
-      WITH before AS (SELECT CASE $2 WHEN 'REWARD' THEN max(version) ELSE max(reward_version) END
-          AS reward
-        FROM snapshot_sources WHERE run_id = $1 AND kind = $2 AND version < $3)
-      SELECT (SELECT coalesce(max(label_position), 0) FROM snapshot_sources, before
-          WHERE run_id = $1 AND kind = 'REWARD' AND version <= before.reward),
-        (SELECT coalesce(max(label_position), 0) FROM snapshot_sources
-          WHERE run_id = $1 AND kind = 'REWARD'
-          AND version = CASE $2 WHEN 'REWARD' THEN $3::bigint ELSE $4 END))sql",
-                               request.run_id(), v1::SnapshotKind_Name(request.kind()),
-                               request.version(), request.reward_version())[0];
-  return {Int(row[0]), Int(row[1])};
+      SELECT coalesce(max(label_position), 0), coalesce(max(label_position) FILTER (WHERE version <=
+        (SELECT max(reward_version) FROM snapshot_sources WHERE run_id = $1 AND kind = 'POLICY')),
+        0)
+      FROM snapshot_sources WHERE run_id = $1 AND kind = 'REWARD')sql",
+                               run_id)[0];
+  return {.of_ensembles = Int(row[0]), .of_policies = Int(row[1])};
+}
+
+// Those after the first position, up to the second, that are learned from.
+std::vector<LearnedLabel> LabelsBetween(Transaction& t, int64_t run_id, int64_t after,
+                                        int64_t until) {
+  std::vector<LearnedLabel> labels;
+  for (const auto& row : t.Exec(R"sql(
+           SELECT l.id, l.question_id, extract(epoch FROM now() - l.answered_at)
+           FROM labels l JOIN questions q ON q.id = l.question_id AND q.purpose = 'TRAIN'
+           JOIN leases s ON s.id = l.lease_id AND NOT s.copied
+           WHERE l.run_id = $1 AND l.position > $2 AND l.position <= $3 AND NOT l.retraction
+             AND coalesce(l.choice, '') NOT IN ('CANNOT_TELL', 'BROKEN')
+             AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id AND n.position <= $3)
+           ORDER BY l.position)sql",
+                                run_id, after, until)) {
+    labels.push_back({Int(row[0]), Int(row[1]), Double(row[2])});
+  }
+  return labels;
+}
+
+// The first policy that learned from this ensemble or a later one.
+int64_t FirstPolicy(Transaction& t, int64_t run_id, int64_t reward_version) {
+  return Int(t.Exec(R"sql(
+      SELECT min(version) FROM snapshot_sources
+      WHERE run_id = $1 AND kind = 'POLICY' AND reward_version >= $2)sql",
+                    run_id, reward_version)[0][0]);
 }
 
 }  // namespace
@@ -152,13 +180,17 @@ absl::StatusOr<v1::LabelTrace> TraceLabel(Connection& connection, const Caller& 
   });
 }
 
-absl::StatusOr<std::vector<LearnedLabel>> ReportSources(Connection& connection,
+absl::StatusOr<std::vector<FirstLearned>> ReportSources(Connection& connection,
                                                         const Caller& caller,
                                                         const v1::ReportSourcesRequest& request) {
   const bool reward = request.kind() == v1::REWARD;
   const std::string kind = v1::SnapshotKind_Name(request.kind());
-  return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<LearnedLabel>> {
-    RETURN_IF_ERROR(CheckEpoch(t, request.run_id(), caller.role, request.epoch()));
+  const int64_t run_id = request.run_id();
+  return connection.Transact([&](Transaction& t) -> absl::StatusOr<std::vector<FirstLearned>> {
+    RETURN_IF_ERROR(CheckEpoch(t, run_id, caller.role, request.epoch()));
+    // a learner may tell of a policy before the trainer tells of the ensemble, or at once
+    t.Exec("SELECT pg_advisory_xact_lock($1)", kSourcesLock | run_id);
+    const Positions before = LearnedPositions(t, run_id);
     const auto only_if = [](bool is, int64_t value) {
       return is ? std::optional<int64_t>(value) : std::nullopt;
     };
@@ -169,31 +201,29 @@ absl::StatusOr<std::vector<LearnedLabel>> ReportSources(Connection& connection,
         SELECT $1, $2, $3, iteration, $4, $5 FROM snapshots
         WHERE run_id = $1 AND kind = $2 AND version = $3
         ON CONFLICT DO NOTHING RETURNING version)sql",
-               request.run_id(), kind, request.version(), only_if(reward, request.label_position()),
+               run_id, kind, request.version(), only_if(reward, request.label_position()),
                only_if(!reward, request.reward_version()));
-    std::vector<LearnedLabel> labels;
+    std::vector<FirstLearned> learned;
     if (stored.empty()) {
       if (!t.Exec("SELECT FROM snapshot_sources WHERE run_id = $1 AND kind = $2 AND version = $3",
-                  request.run_id(), kind, request.version())
+                  run_id, kind, request.version())
                .empty()) {
-        return labels;
+        return learned;
       }
-      return absl::NotFoundError(absl::StrCat("run ", request.run_id(), " has no ", kind,
+      return absl::NotFoundError(absl::StrCat("run ", run_id, " has no ", kind,
                                               " snapshot of version ", request.version()));
     }
-    const auto [after, until] = NewPositions(t, request);
-    for (const auto& row : t.Exec(R"sql(
-             SELECT l.id, l.question_id, extract(epoch FROM now() - l.answered_at)
-             FROM labels l JOIN questions q ON q.id = l.question_id AND q.purpose = 'TRAIN'
-             JOIN leases s ON s.id = l.lease_id AND NOT s.copied
-             WHERE l.run_id = $1 AND l.position > $2 AND l.position <= $3 AND NOT l.retraction
-               AND coalesce(l.choice, '') NOT IN ('CANNOT_TELL', 'BROKEN')
-               AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id AND n.position <= $3)
-             ORDER BY l.position)sql",
-                                  request.run_id(), after, until)) {
-      labels.push_back({Int(row[0]), Int(row[1]), Double(row[2])});
+    const Positions now = LearnedPositions(t, run_id);
+    if (now.of_ensembles > before.of_ensembles) {
+      learned.push_back({v1::REWARD, request.version(),
+                         LabelsBetween(t, run_id, before.of_ensembles, now.of_ensembles)});
     }
-    return labels;
+    if (now.of_policies > before.of_policies) {
+      learned.push_back({v1::POLICY,
+                         reward ? FirstPolicy(t, run_id, request.version()) : request.version(),
+                         LabelsBetween(t, run_id, before.of_policies, now.of_policies)});
+    }
+    return learned;
   });
 }
 

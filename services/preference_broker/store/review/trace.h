@@ -17,16 +17,25 @@ namespace backflip::preference_broker {
 absl::StatusOr<v1::LabelTrace> TraceLabel(Connection& connection, const Caller& caller,
                                           int64_t label_id);
 
-// A label that a snapshot is the first of its kind to have learned from.
+// A label that is learned from.
 struct LearnedLabel {
   int64_t label_id = 0;
   int64_t question_id = 0;
   double age_seconds = 0;  // since it was answered
 };
 
-// Records the snapshot's sources, unless they are known: then there is nothing new. Labels that
-// were imported or copied are left out of what is returned. NOT_FOUND: there is no such snapshot.
-absl::StatusOr<std::vector<LearnedLabel>> ReportSources(Connection& connection,
+// Labels that no snapshot of this kind had learned from before this one.
+struct FirstLearned {
+  v1::SnapshotKind kind = v1::REWARD;
+  int64_t version = 0;
+  std::vector<LearnedLabel> labels;  // in the feed's order
+};
+
+// Records the snapshot's sources, unless they are known: then there is nothing new. Returns what
+// is known to be learned from since then, once for each label and kind in whatever order learner
+// and trainer tell. Labels that were imported or copied are left out. NOT_FOUND: there is no such
+// snapshot.
+absl::StatusOr<std::vector<FirstLearned>> ReportSources(Connection& connection,
                                                         const Caller& caller,
                                                         const v1::ReportSourcesRequest& request);
 
