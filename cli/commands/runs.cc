@@ -141,8 +141,7 @@ const Registered kRegistered{
      ShowConfig,
      {},
      "First the run's own options, then what --print_config printed of the broker, the learner, "
-     "the "
-     "trainer and each worker when they took it up."},
+     "the trainer and each worker when they took it up."},
     {Section::kRuns,
      "run export-tensorboard RUN FOLDER",
      "the run's charts as TensorBoard reads them",

@@ -47,7 +47,7 @@ void ReportSources(const rpc::Client& broker, const v1::ReportSourcesRequest& re
                    const std::function<bool()>& stop);
 
 // Tells with which flags this process serves a run, for `backflip run config`. A failure is a line
-// of the log. At most a second.
+// of the log. At most two seconds.
 void ReportConfig(const rpc::Client& broker, int64_t run_id, const std::function<bool()>& stop);
 
 absl::Status PutBundle(const rpc::Client& broker, absl::string_view bytes);

@@ -10,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/loopback.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
@@ -91,9 +92,7 @@ absl::Status SetTransport(Transport transport) {
 bool IsOnThisMachine(absl::string_view address) {
   if (IsUnix(address)) return true;
   const absl::string_view host = address.substr(0, address.rfind(':'));
-  return host == "localhost" || host == "[::1]" ||
-         (absl::StartsWith(host, "127.") &&
-          host.find_first_not_of("0123456789.") == absl::string_view::npos);
+  return host == "[::1]" || base::IsLoopback4(host);
 }
 
 std::shared_ptr<grpc::ChannelCredentials> CredentialsTo(const std::string& address) {

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/base/loopback.h"
 
 namespace backflip::preference_broker {
 namespace {
@@ -27,9 +27,8 @@ std::string ValueOf(const Options& options, absl::string_view keyword) {
 }
 
 bool IsHere(const std::string& host) {
-  return host.empty() || host[0] == '/' || host[0] == '@' || host == "localhost" || host == "::1" ||
-         (absl::StartsWith(host, "127.") &&
-          host.find_first_not_of("0123456789.") == std::string::npos);
+  return host.empty() || host[0] == '/' || host[0] == '@' || host == "::1" ||
+         base::IsLoopback4(host);
 }
 
 }  // namespace

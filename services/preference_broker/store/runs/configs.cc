@@ -12,11 +12,6 @@ namespace {
 
 constexpr int kMostOfARun = 1000;
 
-absl::Status CheckRun(Transaction& t, int64_t run_id) {
-  return t.Exec("SELECT FROM runs WHERE id = $1", run_id).empty() ? UnknownRun(run_id)
-                                                                  : absl::OkStatus();
-}
-
 void Store(Transaction& t, int64_t run_id, std::optional<int64_t> caller_id,
            const std::string& config) {
   t.Exec(R"sql(
@@ -31,7 +26,7 @@ void Store(Transaction& t, int64_t run_id, std::optional<int64_t> caller_id,
 absl::Status ReportConfig(Connection& connection, const Caller& caller,
                           const v1::ReportConfigRequest& request, const std::string& of_broker) {
   return connection.Transact([&](Transaction& t) -> absl::Status {
-    RETURN_IF_ERROR(CheckRun(t, request.run_id()));
+    RETURN_IF_ERROR(CheckRunExists(t, request.run_id()));
     if (caller.role == Role::kWorker) RETURN_IF_ERROR(CheckServes(t, caller, request.run_id(), 0));
     Store(t, request.run_id(), std::nullopt, of_broker);
     Store(t, request.run_id(), caller.id, request.config());
@@ -41,7 +36,7 @@ absl::Status ReportConfig(Connection& connection, const Caller& caller,
 
 absl::StatusOr<v1::ListConfigsResponse> ListConfigs(Connection& connection, int64_t run_id) {
   return connection.Transact([&](Transaction& t) -> absl::StatusOr<v1::ListConfigsResponse> {
-    RETURN_IF_ERROR(CheckRun(t, run_id));
+    RETURN_IF_ERROR(CheckRunExists(t, run_id));
     v1::ListConfigsResponse response;
     for (const auto& row : t.Exec(R"sql(
              SELECT coalesce(c.role, 'broker'), coalesce(c.name, ''), r.config,
