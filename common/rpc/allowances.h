@@ -14,6 +14,15 @@
 
 namespace backflip::rpc {
 
+// The same over gRPC and HTTP. Calls without a good token of a network: so many a second, and so
+// many at first.
+inline constexpr double kGuessesPerSecond = 10;
+inline constexpr double kGuessesAtFirst = 300;
+// Calls of a network that are open at once: of a crowd behind it, one each.
+inline constexpr int kOpenCallsOfNetwork = 4096;
+// When to come again where that is not known.
+inline constexpr std::chrono::seconds kSoon(5);
+
 // A token bucket for each key: it holds at most `burst`, and gains `rate` a second. One that is
 // left may be overdrawn, and is paid back by time. Not thread-safe.
 class Allowances {

@@ -9,9 +9,6 @@ namespace backflip::preference_broker {
 namespace {
 
 constexpr size_t kMaxKeys = 50'000;
-constexpr std::chrono::seconds kSoon(5);
-// Of one address at once: of a crowd behind it, one each.
-constexpr int kMaxOpenCalls = 4096;
 // Long, so that who is at work is let in while others at the same address guess.
 constexpr std::chrono::hours kTokenMemory(1);
 
@@ -63,10 +60,11 @@ absl::Status Gate::TakeAnonymous(const std::string& address) {
 }
 
 absl::StatusOr<std::shared_ptr<void>> Gate::Enter(const std::string& address) {
-  std::shared_ptr<void> slot = open_.Take(address, kMaxOpenCalls);
+  std::shared_ptr<void> slot = open_.Take(address, rpc::kOpenCallsOfNetwork);
   if (slot != nullptr) return slot;
-  return rpc::ComeAgain(absl::StrCat("this address has ", kMaxOpenCalls, " calls open already"),
-                        kSoon);
+  return rpc::ComeAgain(
+      absl::StrCat("this address has ", rpc::kOpenCallsOfNetwork, " calls open already"),
+      rpc::kSoon);
 }
 
 absl::Status Gate::TakeBody(const std::string& token, size_t bytes) {

@@ -51,7 +51,7 @@ class Gate {
   base::Mutex mutex_;
   // by the token's hash
   std::unordered_map<std::string, Clock::time_point> known_until_ ABSL_GUARDED_BY(mutex_);
-  rpc::Allowances anonymous_ ABSL_GUARDED_BY(mutex_){10, 300};
+  rpc::Allowances anonymous_ ABSL_GUARDED_BY(mutex_){rpc::kGuessesPerSecond, rpc::kGuessesAtFirst};
   // A unit is a call, or a KiB of its body.
   rpc::Allowances bodies_ ABSL_GUARDED_BY(mutex_){500, 4000};
   rpc::Slots open_;

@@ -7,12 +7,10 @@ namespace backflip::preference_broker {
 namespace {
 
 // Calls that are open at once: of a labeler's or a reviewer's token, of another that is good, of a
-// network without a good token, and of a network in all.
+// network without a good token.
 constexpr int kOfPerson = 32;
 constexpr int kOfProgram = 2048;
 constexpr int kOfStrangers = 256;
-constexpr int kOfNetwork = 4096;
-constexpr std::chrono::seconds kSoon(5);
 
 }  // namespace
 
@@ -78,13 +76,14 @@ absl::StatusOr<Authenticator::Place> Authenticator::Enter(const std::string& tok
         absl::StrCat(place.stranger ? "tokens that are not known, at this address, have "
                                     : "this token has ",
                      most, " calls open already"),
-        kSoon);
+        rpc::kSoon);
   }
   if (network.empty()) return place;
-  place.of_network = open_.Take(network, kOfNetwork);
+  place.of_network = open_.Take(network, rpc::kOpenCallsOfNetwork);
   if (place.of_network != nullptr) return place;
-  return rpc::ComeAgain(absl::StrCat("this address has ", kOfNetwork, " calls open already"),
-                        kSoon);
+  return rpc::ComeAgain(
+      absl::StrCat("this address has ", rpc::kOpenCallsOfNetwork, " calls open already"),
+      rpc::kSoon);
 }
 
 void Authenticator::Forget() {

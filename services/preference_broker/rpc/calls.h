@@ -71,7 +71,7 @@ class Authenticator {
   base::Mutex mutex_;
   // by the token's hash; those that were good when they were looked up
   std::unordered_map<std::string, Known> known_ ABSL_GUARDED_BY(mutex_);
-  rpc::Allowances guesses_ ABSL_GUARDED_BY(mutex_){10, 300};
+  rpc::Allowances guesses_ ABSL_GUARDED_BY(mutex_){rpc::kGuessesPerSecond, rpc::kGuessesAtFirst};
   rpc::Slots open_;
   base::RareWarning refusals_{"gRPC calls without a valid token are refused"};
 };
