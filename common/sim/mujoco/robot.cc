@@ -2,14 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace backflip::sim {
 namespace {
 
-constexpr double kPi = 3.14159265358979323846;
 constexpr double kAspect = 4.0 / 3;
 // Shares of a picture's height or width, and how far from its middle towards its edge.
-constexpr double kShareAtFirst = 0.55, kMostShare = 0.72, kLeastShare = 0.33, kReach = 0.95;
+constexpr double kShareAtFirst = 0.55, kMostShare = 0.72, kLeastShown = 0.33, kReach = 0.95;
 constexpr double kLeastDistance = 0.01, kGreatestDistance = 1e4;  // a task's own bounds
 
 // The topmost body that moves of those that carry `body`, itself included; 0: none does.
@@ -62,7 +62,7 @@ struct Seen {
   double x, y, depth;
 };
 std::vector<Seen> See(const RobotView& view, double azimuth, double elevation) {
-  const double a = azimuth * kPi / 180, e = elevation * kPi / 180;
+  const double a = azimuth * std::numbers::pi / 180, e = elevation * std::numbers::pi / 180;
   const Point right = {std::sin(a), -std::cos(a), 0};
   const Point up = {-std::sin(e) * std::cos(a), -std::sin(e) * std::sin(a), std::cos(e)};
   const Point forward = {std::cos(e) * std::cos(a), std::cos(e) * std::sin(a), std::sin(e)};
@@ -81,7 +81,7 @@ std::vector<Seen> See(const RobotView& view, double azimuth, double elevation) {
 }
 
 // Half of what a camera sees at a distance of 1: MuJoCo's field of view is 45 degrees high.
-const double kHalfPicture = std::tan(kPi / 8);
+const double kHalfPicture = std::tan(std::numbers::pi / 8);
 
 // The greater of the shares of the picture's height and width.
 double Share(const std::vector<Seen>& points, double distance) {
@@ -182,14 +182,14 @@ double CameraDistance(const std::vector<RobotView>& views, double azimuth, doubl
   for (const RobotView& view : views) {
     const std::vector<Seen> seen = See(view, azimuth, elevation);
     nearest = std::max(nearest, DistanceOfShare(seen, kMostShare));
-    farthest = std::min(farthest, DistanceOfShare(seen, kLeastShare));
+    farthest = std::min(farthest, DistanceOfShare(seen, kLeastShown));
     for (const Seen& point : seen) {
       const double aside = std::max(std::abs(point.x), std::abs(point.y));
       nearest = std::max(nearest, aside / (kReach * kHalfPicture) - point.depth);
     }
     if (&view != &views[0]) continue;
     wanted = DistanceOfShare(seen, kShareAtFirst);
-    at_first = DistanceOfShare(seen, kLeastShare);
+    at_first = DistanceOfShare(seen, kLeastShown);
   }
   // what flies apart is followed only so far
   const double distance = std::min(std::max(nearest, std::min(wanted, farthest)), at_first);

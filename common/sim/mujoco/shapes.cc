@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numbers>
 #include <utility>
 
 namespace backflip::sim {
 namespace {
 
-constexpr double kPi = 3.14159265358979323846;
 // Of the mesh's size: more is lost only where it must be.
 constexpr float kSimplifyError = 0.02f;
 
@@ -24,7 +24,7 @@ Mesh Revolve(const std::vector<OutlinePoint>& outline, int segments) {
   Mesh mesh;
   for (const OutlinePoint& p : outline) {
     for (int s = 0; s <= segments; ++s) {
-      const double angle = 2 * kPi * s / segments;
+      const double angle = 2 * std::numbers::pi * s / segments;
       const double c = std::cos(angle), n = std::sin(angle);
       for (const double v : {p.x * c, p.x * n, p.z})
         mesh.positions.push_back(static_cast<float>(v));
@@ -77,7 +77,7 @@ Mesh Capsule(double half_length, Fineness fineness) {
   std::vector<OutlinePoint> outline;
   for (int half = 0; half < 2; ++half) {
     for (int i = 0; i <= fineness.rings; ++i) {
-      const double angle = kPi / 2 * (half + static_cast<double>(i) / fineness.rings - 1);
+      const double angle = std::numbers::pi / 2 * (half + static_cast<double>(i) / fineness.rings - 1);
       outline.push_back({std::cos(angle),
                          std::sin(angle) + (half == 0 ? -half_length : half_length),
                          std::cos(angle), std::sin(angle)});

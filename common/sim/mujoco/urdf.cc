@@ -24,7 +24,7 @@ struct DeleteSpec {
 };
 using SpecPtr = std::unique_ptr<mjSpec, DeleteSpec>;
 
-constexpr int kFoldersUp = 4;
+constexpr int kPackageFoldersUp = 4;
 constexpr int kMaxMjcfBytes = 16 << 20;
 constexpr double kClearance = 0.001;  // between robot and floor at first, metres
 
@@ -36,7 +36,7 @@ std::string FindMesh(const fs::path& folder, absl::string_view named) {
   const std::string without = with_package.substr(in_package ? with_package.find('/') + 1 : 0);
   std::error_code ignored;
   fs::path up;
-  for (int i = 0; i <= kFoldersUp; ++i, up /= "..") {
+  for (int i = 0; i <= kPackageFoldersUp; ++i, up /= "..") {
     for (const std::string& path : {with_package, without}) {
       if (fs::is_regular_file(folder / up / path, ignored)) return (up / path).string();
     }
