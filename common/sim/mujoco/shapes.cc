@@ -77,7 +77,8 @@ Mesh Capsule(double half_length, Fineness fineness) {
   std::vector<OutlinePoint> outline;
   for (int half = 0; half < 2; ++half) {
     for (int i = 0; i <= fineness.rings; ++i) {
-      const double angle = std::numbers::pi / 2 * (half + static_cast<double>(i) / fineness.rings - 1);
+      const double angle =
+          std::numbers::pi / 2 * (half + static_cast<double>(i) / fineness.rings - 1);
       outline.push_back({std::cos(angle),
                          std::sin(angle) + (half == 0 ? -half_length : half_length),
                          std::cos(angle), std::sin(angle)});
