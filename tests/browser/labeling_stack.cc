@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <iostream>
 #include <map>
+#include <numbers>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -40,7 +41,6 @@ namespace {
 using nlohmann::json;
 using preference_broker::Role;
 
-constexpr double kPi = 3.14159265358979323846;
 constexpr int kSteps = 50;
 constexpr char kInstructions[] =
     "Two short films of the same machine play side by side. Pick the one that comes closer to a "
@@ -60,8 +60,9 @@ v1::Clip HopperClip(double turns, double height, int64_t iteration, int index, i
   clip.mutable_poses()->set_bodies(4);
   for (int moment = 0; moment <= steps; ++moment) {
     const double s = static_cast<double>(moment) / steps;
-    const double tuck = std::pow(std::sin(kPi * s), 2);
-    double angle = -2 * kPi * turns * s, x = -0.6 * s, z = 1.25 + height * std::sin(kPi * s);
+    const double tuck = std::pow(std::sin(std::numbers::pi * s), 2);
+    double angle = -2 * std::numbers::pi * turns * s, x = -0.6 * s,
+           z = 1.25 + height * std::sin(std::numbers::pi * s);
     const auto put = [&] {
       for (const double v : {x, 0.0, z, std::cos(angle / 2), 0.0, std::sin(angle / 2), 0.0}) {
         clip.mutable_poses()->add_poses(static_cast<float>(v));
