@@ -241,8 +241,8 @@ int Collector::workers() const {
   return static_cast<int>(workers_.size());
 }
 
-absl::StatusOr<WorkerId> Collector::Connect(const v1::Register& hello, WorkerLink* link,
-                                            absl::Time now) {
+absl::StatusOr<WorkerId> Collector::Connect(const v1::Register& hello, int64_t holder,
+                                            WorkerLink* link, absl::Time now) {
   if (hello.protocol_major() != rpc::kProtocolMajor) {
     return absl::FailedPreconditionError(
         absl::StrCat("this learner speaks protocol ", rpc::kProtocolMajor, ".", rpc::kProtocolMinor,
@@ -267,7 +267,7 @@ absl::StatusOr<WorkerId> Collector::Connect(const v1::Register& hello, WorkerLin
   Worker& worker = workers_[id];
   worker.link = link;
   worker.heard = now;
-  book_.AddWorker(id, hello.threads(), hello.worker());
+  book_.AddWorker(id, hello.threads(), hello.worker(), holder);
   link->Send(std::move(registered));
   if (released_) {
     book_.RetireWorker(id);
@@ -338,11 +338,11 @@ void Collector::Fail(WorkerId worker_id, const v1::TicketFailure& failure, absl:
 }
 
 void Collector::CountFailure(WorkerId worker, TicketId id, const std::string& reason) {
-  const int failures = book_.Fail(worker, id);
+  const TicketBook::Failed failed = book_.Fail(worker, id);
   base::LogWarning("a ticket failed",
-                   {{"worker", worker}, {"failures", failures}, {"reason", reason}});
-  if (failures >= TicketBook::kMostFailures) {
-    GiveUp(id, absl::StrCat(reason, "; tried ", failures, " times"));
+                   {{"worker", worker}, {"failures", failed.times}, {"reason", reason}});
+  if (failed.cannot_be_served) {
+    GiveUp(id, absl::StrCat(reason, "; tried ", failed.times, " times"));
   }
 }
 

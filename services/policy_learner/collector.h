@@ -100,9 +100,10 @@ class Collector {
 
   // ---- The workers' side.
 
-  // `link` must live until Disconnect. Sends Registered and tickets.
-  // INVALID_ARGUMENT or FAILED_PRECONDITION refuse the worker.
-  absl::StatusOr<WorkerId> Connect(const v1::Register& hello, WorkerLink* link, absl::Time now);
+  // `holder`: of the token that it came with. `link` must live until Disconnect. Sends Registered
+  // and tickets. INVALID_ARGUMENT or FAILED_PRECONDITION refuse the worker.
+  absl::StatusOr<WorkerId> Connect(const v1::Register& hello, int64_t holder, WorkerLink* link,
+                                   absl::Time now);
   // INVALID_ARGUMENT: the rollout is not what its ticket asked for, which counts as a failure
   // of the ticket; the stream must end.
   absl::Status Return(WorkerId worker, std::unique_ptr<v1::Rollout> rollout, absl::Time now);

@@ -33,7 +33,10 @@ class PolicyLearnerService::Stream final
   // `holder`: as of StreamBegins.
   Stream(PolicyLearnerService* service, std::string peer, std::shared_ptr<Collector> collector,
          int64_t holder)
-      : service_(service), peer_(std::move(peer)), collector_(std::move(collector)) {
+      : service_(service),
+        peer_(std::move(peer)),
+        collector_(std::move(collector)),
+        holder_(holder) {
     service_->StreamBegins(this, holder);
   }
 
@@ -102,7 +105,7 @@ class PolicyLearnerService::Stream final
         if (worker_ != 0) {
           return absl::InvalidArgumentError("a second Register on one stream");
         }
-        ASSIGN_OR_RETURN(worker_, collector_->Connect(read_.register_(), this, now));
+        ASSIGN_OR_RETURN(worker_, collector_->Connect(read_.register_(), holder_, this, now));
         base::LogInfo("worker connected", {{"peer", peer_},
                                            {"worker", worker_.load()},
                                            {"threads", read_.register_().threads()}});
@@ -150,6 +153,7 @@ class PolicyLearnerService::Stream final
   PolicyLearnerService* const service_;
   const std::string peer_;
   const std::shared_ptr<Collector> collector_;
+  const int64_t holder_;
   v1::WorkerMessage read_;
   std::atomic<WorkerId> worker_ = 0;
   std::atomic<bool> left_ = false;

@@ -9,9 +9,12 @@ void TicketBook::Add(TicketId ticket, bool urgent) {
   waiting_.insert({!urgent, ticket});
 }
 
-void TicketBook::AddWorker(WorkerId worker, int threads, const std::string& process) {
-  workers_[worker].threads = threads;
-  workers_[worker].process = process;
+void TicketBook::AddWorker(WorkerId worker, int threads, const std::string& process,
+                           int64_t holder) {
+  Worker& added = workers_[worker];
+  added.threads = threads;
+  added.process = process;
+  added.holder = holder;
 }
 
 std::vector<TicketId> TicketBook::RemoveWorker(WorkerId worker) {
@@ -21,7 +24,9 @@ std::vector<TicketId> TicketBook::RemoveWorker(WorkerId worker) {
   for (auto& [id, ticket] : tickets_) {
     if (gone.mapped().tickets.contains(id)) {
       ticket.deaths.insert(gone.mapped().process);
-      if (ticket.deaths.size() >= kMostDeaths) deadly.push_back(id);
+      ticket.died_with.insert(gone.mapped().holder);
+      if (ticket.deaths.size() >= kMostDeaths && AreEnough(ticket.died_with, kMostDeaths))
+        deadly.push_back(id);
     }
     if (ticket.worker == worker) Wait(id, &ticket);
   }
@@ -33,10 +38,31 @@ void TicketBook::Wait(TicketId id, Ticket* ticket) {
   waiting_.insert({!ticket->urgent, id});
 }
 
-bool TicketBook::AllFailed(const Ticket& ticket) const {
-  return std::all_of(workers_.begin(), workers_.end(), [&](const auto& worker) {
-    return worker.second.retired || ticket.failed.contains(worker.first);
-  });
+bool TicketBook::AreEnough(const std::set<int64_t>& holders, int most) const {
+  std::set<int64_t> all = holders;
+  for (const auto& [id, worker] : workers_) {
+    if (!worker.retired) all.insert(worker.holder);
+  }
+  return holders.size() >= std::min<size_t>(most, all.size());
+}
+
+int TicketBook::Doubt(const Ticket& ticket, WorkerId id, const Worker& worker) {
+  if (ticket.failed.contains(id)) return 2;
+  return ticket.failed_by.contains(worker.holder) || ticket.died_with.contains(worker.holder) ||
+                 ticket.kept_by.contains(worker.holder)
+             ? 1
+             : 0;
+}
+
+bool TicketBook::MayTakeMore(const Worker& worker) const {
+  if (worker.retired || worker.stuck) return false;
+  if (worker.tickets.size() >= 2 * static_cast<size_t>(worker.threads)) return false;
+  if (proven_.contains(worker.holder)) return true;
+  size_t unproven = 0;
+  for (const auto& [id, other] : workers_) {
+    if (other.holder == worker.holder) unproven += other.tickets.size();
+  }
+  return unproven < kMostUnproven;
 }
 
 void TicketBook::RetireWorker(WorkerId worker) {
@@ -49,17 +75,21 @@ std::vector<TicketBook::Issue> TicketBook::IssueWaiting(absl::Time now) {
   for (auto place = waiting_.begin(); place != waiting_.end();) {
     const TicketId id = place->second;
     Ticket& ticket = tickets_[id];
-    const bool anyone = !ticket.failed.empty() && AllFailed(ticket);
+    int least_doubt = 2;
+    for (const auto& [worker_id, worker] : workers_) {
+      if (!worker.retired && !worker.stuck)
+        least_doubt = std::min(least_doubt, Doubt(ticket, worker_id, worker));
+    }
     Worker* best = nullptr;
     WorkerId best_id = 0;
     bool someone = false;
     for (auto& [worker_id, worker] : workers_) {
       const auto load = static_cast<int64_t>(worker.tickets.size());
-      if (worker.retired || load >= 2 * worker.threads) continue;
+      if (!MayTakeMore(worker)) continue;
       someone = true;
       // after Reissue, the one that has it already is no help
       if (worker.tickets.contains(id)) continue;
-      if (!anyone && ticket.failed.contains(worker_id)) continue;
+      if (Doubt(ticket, worker_id, worker) > least_doubt) continue;
       if (best == nullptr ||
           load * best->threads < static_cast<int64_t>(best->tickets.size()) * worker.threads) {
         best = &worker;
@@ -83,25 +113,33 @@ std::vector<TicketBook::Issue> TicketBook::IssueWaiting(absl::Time now) {
 bool TicketBook::Return(WorkerId worker, TicketId ticket) {
   const auto it = workers_.find(worker);
   if (it == workers_.end() || it->second.tickets.erase(ticket) == 0) return false;
+  it->second.stuck = false;
+  proven_.insert(it->second.holder);
   if (!tickets_.contains(ticket)) return false;
   Close(ticket);
   return true;
 }
 
-int TicketBook::Fail(WorkerId worker, TicketId id) {
+TicketBook::Failed TicketBook::Fail(WorkerId worker, TicketId id) {
   const auto it = workers_.find(worker);
-  if (it == workers_.end() || it->second.tickets.erase(id) == 0) return 0;
+  if (it == workers_.end() || it->second.tickets.erase(id) == 0) return {};
   const auto found = tickets_.find(id);
-  if (found == tickets_.end()) return 0;
+  if (found == tickets_.end()) return {};
   Ticket& ticket = found->second;
   ticket.failed.insert(worker);
+  ticket.failed_by.insert(it->second.holder);
   if (ticket.worker == worker) Wait(id, &ticket);
-  return ++ticket.failures;
+  ++ticket.failures;
+  return {ticket.failures,
+          ticket.failures >= kMostFailures && AreEnough(ticket.failed_by, kMostFailures)};
 }
 
 void TicketBook::Reissue(absl::Time issued_before) {
   for (auto& [id, ticket] : tickets_) {
     if (ticket.worker == 0 || ticket.issued >= issued_before) continue;
+    Worker& keeper = workers_.at(ticket.worker);
+    keeper.stuck = true;
+    ticket.kept_by.insert(keeper.holder);
     Wait(id, &ticket);
   }
 }

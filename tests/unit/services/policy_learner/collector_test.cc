@@ -50,7 +50,7 @@ class FakeWorker : public WorkerLink {
     hello.set_protocol_major(1);
     hello.set_task_fingerprint("f1");
     hello.set_threads(threads);
-    id = collector->Connect(hello, this, now).value();
+    id = collector->Connect(hello, /*holder=*/1, this, now).value();
   }
 
   void Send(std::shared_ptr<const v1::LearnerMessage> message) override {
@@ -293,12 +293,12 @@ TEST(Collector, RefusesAWorkerOfAnotherTaskOrProtocol) {
   hello.set_protocol_major(2);
   hello.set_task_fingerprint("f1");
   hello.set_threads(1);
-  const auto major = collector.Connect(hello, nullptr, absl::Now());
+  const auto major = collector.Connect(hello, /*holder=*/1, nullptr, absl::Now());
   EXPECT_TRUE(absl::IsFailedPrecondition(major.status()));
   EXPECT_THAT(std::string(major.status().message()), HasSubstr("same major version"));
   hello.set_protocol_major(1);
   hello.set_task_fingerprint("f2");
-  const auto task = collector.Connect(hello, nullptr, absl::Now());
+  const auto task = collector.Connect(hello, /*holder=*/1, nullptr, absl::Now());
   EXPECT_TRUE(absl::IsFailedPrecondition(task.status()));
   EXPECT_THAT(std::string(task.status().message()), HasSubstr("fetch the run's bundle again"));
 }

@@ -201,7 +201,7 @@ class SyntheticWorker : public WorkerLink {
     hello.set_protocol_major(1);
     hello.set_task_fingerprint("f1");
     hello.set_threads(2);
-    id_ = *collector_->Connect(hello, this, absl::Now());
+    id_ = *collector_->Connect(hello, /*holder=*/1, this, absl::Now());
     thread_ = std::thread([this] { Work(); });
   }
   ~SyntheticWorker() override {
