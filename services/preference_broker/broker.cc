@@ -36,6 +36,10 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerOptions options) {
     Connection connection(broker->options_.database, broker->origin_, nullptr);
     RETURN_IF_ERROR(CheckSessions(broker->options_.database));
     RETURN_IF_ERROR(CheckSchema(connection));
+    if (!broker->options_.otlp_endpoint.empty()) {
+      ASSIGN_OR_RETURN(std::string made, DatabaseMadeAt(connection));
+      broker->spans_ = SpanSender::Start(broker->options_.otlp_endpoint, std::move(made));
+    }
   }
   broker->pool_ = std::make_unique<Pool>(
       broker->options_.connections, broker->options_.queued_calls, [b = broker.get()] {

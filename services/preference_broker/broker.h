@@ -15,6 +15,7 @@
 #include "services/preference_broker/http/server.h"
 #include "services/preference_broker/rpc/calls.h"
 #include "services/preference_broker/rpc/services.h"
+#include "services/preference_broker/rpc/spans.h"
 #include "services/preference_broker/state_metrics.h"
 
 namespace backflip::preference_broker {
@@ -34,6 +35,8 @@ struct BrokerOptions {
   // PEM of the authority (rpc::Authority) that signs certificates of workers that join, for which
   // they need none themselves; empty: none does.
   std::string worker_authority;
+  // As of SpanSender; empty: no spans are sent.
+  std::string otlp_endpoint;
 };
 
 class Broker {
@@ -67,6 +70,8 @@ class Broker {
   const std::string origin_;
   Hub hub_;
   Authenticator authenticator_;
+  // outlives whoever tells of labels
+  std::unique_ptr<SpanSender> spans_;
   std::unique_ptr<Pool> pool_;
   std::unique_ptr<FeedNumberer> numberer_;
   std::vector<std::unique_ptr<grpc::Service>> services_;

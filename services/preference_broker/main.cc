@@ -44,6 +44,9 @@ ABSL_FLAG(std::string, worker_authority, "",
           "serve: PEM file with an authority's certificate, which --tls_ca of learners and of this "
           "broker must trust, and its key: it signs certificates of workers that join, which need "
           "none to join. Default: workers that join get none");
+ABSL_FLAG(std::string, otlp_endpoint, "",
+          "serve: a collector that takes spans by OpenTelemetry's protocol over HTTP, as "
+          "http://host:4318: a label's life is a trace. Default: none are sent");
 ABSL_FLAG(int, database_connections, 8, "serve: connections to the database");
 
 // of common/rpc/transport.h, for HTTP too
@@ -86,6 +89,13 @@ const base::FlagRule web_rule(FLAGS_web, "a folder with the pages' index.html",
                                 return folder.empty() ||
                                        std::filesystem::exists(folder + "/index.html", error);
                               });
+const base::FlagRule otlp_rule(FLAGS_otlp_endpoint,
+                               "http://… or https://… of a collector, without a password",
+                               [](const std::string& url) {
+                                 return url.empty() || ((absl::StartsWith(url, "https://") ||
+                                                         absl::StartsWith(url, "http://")) &&
+                                                        !absl::StrContains(url, '@'));
+                               });
 const base::FlagRule connections_rule(FLAGS_database_connections, 1, 64);
 const base::ConfigCheck authority_check([]() -> absl::Status {
   const std::string file = absl::GetFlag(FLAGS_worker_authority);
@@ -173,6 +183,7 @@ int RunServe(const std::string& database) {
   options.listen = absl::GetFlag(FLAGS_listen);
   options.connections = absl::GetFlag(FLAGS_database_connections);
   options.worker_authority = absl::GetFlag(FLAGS_worker_authority);
+  options.otlp_endpoint = absl::GetFlag(FLAGS_otlp_endpoint);
   options.http = HttpFlags();
   if (const absl::Status status = rpc::SetTransportByFlags(); !status.ok()) return Fail(status);
   if (const absl::Status status = metrics::ServeByFlag(); !status.ok()) return Fail(status);

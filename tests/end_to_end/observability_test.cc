@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "cli/launcher/subprocess.h"
+#include "tests/support/span_collector.h"
 #include "tests/support/stack.h"
 
 namespace backflip::testing {
@@ -60,7 +61,9 @@ void CallUnknownMethod(const rpc::Client& client) {
 }
 
 TEST(Observability, EveryQueryOfDashboardsAndRulesReturnsWhatTheProgramsOfARunTell) {
-  auto started = Stack::Start({.flags = {"--metrics_listen=127.0.0.1:0"}});
+  SpanCollector collector({200});
+  auto started = Stack::Start({.flags = {"--metrics_listen=127.0.0.1:0"},
+                               .broker_flags = {"--otlp_endpoint=" + collector.Url()}});
   ASSERT_TRUE(started.ok()) << started.status();
   Stack& stack = **started;
   ASSERT_TRUE(stack.StartServing().ok());
@@ -117,6 +120,17 @@ TEST(Observability, EveryQueryOfDashboardsAndRulesReturnsWhatTheProgramsOfARunTe
   EXPECT_THAT(events, ::testing::UnorderedElementsAre("question opened", "answer stored",
                                                       "an ensemble learned from an answer",
                                                       "a policy learned from an answer"));
+
+  // and the same in what a collector takes
+  EXPECT_EQ(stack.Drain(Program::kBroker), absl::OkStatus());
+  std::vector<std::string> spans;
+  for (const nlohmann::json& span : SpansOf(collector.Await(1))) {
+    for (const nlohmann::json& attribute : span["attributes"]) {
+      if (attribute["key"] == "backflip.trace" && attribute["value"]["stringValue"] == label)
+        spans.push_back(span["name"]);
+    }
+  }
+  EXPECT_THAT(spans, ::testing::UnorderedElementsAreArray(events));
 }
 
 }  // namespace

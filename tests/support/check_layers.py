@@ -49,6 +49,7 @@ FACADES = {
     r"grpc|backflip/v1/.*\.grpc\.pb\.h": ["common/rpc", "common/client", "services", "cli", "tools"],
     r"boost/": ["services/preference_broker", "tools"],
     r"prometheus/": ["common/metrics"],
+    r"curl/": ["services/preference_broker/rpc"],
     r"Eigen/": ["common/nn", "tools"],
 }
 

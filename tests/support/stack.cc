@@ -132,6 +132,7 @@ absl::Status Stack::LayWires() {
 absl::StatusOr<std::unique_ptr<Stack>> Stack::Start(StackOptions options) {
   std::unique_ptr<Stack> stack(new Stack());
   stack->flags_ = options.flags;
+  stack->broker_flags_ = options.broker_flags;
   RETURN_IF_ERROR(stack->StartDatabase(options));
   char folder[] = "/tmp/backflip-stack-XXXXXX";
   if (mkdtemp(folder) == nullptr) return absl::InternalError("cannot make a folder in /tmp");
@@ -191,6 +192,8 @@ absl::Status Stack::StartProgram(Program program) {
   for (const auto& arguments : {Reaching(program), described.arguments})
     argv.insert(argv.end(), arguments.begin(), arguments.end());
   argv.insert(argv.end(), flags_.begin(), flags_.end());
+  if (program == Program::kBroker)
+    argv.insert(argv.end(), broker_flags_.begin(), broker_flags_.end());
   ASSIGN_OR_RETURN(running_[program], cli::Spawn({.argv = std::move(argv),
                                                   .log_file = LogFile(program, folder_),
                                                   .dies_with_parent = true}));

@@ -48,6 +48,8 @@ struct StackOptions {
   bool wires = false;
   // Given to every program.
   std::vector<std::string> flags;
+  // Given to the broker besides.
+  std::vector<std::string> broker_flags;
 };
 
 // Programs are those beside the test's own. Nothing is started again by itself,
@@ -130,6 +132,7 @@ class Stack {
   std::unique_ptr<cli::PrivatePostgres> postgres_;
   std::string folder_, database_;
   std::vector<std::string> flags_;
+  std::vector<std::string> broker_flags_;
   int64_t labels_before_ = 0;
   std::map<Program, std::unique_ptr<Wire>> wires_;
   std::unique_ptr<Wire> database_wire_, learner_wire_;

@@ -11,6 +11,7 @@
 #include "common/metrics/metrics.h"
 #include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
+#include "services/preference_broker/rpc/spans.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
@@ -114,9 +115,10 @@ void Note(const absl::StatusOr<SubmittedLabel>& label, const char* outcome, cons
   }
   Answers(label->fresh ? outcome : "repeated").Increment();
   if (!label->fresh) return;
-  base::LogInfo(event, {{"trace", TraceId(label->run_id, label->question_id)},
-                        {"run", label->run_id},
-                        {"label", label->label_id}});
+  Tell({event, label->run_id, label->question_id, absl::Milliseconds(label->age_ms)},
+       {{"trace", TraceId(label->run_id, label->question_id)},
+        {"run", label->run_id},
+        {"label", label->label_id}});
 }
 
 // State of one Lease call across its polls.

@@ -1,9 +1,9 @@
 // Lives of labels.
 #include "backflip/v1/trace.grpc.pb.h"
-#include "common/base/log.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
+#include "services/preference_broker/rpc/spans.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/review/trace.h"
@@ -31,11 +31,12 @@ void Note(int64_t run_id, const FirstLearned& learned) {
       {{"until", reward ? "reward" : "policy"}});
   for (const LearnedLabel& label : learned.labels) {
     ages.Observe(label.age_seconds);
-    base::LogInfo(reward ? "an ensemble learned from an answer" : "a policy learned from an answer",
-                  {{"trace", TraceId(run_id, label.question_id)},
-                   {"run", run_id},
-                   {"label", label.label_id},
-                   {reward ? "reward_version" : "policy_version", learned.version}});
+    Tell({reward ? "an ensemble learned from an answer" : "a policy learned from an answer", run_id,
+          label.question_id, absl::Seconds(label.age_seconds)},
+         {{"trace", TraceId(run_id, label.question_id)},
+          {"run", run_id},
+          {"label", label.label_id},
+          {reward ? "reward_version" : "policy_version", learned.version}});
   }
 }
 

@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "absl/strings/str_join.h"
-#include "common/base/log.h"
 #include "services/preference_broker/rpc/services.h"
+#include "services/preference_broker/rpc/spans.h"
 #include "services/preference_broker/rpc/validate.h"
 #include "services/preference_broker/store/db/run_row.h"
 #include "services/preference_broker/store/db/topics.h"
@@ -88,12 +88,12 @@ class TrainingServiceImpl final : public v1::TrainingService::CallbackService {
                                     preference_broker::OpenQuestions(connection, caller, *request));
                    if (response->opened()) {
                      for (const v1::OpenedQuestion& question : response->questions()) {
-                       base::LogInfo("question opened",
-                                     {{"trace", TraceId(request->run_id(), question.question_id())},
-                                      {"run", request->run_id()},
-                                      {"round", request->round()},
-                                      {"question", question.question_id()},
-                                      {"clips", absl::StrJoin(question.clip_ids(), " ")}});
+                       Tell({kQuestionOpened, request->run_id(), question.question_id(), {}},
+                            {{"trace", TraceId(request->run_id(), question.question_id())},
+                             {"run", request->run_id()},
+                             {"round", request->round()},
+                             {"question", question.question_id()},
+                             {"clips", absl::StrJoin(question.clip_ids(), " ")}});
                      }
                    }
                    return absl::OkStatus();

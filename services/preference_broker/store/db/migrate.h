@@ -3,8 +3,11 @@
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_MIGRATE_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_DB_MIGRATE_H_
 
+#include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "services/preference_broker/store/db/connection.h"
 
@@ -28,6 +31,10 @@ absl::StatusOr<int> Migrate(Connection& connection);
 
 // FAILED_PRECONDITION, with what to do, when the schema is not this program's.
 absl::Status CheckSchema(Connection& connection);
+
+// When the first migration was applied, in microseconds since 1970: no other stack's database has
+// the same. The schema must be there.
+absl::StatusOr<std::string> DatabaseMadeAt(Connection& connection);
 
 }  // namespace backflip::preference_broker
 

@@ -391,12 +391,13 @@ TEST(Collector, GroupsManyEnvironmentsInFewTickets) {
   Collector collector(spec, SyntheticTask(), 0, {});
   collector.AddPolicy(PolicyOf(0));
   FakeWorker worker(&collector, 64);
-  int environments = 0;
-  for (const auto& ticket : worker.tickets) {
-    environments += ticket.environments_size();
+  int environments = 0, tickets = 0;
+  for (; !worker.tickets.empty(); ++tickets) {
+    environments += worker.tickets.front().environments_size();
+    worker.ReturnOne();
   }
   EXPECT_EQ(environments, 1000);
-  EXPECT_LE(worker.tickets.size(), 64u);
+  EXPECT_LE(tickets, 64);
 }
 
 v1::TicketFailure FailureOf(const v1::Ticket& ticket) {
