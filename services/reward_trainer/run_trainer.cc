@@ -109,6 +109,7 @@ absl::Status RunTrainer::TrainInLockstep(int64_t round) {
     return progress_.batches > batch;
   }));
   RETURN_IF_ERROR(ReadCandidates(batch, /*new_to_ensemble=*/true));
+  RETURN_IF_ERROR(CheckCandidates(batch));
   int64_t wanted = 0;
   {
     base::MutexLock lock(&progress_.mutex);
@@ -154,7 +155,10 @@ absl::Status RunTrainer::TrainAsLabelsCome() {
       held_seen = progress_.long_held;
     }
     const bool new_batch = batch > pool_batch_;
-    if (new_batch) RETURN_IF_ERROR(ReadCandidates(batch, /*new_to_ensemble=*/true));
+    if (new_batch) {
+      RETURN_IF_ERROR(ReadCandidates(batch, /*new_to_ensemble=*/true));
+      RETURN_IF_ERROR(CheckCandidates(batch));
+    }
     RETURN_IF_ERROR(KeepAsking(batch));
     Labels labels;
     int64_t counted, open;
@@ -289,6 +293,18 @@ absl::Status RunTrainer::ReadCandidates(int64_t batch, bool new_to_ensemble) {
   pool_batch_ = batch;
   if (new_to_ensemble) fitter_->AddCandidates(added);
   return absl::OkStatus();
+}
+
+absl::Status RunTrainer::CheckCandidates(int64_t batch) {
+  if (pool_.size() >= 2) return absl::OkStatus();
+  base::MutexLock lock(&progress_.mutex);
+  // with labels of before, or where nobody is to be asked, it goes on without
+  if (progress_.asking_stopped || progress_.book.position() > 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      StepsAfter(batch), " steps gave ", pool_.size(), " clips of ", run_.task().clip_steps(),
+      " steps, and a question needs two: episodes end, or their physics diverges, before a clip is "
+      "long enough. Choose a shorter clip in task.textproto; for physics that diverges a smaller "
+      "timestep, narrower ctrlranges or more joint damping may help"));
 }
 
 std::vector<experience::ClipPointer> RunTrainer::PoolClips() const {

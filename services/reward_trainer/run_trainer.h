@@ -70,6 +70,9 @@ class RunTrainer {
   // Takes candidates of batches up to `batch` that are not in the pool yet into it and,
   // with `new_to_ensemble`, into the ensemble's normaliser.
   absl::Status ReadCandidates(int64_t batch, bool new_to_ensemble);
+  // FAILED_PRECONDITION: batches up to `batch` gave too few clips to ask anything about, and there
+  // is nothing else to learn from.
+  absl::Status CheckCandidates(int64_t batch);
   // Opens the questions of `round` for `labels` labels, the newest batch being `batch`;
   // answers false if they had been opened before, and takes those.
   absl::StatusOr<bool> Ask(int64_t round, int64_t batch, int64_t labels);

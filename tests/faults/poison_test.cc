@@ -110,6 +110,14 @@ TEST_F(Poison, ASimulationThatRunsOutOfMemoryFailsTheRunThatHasIt) {
   ExpectOthersAreServed();
 }
 
+TEST_F(Poison, PhysicsThatDivergesBeforeAClipIsLongEnoughFailsTheRunThatHasIt) {
+  ExpectFailure(Create("<body pos=\"0 0 3\"><joint stiffness=\"1e12\" springref=\"1\"/>"
+                       "<geom size=\".1\"/></body>",
+                       "height"),
+                HasSubstr("clip"));
+  ExpectOthersAreServed();
+}
+
 TEST_F(Poison, ABundleThatIsDamagedFailsTheRunThatHasIt) {
   ExpectOthersAreServed();  // the worker runs
   ASSERT_TRUE(stack_->Drain(Program::kWorker).ok());

@@ -169,6 +169,8 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
                  [=](Connection& connection, const Caller& caller) -> absl::Status {
                    ASSIGN_OR_RETURN(const RunDefinition run,
                                     GetRunDefinition(connection, request->run_id()));
+                   RETURN_IF_ERROR(
+                       CheckRange("episodes", request->episodes_size(), 0, kMaxEvaluationEpisodes));
                    for (int i = 0; i < request->episodes_size(); ++i) {
                      RETURN_IF_ERROR(CheckEvaluation(absl::StrCat("episodes[", i, "]"),
                                                      request->episodes(i), run.task));

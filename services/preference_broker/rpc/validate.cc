@@ -444,7 +444,8 @@ absl::Status CheckEvaluation(absl::string_view name, const v1::Evaluation& evalu
   RETURN_IF_ERROR(
       CheckRange(absl::StrCat(name, ".iteration"), evaluation.iteration(), 0, kMaxIteration));
   RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".steps"), evaluation.steps(), 0, kMaxSteps));
-  RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".episode"), evaluation.episode(), 0, 1'000'000));
+  RETURN_IF_ERROR(CheckRange(absl::StrCat(name, ".episode"), evaluation.episode(), 0,
+                             kMaxEvaluationEpisodes - 1));
   if (evaluation.has_true_return() != task.has_true_reward()) {
     return absl::InvalidArgumentError(
         absl::StrCat(name, ".true_return must be ",

@@ -48,6 +48,9 @@ absl::Status CheckReliability(const v1::ReportReliabilityRequest& request);
 // The head of a binary glTF 2: magic, version and length.
 absl::Status CheckGlb(const std::string& glb);
 absl::Status CheckMetrics(const v1::ReportMetricsRequest& request, Role role);
+// More than the episodes that a learner asks for of one policy (common/method/evaluation.h), and
+// little enough to be read again with each that comes.
+inline constexpr int kMaxEvaluationEpisodes = 100;
 absl::Status CheckEvaluation(absl::string_view name, const v1::Evaluation& evaluation,
                              const v1::TaskInfo& task);
 

@@ -932,6 +932,29 @@ TEST_F(RunsTest, EvaluationsAreStoredOnceAndAveragedWithoutFinalOnes) {
             absl::StatusCode::kInvalidArgument);
 }
 
+TEST_F(RunsTest, EvaluationsOfAPolicyAreBounded) {
+  const auto run = Create(ARun());
+  v1::ReportEvaluationRequest report;
+  report.set_run_id(run->id());
+  for (int i = 0; i < 101; ++i) {
+    v1::Evaluation* episode = report.add_episodes();
+    episode->set_policy_version(3);
+    episode->set_iteration(2);
+    episode->set_episode(i % 100);
+    episode->set_true_return(1);
+  }
+  EXPECT_EQ(Code(worker_.Call(worker_.runs, &Runs::ReportEvaluation, report)),
+            absl::StatusCode::kInvalidArgument)
+      << "so many at once hold the run for as long as they take";
+  report.mutable_episodes()->RemoveLast();
+  EXPECT_TRUE(worker_.Call(worker_.runs, &Runs::ReportEvaluation, report).ok());
+  report.mutable_episodes()->DeleteSubrange(1, 99);
+  report.mutable_episodes(0)->set_episode(100);
+  EXPECT_EQ(Code(worker_.Call(worker_.runs, &Runs::ReportEvaluation, report)),
+            absl::StatusCode::kInvalidArgument)
+      << "all of a policy are read again with each that comes";
+}
+
 // Everything that a learner or a trainer can read, after true rewards and
 // returns that no other number equals.
 TEST_F(RunsTest, NoTrueRewardReachesLearnerOrTrainer) {
