@@ -119,6 +119,12 @@ std::string SceneHash(absl::string_view path) {
   return scene ? std::string(path) : "";
 }
 
+// Whether somebody opens an address in a browser: a mangled link, most likely.
+bool IsVisit(const HttpRequest& request) {
+  return (request.method == "GET" || request.method == "HEAD") &&
+         absl::StrContains(absl::AsciiStrToLower(request.accept), "text/html");
+}
+
 // The body without its Content-Encoding, or what is wrong with it.
 std::variant<Answer, std::string> DecodedBody(const Route& route, const HttpRequest& request) {
   if (request.content_encoding.empty() ||
@@ -314,6 +320,10 @@ bool Gateway::FromOwnPage(const HttpRequest& request) const {
 }
 
 std::variant<Answer, Route> Gateway::Find(const HttpRequest& request) const {
+  if (!request.doubled.empty()) {
+    return ErrorAnswer(absl::InvalidArgumentError(
+        absl::StrCat("the header ", request.doubled, " is sent twice: send it once")));
+  }
   Route route;
   route.path = request.target.substr(0, request.target.find('?'));
   if (request.page == "labeling") route.page = Page::kLabeling;
@@ -344,6 +354,9 @@ std::variant<Answer, Route> Gateway::Find(const HttpRequest& request) const {
     route.closed = true;
   } else if (route.path == "/healthz") {
     route.kind = Route::Kind::kHealth;
+  } else if (!pages_.Has(route.path) && pages_.Has("/") && IsVisit(request)) {
+    route.lost = true;
+    route.path = "/";
   } else if (!pages_.Has(route.path)) {
     return ErrorAnswer(absl::NotFoundError(
         route.path == "/" || route.path == "/dashboard"
@@ -415,7 +428,11 @@ Handled Gateway::Handle(const Route& route, const HttpRequest& request) {
     case Route::Kind::kPage:
       break;
   }
-  return pages_.Get(route.path, request.accept_encoding, request.if_none_match);
+  if (!route.lost) return pages_.Get(route.path, request.accept_encoding, request.if_none_match);
+  Answer answer = pages_.Get(route.path, request.accept_encoding, /*if_none_match=*/"");
+  answer.status = 404;
+  answer.cache_control = "no-store";
+  return answer;
 }
 
 Handled Gateway::HandleMethod(std::shared_ptr<void> place, const Route& route,
@@ -437,6 +454,8 @@ Handled Gateway::HandleMethod(std::shared_ptr<void> place, const Route& route,
 
 Handled Gateway::HandleScene(std::shared_ptr<void> place, const Route& route,
                              const HttpRequest& request) {
+  if (const absl::Status status = gate_.TakeBody(route.token, 0); !status.ok())
+    return ErrorAnswer(status);
   const std::string hash = SceneHash(route.path);
   v1::GetSceneRequest scene;
   scene.set_scene_hash(hash);

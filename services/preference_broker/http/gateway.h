@@ -48,10 +48,13 @@ struct HttpRequest {
   std::string host;
   std::string content_type;
   std::string content_encoding;
+  std::string accept;
   std::string accept_encoding;
   std::string if_none_match;
   std::string connect_protocol_version;
   std::string connect_timeout_ms;
+  // The name of a header that decides something and was sent more than once; empty: none was.
+  std::string doubled;
 };
 
 // What the first line and the headers of a request ask for.
@@ -60,6 +63,8 @@ struct Route {
   Kind kind = Kind::kPage;
   // The target without its query.
   std::string path;
+  // Of kPage: there is nothing at the address, and the page at `path` says so to a person.
+  bool lost = false;
   // Of kMethod: the unary method, and whether its messages are JSON.
   const google::protobuf::MethodDescriptor* method = nullptr;
   bool json = false;

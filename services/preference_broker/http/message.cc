@@ -21,6 +21,19 @@ constexpr char kContentSecurityPolicy[] =
 // Features that these pages have no use for.
 constexpr char kPermissionsPolicy[] =
     "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), bluetooth=()";
+
+// Headers that decide something: who reads the first and who reads the last would decide otherwise.
+constexpr const char* kSentOnce[] = {"Authorization",
+                                     "Cookie",
+                                     "Backflip-Page",
+                                     "Origin",
+                                     "Sec-Fetch-Site",
+                                     "Host",
+                                     "Content-Type",
+                                     "Content-Encoding",
+                                     "Connect-Protocol-Version",
+                                     "Connect-Timeout-Ms"};
+
 std::string Header(const http::fields& fields, http::field name) {
   const auto value = fields[name];
   return std::string(value.data(), value.size());
@@ -58,7 +71,11 @@ std::string Place(const asio::ip::address& address) {
 }
 
 std::string ForwardedPlace(const http::fields& fields, const std::string& peer) {
-  const std::string hops = Header(fields, "X-Forwarded-For");
+  // the proxy's own line is the last: some add theirs to what the client sends
+  std::string hops;
+  const auto lines = fields.equal_range("X-Forwarded-For");
+  for (auto line = lines.first; line != lines.second; ++line)
+    hops.assign(line->value().data(), line->value().size());
   error_code error;
   const auto address = asio::ip::make_address(
       std::string(absl::StripAsciiWhitespace(hops.substr(hops.rfind(',') + 1))), error);
@@ -77,14 +94,19 @@ HttpRequest Head(const http::request_header<>& message) {
   request.host = Header(message, http::field::host);
   request.content_type = Header(message, http::field::content_type);
   request.content_encoding = Header(message, http::field::content_encoding);
+  request.accept = Header(message, http::field::accept);
   request.accept_encoding = Header(message, http::field::accept_encoding);
   request.if_none_match = Header(message, http::field::if_none_match);
   request.connect_protocol_version = Header(message, "Connect-Protocol-Version");
   request.connect_timeout_ms = Header(message, "Connect-Timeout-Ms");
+  for (const char* name : kSentOnce) {
+    if (message.count(name) > 1) request.doubled = name;
+  }
   return request;
 }
 
 Answer TooLong(size_t limit) {
+  if (limit == 0) return ErrorAnswer(absl::OutOfRangeError("GET and HEAD take no body"));
   return ErrorAnswer(absl::OutOfRangeError(
       absl::StrCat("the body of the request is longer than ", limit, " bytes")));
 }

@@ -134,8 +134,8 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
     } else {
       refused = co_await Admit(std::get<Route>(found), request);
     }
-    const bool trusted = !refused.has_value() && std::get<Route>(found).closed;
-    const size_t limit = trusted ? kMaxBodyBytes : kMaxAnonymousBodyBytes;
+    const size_t limit =
+        refused.has_value() ? kMaxAnonymousBodyBytes : MaxBodyBytes(std::get<Route>(found));
     Pending pending(shared_, request.address);
     const bool unread = !parser.is_done() && refused.has_value() && !IsShort(parser);
     if (!unread) {
@@ -157,6 +157,11 @@ class SessionOn final : public Session, public std::enable_shared_from_this<Sess
     const bool more = keep && !shared_->draining;
     const bool written = co_await Write(request, std::move(answer), more);
     co_return written&& more;
+  }
+
+  static size_t MaxBodyBytes(const Route& route) {
+    if (route.kind != Route::Kind::kMethod) return 0;
+    return route.closed ? kMaxBodyBytes : kMaxAnonymousBodyBytes;
   }
 
   // False: the client is gone.

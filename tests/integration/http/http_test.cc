@@ -774,6 +774,44 @@ TEST_F(HttpPages, NoPathReachesTheFileSystem) {
   }
 }
 
+TEST_F(HttpPages, WhoOpensAMangledLinkGetsAPageThatCanReadIt) {
+  const Headers browser = {{"Accept", "text/html,application/xhtml+xml,*/*;q=0.8"}};
+  for (const char* path : {"/%23invite=KEY", "/index.html", "/nothing/here"}) {
+    SCOPED_TRACE(path);
+    const Response page = Call("GET", path, browser);
+    EXPECT_EQ(page.result_int(), 404u);
+    EXPECT_EQ(page.body(), "<!doctype html>labeling");
+    EXPECT_EQ(HeaderOf(page, "Content-Type"), "text/html; charset=utf-8");
+    EXPECT_EQ(HeaderOf(page, "Cache-Control"), "no-store");
+    EXPECT_EQ(Code(Call("GET", path, {{"Accept", "*/*"}})), "not_found") << "to programs";
+  }
+  EXPECT_EQ(Call("POST", "/nothing", browser, "x").result_int(), 404u);
+  EXPECT_EQ(Code(Call("GET", "/scenes/abc.glb", browser)), "not_found");
+}
+
+TEST_F(HttpPages, ScenesCountAsCallsAndTakeNoBody) {
+  const std::string path = absl::StrCat("/scenes/", std::string(64, 'd'), ".glb");
+  const Headers labeler = {As(Role::kLabeler)[0]};
+  ExpectError(Call("GET", path, labeler, "body"), 413, "out_of_range", "take no body");
+  EXPECT_EQ(Call("GET", "/", {}, "body").result_int(), 413u);
+  Headers chunked = labeler;
+  chunked.emplace_back("Transfer-Encoding", "chunked");
+  Client sender(port_);
+  sender.Send(absl::StrCat(RequestText("GET", path, chunked, ""), "4\r\nbody\r\n0\r\n\r\n"));
+  const auto refused = sender.Read();
+  ASSERT_TRUE(refused.has_value());
+  EXPECT_EQ(refused->result_int(), 413u);
+  // uses the token's allowance up by bodies, which come back by 500 KiB a second
+  Headers json_calls = As(Role::kLabeler);
+  const std::string big(3 << 20, ' ');
+  bool slowed = false;
+  for (int i = 0; i < 20 && !slowed; ++i) {
+    (void)Call("POST", kLease, json_calls, big);
+    slowed = Call("GET", path, {json_calls[0]}).result_int() == 429u;
+  }
+  EXPECT_TRUE(slowed);
+}
+
 TEST_F(HttpPages, ScenesAreForWhoMayLabelAndNeverChange) {
   const std::string hash(64, 'a');
   const std::string glb = absl::StrCat("glTF", std::string(5000, 'x'));
@@ -866,7 +904,7 @@ TEST_F(Http, NothingIsReadOrDecompressedBeforeATokenIsKnown) {
                    preference_broker::Gzip("{}", 6)),
               501, "unimplemented", "identity");
   ExpectError(Call("GET", "/healthz", {}, std::string(5000, ' ')), 413, "out_of_range",
-              "longer than 4096 bytes");
+              "take no body");
 }
 
 TEST_F(Http, NothingIsReadForATokenThatWasRevoked) {
@@ -952,6 +990,46 @@ TEST_F(Http, BehindAProxyEachClientHasItsOwnAllowance) {
   EXPECT_TRUE(refused) << "the same network";
   EXPECT_EQ(guess("2001:db8::1, 203.0.113.9"), 401u)
       << "what a client adds itself counts for nothing";
+}
+
+TEST_F(Http, OfSeveralLinesOfAProxyTheLastSaysWhereACallComesFrom) {
+  preference_broker::BrokerOptions options = WithHttp();
+  options.http.public_url = "https://labels.example.org";
+  Start(options);
+  // the first line is the client's, another one each time
+  int made_up = 0;
+  bool refused = false;
+  for (int i = 0; i < 2000 && !refused; ++i) {
+    refused = Call("POST", kLease,
+                   {{"Content-Type", kJson},
+                    {"Authorization", "Bearer x"},
+                    {"X-Forwarded-For", absl::StrCat("203.0.", ++made_up / 250, ".", i % 250)},
+                    {"X-Forwarded-For", "198.51.100.7"}},
+                   "{}")
+                  .result_int() == 429u;
+  }
+  EXPECT_TRUE(refused);
+}
+
+TEST_F(Http, HeadersThatDecideSomethingAreSentOnce) {
+  Start();
+  const Headers labeler = As(Role::kLabeler);
+  ASSERT_EQ(Call("POST", kLease, labeler, "{}").result_int(), 200u);
+  for (const auto& [name, value] : Headers{{"Authorization", "Bearer x"},
+                                           {"content-type", "text/plain"},
+                                           {"Host", "other"},
+                                           {"Cookie", "a=b"},
+                                           {"Backflip-Page", "labeling"},
+                                           {"Origin", "https://other"},
+                                           {"Sec-Fetch-Site", "same-origin"},
+                                           {"Content-Encoding", "identity"},
+                                           {"Connect-Timeout-Ms", "1000"},
+                                           {"Connect-Protocol-Version", "1"}}) {
+    SCOPED_TRACE(name);
+    Headers twice = labeler;
+    for (int i = 0; i < 2; ++i) twice.emplace_back(name, value);
+    ExpectError(Call("POST", kLease, twice, "{}"), 400, "invalid_argument", "is sent twice");
+  }
 }
 
 // --- sessions of the pages ---------------------------------------------------
