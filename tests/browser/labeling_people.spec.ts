@@ -52,7 +52,15 @@ test.describe("links of platforms", () => {
     stack,
   }) => {
     const { run, secret } = await crowd(stack);
-    for (const id of ["{{%PROLIFIC_PID%}}", "%24{workerId}"]) {
+    for (const id of [
+      "{{%PROLIFIC_PID%}}",
+      "%24{workerId}",
+      "PARTICIPANT_ID",
+      "YOUR_PROLIFIC_ID",
+      "__ID__",
+      ":id",
+      "NaN",
+    ]) {
       await page.goto(`/?PROLIFIC_PID=${id}#invite=${secret}`);
       await page.getByRole("button", { name: "Start" }).click();
       await expect(page.getByRole("alert")).toContainText("is no id, but a placeholder");

@@ -22,14 +22,27 @@ absl::Status CheckSecret(const std::string& secret) {
 // labeler.
 absl::Status CheckOutsideId(const std::string& id) {
   RETURN_IF_ERROR(CheckName("outside_id", id));
-  static constexpr absl::string_view kNoIds[] = {"assignment_id_not_available",
-                                                 "prolific_pid",
+  // in small letters, without signs
+  static constexpr absl::string_view kNoIds[] = {"assignmentidnotavailable",
+                                                 "prolificpid",
+                                                 "prolificid",
+                                                 "yourprolificpid",
+                                                 "yourprolificid",
                                                  "workerid",
+                                                 "yourworkerid",
                                                  "participant",
+                                                 "participantid",
+                                                 "yourparticipantid",
+                                                 "id",
+                                                 "yourid",
                                                  "undefined",
                                                  "null",
-                                                 "none"};
-  const std::string small = absl::AsciiStrToLower(id);
+                                                 "none",
+                                                 "nan"};
+  std::string small = absl::AsciiStrToLower(id);
+  small.erase(std::remove_if(small.begin(), small.end(),
+                             [](unsigned char c) { return absl::ascii_ispunct(c) || c == ' '; }),
+              small.end());
   if (id.find_first_of("{}[]<>$%") == std::string::npos &&
       std::find(std::begin(kNoIds), std::end(kNoIds), small) == std::end(kNoIds)) {
     return absl::OkStatus();
