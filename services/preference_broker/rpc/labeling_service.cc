@@ -6,8 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "common/base/log.h"
 #include "common/base/retry.h"
+#include "common/experience/answers.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/limits.h"
 #include "services/preference_broker/rpc/services.h"
@@ -71,12 +73,14 @@ class RuleTriggers {
     const v1::Choice choice = request.answer().choice();
     streak.same = choice == streak.choice ? streak.same + 1 : 1;
     streak.choice = choice;
-    // bounded by the broker's own clock
-    const int64_t took_ms = std::min<int64_t>(request.timing().decision_ms(), label.age_ms);
-    streak.fast = took_ms < ClipMillis(label.run->task) ? streak.fast + 1 : 0;
+    // by the broker's own clock
+    const double now = absl::ToDoubleMilliseconds(absl::Now() - absl::UnixEpoch());
+    const bool fast = streak.pace.IsFast(now - label.age_ms, now, request.timing().decision_ms(),
+                                         ClipMillis(label.run->task));
+    streak.fast = fast ? streak.fast + 1 : 0;
     return MayReach(quality.max_one_sided(), streak.same) ||
            MayReach(quality.max_fast_answers(), streak.fast) ||
-           (choice == v1::CANNOT_TELL && quality.max_cannot_tells() > 0);
+           (!experience::Compares(request.answer()) && quality.max_cannot_tells() > 0);
   }
 
  private:
@@ -89,6 +93,7 @@ class RuleTriggers {
     v1::Choice choice = v1::CHOICE_UNSPECIFIED;
     int same = 0;
     int fast = 0;
+    Pace pace;
   };
   base::Mutex mutex_;
   std::unordered_map<int64_t, Streak> streaks_ ABSL_GUARDED_BY(mutex_);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -15,47 +16,71 @@ namespace {
 constexpr int64_t kGoldPairs = 8;
 // Gold pairs after a warning before they are looked at again.
 constexpr int64_t kGoldPairsAfterWarning = 3;
+// Answers that are looked at for a rule over answers in a row, in terms of its own number.
+constexpr int32_t kWindows = 3;
 
-// What the labeler's newest answers did that a rule over answers in a row forbids; empty:
-// nothing.
-std::string BrokenStreakRule(Transaction& t, const LabelingConfig& run, int64_t caller_id) {
+// One of a labeler's answers.
+struct GivenAnswer {
+  v1::Choice choice = v1::CHOICE_UNSPECIFIED;
+  bool fast = false;
+
+  bool Compares() const { return choice != v1::CANNOT_TELL && choice != v1::BROKEN; }
+};
+
+// The labeler's newest answers in the run, newest first, as many as the rules look at.
+std::vector<GivenAnswer> NewestAnswers(Transaction& t, const LabelingConfig& run,
+                                       int64_t caller_id) {
   const v1::Quality& quality = run.quality;
-  const int32_t longest =
-      std::max({quality.max_fast_answers(), quality.max_cannot_tells(), quality.max_one_sided()});
-  if (longest == 0) return "";
-  // Newest first. What a client says of an answer's time is bounded by the broker's clock.
-  const pqxx::result answers = t.Exec(R"sql(
-      SELECT l.choice, least(nullif(l.decision_ms, 0),
-        (extract(epoch FROM l.answered_at - s.leased_at) * 1000)) AS took_ms
+  // of fast ones more than the rule forbids: a pace shows over several leases only
+  const int64_t most = std::max({kWindows * quality.max_fast_answers(),
+                                 kWindows * quality.max_cannot_tells(), quality.max_one_sided()});
+  std::vector<GivenAnswer> answers;
+  if (most == 0) return answers;
+  const pqxx::result rows = t.Exec(R"sql(
+      SELECT l.choice, l.decision_ms, extract(epoch FROM s.leased_at)::double precision * 1000,
+        extract(epoch FROM l.answered_at)::double precision * 1000
       FROM standing_labels l JOIN leases s ON s.id = l.lease_id
       JOIN questions q ON q.id = l.question_id
       WHERE l.caller_id = $1 AND l.run_id = $2 AND q.purpose <> 'QUALIFICATION'
         AND l.answered_at > (SELECT coalesce(rules_since, '-infinity') FROM callers WHERE id = $1)
       ORDER BY l.id DESC LIMIT $3)sql",
-                                      caller_id, run.id, longest);
-  // Whether the newest answers all fit, as many as the rule forbids (0: no rule).
-  const auto broken = [&](int32_t forbidden, auto fits) {
-    int32_t length = 0;
-    for (const auto& row : answers) {
-      if (!fits(row)) break;
-      ++length;
-    }
-    return forbidden > 0 && length >= forbidden;
-  };
+                                   caller_id, run.id, most);
+  answers.resize(rows.size());
   const double clip_ms = ClipMillis(run.task);
-  if (broken(quality.max_fast_answers(),
-             [&](const pqxx::row& row) { return Double(row["took_ms"]) < clip_ms; })) {
+  Pace pace;
+  for (int i = static_cast<int>(rows.size()) - 1; i >= 0; --i) {
+    answers[i].choice = Enum<v1::Choice>(rows[i][0]);
+    answers[i].fast =
+        pace.IsFast(Double(rows[i][2]), Double(rows[i][3]), Double(rows[i][1]), clip_ms);
+  }
+  return answers;
+}
+
+// What the labeler's newest answers did that a rule over such answers forbids; empty: nothing.
+std::string BrokenStreakRule(Transaction& t, const LabelingConfig& run, int64_t caller_id) {
+  const v1::Quality& quality = run.quality;
+  const std::vector<GivenAnswer> answers = NewestAnswers(t, run, caller_id);
+  // Whether the newest answers all fit, as many as the rule forbids (0: no rule).
+  const auto broken = [&](size_t forbidden, auto fits) {
+    return forbidden > 0 && answers.size() >= forbidden &&
+           std::all_of(answers.begin(), answers.begin() + forbidden, fits);
+  };
+  if (broken(quality.max_fast_answers(), [](const GivenAnswer& one) { return one.fast; })) {
     return absl::StrCat(quality.max_fast_answers(),
                         " answers in a row came faster than a clip takes");
   }
-  if (broken(quality.max_cannot_tells(), [](const pqxx::row& row) {
-        return Enum<v1::Choice>(row["choice"]) == v1::CANNOT_TELL;
-      })) {
-    return absl::StrCat(quality.max_cannot_tells(), " answers in a row were cannot tell");
+  const auto tells_nothing = [](const GivenAnswer& one) { return !one.Compares(); };
+  if (broken(quality.max_cannot_tells(), tells_nothing)) {
+    return absl::StrCat(quality.max_cannot_tells(), " answers in a row were cannot tell or broken");
+  }
+  const size_t window = std::min<size_t>(answers.size(), kWindows * quality.max_cannot_tells());
+  const int64_t nothing = std::count_if(answers.begin(), answers.begin() + window, tells_nothing);
+  if (quality.max_cannot_tells() > 0 && nothing >= 2 * quality.max_cannot_tells()) {
+    return absl::StrCat(nothing, " of ", window, " answers were cannot tell or broken");
   }
   for (const v1::Choice side : {v1::LEFT, v1::RIGHT}) {
     if (broken(quality.max_one_sided(),
-               [&](const pqxx::row& row) { return Enum<v1::Choice>(row["choice"]) == side; })) {
+               [&](const GivenAnswer& one) { return one.choice == side; })) {
       return absl::StrCat(quality.max_one_sided(), " answers in a row chose the ",
                           side == v1::LEFT ? "left" : "right", " side");
     }
