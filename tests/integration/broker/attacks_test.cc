@@ -66,14 +66,21 @@ class Attacks : public ::testing::Test {
     request.set_reason("answers at random");
     return peer.Call(peer.people, &People::SetLabelerState, request);
   }
-  absl::StatusOr<v1::RetractLabelsResponse> Retract() {
+  absl::StatusOr<v1::RetractLabelsResponse> Retract(const std::string& name = "labeler") {
     const Peer& peer = broker_.As(Role::kOperator);
     v1::RetractLabelsRequest request;
     request.set_request_id(NewId());
-    request.set_name("labeler");
+    request.set_name(name);
     return peer.Call(peer.people, &People::RetractLabels, request);
   }
   std::string Sql(const std::string& sql) { return Query(broker_.database(), sql); }
+  // All live leases.
+  void RunOutOfTime() {
+    Sql("UPDATE leases SET expires_at = now() WHERE state = 'LIVE'");
+    preference_broker::Connection connection(broker_.database(), "test", nullptr);
+    while (Sql("SELECT count(*) FROM leases WHERE state = 'LIVE'") != "0")
+      ASSERT_TRUE(preference_broker::ExpireLeases(connection).ok());
+  }
   std::string Standing() { return Sql("SELECT count(*) FROM standing_labels"); }
 
   TestBroker broker_;
@@ -147,6 +154,164 @@ TEST_F(Attacks, APausedLabelerChangesNothingAndWhatWasTakenBackStaysBack) {
   EXPECT_TRUE(Submit(labeler, AnswerTo(leases[4], v1::RIGHT)).ok());
   EXPECT_EQ(Standing(), "1");
   EXPECT_EQ(BrokenSlots(broker_), "0");
+}
+
+TEST_F(Attacks, WhatAnOperatorTookBackIsNotAskedOfTheSameLabelerAgain) {
+  Open(6);
+  int answered = 0;
+  for (const Role role : {Role::kLabeler, Role::kTeacher}) {
+    const Peer& peer = broker_.As(role);
+    for (const std::string& lease : LeaseIds(peer, 6 - answered)) {
+      if (answered == 3 && role == Role::kLabeler) continue;
+      ASSERT_TRUE(Submit(peer, AnswerTo(lease, v1::LEFT)).ok());
+      ++answered;
+    }
+    RunOutOfTime();
+  }
+  ASSERT_EQ(answered, 6);
+  ASSERT_EQ(Retract("labeler")->labels(), 3);
+  ASSERT_EQ(Retract("teacher")->labels(), 3);
+  // each gets what was the other's
+  for (const Role role : {Role::kLabeler, Role::kTeacher}) {
+    const Peer& peer = broker_.As(role);
+    for (int i = 0; i < 3; ++i) {
+      const auto leased = LeaseIds(peer, 1);
+      ASSERT_EQ(leased.size(), 1u);
+      ASSERT_TRUE(Submit(peer, AnswerTo(leased[0], v1::RIGHT)).ok());
+    }
+    if (role == Role::kLabeler) {
+      EXPECT_EQ(Lease(peer)->none(), v1::ALL_ANSWERED_BY_YOU);
+    }
+  }
+  EXPECT_EQ(Standing(), "6");
+  EXPECT_EQ(Sql("SELECT count(*) FROM leases a JOIN leases b USING (question_id, caller_id) "
+                "WHERE a.closed AND NOT b.closed"),
+            "0");
+  EXPECT_EQ(BrokenSlots(broker_), "0");
+}
+
+TEST_F(Attacks, NoOlderLeaseBringsBackWhatAnOperatorTookBack) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  std::vector<std::string> leases;
+  for (int i = 0; i < 3; ++i) {
+    if (i > 0) RunOutOfTime();
+    leases.push_back(LeaseIds(labeler, 1)[0]);
+  }
+  ASSERT_TRUE(Submit(labeler, AnswerTo(leases[2], v1::LEFT)).ok());
+  ASSERT_EQ(Retract()->labels(), 1);
+  for (const std::string& lease : leases) {
+    const auto again = Submit(labeler, AnswerTo(lease, v1::LEFT));
+    EXPECT_EQ(Code(again), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(Message(again), HasSubstr("an operator took this answer back"));
+    EXPECT_EQ(Code(Undo(labeler, lease)), absl::StatusCode::kFailedPrecondition);
+  }
+  EXPECT_EQ(Standing(), "0");
+  EXPECT_EQ(Lease(labeler)->questions_size(), 0);
+  EXPECT_TRUE(Submit(broker_.As(Role::kLabeler, "other"),
+                     AnswerTo(LeaseIds(broker_.As(Role::kLabeler, "other"), 1)[0], v1::LEFT))
+                  .ok());
+  EXPECT_EQ(BrokenSlots(broker_), "0");
+}
+
+TEST_F(Attacks, AQuestionIsAnsweredAFewTimesUnderWhicheverLeases) {
+  Open(1);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  std::vector<std::string> leases;
+  while (leases.size() < 100) {
+    const auto leased = Lease(labeler);
+    ASSERT_TRUE(leased.ok()) << leased.status();
+    if (leased->questions_size() == 0) break;
+    leases.push_back(leased->questions(0).lease_id());
+    ASSERT_TRUE(Submit(labeler, AnswerTo(leases.back(), v1::LEFT)).ok());
+    ASSERT_TRUE(Undo(labeler, leases.back()).ok());
+    RunOutOfTime();
+  }
+  EXPECT_EQ(leases.size(), 6u);
+  for (const std::string& lease : leases) {
+    EXPECT_EQ(Code(Submit(labeler, AnswerTo(lease, v1::LEFT))),
+              absl::StatusCode::kFailedPrecondition);
+  }
+  EXPECT_EQ(Sql("SELECT count(*) FROM labels"), "12");
+  EXPECT_EQ(LeaseIds(broker_.As(Role::kLabeler, "other"), 1).size(), 1u);
+}
+
+TEST_F(Attacks, WhoLetsQuestionsRunOutOfTimeLeavesThemToOthers) {
+  Open(16);
+  const Peer& one = broker_.As(Role::kLabeler, "one");
+  const Peer& two = broker_.As(Role::kLabeler, "two");
+  for (const Peer* peer : {&one, &two}) ASSERT_EQ(LeaseIds(*peer, 8).size(), 8u);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  EXPECT_EQ(Lease(labeler)->questions_size(), 0);
+  std::vector<std::string> held;
+  for (int round = 0; round < 3; ++round) {
+    RunOutOfTime();
+    for (const Peer* peer : {&one, &two}) {
+      const auto leased = Lease(*peer, 8);
+      ASSERT_EQ(leased->questions_size(), 2);
+      if (peer == &one) {
+        held.clear();
+        for (const v1::Question& question : leased->questions())
+          held.push_back(question.lease_id());
+      }
+      const auto more = Lease(*peer, 8);
+      ASSERT_TRUE(more.ok()) << more.status();
+      EXPECT_EQ(more->questions_size(), 0);
+      EXPECT_THAT(more->message(), HasSubstr("First answer the questions that you have"));
+    }
+    if (round == 0) {
+      EXPECT_EQ(Sql("SELECT count(*) FROM leases a JOIN leases b USING (question_id, caller_id) "
+                    "WHERE a.state = 'LIVE' AND b.state = 'EXPIRED'"),
+                "0")
+          << "what they let expire comes last";
+    }
+    for (const std::string& lease : LeaseIds(labeler, 4))
+      ASSERT_TRUE(Submit(labeler, AnswerTo(lease, v1::LEFT)).ok());
+  }
+  EXPECT_EQ(Standing(), "12");
+  // each answer is worth another lease, and one that is taken back is not
+  Open(10);
+  ASSERT_TRUE(Submit(one, AnswerTo(held[0], v1::LEFT)).ok());
+  ASSERT_TRUE(Undo(one, held[0]).ok());
+  EXPECT_EQ(Lease(one, 8)->questions_size(), 0);
+  ASSERT_TRUE(Submit(one, AnswerTo(held[0], v1::LEFT)).ok());
+  ASSERT_TRUE(Submit(one, AnswerTo(held[1], v1::RIGHT)).ok());
+  EXPECT_EQ(Lease(one, 8)->questions_size(), 4);
+}
+
+TEST_F(Attacks, WhoLabelsAloneIsAskedAgainWhatRanOutOfTime) {
+  Open(2);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(LeaseIds(labeler, 2).size(), 2u);
+    RunOutOfTime();
+  }
+}
+
+TEST_F(Attacks, AnswersOfOneMomentArePaidTheTimeThatPassed) {
+  Open(4);
+  Open(4);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  const auto leases = LeaseIds(labeler, 8);
+  ASSERT_EQ(leases.size(), 8u);
+  const absl::Time start = absl::Now();
+  Sql("UPDATE leases SET leased_at = now() - interval '45 seconds'");
+  std::latch together(8);
+  std::vector<std::thread> calls;
+  for (const std::string& lease : leases) {
+    calls.emplace_back([&, lease] {
+      v1::SubmitRequest request = AnswerTo(lease, v1::LEFT);
+      request.mutable_timing()->set_decision_ms(60'000);
+      request.mutable_timing()->set_active_ms(60'000);
+      together.arrive_and_wait();
+      EXPECT_TRUE(Submit(labeler, request).ok());
+    });
+  }
+  for (std::thread& call : calls) call.join();
+  const int64_t paid = std::stoll(Sql("SELECT sum(active_ms) FROM labeler_time"));
+  EXPECT_GE(paid, 44'000);
+  EXPECT_LE(paid, 45'000 + absl::ToInt64Milliseconds(absl::Now() - start));
+  EXPECT_EQ(Sql("SELECT sum(active_ms) FROM labeler_days"), absl::StrCat(paid));
 }
 
 TEST_F(Attacks, ALabelerHoldsAFewQuestionsHoweverManyCallsAskAtOnce) {

@@ -315,6 +315,91 @@ TEST_F(Checks, WhoReachesThePassMarkGoesOnWhateverTheyDidBefore) {
   EXPECT_EQ(leased->message(), "");
 }
 
+TEST_F(Checks, APracticePairThatRanOutOfTimeIsTheSameQuestionAgainAndIsAnsweredOnce) {
+  Open(4, "quality { qualification: 2 qualification_pass_mark: 1 }");
+  AddGold("QUALIFY", 0, 2);
+  const Peer& peer = broker_.As(Role::kLabeler);
+  preference_broker::Connection connection(broker_.database(), "test", nullptr);
+  std::vector<v1::Question> leased;
+  for (int i = 0; i < 4; ++i) {
+    const auto response = Lease(peer);
+    ASSERT_EQ(response->questions_size(), 1);
+    leased.push_back(response->questions(0));
+    ASSERT_TRUE(leased.back().practice());
+    EXPECT_EQ(Even(leased.back()), Even(leased[0])) << "the sides stay";
+    if (i == 3) break;
+    Sql("UPDATE leases SET expires_at = now() WHERE state = 'LIVE'");
+    while (Sql("SELECT count(*) FROM leases WHERE state = 'LIVE'") != "0")
+      ASSERT_TRUE(preference_broker::ExpireLeases(connection).ok());
+  }
+  EXPECT_EQ(Sql("SELECT count(*) FROM questions WHERE purpose = 'QUALIFICATION'"), "1");
+  const auto guess = Submit(peer, Answer(leased.back().lease_id(), v1::CANNOT_TELL));
+  ASSERT_TRUE(guess.ok()) << guess.status();
+  const v1::Choice known = guess->feedback().expected().choice();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(Code(Submit(peer, Answer(leased[i].lease_id(), known))),
+              absl::StatusCode::kFailedPrecondition);
+  }
+  // one that was made for the same pair by a version before
+  Sql("WITH made AS (INSERT INTO questions (run_id, purpose, overlap, open_slots, gold_id, "
+      "    made_for, clips) SELECT run_id, purpose, 1, 1, gold_id, made_for, 2 FROM questions "
+      "    WHERE purpose = 'QUALIFICATION' RETURNING id, made_for) "
+      "INSERT INTO leases (id, question_id, caller_id, state, holds_slot, turned, lease_ms, "
+      "  expires_at) SELECT repeat('a', 32), id, made_for, 'EXPIRED', false, "
+      "  (SELECT bool_or(turned) FROM leases), 60000, '-infinity' FROM made");
+  const auto stale = Submit(peer, Answer(std::string(32, 'a'), known));
+  ASSERT_TRUE(stale.ok()) << stale.status();
+  EXPECT_TRUE(stale->feedback().correct());
+  const auto session = peer.Call(peer.labeling, &Labeling::GetSession, v1::GetSessionRequest());
+  EXPECT_EQ(session->qualification_left(), 1);
+  const auto other = Lease(peer, 4);
+  ASSERT_EQ(other->questions_size(), 1);
+  EXPECT_TRUE(other->questions(0).practice());
+  ASSERT_TRUE(Submit(peer, Answer(other->questions(0).lease_id(), Even(other->questions(0)))).ok());
+  EXPECT_THAT(Lease(peer)->message(), HasSubstr("You answered 1 of 2 practice pairs"));
+}
+
+TEST_F(Checks, ACheckThatRanOutOfTimeOrWasTakenBackIsNotMadeAnew) {
+  Open(60, "quality { gold_share: 0.3 repeat_share: 0.3 max_one_sided: 0 }");
+  AddGold("CHECK", 0, 3);
+  const Peer& peer = broker_.As(Role::kLabeler);
+  preference_broker::Connection connection(broker_.database(), "test", nullptr);
+  const auto answer = [&](int count, bool expire) {
+    for (int i = 0; i < count; ++i) {
+      const auto leased = Lease(peer);
+      ASSERT_TRUE(leased.ok()) << leased.status();
+      if (leased->questions_size() == 0) return;
+      if (expire && i % 2 == 0) {
+        Sql("UPDATE leases SET expires_at = now() WHERE state = 'LIVE'");
+        while (Sql("SELECT count(*) FROM leases WHERE state = 'LIVE'") != "0")
+          ASSERT_TRUE(preference_broker::ExpireLeases(connection).ok());
+        continue;
+      }
+      const v1::Question& question = leased->questions(0);
+      const auto label = Submit(peer, Answer(question.lease_id(), Even(question)));
+      ASSERT_TRUE(label.ok()) << label.status();
+    }
+  };
+  const auto doubled = [&] {
+    return Sql(
+        "SELECT count(*) - count(DISTINCT (gold_id, repeat_of)) FROM questions "
+        "WHERE made_for IS NOT NULL");
+  };
+  answer(90, /*expire=*/true);
+  EXPECT_NE(Sql("SELECT count(*) FROM questions WHERE purpose = 'GOLD'"), "0");
+  EXPECT_NE(Sql("SELECT count(*) FROM questions WHERE purpose = 'REPEAT'"), "0");
+  EXPECT_EQ(doubled(), "0");
+  const Peer& operator_peer = broker_.As(Role::kOperator);
+  v1::RetractLabelsRequest retract;
+  retract.set_request_id(NewId());
+  retract.set_name("labeler");
+  ASSERT_TRUE(
+      operator_peer.Call(operator_peer.people, &v1::PeopleService::Stub::RetractLabels, retract)
+          .ok());
+  answer(30, /*expire=*/false);
+  EXPECT_EQ(doubled(), "0");
+}
+
 TEST_F(Checks, AnAnswerThatIsChangedAfterItsFeedbackDoesNotHelpToQualify) {
   Open(4, "quality { qualification: 1 qualification_pass_mark: 1 }");
   AddGold("QUALIFY", 0, 1);
@@ -439,6 +524,91 @@ TEST_F(Checks, AnswersAreFastByTheDatabasesClockWhateverTheClientSays) {
               HasSubstr("faster than a clip"));
 }
 
+TEST_F(Checks, AnswersThatCompareNothingAreWarnedOfInARowAndByTheirShare) {
+  Open(20, "quality { max_cannot_tells: 3 max_one_sided: 0 }");
+  const auto give = [&](const std::string& name, const std::vector<v1::Choice>& choices) {
+    const Peer& peer = broker_.As(Role::kLabeler, name);
+    for (const v1::Choice choice : choices) {
+      const auto leased = Lease(peer);
+      ASSERT_EQ(leased->questions_size(), 1);
+      ASSERT_TRUE(Submit(peer, Answer(leased->questions(0).lease_id(), choice)).ok());
+    }
+  };
+  const auto reason = [&](const std::string& name) {
+    const std::string read = "SELECT reason FROM callers WHERE name = '" + name + "'";
+    EXPECT_TRUE(Await([&] { return !Sql(read).empty(); })) << name;
+    return Sql(read);
+  };
+  give("broken", {v1::BROKEN, v1::BROKEN, v1::BROKEN});
+  EXPECT_THAT(reason("broken"), HasSubstr("3 answers in a row were cannot tell or broken"));
+  give("mixed", {v1::BROKEN, v1::BROKEN, v1::LEFT, v1::CANNOT_TELL, v1::BROKEN, v1::RIGHT,
+                 v1::BROKEN, v1::CANNOT_TELL});
+  EXPECT_THAT(reason("mixed"), HasSubstr("6 of 8 answers were cannot tell or broken"));
+  // every other clip is hard to tell
+  give("honest", {v1::CANNOT_TELL, v1::LEFT, v1::CANNOT_TELL, v1::RIGHT, v1::BROKEN, v1::LEFT,
+                  v1::CANNOT_TELL, v1::LEFT, v1::CANNOT_TELL});
+  EnforceRules("honest");
+  EXPECT_EQ(Sql("SELECT reason FROM callers WHERE name = 'honest'"), "");
+}
+
+TEST(Pace, QuestionsThatAreLeasedTogetherShareTheirTime) {
+  constexpr double kClip = 1500;
+  preference_broker::Pace pace;
+  int in_a_row = 0;
+  for (int batch = 0; batch < 3; ++batch) {
+    const double leased = 1800.0 * batch;
+    for (int i = 0; i < 8; ++i)
+      in_a_row = pace.IsFast(leased, leased + 1700 + i, 1650, kClip) ? in_a_row + 1 : 0;
+  }
+  EXPECT_EQ(in_a_row, 23);
+  // nor does one that was leased long before make time for the others
+  EXPECT_TRUE(pace.IsFast(0, 5500, 1650, kClip));
+}
+
+TEST(Pace, OneQuestionAfterTheOtherIsNotFastHoweverTheyWereLeased) {
+  constexpr double kClip = 1500;
+  // the next two are ready on the page
+  preference_broker::Pace page;
+  for (int i = 0; i < 100; ++i)
+    EXPECT_FALSE(page.IsFast(1600.0 * std::max(0, i - 2), 1600.0 * (i + 1), 1550, kClip)) << i;
+  // eight that were answered without a connection, and sent at once a minute later
+  preference_broker::Pace cut_off;
+  for (int i = 0; i < 8; ++i) EXPECT_FALSE(cut_off.IsFast(0, 72'000 + i, 1550, kClip)) << i;
+  // but those that the client itself says were fast
+  EXPECT_TRUE(cut_off.IsFast(0, 72'010, 300, kClip));
+  EXPECT_FALSE(cut_off.IsFast(72'000, 90'000, 0, kClip));
+}
+
+TEST_F(Checks, AnswersToQuestionsLeasedTogetherAreFastTogether) {
+  Open(64, "quality { max_fast_answers: 8 }");
+  // a clip takes 75 ms; so many leased at once, each answered `wait_ms` later
+  const auto give = [&](const std::string& name, int first, int wait_ms) {
+    broker_.Token(Role::kLabeler, name);
+    Sql(absl::StrCat(
+        "WITH given AS (SELECT q.id, q.ordinal, q.run_id, md5(q.id::text) AS lease, c.id AS caller,"
+        "    now() + ((q.ordinal - ",
+        first, ") / 8 + 1) * interval '1 ms' * ", wait_ms,
+        " AS at FROM questions q, callers c WHERE c.name = '", name, "' AND q.ordinal >= ", first,
+        "    AND q.ordinal < ", first + 16,
+        "), "
+        "  leased AS (INSERT INTO leases (id, question_id, caller_id, state, turned, lease_ms, "
+        "    leased_at, expires_at) SELECT lease, id, caller, 'ANSWERED', false, 60000, "
+        "    at - interval '1 ms' * ",
+        wait_ms,
+        ", at FROM given), "
+        "  taken AS (UPDATE questions SET open_slots = 0 FROM given WHERE given.id = questions.id) "
+        "INSERT INTO labels (run_id, question_id, lease_id, caller_id, idempotency_key, "
+        "  body_sha256, retraction, choice, surplus, counts, decision_ms, answered_at) "
+        "SELECT run_id, id, lease, caller, lease, '', false, "
+        "  CASE WHEN ordinal % 2 = 0 THEN 'LEFT' ELSE 'RIGHT' END, false, true, 80, at "
+        "FROM given ORDER BY ordinal"));
+    EnforceRules(name);
+    return Sql("SELECT reason FROM callers WHERE name = '" + name + "'");
+  };
+  EXPECT_THAT(give("batches", 0, 90), HasSubstr("8 answers in a row came faster than a clip"));
+  EXPECT_EQ(give("cut off", 16, 700), "");
+}
+
 TEST_F(Checks, NoMoreIsAskedAfterTheEndOfAsking) {
   Open(2, "");
   const Peer& peer = broker_.As(Role::kLabeler);
@@ -535,21 +705,47 @@ TEST_F(Checks, WaitingWithoutAnAnswerIsPaidForAQuarterOfAnHour) {
 
 TEST_F(Checks, ManyCallsAtOnceCreditTheSameTimeOnce) {
   Open(1, "");
+  const int64_t other = run_.id();
+  Open(1, "");
+  // who has waited before, and who has not
+  for (const std::string name : {"known", "new"}) {
+    broker_.Token(Role::kLabeler, name);
+    preference_broker::Caller caller;
+    caller.id = std::stoll(Sql("SELECT id FROM callers WHERE name = '" + name + "'"));
+    if (name == "known") {
+      Sql(absl::StrCat("INSERT INTO labeler_time (caller_id, run_id, last_at) VALUES (", caller.id,
+                       ", ", run_.id(), ", now() - interval '25 seconds')"));
+    }
+    std::vector<std::thread> calls;
+    for (int i = 0; i < 8; ++i) {
+      calls.emplace_back([&, run_id = i % 2 == 0 ? run_.id() : other] {
+        preference_broker::Connection connection(broker_.database(), "test", nullptr);
+        EXPECT_TRUE(preference_broker::CreditWaiting(connection, caller, run_id, 25'000).ok());
+      });
+    }
+    for (std::thread& call : calls) call.join();
+    // with what passed while they ran
+    EXPECT_LT(std::stoll(Sql(absl::StrCat(
+                  "SELECT sum(waiting_ms) FROM labeler_time WHERE caller_id = ", caller.id))),
+              2 * 25'000)
+        << name;
+  }
+}
+
+TEST_F(Checks, NobodyIsPaidForWaitingForARunThatHasEnded) {
+  Open(1, "");
   broker_.Token(Role::kLabeler);
   preference_broker::Caller caller;
   caller.id = std::stoll(Sql("SELECT id FROM callers WHERE name = 'labeler'"));
-  Sql(absl::StrCat("INSERT INTO labeler_time (caller_id, run_id, last_at) VALUES (", caller.id,
-                   ", ", run_.id(), ", now() - interval '25 seconds')"));
-  std::vector<std::thread> calls;
-  for (int i = 0; i < 8; ++i) {
-    calls.emplace_back([&] {
-      preference_broker::Connection connection(broker_.database(), "test", nullptr);
-      EXPECT_TRUE(preference_broker::CreditWaiting(connection, caller, run_.id(), 25'000).ok());
-    });
+  preference_broker::Connection connection(broker_.database(), "test", nullptr);
+  for (const std::string state : {"FAILED", "CANCELLED", "FINISHED", "PAUSED"}) {
+    Sql("UPDATE runs SET finished_at = now(), state = '" + state + "'");
+    for (const int64_t run_id : {run_.id(), int64_t{0}})
+      EXPECT_TRUE(preference_broker::CreditWaiting(connection, caller, run_id, 6'000).ok());
+    EXPECT_EQ(Sql("SELECT coalesce(sum(waiting_ms), 0) > 0 FROM labeler_time"),
+              state == "PAUSED" ? "t" : "f")
+        << state;
   }
-  for (std::thread& call : calls) call.join();
-  // with what passed while they ran
-  EXPECT_LT(std::stoll(Sql("SELECT waiting_ms FROM labeler_time")), 2 * 25'000);
 }
 
 TEST_F(Checks, NotesAreKeptAsTextAndBounded) {

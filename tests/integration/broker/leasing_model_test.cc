@@ -2,10 +2,12 @@
 // operators and time can do to a question.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <random>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -109,16 +111,23 @@ struct ModelLease {
   int entries = 0;
   // An operator took its answer back.
   bool closed = false;
+  // When it ran out of time; -1: it did not.
+  int lapsed = -1;
+};
 
-  bool Takes() const { return !closed && entries < 12; }
+// An answer of a caller, or a retraction of one.
+struct ModelEntry {
+  int step = 0;
+  int64_t label = 0;  // 0: a retraction
 };
 
 TEST_F(LeasingModel, DoesWhatTheModelSays) {
-  constexpr int kQuestions = 5, kOverlap = 2, kSteps = 700;
+  constexpr int kQuestions = 7, kOverlap = 2, kSteps = 700;
   Open(kQuestions, kOverlap);
   preference_broker::Connection connection(broker_.database(), "model", nullptr);
   std::vector<int> open(kQuestions, kOverlap);
   std::vector<ModelLease> leases;
+  std::vector<std::vector<ModelEntry>> entries(kCallers);
   std::mt19937 random(7);
   const auto pick = [&](int n) { return static_cast<int>(random() % n); };
   const auto of = [&](int caller, int question, const ModelLease* but) -> ModelLease* {
@@ -129,6 +138,53 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
       }
     }
     return nullptr;
+  };
+  // Whether a caller's answers to a question are taken.
+  const auto takes = [&](int caller, int question) {
+    int sum = 0;
+    for (const ModelLease& lease : leases) {
+      if (lease.caller != caller || lease.question != question) continue;
+      if (lease.closed) return false;
+      sum += lease.entries;
+    }
+    return sum < 12;
+  };
+  // How many leases a caller may hold.
+  const auto may_hold = [&](int caller) {
+    int lapse = -1;
+    std::set<int64_t> standing;
+    for (const ModelLease& lease : leases) {
+      if (lease.caller != caller) continue;
+      if (lease.state == ModelLease::kExpired && !lease.closed)
+        lapse = std::max(lapse, lease.lapsed);
+      if (lease.answer.has_value()) standing.insert(lease.label);
+    }
+    if (lapse < 0) return 8;
+    int answered = 0;
+    const std::vector<ModelEntry>& all = entries[caller];
+    for (size_t i = all.size() - std::min<size_t>(all.size(), 16); i < all.size(); ++i)
+      answered += all[i].step > lapse && standing.count(all[i].label) > 0;
+    return 2 + answered;
+  };
+  // The question that a caller is given; -1: none. What they let expire comes last.
+  const auto next = [&](int caller) {
+    int held = 0;
+    std::set<int> leased;
+    for (const ModelLease& lease : leases) {
+      if (lease.caller != caller) continue;
+      held += lease.state == ModelLease::kLive;
+      leased.insert(lease.question);
+    }
+    if (held >= may_hold(caller)) return -1;
+    for (const bool again : {false, true}) {
+      for (int q = 0; q < kQuestions; ++q) {
+        if (open[q] > 0 && (again ? of(caller, q, nullptr) == nullptr && takes(caller, q)
+                                  : leased.count(q) == 0)) {
+          return q;
+        }
+      }
+    }
+    return -1;
   };
   for (int step = 0; step < kSteps; ++step) {
     SCOPED_TRACE(step);
@@ -146,10 +202,7 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
       case 1:
       case 2:
       case 3: {
-        int expected = -1;
-        for (int q = 0; q < kQuestions && expected < 0; ++q) {
-          if (open[q] > 0 && of(caller, q, nullptr) == nullptr) expected = q;
-        }
+        const int expected = next(caller);
         const auto leased =
             Insist([&] { return LeaseQuestions(connection, runs_, callers_[caller], Terms()); });
         ASSERT_TRUE(leased.ok()) << leased.status();
@@ -174,8 +227,7 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
       case 5: {
         if (lease == nullptr || lease->state != ModelLease::kLive) break;
         Query(broker_.database(),
-              absl::StrCat("UPDATE leases SET expires_at = now() - interval '1 s' WHERE id = '",
-                           lease->id, "'"));
+              absl::StrCat("UPDATE leases SET expires_at = now() WHERE id = '", lease->id, "'"));
         // the broker looks for such leases too
         while (Query(broker_.database(), absl::StrCat("SELECT state FROM leases WHERE id = '",
                                                       lease->id, "'")) == "LIVE") {
@@ -183,6 +235,7 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
         }
         open[lease->question] += lease->holds;
         lease->state = ModelLease::kExpired;
+        lease->lapsed = step;
         lease->holds = false;
         break;
       }
@@ -195,7 +248,7 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
         const auto label =
             Insist([&] { return SubmitLabel(connection, runs_, callers_[caller], request); });
         ModelLease* const other = of(caller, lease->question, lease);
-        if (!lease->Takes()) {
+        if (!takes(caller, lease->question)) {
           ASSERT_TRUE(absl::IsFailedPrecondition(label.status())) << label.status();
           break;
         }
@@ -218,6 +271,7 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
             lease->holds = other->holds;
             other->holds = false;
             other->state = ModelLease::kExpired;
+            other->lapsed = -1;
           } else if (open[lease->question] > 0) {
             --open[lease->question];
             lease->holds = true;
@@ -230,6 +284,7 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
         lease->begun = true;
         lease->label = label->label_id;
         ++lease->entries;
+        entries[caller].push_back({step, label->label_id});
         break;
       }
       case 9: {
@@ -237,15 +292,17 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
         const v1::UndoRequest request = UndoOf(lease->id);
         const auto undone =
             Insist([&] { return UndoLabel(connection, callers_[caller], request); });
-        ASSERT_EQ(undone.ok(), lease->begun && lease->Takes()) << undone.status();
-        if (!lease->answer.has_value() || !lease->Takes()) break;
+        const bool taken = takes(caller, lease->question);
+        ASSERT_EQ(undone.ok(), lease->begun && taken) << undone.status();
+        if (!lease->answer.has_value() || !taken) break;
         ++lease->entries;
+        entries[caller].push_back({step});
         lease->answer.reset();
         lease->state = ModelLease::kLive;
         break;
       }
       case 10: {
-        if (pick(4) > 0) break;
+        if (pick(8) > 0) break;
         int64_t standing = 0;
         for (ModelLease* one : own) {
           if (!one->answer.has_value()) continue;
@@ -254,6 +311,7 @@ TEST_F(LeasingModel, DoesWhatTheModelSays) {
           one->holds = false;
           one->answer.reset();
           one->closed = true;
+          entries[caller].push_back({step});
           one->state = ModelLease::kExpired;
         }
         const v1::RetractLabelsRequest request = Retract(caller);
@@ -353,7 +411,15 @@ TEST_F(LeasingModel, AddsUpWhateverHappensAtOnce) {
                     absl::StrCat("SELECT id FROM labels WHERE idempotency_key = '", key, "'")),
               absl::StrCat(label));
   }
-  // and everybody answers all that they may: each question gets what it wants
+  // and everybody answers all that they may, with some of whom nothing was taken back: each
+  // question gets what it wants
+  for (int i = 0; i < kOverlap; ++i) {
+    const std::string name = absl::StrCat("another", i);
+    broker_.Token(Role::kLabeler, name);
+    callers_.emplace_back();
+    callers_.back().id =
+        std::stoll(Query(broker_.database(), "SELECT id FROM callers WHERE name = '" + name + "'"));
+  }
   preference_broker::Connection connection(broker_.database(), "model", nullptr);
   Query(broker_.database(),
         "UPDATE leases SET expires_at = now() - interval '1 s' WHERE state = 'LIVE'");

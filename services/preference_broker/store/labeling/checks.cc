@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,19 @@ namespace {
 
 // Number of answers among which repeats are chosen, so that nobody can tell which comes next.
 constexpr int64_t kRepeatAmong = 40;
+
+// One that was made before for the caller, whose lease ran out of time: asked again, so that each
+// check is answered once. nullopt: an answer under the old lease was faster.
+std::optional<MadeQuestion> AskAgain(Transaction& t, int64_t question_id) {
+  if (t.Exec("SELECT FROM questions WHERE id = $1 AND open_slots > 0 FOR NO KEY UPDATE",
+             question_id)
+          .empty()) {
+    return std::nullopt;
+  }
+  MadeQuestion again;
+  again.id = question_id;
+  return again;
+}
 
 MadeQuestion Make(Transaction& t, int64_t caller_id, int64_t run_id, const char* purpose,
                   std::optional<int64_t> gold_id, std::optional<int64_t> repeat_of,
@@ -50,7 +64,7 @@ Qualification QualificationOf(Transaction& t, int64_t caller_id, const LabelingC
   const int64_t pairs = std::min(wanted, Int(row[0]));
   if (pairs == 0) return qualification;
   const pqxx::result answers = t.Exec(R"sql(
-      SELECT coalesce(l.choice = turned_choice(g.answer, s.turned), false) AS right_one,
+      SELECT q.gold_id, coalesce(l.choice = turned_choice(g.answer, s.turned), false) AS right_one,
         l.answered_at > coalesce(c.rules_since, '-infinity') AS fresh
       FROM questions q JOIN gold_pairs g ON g.id = q.gold_id JOIN callers c ON c.id = q.made_for
       JOIN labels l ON l.question_id = q.id AND l.supersedes IS NULL
@@ -60,21 +74,28 @@ Qualification QualificationOf(Transaction& t, int64_t caller_id, const LabelingC
                                       caller_id, run.id);
   const int64_t needed =
       static_cast<int64_t>(std::ceil(run.quality.qualification_pass_mark() * pairs - 1e-9));
-  int64_t begin = 0;
-  int32_t failed = 0;
-  for (; begin + pairs <= static_cast<int64_t>(answers.size()); begin += pairs) {
-    int64_t right = 0;
-    for (int64_t i = begin; i < begin + pairs; ++i) right += Bool(answers[i]["right_one"]);
+  // Of each pair the first answer in a try counts: the feedback tells what others would be right.
+  std::set<int64_t> tried;
+  int64_t right = 0;
+  int tries = 0, failed = 0;
+  for (const auto& answer : answers) {
+    if (!tried.insert(Int(answer["gold_id"])).second) continue;
+    right += Bool(answer["right_one"]);
+    if (static_cast<int64_t>(tried.size()) < pairs) continue;
     if (right >= needed) return {};
-    failed += Bool(answers[begin + pairs - 1]["fresh"]);
+    ++tries;
+    failed += Bool(answer["fresh"]);
     qualification.message =
         absl::StrCat("You answered ", right, " of ", pairs, " practice pairs as expected, and ",
                      needed, " are needed. ");
+    tried.clear();
+    right = 0;
   }
-  qualification.left = pairs - (static_cast<int64_t>(answers.size()) - begin);
+  qualification.left = pairs - static_cast<int64_t>(tried.size());
+  qualification.tried.assign(tried.begin(), tried.end());
   qualification.held = Int(row[1]);
   qualification.failed = failed >= run.quality.qualification_tries();
-  if (begin > 0) {
+  if (tries > 0) {
     qualification.message += qualification.failed
                                  ? "That was the last try: write to who invited you."
                                  : "Here is another try.";
@@ -82,25 +103,27 @@ Qualification QualificationOf(Transaction& t, int64_t caller_id, const LabelingC
   return qualification;
 }
 
-std::vector<MadeQuestion> MakeQualification(Transaction& t, int64_t caller_id, int64_t run_id,
-                                            int32_t count) {
-  std::vector<MadeQuestion> made;
-  for (const auto& row : t.Exec(R"sql(
-           SELECT g.id, g.first_clip, g.second_clip FROM gold_pairs g LEFT JOIN LATERAL (
-             SELECT count(*) FILTER (WHERE answered) AS answers,
-               bool_or(NOT answered AND open_slots = 0) AS held
-             FROM (SELECT q.open_slots,
-                 EXISTS (SELECT FROM labels l WHERE l.question_id = q.id) AS answered
-               FROM questions q WHERE q.made_for = $1 AND q.run_id = $2 AND q.gold_id = g.id) a
-             ) mine ON true
-           WHERE g.run_id = $2 AND g.use = 'QUALIFY' AND g.removed_at IS NULL
-             AND mine.held IS NOT TRUE
-           ORDER BY mine.answers, g.id LIMIT $3)sql",
-                                caller_id, run_id, count)) {
-    made.push_back(Make(t, caller_id, run_id, "QUALIFICATION", Int(row[0]), std::nullopt,
-                        {Int(row[1]), Int(row[2])}));
-  }
-  return made;
+std::optional<MadeQuestion> MakeQualification(Transaction& t, int64_t caller_id, int64_t run_id,
+                                              const std::vector<int64_t>& tried) {
+  const pqxx::result pairs = t.Exec(R"sql(
+      SELECT g.id, g.first_clip, g.second_clip, mine.given_back FROM gold_pairs g
+      LEFT JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE answered) AS answers,
+          bool_or(NOT answered AND open_slots = 0) AS held,
+          min(id) FILTER (WHERE NOT answered AND open_slots > 0) AS given_back
+        FROM (SELECT q.id, q.open_slots,
+            EXISTS (SELECT FROM labels l WHERE l.question_id = q.id) AS answered
+          FROM questions q WHERE q.made_for = $1 AND q.run_id = $2 AND q.gold_id = g.id) a
+        ) mine ON true
+      WHERE g.run_id = $2 AND g.use = 'QUALIFY' AND g.removed_at IS NULL
+        AND mine.held IS NOT TRUE AND g.id <> ALL ($3::bigint[])
+      ORDER BY mine.answers, g.id LIMIT 1)sql",
+                                    caller_id, run_id, tried);
+  if (pairs.empty()) return std::nullopt;
+  const pqxx::row row = pairs[0];
+  if (!row[3].is_null()) return AskAgain(t, Int(row[3]));
+  return Make(t, caller_id, run_id, "QUALIFICATION", Int(row[0]), std::nullopt,
+              {Int(row[1]), Int(row[2])});
 }
 
 void PauseUnqualified(Transaction& t, int64_t caller_id, int64_t run_id,
@@ -118,35 +141,48 @@ void PauseUnqualified(Transaction& t, int64_t caller_id, int64_t run_id,
 
 std::optional<MadeQuestion> MakeGold(Transaction& t, int64_t caller_id, int64_t run_id,
                                      uint64_t draw) {
-  // those that the caller neither holds nor has answered
+  // those that the caller neither holds nor has answered, and no operator took back
   const pqxx::result fresh = t.Exec(R"sql(
-      SELECT g.id, g.first_clip, g.second_clip FROM gold_pairs g
+      SELECT g.id, g.first_clip, g.second_clip, (SELECT min(q.id) FROM questions q
+        WHERE q.made_for = $1 AND q.run_id = $2 AND q.gold_id = g.id) AS given_back
+      FROM gold_pairs g
       WHERE g.run_id = $2 AND g.use = 'CHECK' AND g.removed_at IS NULL AND NOT EXISTS (
         SELECT FROM questions q WHERE q.made_for = $1 AND q.run_id = $2 AND q.gold_id = g.id
-          AND q.open_slots = 0)
+          AND (q.open_slots = 0 OR EXISTS (
+            SELECT FROM leases l WHERE l.question_id = q.id AND l.closed)))
       ORDER BY g.id)sql",
                                     caller_id, run_id);
   if (fresh.empty()) return std::nullopt;
   const pqxx::row row = fresh[draw % fresh.size()];
+  if (!row[3].is_null()) return AskAgain(t, Int(row[3]));
   return Make(t, caller_id, run_id, "GOLD", Int(row[0]), std::nullopt, {Int(row[1]), Int(row[2])});
 }
 
 std::optional<MadeQuestion> MakeRepeat(Transaction& t, int64_t caller_id, int64_t run_id,
                                        int32_t max_clips, uint64_t draw) {
-  const pqxx::result old = t.Exec(
-      "SELECT q.id, s.turned FROM (SELECT question_id, lease_id, id FROM standing_labels "
-      "    WHERE caller_id = $1 AND run_id = $2 ORDER BY id DESC OFFSET $4 LIMIT $5) l "
-      "JOIN leases s ON s.id = l.lease_id JOIN questions q ON q.id = l.question_id "
-      "WHERE q.purpose = 'TRAIN' AND q.clips <= $3 AND NOT EXISTS (SELECT FROM questions r "
-      "  WHERE r.made_for = $1 AND r.run_id = $2 AND r.repeat_of = q.id AND r.open_slots = 0) "
-      "ORDER BY l.id",
-      caller_id, run_id, max_clips, kRepeatAfter, kRepeatAmong);
+  const pqxx::result old = t.Exec(R"sql(
+      SELECT q.id, s.turned, (SELECT min(r.id) FROM questions r
+        WHERE r.made_for = $1 AND r.run_id = $2 AND r.repeat_of = q.id) AS given_back
+      FROM (SELECT question_id, lease_id, id FROM standing_labels
+        WHERE caller_id = $1 AND run_id = $2 ORDER BY id DESC OFFSET $4 LIMIT $5) l
+      JOIN leases s ON s.id = l.lease_id JOIN questions q ON q.id = l.question_id
+      WHERE q.purpose = 'TRAIN' AND q.clips <= $3 AND NOT EXISTS (SELECT FROM questions r
+        WHERE r.made_for = $1 AND r.run_id = $2 AND r.repeat_of = q.id AND (r.open_slots = 0
+          OR EXISTS (SELECT FROM leases c WHERE c.question_id = r.id AND c.closed)))
+      ORDER BY l.id)sql",
+                                  caller_id, run_id, max_clips, kRepeatAfter, kRepeatAmong);
   if (old.empty()) return std::nullopt;
   const pqxx::row row = old[draw % old.size()];
-  const std::vector<int64_t> clips = Ints(t.Exec(
-      "SELECT clip_id FROM question_clips WHERE question_id = $1 ORDER BY position", Int(row[0])));
-  MadeQuestion made = Make(t, caller_id, run_id, "REPEAT", std::nullopt, Int(row[0]), clips);
-  made.turned = !Bool(row[1]);
+  std::optional<MadeQuestion> made;
+  if (!row[2].is_null()) {
+    made = AskAgain(t, Int(row[2]));
+  } else {
+    made = Make(t, caller_id, run_id, "REPEAT", std::nullopt, Int(row[0]),
+                Ints(t.Exec("SELECT clip_id FROM question_clips WHERE question_id = $1 "
+                            "ORDER BY position",
+                            Int(row[0]))));
+  }
+  if (made.has_value()) made->turned = !Bool(row[1]);
   return made;
 }
 

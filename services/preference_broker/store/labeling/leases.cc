@@ -58,7 +58,7 @@ void ExplainNothingToLabel(Transaction& t, const Caller& caller, const LeaseTerm
   const pqxx::row open = t.Exec(R"sql(
       SELECT bool_or(mine) AS mine, bool_or(NOT mine AND clips > $3) AS larger, count(*) AS total
       FROM (SELECT q.clips, EXISTS (SELECT FROM leases l WHERE l.question_id = q.id
-            AND l.caller_id = $2 AND l.state IN ('LIVE', 'ANSWERED')) AS mine
+            AND l.caller_id = $2 AND (l.state IN ('LIVE', 'ANSWERED') OR l.closed)) AS mine
           FROM questions q WHERE q.run_id = ANY ($1::bigint[]) AND q.open_slots > 0
             AND q.made_for IS NULL LIMIT 1000) o)sql",
                                 status.runs, caller.id, terms.max_clips)[0];
@@ -119,9 +119,9 @@ absl::Status LeasePicked(Transaction& t, const Caller& caller, const LabelingCon
   return absl::OkStatus();
 }
 
-// The next question that the caller may answer; empty: none. One at a time, and with a
-// statement of their own for teachers, so that one plan serves all calls: where a limit or
-// a condition depends on a parameter, PostgreSQL plans each call anew.
+// The next question that the caller may answer; empty: none. What they let expire comes last. One
+// at a time, and with a statement of their own for teachers, so that one plan serves all calls:
+// where a limit or a condition depends on a parameter, PostgreSQL plans each call anew.
 pqxx::result LockOpenQuestion(Transaction& t, const Caller& caller, int64_t run_id,
                               int32_t max_clips) {
   if (caller.role == Role::kTeacher) {
@@ -130,19 +130,27 @@ pqxx::result LockOpenQuestion(Transaction& t, const Caller& caller, int64_t run_
         SELECT q.id, q.ordinal FROM questions q
         WHERE q.run_id = $1 AND q.open_slots > 0 AND q.made_for IS NULL AND q.clips <= $3
           AND NOT EXISTS (SELECT FROM leases l WHERE l.question_id = q.id AND l.caller_id = $2
-            AND l.state IN ('LIVE', 'ANSWERED'))
+            AND (l.state IN ('LIVE', 'ANSWERED') OR l.closed))
           AND NOT EXISTS (SELECT FROM question_clips p JOIN clips k ON k.id = p.clip_id
             WHERE p.question_id = q.id AND k.truth IS NULL)
         ORDER BY q.ordinal FOR NO KEY UPDATE SKIP LOCKED LIMIT 1)sql",
                   run_id, caller.id, max_clips);
   }
+  pqxx::result fresh = t.Exec(R"sql(
+      SELECT q.id, q.ordinal FROM questions q
+      WHERE q.run_id = $1 AND q.open_slots > 0 AND q.made_for IS NULL AND q.clips <= $3
+        AND NOT EXISTS (SELECT FROM leases l WHERE l.question_id = q.id AND l.caller_id = $2)
+      ORDER BY q.ordinal FOR NO KEY UPDATE SKIP LOCKED LIMIT 1)sql",
+                              run_id, caller.id, max_clips);
+  if (!fresh.empty()) return fresh;
   return t.Exec(R"sql(
       SELECT q.id, q.ordinal FROM questions q
       WHERE q.run_id = $1 AND q.open_slots > 0 AND q.made_for IS NULL AND q.clips <= $3
         AND NOT EXISTS (SELECT FROM leases l WHERE l.question_id = q.id AND l.caller_id = $2
-          AND l.state IN ('LIVE', 'ANSWERED'))
+          AND (l.state IN ('LIVE', 'ANSWERED') OR l.closed))
+        AND (SELECT count(*) FROM labels n WHERE n.question_id = q.id AND n.caller_id = $2) < $4
       ORDER BY q.ordinal FOR NO KEY UPDATE SKIP LOCKED LIMIT 1)sql",
-                run_id, caller.id, max_clips);
+                run_id, caller.id, max_clips, kMostEntries);
 }
 
 // Whether, and with what, the caller's `nth` lease is a check: a gold pair or a repeat, at
@@ -181,12 +189,12 @@ absl::StatusOr<bool> LeaseQualification(Transaction& t, const Caller& caller,
   }
   const int32_t wanted = std::clamp(qualification.left - qualification.held, 0, count);
   for (int32_t i = 0; i < wanted && !IsFull(*response); ++i) {
-    const std::vector<MadeQuestion> next = MakeQualification(t, caller.id, run.id, 1);
-    if (next.empty()) break;
-    const MadeQuestion& made = next[0];
-    const bool turned =
-        TurnedBy(base::SeedOf(run.seed, base::Draw::kSide, base::Draw::kCheck, made.id, caller.id));
-    RETURN_IF_ERROR(LeasePicked(t, caller, run, {made.id, turned, /*practice=*/true},
+    const std::optional<MadeQuestion> made =
+        MakeQualification(t, caller.id, run.id, qualification.tried);
+    if (!made.has_value()) break;
+    const bool turned = TurnedBy(
+        base::SeedOf(run.seed, base::Draw::kSide, base::Draw::kCheck, made->id, caller.id));
+    RETURN_IF_ERROR(LeasePicked(t, caller, run, {made->id, turned, /*practice=*/true},
                                 terms.lease_ms, response));
   }
   return true;
@@ -243,13 +251,23 @@ CallerStatus ReadCallerStatus(Transaction& t, const Caller& caller, int64_t run_
         CASE WHEN i.minutes_wanted > 0 THEN
           (SELECT coalesce(sum(w.active_ms + w.waiting_ms), 0)::bigint FROM labeler_time w
            WHERE w.caller_id = c.id) END AS worked_ms,
+        CASE WHEN lapse.at IS NOT NULL THEN (SELECT count(*)
+          FROM (SELECT n.id, n.retraction, n.answered_at FROM labels n WHERE n.caller_id = c.id
+            ORDER BY n.id DESC LIMIT 16) newest
+          WHERE NOT newest.retraction AND newest.answered_at >= lapse.at
+            AND NOT EXISTS (SELECT FROM labels s WHERE s.supersedes = newest.id))
+          END AS answered_since,
         coalesce(i.completion_code, '') AS completion_code,
         coalesce(i.redirect_url, '') AS redirect_url,
         ARRAY (SELECT r.id FROM runs r WHERE r.state IN ('QUEUED', 'RUNNING')
           AND ($2::bigint = 0 OR r.id = $2) AND r.reward = 'PREFERENCES' AND NOT r.asking_stopped
           AND (r.has_true_reward OR NOT $3::boolean)
           AND (cardinality(c.run_ids) = 0 OR r.id = ANY (c.run_ids)) ORDER BY r.id) AS runs
-      FROM callers c LEFT JOIN invites i ON i.id = c.invite_id WHERE c.id = $1)sql",
+      FROM callers c LEFT JOIN invites i ON i.id = c.invite_id
+      LEFT JOIN LATERAL (SELECT max(l.expires_at) AS at FROM leases l WHERE l.caller_id = c.id
+        AND l.state = 'EXPIRED' AND NOT l.closed AND l.expires_at > '-infinity'
+        AND l.expires_at <= now()) lapse ON true
+      WHERE c.id = $1)sql",
                                caller.id, run_id, caller.role == Role::kTeacher)[0];
   CallerStatus status;
   status.name = Text(row["name"]);
@@ -265,6 +283,8 @@ CallerStatus ReadCallerStatus(Transaction& t, const Caller& caller, int64_t run_
   if (!row["worked_ms"].is_null()) {
     status.complete |= Int(row["worked_ms"]) >= status.minutes_wanted * 60'000;
   }
+  if (!row["answered_since"].is_null())
+    status.may_hold = kLeasesAfterLapse + Int(row["answered_since"]);
   status.completion_code = Text(row["completion_code"]);
   status.redirect_url = Text(row["redirect_url"]);
   status.runs = Ids(row["runs"]);
@@ -310,6 +330,17 @@ absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache&
                                                         " are allowed: answer those first"));
     }
     count = std::min(count, most - status.held);
+    if (caller.role == Role::kLabeler && !status.runs.empty()) {
+      count = std::min(count, status.may_hold - status.held);
+      if (count <= 0) {
+        response.set_none(v1::LEARNING);
+        if (response.message().empty()) {
+          response.set_message(
+              "First answer the questions that you have: you let others run out of time.");
+        }
+        return leased;
+      }
+    }
     bool qualifying = false;
     for (const int64_t run_id : status.runs) {
       const int32_t wanted = count - response.questions_size();

@@ -6,6 +6,8 @@
 #ifndef BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_LEASES_H_
 #define BACKFLIP_SERVICES_PREFERENCE_BROKER_STORE_LABELING_LEASES_H_
 
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,8 @@ struct CallerStatus {
   std::string state;
   std::string reason;
   int64_t held = 0;  // live leases
+  // A labeler who let a question run out of time holds few until they have answered others.
+  int64_t may_hold = std::numeric_limits<int64_t>::max();
   // What their invite asks for; 0: no end.
   int64_t answers_wanted = 0;
   int64_t minutes_wanted = 0;
@@ -58,6 +62,11 @@ absl::StatusOr<LeasedQuestions> LeaseQuestions(Connection& connection, RunCache&
 
 // A labeler holds at most so many questions.
 inline constexpr int64_t kMaxLeasesOfLabeler = 8;
+// After one that ran out of time, so many, and one more for each answer since.
+inline constexpr int64_t kLeasesAfterLapse = 2;
+// Answers and retractions of a caller to one question, under whichever leases. The feed keeps them
+// all, and a change of what was trained on has the ensemble fitted again from the beginning.
+inline constexpr int64_t kMostEntries = 12;
 // A lease can be renewed until it is so many times its length old.
 inline constexpr int64_t kMostRenewals = 10;
 

@@ -13,6 +13,9 @@
 namespace backflip::preference_broker {
 namespace {
 
+// Upper half of the key of the advisory locks under which time is credited.
+constexpr int64_t kPaidTimeLock = int64_t{0x74696d65} << 32;  // "time"
+
 // 0: the caller has nothing to do with any run yet.
 absl::StatusOr<int64_t> RunOf(Transaction& t, const Caller& caller, int64_t run_id) {
   if (run_id != 0) {
@@ -152,14 +155,17 @@ absl::StatusOr<v1::Guide> GetGuide(Connection& connection, RunCache& runs, const
   });
 }
 
+void LockPaidTime(Transaction& t, int64_t caller_id) {
+  // not a row's lock: the first of a labeler's calls find none
+  t.Exec("SELECT pg_advisory_xact_lock($1)", kPaidTimeLock | caller_id);
+}
+
 absl::Status CreditWaiting(Connection& connection, const Caller& caller, int64_t asked,
                            int64_t waited_ms) {
   return connection.Transact([&](Transaction& t) -> absl::Status {
     ASSIGN_OR_RETURN(const int64_t run_id, RunOf(t, caller, asked));
     if (run_id == 0) return absl::OkStatus();
-    // one call after the other, so that the same time is not credited to several
-    t.Exec("SELECT FROM labeler_time WHERE caller_id = $1 ORDER BY run_id FOR NO KEY UPDATE",
-           caller.id);
+    LockPaidTime(t, caller.id);
     t.Exec(R"sql(
         INSERT INTO labeler_time AS w (caller_id, run_id, waiting_ms, waited_ms, waited_after)
         SELECT $1, $2, credit.ms, credit.ms, credit.label FROM (
@@ -169,7 +175,8 @@ absl::Status CreditWaiting(Connection& connection, const Caller& caller, int64_t
                 0)::bigint)) AS ms
           FROM (SELECT coalesce(max(id), 0) AS label FROM labels WHERE caller_id = $1) a
           LEFT JOIN labeler_time b ON b.caller_id = $1 GROUP BY a.label) credit
-        ON CONFLICT (caller_id, run_id) DO UPDATE SET last_at = now(),
+        WHERE EXISTS (SELECT FROM runs WHERE id = $2 AND state IN ('QUEUED', 'RUNNING', 'PAUSED'))
+        ON CONFLICT (caller_id, run_id) DO UPDATE SET last_at = greatest(w.last_at, now()),
           waiting_ms = w.waiting_ms + excluded.waiting_ms, waited_after = excluded.waited_after,
           waited_ms = excluded.waited_ms
             + CASE WHEN w.waited_after = excluded.waited_after THEN w.waited_ms ELSE 0 END)sql",

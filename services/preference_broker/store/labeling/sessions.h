@@ -23,9 +23,15 @@ absl::StatusOr<v1::Guide> GetGuide(Connection& connection, RunCache& runs, const
 // over night is not work.
 inline constexpr int64_t kMostWaitingMs = 15 * 60 * 1000;
 
+// What is credited to a labeler, over all runs, is credited by one transaction after the other,
+// each of which sees what the one before it credited: to be called before that is read. Taken after
+// locks of questions and leases; nothing but rows of the caller's time is locked under it.
+void LockPaidTime(Transaction& t, int64_t caller_id);
+
 // The caller has waited `waited_ms` for a question of the run (0: of the newest that they
 // may answer for). Credits at most what has passed since they last answered or waited, and
-// at most kMostWaitingMs, over all runs, from one answer to the next.
+// at most kMostWaitingMs, over all runs, from one answer to the next; nothing for a run that has
+// ended.
 absl::Status CreditWaiting(Connection& connection, const Caller& caller, int64_t run_id,
                            int64_t waited_ms);
 

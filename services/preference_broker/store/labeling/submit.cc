@@ -10,15 +10,13 @@
 #include "services/preference_broker/store/labeling/answers.h"
 #include "services/preference_broker/store/labeling/checks.h"
 #include "services/preference_broker/store/labeling/leases.h"
+#include "services/preference_broker/store/labeling/sessions.h"
 
 namespace backflip::preference_broker {
 namespace {
 
 // An answer in hand when a run ends still counts; later on its labels stay as they are.
 constexpr int64_t kMinutesAfterEnd = 10;
-// Answers and retractions under one lease. The feed keeps them all, and a change of what was
-// trained on has the ensemble fitted again from the beginning.
-constexpr int64_t kMostEntries = 12;
 
 // A lease under its question's lock.
 struct HeldLease {
@@ -63,9 +61,9 @@ absl::Status CheckTakesAnswers(const pqxx::row& row, int64_t run_id) {
                      " minutes ago: its answers stay as they are"));
   }
   if (Int(row["entries"]) >= kMostEntries) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("this answer was changed or taken back ", Int(row["entries"]) - 1,
-                     " times, and no more is taken under its lease: lease another question"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "your answer to this question was changed or taken back ", Int(row["entries"]) - 1,
+        " times, and no more is taken: lease another question"));
   }
   return absl::OkStatus();
 }
@@ -105,9 +103,12 @@ absl::StatusOr<HeldLease> LockLease(Transaction& t, const Caller& caller,
         (extract(epoch FROM clock_timestamp() - s.leased_at) * 1000)::bigint AS age_ms,
         l.id AS label, l.retraction, l.choice, l.ranking, l.surplus,
         k.id AS earlier, k.surplus AS earlier_surplus, k.body_sha256 = $3 AS same_body,
-        c.state AS caller_state, c.reason, s.closed, s.copied,
+        c.state AS caller_state, c.reason, s.copied,
+        EXISTS (SELECT FROM leases o WHERE o.question_id = s.question_id
+          AND o.caller_id = s.caller_id AND o.closed) AS closed,
         coalesce(r.finished_at < now() - $4 * interval '1 minute', false) AS ended,
-        (SELECT count(*) FROM labels n WHERE n.lease_id = s.id) AS entries
+        (SELECT count(*) FROM labels n
+         WHERE n.question_id = s.question_id AND n.caller_id = s.caller_id) AS entries
       FROM leases s JOIN callers c ON c.id = s.caller_id JOIN runs r ON r.id = $5
       LEFT JOIN labels l ON l.lease_id = s.id
         AND NOT EXISTS (SELECT FROM labels n WHERE n.supersedes = l.id)
@@ -201,8 +202,11 @@ absl::Status TakeSlotAgain(Transaction& t, const Caller& caller, HeldLease* leas
   }
   if (!newer.empty()) {
     lease->holds_slot = Bool(newer[0][2]);
-    t.Exec("UPDATE leases SET state = 'EXPIRED', holds_slot = false WHERE id = $1",
-           Text(newer[0][0]));
+    // which did not run out of time
+    t.Exec(
+        "UPDATE leases SET state = 'EXPIRED', holds_slot = false, expires_at = '-infinity' "
+        "WHERE id = $1",
+        Text(newer[0][0]));
   } else if (lease->open_slots > 0) {
     t.Exec("UPDATE questions SET open_slots = open_slots - 1 WHERE id = $1", lease->question_id);
     --lease->open_slots;
@@ -221,14 +225,15 @@ int64_t InsertLabel(Transaction& t, const Caller& caller, const HeldLease& lease
   const int64_t active_ms = timing.active_ms() > 0 ? timing.active_ms() : timing.decision_ms();
   const bool counts =
       lease.holds_slot && lease.purpose == v1::TRAIN && experience::Compares(answer);
+  if (caller.role == Role::kLabeler) LockPaidTime(t, caller.id);
   return Int(t.Exec(R"sql(
       WITH held AS (UPDATE leases SET state = 'ANSWERED', holds_slot = $3 WHERE id = $1),
         worked AS (INSERT INTO labeler_time AS w (caller_id, run_id, active_ms)
-          SELECT $2, $4, least($5::bigint,
+          SELECT $2, $4, greatest(0, least($5::bigint,
             (SELECT (extract(epoch FROM now() - max(last_at)) * 1000)::bigint
-             FROM labeler_time WHERE caller_id = $2)) WHERE $6::boolean
+             FROM labeler_time WHERE caller_id = $2))) WHERE $6::boolean
           ON CONFLICT (caller_id, run_id) DO UPDATE
-          SET active_ms = w.active_ms + excluded.active_ms, last_at = now(),
+          SET active_ms = w.active_ms + excluded.active_ms, last_at = greatest(w.last_at, now()),
             working_since = CASE WHEN w.last_at < now() - interval '5 minutes' THEN now()
               ELSE w.working_since END)
       INSERT INTO labels (run_id, question_id, lease_id, caller_id, idempotency_key, body_sha256,
