@@ -7,18 +7,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <thread>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "cli/command.h"
 #include "cli/launcher/paths.h"
 #include "cli/output/replay.h"
@@ -39,11 +43,18 @@ std::string FolderFor(const std::string& model) {
   return absl::StartsWith(stem, "scene") && !parent.empty() ? parent : stem;
 }
 
-absl::Status Make(const std::string& model, const std::string& folder) {
-  ASSIGN_OR_RETURN(const MadeTask made, MakeTask(model, folder, [](absl::string_view what) {
+// As a shell takes it for one word.
+std::string ShellWord(const std::string& word) {
+  const bool plain = std::all_of(word.begin(), word.end(), [](char c) {
+    return absl::ascii_isalnum(c) || absl::StrContains("_./-+=:,@%", c);
+  });
+  return plain ? word : absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'");
+}
+
+absl::Status Make(const std::string& model, const std::string& folder, sim::Draft& draft) {
+  ASSIGN_OR_RETURN(const MadeTask made, MakeTask(model, folder, draft, [](absl::string_view what) {
                      absl::FPrintF(stderr, "%s …\n", what);
                    }));
-  if (!made.preview.ok() && !absl::IsUnavailable(made.preview)) return made.preview;
   absl::PrintF(
       "wrote %s/task.textproto, which says what to change in it\n"
       "      %s/preview.gif: %s\n",
@@ -54,17 +65,18 @@ absl::Status Make(const std::string& model, const std::string& folder) {
       "Put your question into the task, then let people answer:\n"
       "  ./backflip train --task %s --human\n"
       "or give it a true_reward, by which simulated teachers answer (docs/tasks.md).\n",
-      absl::StartsWith(folder, "/") ? folder : absl::StrCat("./", folder));
+      ShellWord(absl::StartsWith(folder, "/") ? folder : absl::StrCat("./", folder)));
   return absl::OkStatus();
 }
 
 // Make, in the child that `New` has forked.
-[[noreturn]] void MakeAndEnd(const std::string& model, const std::string& folder, pid_t parent) {
+[[noreturn]] void MakeAndEnd(const std::string& model, const std::string& folder, sim::Draft& draft,
+                             pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) std::_Exit(EXIT_FAILURE);  // it went before the line above
   const rlimit no_core = {0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
-  const absl::Status made = Make(model, folder);
+  const absl::Status made = Make(model, folder, draft);
   if (!made.ok()) absl::FPrintF(stderr, "backflip: %s\n", made.message());
   std::fflush(nullptr);
   std::_Exit(made.ok() ? EXIT_SUCCESS : EXIT_FAILURE);
@@ -74,9 +86,11 @@ absl::Status Make(const std::string& model, const std::string& folder) {
 // happens in a process of its own, which may die of it or be ended.
 absl::Status New(const Call& call) {
   const std::string folder = call.Word(1).empty() ? FolderFor(call.Word(0)) : call.Word(1);
+  // removed here, whatever becomes of the child
+  ASSIGN_OR_RETURN(std::unique_ptr<sim::Draft> draft, sim::Draft::Beside(folder));
   std::fflush(nullptr);
   const pid_t parent = getpid(), child = fork();
-  if (child == 0) MakeAndEnd(call.Word(0), folder, parent);
+  if (child == 0) MakeAndEnd(call.Word(0), folder, *draft, parent);
   if (child < 0) return absl::ErrnoToStatus(errno, "cannot start a process");
   int how = 0;
   std::atomic<bool> ended = false;
@@ -90,10 +104,9 @@ absl::Status New(const Call& call) {
   const bool stopped = !ended;
   if (stopped) kill(child, SIGKILL);
   waiter.join();
+  draft.reset();
   if (WIFEXITED(how) && WEXITSTATUS(how) == EXIT_SUCCESS) return absl::OkStatus();
   if (WIFEXITED(how)) std::_Exit(WEXITSTATUS(how));  // it has said why
-  std::error_code ignored;
-  fs::remove_all(sim::DraftOf(folder), ignored);
   if (stopped) return absl::CancelledError("stopped");
   return absl::InternalError(absl::StrCat(
       call.Word(0), ": the model ends the program that tries it (", strsignal(WTERMSIG(how)),

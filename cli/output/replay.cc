@@ -77,15 +77,18 @@ absl::Status FilmSnapshot(const client::BrokerClient& broker, const v1::Run& run
 }
 
 absl::StatusOr<MadeTask> MakeTask(const std::string& model_path, const std::string& folder,
+                                  sim::Draft& draft,
                                   const std::function<void(absl::string_view)>& progress) {
-  ASSIGN_OR_RETURN(sim::NewTask made, sim::ScaffoldTask(model_path, folder, progress));
+  ASSIGN_OR_RETURN(sim::NewTask made, sim::ScaffoldTask(model_path, folder, draft, progress));
   MadeTask result{std::move(made.remarks), absl::OkStatus()};
   for (std::string& remark : sim::LeftOut(*made.task)) result.remarks.push_back(std::move(remark));
   progress("drawing the preview");
   sim::AnimationOptions options;
   options.moments_per_second = 1 / made.task->step_seconds();
   options.max_drawing = kPreviewLimit;
-  result.preview = sim::RenderGif(*made.task, made.states, options, folder + "/preview.gif");
+  result.preview = sim::RenderGif(*made.task, made.states, options, draft.path() + "/preview.gif");
+  if (!result.preview.ok() && !absl::IsUnavailable(result.preview)) return result.preview;
+  RETURN_IF_ERROR(draft.Keep());
   return result;
 }
 

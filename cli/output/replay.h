@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "backflip/v1/run.pb.h"
 #include "common/client/broker_client.h"
+#include "common/sim/mujoco/scaffold.h"
 #include "common/sim/task.h"
 
 namespace backflip::cli {
@@ -34,9 +35,10 @@ struct MadeTask {
 };
 
 // Makes the task folder `folder` for the model (sim::ScaffoldTask says how, and
-// with which errors), and films its random actions into preview.gif there. Tells
-// `progress` what it begins.
+// with which errors), and films its random actions into preview.gif there, all in its draft, which
+// is kept at the end. Tells `progress` what it begins.
 absl::StatusOr<MadeTask> MakeTask(const std::string& model_path, const std::string& folder,
+                                  sim::Draft& draft,
                                   const std::function<void(absl::string_view)>& progress);
 
 }  // namespace backflip::cli

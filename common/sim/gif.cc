@@ -217,7 +217,7 @@ absl::Status WriteGif(const std::string& path, const std::vector<Image>& frames,
     status = GifError(temporary, code);
   }
   if (status.ok() && std::rename(temporary.c_str(), path.c_str()) != 0) {
-    status = absl::InternalError(absl::StrCat("could not write ", path));
+    status = absl::ErrnoToStatus(errno, absl::StrCat("could not write ", path));
   }
   if (!status.ok()) std::remove(temporary.c_str());
   return status;

@@ -100,7 +100,9 @@ absl::StatusOr<json> Look(const std::string& path, const std::string& folder, Si
   } else {
     const std::string made = absl::StrCat(folder, "/", name);
     fs::remove_all(made);
-    ASSIGN_OR_RETURN(const NewTask scaffold, ScaffoldTask(path, made, [](absl::string_view) {}));
+    ASSIGN_OR_RETURN(const auto draft, Draft::Beside(made));
+    ASSIGN_OR_RETURN(const NewTask scaffold,
+                     ScaffoldTask(path, made, *draft, [](absl::string_view) {}));
     task = scaffold.task;
   }
   ASSIGN_OR_RETURN(const MujocoTask* const mujoco, MujocoTask::Of(*task));

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -51,24 +52,23 @@ class TaskNew : public ::testing::Test {
   }
   ~TaskNew() override { fs::remove_all(folder_); }
 
-  // Starts to make a task of a model that takes long, and waits until it tries it.
-  void Begin() {
+  // Starts to make a task of a model that takes long, and waits until it tries it, or is further.
+  void Begin(const std::string& stage = "trying random actions") {
     const auto pid = cli::Spawn({.argv = {cli::ProgramPath("backflip"), "task", "new",
                                           BACKFLIP_MODELS "/many_round.xml", folder_ + "/task"},
                                  .log_file = folder_ + "/log"});
     ASSERT_TRUE(pid.ok()) << pid.status();
     pid_ = *pid;
-    ASSERT_TRUE(Await([&] {
-      return absl::StrContains(Read(folder_ + "/log"), "trying random actions");
-    })) << Read(folder_ + "/log");
+    ASSERT_TRUE(Await([&] { return absl::StrContains(Read(folder_ + "/log"), stage); }))
+        << Read(folder_ + "/log");
   }
   // Its code.
   int End() {
     int status = 0;
     EXPECT_EQ(waitpid(pid_, &status, 0), pid_);
     EXPECT_TRUE(WIFEXITED(status)) << status;
-    EXPECT_FALSE(fs::exists(folder_ + "/task.draft"));
-    EXPECT_FALSE(fs::exists(folder_ + "/task/preview.gif")) << "it went on to the end";
+    // the log alone
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);
     return WEXITSTATUS(status);
   }
 
@@ -79,6 +79,12 @@ class TaskNew : public ::testing::Test {
 TEST_F(TaskNew, StopsAtOnceWhenItIsToldToAndLeavesNothing) {
   ASSERT_NO_FATAL_FAILURE(Begin());
   kill(pid_, SIGTERM);
+  EXPECT_EQ(End(), 130);
+}
+
+TEST_F(TaskNew, LeavesNothingWhenItIsStoppedWhileItDraws) {
+  ASSERT_NO_FATAL_FAILURE(Begin("drawing the preview"));
+  kill(pid_, SIGINT);
   EXPECT_EQ(End(), 130);
 }
 

@@ -1,66 +1,65 @@
 #include "common/sim/mujoco/model_files.h"
 
-#include <cctype>
-
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "common/base/status_macros.h"
+#include "common/sim/mujoco/model_xml.h"
 #include "common/sim/mujoco/mujoco_errors.h"
 
 namespace backflip::sim {
 namespace {
 
-// Where a task's folder appears to MuJoCo. It lies deep within the mount, so that
-// paths with .. still end at the reader, not on this machine's disk.
+// Where a task's folder appears to MuJoCo. It lies deep within the mount, more than twice
+// kMostFoldersUp, so that paths with .. still end at the reader, not on this machine's disk.
 constexpr char kMount[] = "backflip";
-constexpr char kHome[] = "backflip/0/1/2/3/4/5/6/7/8/task/";
+constexpr char kHome[] = "backflip/0/1/2/3/4/5/6/7/8/9/a/b/c/d/e/f/g/h/i/j/task/";
 
 struct Reading {
   const FileReader* reader;
-  std::string escaped;   // a path that leaves the folder
+  std::string missing;   // the last that the reader has not, from the folder
+  std::string escaped;   // the first that leaves the folder, likewise
   std::string absolute;  // one that MuJoCo would take from the disk, past the reader
+  std::string pointer;   // one whose content Git LFS has
 };
 
-// The first absolute path that an XML file names: in an attribute that names a file or a folder,
-// or that begins with an escape, which may hide one. Empty: there is none.
-absl::string_view AbsolutePathIn(absl::string_view xml) {
-  const auto is_space = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
-  const auto is_name = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
-  for (size_t at = xml.find('='); at != xml.npos; at = xml.find('=', at + 1)) {
-    size_t end = at, value = at + 1;
-    while (end > 0 && is_space(xml[end - 1])) --end;
-    size_t begin = end;
-    while (begin > 0 && is_name(xml[begin - 1])) --begin;
-    const absl::string_view name = xml.substr(begin, end - begin);
-    if (!absl::StrContains(name, "file") && !absl::EndsWith(name, "dir")) continue;
-    while (value < xml.size() && is_space(xml[value])) ++value;
-    if (value + 1 >= xml.size() || (xml[value] != '"' && xml[value] != '\'')) continue;
-    const char quote = xml[value++];
-    if (xml[value] == '/' || xml[value] == '&') {
-      return xml.substr(value, xml.find(quote, value) - value);
-    }
+// A path below the mount, from the task's folder.
+std::string FromHome(absl::string_view name) {
+  absl::string_view home = kHome;
+  while (!home.empty()) {
+    const absl::string_view folder = home.substr(0, home.find('/') + 1);
+    if (!absl::ConsumePrefix(&name, folder)) break;
+    home.remove_prefix(folder.size());
   }
-  return "";
+  std::string path;
+  for (const char c : home) {
+    if (c == '/') path += "../";
+  }
+  return absl::StrCat(path, name);
 }
 
 int Open(mjResource* resource) {
   auto* reading = static_cast<Reading*>(resource->provider->data);
   absl::string_view name = resource->name;
   if (!absl::ConsumePrefix(&name, kHome)) {
-    reading->escaped = std::string(name.substr(name.rfind('/') + 1));
+    if (reading->escaped.empty()) reading->escaped = FromHome(name);
     return 0;
   }
   const std::string path = NormalizePath(std::string(name));
   const std::string* content = (*reading->reader)(path);
-  if (content == nullptr) return 0;
-  // included files are opened without a word to the reader if their paths are absolute
-  const size_t first = content->find_first_not_of("\xef\xbb\xbf \t\r\n");
-  if (first != content->npos && (*content)[first] == '<') {
-    reading->absolute = std::string(AbsolutePathIn(*content));
-    if (!reading->absolute.empty()) return 0;
+  if (content == nullptr) {
+    reading->missing = std::string(name);
+    return 0;
   }
+  if (IsLfsPointer(*content)) {
+    reading->pointer = path;
+    return 0;
+  }
+  // files by absolute paths, or past the mount, are opened without a word to the reader
+  reading->absolute = LeavingPathIn(*content);
+  if (!reading->absolute.empty()) return 0;
   resource->data = const_cast<std::string*>(content);
   return 1;
 }
@@ -75,30 +74,90 @@ void Close(mjResource* resource) { resource->data = nullptr; }
 int Mount(mjResource*) { return 1; }
 
 absl::Status MustBeRelative(absl::string_view path) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("the model names ", path, "; paths must be relative"));
+  return absl::InvalidArgumentError(absl::StrCat("the model names ", path,
+                                                 "; paths must be relative, and at most ",
+                                                 kMostFoldersUp, " folders up"));
 }
 
-// MuJoCo's words on one line, with what to do about some of them.
-std::string Sentence(absl::string_view words) {
-  std::string line = absl::StrReplaceAll(absl::StripAsciiWhitespace(words), {{"\n", " "}});
-  if (absl::StrContains(line, "XML_ERROR_PARSING ") ||
-      absl::StrContains(line, "XML_ERROR_EMPTY_DOCUMENT")) {
-    absl::StrAppend(&line,
-                    ": is it a text file, in UTF-8? (of a compiled model, .mjb, give the XML)");
-  } else if (absl::StrContains(line, "plugin") && absl::StrContains(line, "not found")) {
-    absl::StrAppend(&line,
-                    ": Backflip loads no plugins of MuJoCo; leave the <extension> out, and "
-                    "what uses it");
+// What else a file is that should be a model; empty: nothing that is known.
+std::string KindOf(absl::string_view content) {
+  if (absl::StartsWith(content, "\x1f\x8b")) return "it is packed with gzip: unpack it";
+  const std::string begin = absl::AsciiStrToLower(content.substr(0, 1000));
+  if (absl::StrContains(begin, "<!doctype html") || absl::StrContains(begin, "<html")) {
+    return "it is a web page: download the raw file";
   }
-  return line;
+  if (absl::StrContains(begin, "<sdf")) {
+    return "it is Gazebo's SDF: export the robot as URDF or MJCF";
+  }
+  if (absl::StrContains(begin, "<mujocoinclude")) {
+    return "it is a part of a model: give the file that includes it";
+  }
+  return "";
+}
+
+// What can be done about an error of MuJoCo's; empty: nothing is known.
+std::string AdviceOn(absl::string_view line) {
+  if (absl::StrContains(line, "XML_ERROR_PARSING ") ||
+      absl::StrContains(line, "XML_ERROR_PARSING_TEXT") ||
+      absl::StrContains(line, "XML_ERROR_EMPTY_DOCUMENT") ||
+      absl::StrContains(line, "empty file")) {
+    return "is it a text file, in UTF-8? (of a compiled model, .mjb, give the XML)";
+  }
+  if (absl::StrContains(line, "XML_ERROR_")) return "the XML is broken there, or cut off";
+  if (absl::StrContains(line, "plugin") && absl::StrContains(line, "not found")) {
+    return "Backflip loads no plugins of MuJoCo; leave the <extension> out, and what uses it";
+  }
+  if (absl::StrContains(line, "ASCII file?")) {
+    return "MuJoCo reads binary STL: save the mesh as that, or as OBJ";
+  }
+  return "";
+}
+
+// What is said of the files that it did not get; OK: it got all.
+absl::Status FilesError(const Reading& reading, absl::string_view words, std::string* missing) {
+  if (!reading.absolute.empty()) return MustBeRelative(reading.absolute);
+  if (!reading.pointer.empty()) {
+    return LfsPointerError(reading.pointer);
+  }
+  const bool not_there =
+      absl::StrContains(words, "pening file") || absl::StrContains(words, "ould not open");
+  const std::string& path = !reading.escaped.empty() ? reading.escaped : reading.missing;
+  if (path.empty() || (reading.escaped.empty() && !not_there)) return absl::OkStatus();
+  if (missing != nullptr) *missing = path;
+  return absl::InvalidArgumentError(
+      absl::StrCat("the model names ", path, ", which is ",
+                   reading.escaped.empty() ? "not there" : "outside of the task's folder"));
 }
 
 }  // namespace
 
-absl::StatusOr<ModelPtr> LoadModel(const std::string& path, const FileReader& reader) {
+bool IsLfsPointer(absl::string_view content) {
+  return absl::StartsWith(content, "version https://git-lfs.github.com/spec/");
+}
+
+absl::Status LfsPointerError(absl::string_view path) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      path, " is only Git LFS's pointer to the file: `git lfs pull` in its repository fetches it"));
+}
+
+std::string MujocoSentence(absl::string_view words) {
+  constexpr absl::string_view kNoDecoder = "no decoder found for mesh file '";
+  if (const size_t at = words.find(kNoDecoder); at != words.npos) {
+    absl::string_view file = words.substr(at + kNoDecoder.size());
+    file = file.substr(0, file.find('\''));
+    return absl::StrCat("MuJoCo reads meshes as STL, OBJ and MSH: convert ",
+                        file.substr(file.rfind('/') + 1), " (Blender, or Python's trimesh)");
+  }
+  std::string line = absl::StrReplaceAll(words, {{"\n", " "}, {kHome, ""}});
+  absl::RemoveExtraAsciiWhitespace(&line);
+  const std::string advice = AdviceOn(line);
+  return advice.empty() ? line : absl::StrCat(line, ": ", advice);
+}
+
+absl::StatusOr<ModelPtr> LoadModel(const std::string& path, const FileReader& reader,
+                                   std::string* missing) {
   InstallMujocoErrorHandler();
-  Reading reading{&reader, "", ""};
+  Reading reading{&reader, "", "", "", ""};
   mjpResourceProvider provider{};
   provider.prefix = kMount;
   provider.open = Open;
@@ -114,11 +173,16 @@ absl::StatusOr<ModelPtr> LoadModel(const std::string& path, const FileReader& re
   ModelPtr model(mj_loadXML(absl::StrCat(kHome, path).c_str(), &vfs, error, sizeof(error)));
   mj_deleteVFS(&vfs);
   if (!reading.absolute.empty()) return MustBeRelative(reading.absolute);
-  if (model == nullptr && !reading.escaped.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("the model names ", reading.escaped,
-                                                   ", which is outside of the task's folder"));
+  if (model == nullptr) {
+    RETURN_IF_ERROR(FilesError(reading, error, missing));
+    const std::string* content = reader(path);
+    const std::string kind = content == nullptr ? "" : KindOf(*content);
+    return absl::InvalidArgumentError(kind.empty() ? MujocoSentence(error) : kind);
   }
-  if (model == nullptr) return absl::InvalidArgumentError(Sentence(error));
+  if (!(model->opt.timestep > 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("its <option timestep> is ", model->opt.timestep, "; must be greater than 0"));
+  }
   // files that MuJoCo took from the disk, past the reader
   for (int i = 0; i < model->npaths;) {
     const std::string name = model->paths + i;

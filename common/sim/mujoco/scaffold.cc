@@ -1,5 +1,11 @@
 #include "common/sim/mujoco/scaffold.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -9,6 +15,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/time/time.h"
@@ -24,43 +31,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kFoldersUp = 3;  // above the model's own, where its files may be
 constexpr absl::Duration kTrialLimit = absl::Seconds(2);
-
-// A folder that is removed again unless it is kept.
-class Draft {
- public:
-  explicit Draft(fs::path path) : path_(std::move(path)) {}
-  ~Draft() {
-    std::error_code ignored;
-    if (!kept_) fs::remove_all(path_, ignored);
-  }
-  const fs::path& path() const { return path_; }
-  absl::Status MoveTo(const std::string& folder) {
-    std::error_code error;
-    fs::rename(path_, folder, error);
-    if (error) {
-      return absl::InternalError(absl::StrCat("could not make ", folder, ": ", error.message()));
-    }
-    kept_ = true;
-    return absl::OkStatus();
-  }
-
- private:
-  const fs::path path_;
-  bool kept_ = false;
-};
 
 absl::Status WriteFile(const fs::path& path, const std::string& content) {
   std::error_code error;
   fs::create_directories(path.parent_path(), error);
+  if (error)
+    return absl::ErrnoToStatus(error.value(),
+                               absl::StrCat("could not make ", path.parent_path().string()));
+  errno = 0;
   std::ofstream out(path, std::ios::binary);
   out << content;
   out.close();
-  if (error || !out) {
-    return absl::PermissionDeniedError(absl::StrCat("could not write ", path.string()));
-  }
-  return absl::OkStatus();
+  if (out) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno == 0 ? EIO : errno,
+                             absl::StrCat("could not write ", path.string()));
 }
 
 std::string TaskName(const std::string& text) {
@@ -86,8 +71,28 @@ struct LoadedModel {
   std::vector<std::string> remarks;
 };
 
-// Reads `path`, relative to `root`, with all that it names below there.
-absl::StatusOr<LoadedModel> LoadBelow(const fs::path& root, const fs::path& path) {
+// Why a file at a full path is not part of the model.
+absl::Status WhyMissing(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) {
+    return absl::NotFoundError(absl::StrCat("it names ", path.string(), ": no such file"));
+  }
+  if (!fs::is_regular_file(path, ignored)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("it names ", path.string(), ", which is no file"));
+  }
+  errno = 0;
+  if (!std::ifstream(path, std::ios::binary)) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("could not read ", path.string()));
+  }
+  return absl::InvalidArgumentError(absl::StrCat("it names ", path.string(), ", more than ",
+                                                 kFoldersUp,
+                                                 " folders above it: copy that nearer to it"));
+}
+
+// Reads `path`, relative to `root`, with all that it names below there. `outside`: it may name
+// what is above.
+absl::StatusOr<LoadedModel> LoadBelow(const fs::path& root, const fs::path& path, bool* outside) {
   LoadedModel loaded{.model = nullptr, .path = path.string(), .files = {}, .remarks = {}};
   const FileReader reader = [&](const std::string& name) -> const std::string* {
     if (const auto found = loaded.files.find(name); found != loaded.files.end()) {
@@ -105,7 +110,14 @@ absl::StatusOr<LoadedModel> LoadBelow(const fs::path& root, const fs::path& path
     loaded.path = fs::path(path).replace_extension(".xml").string();
     loaded.files[loaded.path] = std::move(mjcf);
   }
-  ASSIGN_OR_RETURN(loaded.model, LoadModel(loaded.path, reader));
+  std::string missing;
+  auto model = LoadModel(loaded.path, reader, &missing);
+  if (!missing.empty()) {
+    *outside = absl::StartsWith(missing, "../");
+    return WhyMissing((root / missing).lexically_normal());
+  }
+  RETURN_IF_ERROR(model.status());
+  loaded.model = *std::move(model);
   for (const auto& [name, content] : loaded.files) {
     if (!IsUtf8(name)) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -115,25 +127,64 @@ absl::StatusOr<LoadedModel> LoadBelow(const fs::path& root, const fs::path& path
   return loaded;
 }
 
-// From the nearest folder that holds all files; the error is that of the model's own folder.
+// From the nearest folder that holds all files.
 absl::StatusOr<LoadedModel> Load(const std::string& model_path) {
   const fs::path model = fs::absolute(model_path).lexically_normal();
   fs::path root = model.parent_path();
-  absl::StatusOr<LoadedModel> loaded = LoadBelow(root, model.filename());
-  absl::Status error = loaded.status();
-  for (int i = 0; !loaded.ok() && i < kFoldersUp && root.has_relative_path(); ++i) {
-    root = root.parent_path();
-    loaded = LoadBelow(root, model.lexically_relative(root));
+  for (int up = 0;; ++up, root = root.parent_path()) {
+    bool outside = false;
+    auto loaded = LoadBelow(root, model.lexically_relative(root), &outside);
+    if (loaded.ok()) return loaded;
+    if (outside && up < kFoldersUp && root.has_relative_path()) continue;
+    return absl::InvalidArgumentError(absl::StrCat(model_path, ": ", loaded.status().message()));
   }
-  if (loaded.ok()) return loaded;
-  return absl::InvalidArgumentError(absl::StrCat(model_path, ": ", error.message()));
 }
 
 }  // namespace
 
-std::string DraftOf(const std::string& folder) { return Target(folder).string() + ".draft"; }
+absl::StatusOr<std::unique_ptr<Draft>> Draft::Beside(const std::string& folder) {
+  std::unique_ptr<Draft> draft(new Draft);
+  const fs::path target = Target(folder), parent = target.parent_path();
+  draft->target_ = target.string();
+  std::vector<fs::path> missing;
+  std::error_code error;
+  for (fs::path above = parent; !fs::exists(above, error) && above.has_relative_path();
+       above = above.parent_path()) {
+    missing.push_back(above);
+  }
+  for (; !missing.empty(); missing.pop_back()) {
+    if (mkdir(missing.back().c_str(), 0777) != 0) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("could not make ", missing.back().string()));
+    }
+    draft->above_.push_back(missing.back().string());
+  }
+  std::string name = (parent / ".backflip-XXXXXX").string();
+  if (mkdtemp(name.data()) == nullptr) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("could not write in ", parent.string()));
+  }
+  draft->outer_ = name;
+  // mkdtemp's own folder is for its owner alone
+  draft->path_ = (fs::path(name) / "task").string();
+  if (mkdir(draft->path_.c_str(), 0777) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("could not make ", draft->path_));
+  }
+  return draft;
+}
+
+Draft::~Draft() {
+  std::error_code ignored;
+  if (!outer_.empty()) fs::remove_all(outer_, ignored);
+  // those that hold something stay
+  for (; !above_.empty(); above_.pop_back()) rmdir(above_.back().c_str());
+}
+
+absl::Status Draft::Keep() {
+  if (std::rename(path_.c_str(), target_.c_str()) == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, absl::StrCat("could not make ", target_));
+}
 
 absl::StatusOr<NewTask> ScaffoldTask(const std::string& model_path, const std::string& folder,
+                                     const Draft& draft,
                                      const std::function<void(absl::string_view)>& progress) {
   std::error_code ignored;
   if (fs::is_directory(model_path, ignored)) {
@@ -173,25 +224,21 @@ absl::StatusOr<NewTask> ScaffoldTask(const std::string& model_path, const std::s
   }
   Trial& trial = *tried;
   progress("writing the task");
-  // write beside the target, look at it, then move it there
-  Draft draft(DraftOf(folder));
-  fs::remove_all(draft.path(), ignored);
+  const fs::path written = draft.path();
   for (const auto& [path, content] : loaded.files) {
-    RETURN_IF_ERROR(WriteFile(draft.path() / path, content));
+    RETURN_IF_ERROR(WriteFile(written / path, content));
   }
   const fs::path target = Target(folder);
   RETURN_IF_ERROR(WriteFile(
-      draft.path() / kTaskFile,
+      written / kTaskFile,
       NewTaskText(model, TaskName(target.filename().string()), loaded.path, robot, trial)));
   NewTask made;
-  auto task = Task::FromFolder(draft.path().string());
+  auto task = Task::FromFolder(draft.path());
   if (!task.ok()) {
-    return absl::Status(
-        task.status().code(),
-        absl::StrReplaceAll(task.status().message(), {{draft.path().string(), folder}}));
+    return absl::Status(task.status().code(),
+                        absl::StrReplaceAll(task.status().message(), {{draft.path(), folder}}));
   }
   made.task = *std::move(task);
-  RETURN_IF_ERROR(draft.MoveTo(target.string()));
   made.remarks = std::move(loaded.remarks);
   for (std::string& remark : RemarksOn(model, robot, trial)) {
     made.remarks.push_back(std::move(remark));

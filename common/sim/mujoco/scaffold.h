@@ -21,16 +21,35 @@ struct NewTask {
   std::vector<double> states;
 };
 
-// Makes the task folder `folder` from the MJCF or URDF file at `model_path`: copies the model and
-// every file that it names, below the nearest folder that holds them all, and writes a
-// task.textproto with working defaults and comments on what to change. Loads and simulates it
-// before it returns; on an error, nothing is left behind. Tells `progress` what it begins.
-// AlreadyExists when `folder` is there. NotFound, InvalidArgument: the model.
-absl::StatusOr<NewTask> ScaffoldTask(const std::string& model_path, const std::string& folder,
-                                     const std::function<void(absl::string_view)>& progress);
+// A new folder beside the one that it is to become, under a name that nobody else uses. It is
+// removed with the object unless it was moved; so are the folders that it had to make above.
+class Draft {
+ public:
+  // PERMISSION_DENIED and the like: no folder can be made there.
+  static absl::StatusOr<std::unique_ptr<Draft>> Beside(const std::string& folder);
+  ~Draft();
+  Draft(const Draft&) = delete;
+  Draft& operator=(const Draft&) = delete;
 
-// Where ScaffoldTask writes before `folder` is complete.
-std::string DraftOf(const std::string& folder);
+  // Where to write the task.
+  const std::string& path() const { return path_; }
+  // Makes it the folder that it was begun for.
+  absl::Status Keep();
+
+ private:
+  Draft() = default;
+  std::string outer_, path_, target_;
+  std::vector<std::string> above_;  // that it has made, the outermost first
+};
+
+// Makes the task folder `folder`, in the draft, from the MJCF or URDF file at `model_path`: copies
+// the model and every file that it names, below the nearest folder that holds them all, and writes
+// a task.textproto with working defaults and comments on what to change. Loads and simulates it
+// before it returns. Tells `progress` what it begins. AlreadyExists when `folder` is there.
+// NotFound, InvalidArgument: the model.
+absl::StatusOr<NewTask> ScaffoldTask(const std::string& model_path, const std::string& folder,
+                                     const Draft& draft,
+                                     const std::function<void(absl::string_view)>& progress);
 
 }  // namespace backflip::sim
 

@@ -179,7 +179,9 @@ TEST(MakeTask, LoadsAndShowsTheModelMoving) {
   std::ofstream(folder + "/robot.xml") << kModel;
   const std::string task = folder + "/robot";
   std::vector<std::string> told;
-  const auto made = MakeTask(folder + "/robot.xml", task,
+  const auto draft = sim::Draft::Beside(task);
+  ASSERT_TRUE(draft.ok()) << draft.status();
+  const auto made = MakeTask(folder + "/robot.xml", task, **draft,
                              [&](absl::string_view what) { told.emplace_back(what); });
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_EQ(told.back(), "drawing the preview");

@@ -12,8 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "common/base/status_macros.h"
 #include "common/sim/mujoco/model_files.h"
 #include "common/sim/mujoco/mujoco_task.h"
 #include "common/sim/mujoco/robot.h"
@@ -51,7 +53,7 @@ class Scaffold : public testing::Test {
  protected:
   Scaffold() {
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-    root_ = testing::TempDir() + "/scaffold_" + info->name();
+    root_ = testing::TempDir() + "scaffold_" + info->name();
     fs::remove_all(root_);
     fs::create_directories(root_ + "/robot/assets");
     std::ofstream(root_ + "/robot/my-robot.xml") << kRobot;
@@ -61,7 +63,10 @@ class Scaffold : public testing::Test {
   ~Scaffold() override { fs::remove_all(root_); }
 
   static absl::StatusOr<NewTask> Make(const std::string& model, const std::string& folder) {
-    return ScaffoldTask(model, folder, [](absl::string_view) {});
+    ASSIGN_OR_RETURN(const auto draft, Draft::Beside(folder));
+    ASSIGN_OR_RETURN(NewTask made, ScaffoldTask(model, folder, *draft, [](absl::string_view) {}));
+    RETURN_IF_ERROR(draft->Keep());
+    return made;
   }
   // Of a model by itself, in the folder `t`.
   absl::StatusOr<NewTask> MakeFrom(const std::string& model) {
@@ -74,6 +79,34 @@ class Scaffold : public testing::Test {
         "<mujoco><option ", option, "/><worldbody><body name=\"body\">",
         "<joint name='j' axis='0 1 0' damping='0.1'/><geom type='capsule' fromto='0 0 0 0 0 -.4' ",
         "size='.05'/></body></worldbody><actuator>", actuators, "</actuator></mujoco>");
+  }
+
+  // Whether anything is left of a task that was not made.
+  bool HasDraft() const {
+    const auto begin = fs::directory_iterator(root_), end = fs::directory_iterator();
+    return std::any_of(begin, end, [](const auto& entry) {
+      return absl::StrContains(entry.path().filename().string(), ".backflip-");
+    });
+  }
+  void Write(const std::string& path, const std::string& content) const {
+    fs::create_directories(fs::path(root_ + "/" + path).parent_path());
+    std::ofstream(root_ + "/" + path, std::ios::binary) << content;
+  }
+  // A URDF with a hinge, whose first link has the elements `shapes`.
+  static std::string Urdf(const std::string& mujoco, const std::string& shapes) {
+    const std::string mass =
+        "<inertial><mass value='1'/><inertia ixx='.1' ixy='0' ixz='0' iyy='.1' iyz='0' izz='.1'/>"
+        "</inertial>";
+    return absl::StrCat("<robot name='r'>", mujoco, "<link name='base'>", mass, shapes,
+                        "</link><link name='arm'>", mass,
+                        "<collision><geometry><box size='.1 .1 .4'/></geometry></collision></link>"
+                        "<joint name='j' type='revolute'><parent link='base'/><child link='arm'/>"
+                        "<axis xyz='0 1 0'/><limit lower='-1' upper='1' effort='9' velocity='1'/>"
+                        "</joint></robot>");
+  }
+  static std::string Shape(const std::string& kind, const std::string& mesh) {
+    return absl::StrCat("<", kind, "><geometry><mesh filename='", mesh,
+                        "' scale='.1 .1 .1'/></geometry></", kind, ">");
   }
 
   std::string root_;
@@ -106,8 +139,23 @@ TEST_F(Scaffold, LeavesNothingBehindWhenItFails) {
   const auto none = Make(root_ + "/robot/my-robot.xml", root_ + "/t");
   EXPECT_THAT(std::string(none.status().message()), testing::HasSubstr("no actuator"));
   EXPECT_FALSE(fs::exists(root_ + "/t"));
-  EXPECT_FALSE(fs::exists(root_ + "/t.draft"));
+  EXPECT_FALSE(HasDraft());
   EXPECT_EQ(Make(root_ + "/nope.xml", root_ + "/t").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(Scaffold, DraftIsNobodysFolderAndTakesAwayWhatItMadeAlone) {
+  Write("t.draft/own", "mine");
+  {
+    const auto draft = Draft::Beside(root_ + "/new/t");
+    ASSERT_TRUE(draft.ok()) << draft.status();
+    std::ofstream((*draft)->path() + "/file") << "text";
+  }
+  EXPECT_FALSE(fs::exists(root_ + "/new"));
+  EXPECT_TRUE(Make(root_ + "/robot/my-robot.xml", root_ + "/t").ok());
+  EXPECT_FALSE(HasDraft());
+  EXPECT_TRUE(fs::exists(root_ + "/t.draft/own"));
+  EXPECT_EQ(fs::status(root_ + "/t").permissions() & fs::perms::others_read,
+            fs::status(root_ + "/robot").permissions() & fs::perms::others_read);
 }
 
 TEST_F(Scaffold, KeepsWhatIsThere) {
@@ -278,12 +326,21 @@ TEST_F(Scaffold, SaysWhatToChangeInWhatItRefuses) {
       {absl::StrReplaceAll(Arm("", "<adhesion body='body' ctrlrange='0 1'/>"),
                            {{"<joint name='j' axis='0 1 0' damping='0.1'/>", ""}}),
        "add a <joint>"},
+      {Arm("timestep='0'", "<motor joint='j'/>"), "greater than 0"},
+      {Arm("timestep='-0.01'", "<motor joint='j'/>"), "greater than 0"},
       {absl::StrReplaceAll(
            arm, {{"<mujoco>", "<mujoco><extension><plugin plugin='mujoco.pid'/></extension>"}}),
        "plugin mujoco.pid not found"},
       {std::string("\xff\xfe<\0m\0", 6), "UTF-8"},
       {std::string("\0\1\2mjb", 6), "give the XML"},
       {"", "empty file"},
+      {"just words", "UTF-8"},
+      {"\x1f\x8b\b", "unpack it"},
+      {"<!DOCTYPE html>\n<html><link rel=x></html>", "download the raw file"},
+      {"<?xml version='1.0'?><sdf version='1.6'><model/></sdf>",
+       "export the robot as URDF or MJCF"},
+      {"<mujocoinclude/>", "a part of a model"},
+      {"<mujoco><worldbody><geom size=", "cut off"},
   };
   for (const auto& [model, sentence] : refused) {
     const absl::Status status = MakeFrom(model).status();
@@ -365,7 +422,7 @@ TEST_F(Scaffold, RefusesAModelThatFillsItsMemoryWithWhatToChange) {
   EXPECT_THAT(std::string(made.status().message()),
               AllOf(HasSubstr("made.xml: MuJoCo: "), HasSubstr("<size memory="),
                     HasSubstr("of random actions")));
-  EXPECT_FALSE(fs::exists(root_ + "/t.draft"));
+  EXPECT_FALSE(HasDraft());
 }
 
 TEST_F(Scaffold, ObservesActivations) {
@@ -456,6 +513,158 @@ TEST_F(Scaffold, ClipsAreShownForOneAndAHalfSecondsWhateverTheTimestep) {
     ASSERT_TRUE(made.ok()) << made.status();
     const auto& clip = made->task->task().clip();
     EXPECT_NEAR(clip.steps() / clip.playback_fps(), 1.5, 0.6) << timestep;
+    fs::remove_all(root_ + "/t");
+  }
+}
+
+TEST_F(Scaffold, ReadsNoFilesByAbsolutePathsHoweverTheModelBegins) {
+  Write("secret", "<mujoco model='s3cret'><worldbody><nonsense/></worldbody></mujoco>");
+  const std::string secret = root_ + "/secret";
+  std::string up;
+  for (int i = 0; i < 40; ++i) up += "../";
+  for (const std::string begin :
+       {"", "\f", "\v", " \v\f\r\n\t", "\xef\xbb\xbf\f", "<?xml version='1.0' encoding='UTF-16'?>",
+        "\v<!-- x -->", "<!DOCTYPE x [<!ENTITY e 'f'>]>"}) {
+    for (const std::string& include : {
+             absl::StrCat("<include file='", secret, "'/>"),
+             absl::StrCat("<include\nfile\v=\f\"", secret, "\"/>"),
+             absl::StrCat("<include file='&#47;", secret.substr(1), "'/>"),
+             absl::StrCat("<include file='&#x2F;", secret.substr(1), "'/>"),
+             absl::StrCat("<include file='&#4294967343;", secret, "'/>"),
+             absl::StrCat("<include file='", up, secret.substr(1), "'/>"),
+             absl::StrCat("<include file='x/.&#46;/", up, secret.substr(1), "'/>"),
+             absl::StrCat("<compiler meshdir='../../../../../..'/><asset><mesh name='m' "
+                          "file='../../../../../../",
+                          secret.substr(1), "'/></asset>"),
+             absl::StrCat("<!--><!-- --><include file='", secret, "'/><!-- -->"),
+             absl::StrCat("<custom><text name='<!--' data='x'/></custom><include file='", secret,
+                          "'/><custom><text name='-->' data='x'/></custom>"),
+             absl::StrCat("<![CDATA[<!--]]><include file='", secret, "'/><![CDATA[-->]]>"),
+             absl::StrCat("<?x <!-- ?><include file='", secret, "'/><?x --> ?>"),
+             absl::StrCat("<asset><mesh name='m' file='package://", secret, "'/></asset>"),
+             absl::StrCat("<compiler meshdir='", root_, "'/><asset><mesh file='secret'/></asset>"),
+         }) {
+      const std::string model = absl::StrCat(
+          begin, "<mujoco>", include, "<worldbody><body><joint name='j'/><geom size='1'/></body>",
+          "</worldbody></mujoco>");
+      const FileReader reader = [&](const std::string& path) {
+        return path == "model.xml" ? &model : nullptr;
+      };
+      const absl::Status status = LoadModel("model.xml", reader).status();
+      EXPECT_FALSE(status.ok()) << model;
+      EXPECT_THAT(std::string(status.message()), testing::Not(HasSubstr("nonsense"))) << model;
+    }
+  }
+}
+
+TEST_F(Scaffold, TakesAbsolutePathsThatStandInComments) {
+  const auto made = MakeFrom(absl::StrReplaceAll(
+      Arm("", "<motor joint='j'/>"),
+      {{"<worldbody>", "<!-- <mesh file=\"/home/me/old.stl\"/> --><!----><worldbody>"}}));
+  EXPECT_TRUE(made.ok()) << made.status();
+}
+
+TEST_F(Scaffold, SaysWithTheWholePathWhichFileIsMissingOrTooFarAway) {
+  const auto model = [](const std::string& mesh) {
+    return absl::StrReplaceAll(Arm("", "<motor joint='j'/>"),
+                               {{"<worldbody>", absl::StrCat("<asset><mesh name='m' file='", mesh,
+                                                             "'/></asset><worldbody>")}});
+  };
+  const std::string folder = root_ + "/a/b/c/d/e";
+  const auto message = [&](const std::string& mesh) {
+    Write("a/b/c/d/e/r.xml", model(mesh));
+    fs::remove_all(root_ + "/t");
+    return std::string(Make(folder + "/r.xml", root_ + "/t").status().message());
+  };
+  Write("far.obj", kBox);
+  Write("a/near.obj", kBox);
+  EXPECT_THAT(message("meshes/c.obj"), HasSubstr(folder + "/meshes/c.obj: no such file"));
+  EXPECT_THAT(message("../meshes/c.obj"), HasSubstr(root_ + "/a/b/c/d/meshes/c.obj: no such file"));
+  EXPECT_THAT(message("../../../../../far.obj"),
+              AllOf(HasSubstr(root_ + "/far.obj, more than 4 folders above"), HasSubstr("copy")));
+  EXPECT_EQ(message("../../../../near.obj"), "");
+}
+
+TEST_F(Scaffold, SaysWhatToDoAboutMeshesThatMujocoCannotRead) {
+  const std::pair<const char*, const char*> meshes[] = {{"c.dae", "convert c.dae"},
+                                                        {"c.glb", "convert c.glb"},
+                                                        {"lfs.stl", "git lfs pull"},
+                                                        {"ascii.stl", "save the mesh as that"},
+                                                        {"empty.stl", "empty"}};
+  Write("robot/c.dae", "<COLLADA/>");
+  Write("robot/c.glb", "glTF");
+  Write("robot/lfs.stl", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n");
+  Write("robot/ascii.stl", absl::StrCat("solid x\n", std::string(300, ' '), "\nendsolid x\n"));
+  Write("robot/empty.stl", "");
+  for (const auto& [mesh, sentence] : meshes) {
+    const absl::Status mjcf =
+        MakeFrom(
+            absl::StrReplaceAll(Arm("", "<motor joint='j'/>"),
+                                {{"<worldbody>", absl::StrCat("<asset><mesh name='m' file='", mesh,
+                                                              "'/></asset><worldbody>")}}))
+            .status();
+    const absl::Status urdf = MakeFrom(Urdf("", Shape("collision", mesh))).status();
+    for (const absl::Status& status : {mjcf, urdf}) {
+      EXPECT_THAT(std::string(status.message()),
+                  AllOf(HasSubstr(sentence), testing::Not(HasSubstr("backflip/0")),
+                        testing::Not(HasSubstr("\n"))));
+    }
+  }
+}
+
+TEST_F(Scaffold, UrdfIsShownByItsCollisionShapesWhereItsMeshesCannotBeRead) {
+  Write("robot/c.dae", "<COLLADA/>");
+  const auto made = MakeFrom(Urdf("", Shape("visual", "c.dae") + Shape("visual", "missing.glb") +
+                                          Shape("collision", "assets/box.obj")));
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_THAT(made->remarks, Contains(AllOf(HasSubstr("c.dae"), HasSubstr("missing.glb"))));
+}
+
+TEST_F(Scaffold, UrdfNamesMeshesInAnyOfTheWaysThatAreUsed) {
+  const std::string extension =
+      "<mujoco><compiler meshdir=\"DIR\" discardvisual=\"false\"/></mujoco>";
+  for (const std::string mujoco :
+       {"", "<mujoco/>", "<mujoco><option/></mujoco>", "assets", "./assets/", "../robot/assets"}) {
+    for (const std::string mesh :
+         {"assets/box.obj", "./assets/box.obj", "package://robot/assets/box.obj",
+          "package://other/assets/box.obj", "file://HERE/robot/assets/box.obj",
+          "HERE/robot/assets/box.obj", "box.obj"}) {
+      const bool has_folder = mujoco.find("assets") != mujoco.npos;
+      if (mesh == "box.obj" && !has_folder) continue;
+      const auto made =
+          MakeFrom(Urdf(has_folder ? absl::StrReplaceAll(extension, {{"DIR", mujoco}}) : mujoco,
+                        Shape("visual", absl::StrReplaceAll(mesh, {{"HERE", root_}}))));
+      EXPECT_TRUE(made.ok()) << mujoco << " " << mesh << made.status();
+      EXPECT_TRUE(fs::exists(root_ + "/t/assets/box.obj")) << mujoco << " " << mesh;
+      fs::remove_all(root_ + "/t");
+    }
+  }
+}
+
+TEST_F(Scaffold, SaysWhatIsWrongInUrdf) {
+  EXPECT_THAT(std::string(MakeFrom(Urdf("", Shape("visual", "no/c.stl"))).status().message()),
+              AllOf(HasSubstr("no mesh no/c.stl"), HasSubstr(root_)));
+  const std::string twice = absl::StrReplaceAll(
+      Urdf("", ""), {{"</robot>",
+                      "<link name='base2'/><joint name='j' type='fixed'><parent link='base'/>"
+                      "<child link='base2'/></joint></robot>"}});
+  EXPECT_THAT(std::string(MakeFrom(twice).status().message()),
+              HasSubstr("two of <joint name=\"j\">"));
+  // no stack is deep enough for a regular expression over this
+  const std::string lengthy(1 << 20, 'x');
+  EXPECT_FALSE(MakeFrom(Urdf("", Shape("visual", lengthy))).ok());
+  EXPECT_TRUE(MakeFrom(Urdf(absl::StrCat("<material name='", lengthy, "'/>"), "")).ok());
+}
+
+TEST_F(Scaffold, SaysOfNoUrdfThatItIsFixedWhereItFloats) {
+  for (const std::string type : {"floating", "planar"}) {
+    const auto made = MakeFrom(absl::StrReplaceAll(
+        Urdf("<link name='world'/><joint name='w' type='TYPE'><parent link='world'/><child "
+             "link='base'/><axis xyz='0 0 1'/></joint>",
+             ""),
+        {{"TYPE", type}}));
+    ASSERT_TRUE(made.ok()) << made.status();
+    EXPECT_THAT(made->remarks, testing::Not(Contains(HasSubstr("fixed to the world")))) << type;
     fs::remove_all(root_ + "/t");
   }
 }
