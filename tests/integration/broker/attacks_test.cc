@@ -279,6 +279,15 @@ TEST_F(Attacks, WhoLetsQuestionsRunOutOfTimeLeavesThemToOthers) {
   EXPECT_EQ(Lease(one, 8)->questions_size(), 4);
 }
 
+TEST_F(Attacks, APauseIsNoTimeThatRanOut) {
+  Open(8);
+  const Peer& labeler = broker_.As(Role::kLabeler);
+  LeaseIds(labeler, 8);
+  ASSERT_TRUE(SetState(v1::LABELER_PAUSED).ok());
+  ASSERT_TRUE(SetState(v1::ACTIVE).ok());
+  EXPECT_EQ(LeaseIds(labeler, 8).size(), 8u);
+}
+
 TEST_F(Attacks, WhoLabelsAloneIsAskedAgainWhatRanOutOfTime) {
   Open(2);
   const Peer& labeler = broker_.As(Role::kLabeler);

@@ -136,7 +136,7 @@ absl::Status CheckOfAllRuns(const Caller& caller) {
 }
 
 void EndLeases(Transaction& t, int64_t caller_id) {
-  // questions before leases, as everywhere
+  // questions before leases, as everywhere; the labeler did not let these run out of time
   t.Exec(R"sql(
       SELECT FROM questions WHERE id IN
         (SELECT question_id FROM leases WHERE caller_id = $1 AND state = 'LIVE')
@@ -145,8 +145,8 @@ void EndLeases(Transaction& t, int64_t caller_id) {
   t.Exec(R"sql(
       WITH held AS (SELECT id, question_id, holds_slot FROM leases
           WHERE caller_id = $1 AND state = 'LIVE' ORDER BY id FOR NO KEY UPDATE),
-        ended AS (UPDATE leases l SET state = 'EXPIRED', holds_slot = false FROM held
-          WHERE l.id = held.id)
+        ended AS (UPDATE leases l SET state = 'EXPIRED', holds_slot = false,
+            expires_at = '-infinity' FROM held WHERE l.id = held.id)
       UPDATE questions q SET open_slots = q.open_slots + 1 FROM held
       WHERE held.question_id = q.id AND held.holds_slot)sql",
          caller_id);
