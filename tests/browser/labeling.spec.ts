@@ -617,10 +617,10 @@ test.describe("what may happen meanwhile", () => {
     // meanwhile the broker has given the pairs to others
     const ofRun = `question_id IN (SELECT id FROM questions WHERE run_id = ${person.run})`;
     await stack.value(
-      `UPDATE leases SET expires_at = now() - interval '1 hour' WHERE state = 'LEASED' AND ${ofRun} RETURNING 1`,
+      `UPDATE leases SET expires_at = now() - interval '1 hour' WHERE state = 'LIVE' AND ${ofRun} RETURNING 1`,
     );
     await expect
-      .poll(() => stack.value(`SELECT count(*) FROM leases WHERE state = 'LEASED' AND ${ofRun}`))
+      .poll(() => stack.value(`SELECT count(*) FROM leases WHERE state = 'LIVE' AND ${ofRun}`))
       .toBe("0");
     await page.keyboard.press("ArrowRight");
     await label.pair();
@@ -846,7 +846,14 @@ test.describe("everybody", () => {
 
   for (const [name, size] of Object.entries({
     "a phone held sideways": { width: 740, height: 360 },
+    "a small phone held sideways": { width: 568, height: 320 },
     "a phone held upright": { width: 390, height: 780 },
+    "a phone below its browser's bars": { width: 390, height: 664 },
+    "a smaller phone below its browser's bars": { width: 375, height: 553 },
+    "a narrow phone": { width: 360, height: 560 },
+    "the smallest phone": { width: 320, height: 568 },
+    "a small window": { width: 620, height: 580 },
+    "a larger small window": { width: 639, height: 600 },
     "a small laptop": { width: 1280, height: 640 },
   })) {
     test(`${name} shows clips, question and answers without scrolling`, async ({ page, stack }) => {
@@ -860,7 +867,9 @@ test.describe("everybody", () => {
           label.choice("Right"),
           label.choice("Same"),
           label.choice("tell"),
+          label.choice("Broken"),
           label.undo,
+          page.getByRole("button", { name: /^Help/ }),
           page.getByRole("img").first(),
           page.getByRole("img").nth(1),
         ].map((part) => part.boundingBox()),

@@ -14,7 +14,7 @@ function rows(wanted: (binding: Binding) => boolean): HTMLElement {
     "dl",
     { class: "keys-list" },
     ...rows.flatMap(({ keys, help }) => [
-      h("dt", {}, ...keys.map((key) => h("kbd", {}, key))),
+      h("dt", {}, ...keys.map((key) => h("kbd", { translate: "no" }, key))),
       h("dd", {}, help),
     ]),
   );

@@ -8,7 +8,7 @@ export function keyButton(
   ...content: Child[]
 ): HTMLButtonElement {
   const binding = bindingFor(command);
-  const keys = keySigns(binding).map((key) => h("kbd", {}, key));
+  const keys = keySigns(binding).map((key) => h("kbd", { translate: "no" }, key));
   return h(
     "button",
     { type: "button", "aria-keyshortcuts": ariaKeys(binding), ...attributes },
