@@ -3,8 +3,8 @@ import { type InviteDescription, InviteRole } from "backflip/v1/people_pb";
 import { people } from "./api";
 import { button, h, randomId, setText } from "./dom";
 import { isFinal, sentence, within } from "./failures";
-import { participantOf } from "./participant";
-import { hideInvite, signIn, visitor } from "./session";
+import { participantOf, visibleId } from "./participant";
+import { cameBy, hideInvite, signIn, visitor } from "./session";
 import { keys, ofTab, shared } from "./storage";
 
 type Content = string | Node;
@@ -54,21 +54,33 @@ export async function enter(root: HTMLElement, secret: string, welcome: Welcome)
       }
       return await start(root, secret, invite, welcome);
     } catch (failure) {
-      if (visitor() && isFinal(failure)) {
-        hideInvite(); // used up by this very browser
+      const usedHere = isFinal(failure) && cameBy(secret, participantOf(location).id);
+      if (usedHere || (await refused(root, failure))) {
+        hideInvite();
         return;
       }
-      await new Promise<void>((resolve) => {
-        const card = notice(
-          root,
-          isFinal(failure) ? "This link does not work" : "No connection",
-          sentence(failure),
-          ...(isFinal(failure) ? ["Ask the person who sent it for a new one."] : []),
-        );
-        card.append(button("Try again", () => resolve(), { class: "primary" }));
-      });
     }
   }
+}
+
+// Says that the link cannot be used. True: who is signed in here goes on; false: it is to be tried
+// again.
+function refused(root: HTMLElement, failure: unknown): Promise<boolean> {
+  const final = isFinal(failure);
+  const here = final ? visitor() : undefined;
+  return new Promise((resolve) => {
+    const card = notice(
+      root,
+      final ? "This link does not work" : "No connection",
+      sentence(failure),
+      ...(final ? ["Ask the person who sent it for a new one."] : []),
+      ...(here ? [`This browser is signed in as ${here.name}.`] : []),
+    );
+    card.append(
+      button("Try again", () => resolve(false), { class: here ? "" : "primary" }),
+      ...(here ? [button(`Go on as ${here.name}`, () => resolve(true), { class: "words" })] : []),
+    );
+  });
 }
 
 function start(
@@ -98,11 +110,11 @@ function start(
           setText(error, "");
           try {
             await welcome.leave?.();
-            const outsideId = invite.needsOutsideId ? outside.value.trim() : "";
+            const outsideId = invite.needsOutsideId ? visibleId(outside.value) : "";
             const requestId = startRequest(secret, outsideId);
             const accepted = await people.acceptInvite({ secret, requestId, outsideId }, within());
             ofTab.remove(keys.start);
-            signIn(accepted.token, InviteRole[accepted.role], accepted.name);
+            signIn(accepted.token, InviteRole[accepted.role], accepted.name, secret, outsideId);
             hideInvite();
             resolve();
           } catch (failure) {
@@ -127,7 +139,9 @@ function start(
       root,
       welcome.title,
       ...welcome.before(invite),
-      ...(shared.lasts ? [] : [h("p", { class: "error", role: "status" }, forgetful)]),
+      ...(shared.lasts && navigator.cookieEnabled
+        ? []
+        : [h("p", { class: "error", role: "status" }, forgetful)]),
       form,
       h("p", { class: "quiet" }, welcome.after),
     );

@@ -10,7 +10,7 @@ import { fetchScene, labeling, people } from "../common/api";
 import { h, setText } from "../common/dom";
 import { Backoff, isSignedOut, sentence, within } from "../common/failures";
 import { enter, notice } from "../common/gate";
-import { forget, pageName, readLink, visitor } from "../common/session";
+import { forget, mendAddress, pageName, readLink, visitor } from "../common/session";
 import { keys } from "../common/storage";
 import { SceneCache } from "../viewer/scene";
 import { showGuide } from "./guide";
@@ -35,6 +35,16 @@ interface Keyboard {
 async function begin(): Promise<void> {
   const { keyboard } = navigator as { keyboard?: Keyboard };
   const layout = keyboard?.getLayoutMap().then(useLayout, () => {});
+  if (!mendAddress()) {
+    const home = h("a", { href: "/" }, "To the labeling page");
+    notice(
+      root,
+      "There is nothing at this address",
+      "Open the link that you were sent once more, whole: it may have been cut or changed on its way.",
+      h("p", {}, home),
+    );
+    return;
+  }
   const link = readLink();
   if (link.invite) await enter(root, link.invite, welcome);
   if (!visitor()) {
