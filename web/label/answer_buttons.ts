@@ -85,8 +85,9 @@ export class AnswerButtons {
     this.note.focus();
   }
 
-  // Another question.
+  // Another question: a remark that was begun is not of it.
   clear(): void {
+    this.dialog.close();
     this.note.value = "";
   }
 

@@ -190,6 +190,21 @@ export class Answering {
     this.events.refuse("Taken back: answer this one again.");
   }
 
+  // The broker has refused the answer that was given under this key.
+  refused(key: string): void {
+    const at = this.given.findIndex((given) => given.key === key);
+    if (at < 0) return;
+    this.given.splice(at, 1);
+    this.keepGiven();
+    this.events.counted(-1);
+    this.events.changed();
+  }
+
+  // The questions are no longer this person's.
+  dropQuestion(): void {
+    if (this.current.kind === "asking" || this.current.kind === "marked") this.advance();
+  }
+
   // After the feedback has been read.
   continue(): void {
     if (this.current.kind !== "feedback") return;

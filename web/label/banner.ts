@@ -4,6 +4,7 @@ import { button, h } from "../common/dom";
 export class Banner {
   readonly element = h("div", { class: "banner", hidden: true });
   private dismissed = "";
+  private passing = "";
 
   // Shows no message twice: not the one that is there, nor the one closed last.
   show(text: string, ...buttons: HTMLButtonElement[]): void {
@@ -18,6 +19,17 @@ export class Banner {
       button("Close", close, { class: "control" }),
     );
     this.element.hidden = false;
+  }
+
+  // Shows a message that is over when pairs arrive.
+  showUntilPairs(text: string): void {
+    this.passing = text;
+    this.show(text);
+  }
+
+  pairsArrived(): void {
+    if (this.passing && this.shows(this.passing)) this.hide();
+    this.passing = "";
   }
 
   shows(text: string): boolean {

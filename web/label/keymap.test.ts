@@ -152,6 +152,15 @@ test("AltGr types signs, and is no shortcut", () => {
   assert.equal(at("ArrowLeft", "ArrowLeft", windows), undefined);
 });
 
+test("the Option keys of a Mac type signs, too", () => {
+  assert.deepEqual(at("[", "Digit5", { altKey: true }), { kind: "speed", by: -1 }, "German");
+  assert.deepEqual(at("]", "Digit6", { altKey: true }), { kind: "speed", by: 1 }, "German");
+  assert.equal(at("∞", "Digit5", { altKey: true }), undefined, "English");
+  assert.equal(at("[", "BracketLeft", { altKey: true }), undefined, "a shortcut");
+  assert.equal(at("[", "Digit5", { altKey: true, metaKey: true }), undefined);
+  assert.equal(at(" ", "Space", { altKey: true }), undefined);
+});
+
 test("keys of the browser and of an input method answer nothing", () => {
   for (const held of [{ ctrlKey: true }, { altKey: true }, { metaKey: true }]) {
     assert.equal(at("z", "KeyZ", held), undefined);

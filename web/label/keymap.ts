@@ -95,12 +95,15 @@ const known = new Set(bindings.flatMap(({ keys }) => keys));
 // What a key is called here: a letter (small), a digit, a sign, or KeyboardEvent.key, with "Shift+"
 // before it where shift is held. A key counts by what it types; where that is of another alphabet,
 // an accent, or a digit takes shift (French), by its place on an English keyboard. Undefined: the browser's or
-// an input method's. AltGr types signs, and is no other modifier.
+// an input method's. AltGr and Option type signs, and are no other modifiers.
 export function keyName(press: Press): string | undefined {
   const { key, code, shiftKey } = press;
   if (press.isComposing || key === "Process") return undefined;
   if (press.getModifierState("AltGraph")) return /^[!-/:-@[-`{-~]$/.test(key) ? key : undefined;
-  if (press.ctrlKey || press.altKey || press.metaKey) return undefined;
+  if (press.ctrlKey || press.metaKey) return undefined;
+  // so do the Option keys of a Mac
+  if (press.altKey)
+    return known.has(key) && /^[^\w ]$/.test(key) && signPositions[code] !== key ? key : undefined;
   if (/^[a-z\d]$/i.test(key)) return key.toLowerCase();
   if (/^[A-Z][A-Za-z\d]+$/.test(key) && !unnamed.includes(key))
     return shiftKey ? `Shift+${key}` : key;

@@ -1,5 +1,6 @@
 // The page on which questions are answered: puts its parts together, and carries what
 // happens in one to the others.
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { LeaseResponse, Session } from "backflip/v1/label_pb";
 import { labeling } from "../common/api";
 import { button, h, setText, sleep } from "../common/dom";
@@ -22,6 +23,17 @@ import { Stopwatch } from "./timing";
 import { waitingContent, waitingWords } from "./waiting";
 
 const sessionMs = 15_000;
+const fetchingWords = "Fetching the next pair …";
+const offlineWords = "There is no connection. Your answers are kept.";
+
+// Why an answer was refused: the person is paused.
+function isPause(failure: unknown): boolean {
+  return (
+    failure instanceof ConnectError &&
+    failure.code === Code.PermissionDenied &&
+    /^you are paused/i.test(failure.rawMessage)
+  );
+}
 
 export interface LabelingEvents {
   signedOut(): void;
@@ -73,7 +85,7 @@ export class Labeling {
     });
     this.outbox = new Outbox(tab.name, labeling, {
       connection: (failure) => this.bar.setConnection(failure),
-      refused: (failure) => this.banner.show(`One answer was not stored: ${sentence(failure)}`),
+      refused: (failure, key) => this.refused(failure, key),
       signedOut: () => this.end(),
       changed: () => this.bar.setUnsent(this.outbox.unsent),
     });
@@ -83,7 +95,7 @@ export class Labeling {
         if (!this.presence.away) this.nothing(response);
       },
       connection: (failure) => this.bar.setConnection(failure),
-      refused: (message) => this.banner.show(message),
+      refused: (message) => this.banner.showUntilPairs(message),
       signedOut: () => this.end(),
     });
     this.answering = new Answering(
@@ -122,7 +134,7 @@ export class Labeling {
     this.listen(root);
     this.showSession();
     this.bar.setUnsent(this.outbox.unsent);
-    this.cover("Fetching the next pair …");
+    this.cover(fetchingWords);
     this.update();
     this.outbox.send();
     this.questions.start();
@@ -136,7 +148,12 @@ export class Labeling {
     this.clips.player.addEventListener("end", () => this.updateHint());
     addEventListener("keydown", (event) => this.key(event));
     addEventListener("offline", () => this.bar.setConnection("offline"));
-    addEventListener("online", () => this.bar.setConnection());
+    const { documentElement } = document;
+    const measure = () =>
+      documentElement.classList.toggle("taller", documentElement.scrollHeight > innerHeight + 1);
+    new ResizeObserver(measure).observe(root);
+    addEventListener("resize", measure);
+    addEventListener("online", () => this.online());
     // after a click with the mouse the keys are for the clips again
     root.addEventListener("click", (event) => {
       if (event.detail > 0) (event.target as Element).closest("button")?.blur();
@@ -146,6 +163,7 @@ export class Labeling {
   // --- questions ---
 
   private arrived(): void {
+    this.banner.pairsArrived();
     for (const { question } of this.questions.peek()) this.clips.prepare(question);
     if (this.answering.state.kind === "waiting" && !this.presence.away) this.answering.advance();
   }
@@ -154,11 +172,7 @@ export class Labeling {
     this.ranking = undefined;
     this.buttons.clear();
     if (!held) {
-      this.cover(
-        navigator.onLine
-          ? "Fetching the next pair …"
-          : "There is no connection. Your answers are kept.",
-      );
+      this.cover(navigator.onLine ? fetchingWords : offlineWords);
       this.update();
       return;
     }
@@ -166,6 +180,27 @@ export class Labeling {
     setText(this.text, held.question.text);
     this.update();
     void this.display(held);
+  }
+
+  private refused(failure: unknown, key: string): void {
+    const words = `One answer was not stored: ${sentence(failure)}`;
+    this.answering.refused(key);
+    if (!isPause(failure)) {
+      this.banner.show(words);
+      return;
+    }
+    // the broker has taken the pairs back, too
+    this.questions.drop();
+    this.answering.dropQuestion();
+    this.banner.showUntilPairs(words);
+  }
+
+  private online(): void {
+    this.bar.setConnection();
+    // the call that waits for more may not have noticed anything
+    if (this.over || this.presence.away || this.answering.state.kind !== "waiting") return;
+    this.cover(fetchingWords);
+    void this.questions.explain();
   }
 
   private async display(held: Held): Promise<void> {
@@ -334,8 +369,10 @@ export class Labeling {
     if (this.over) return;
     const title = "Paused because nobody is here";
     const text = h("p", {}, "No time is counted. Press any key or touch the page to go on.");
-    if (this.answering.state.kind === "feedback") this.clips.cover(h("h2", {}, title), text);
-    else this.cover(title, text);
+    // (any press is noticed by presence)
+    const go = button("Go on", () => {}, { class: "primary" });
+    if (this.answering.state.kind === "feedback") this.clips.cover(h("h2", {}, title), text, go);
+    else this.cover(title, text, go);
     this.announce(title);
     this.update();
     document.title = "Paused · Backflip";

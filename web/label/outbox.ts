@@ -82,8 +82,8 @@ export async function sendUnsent(service: Service): Promise<void> {
 export interface OutboxEvents {
   // Whether the server answers; if it does not, why.
   connection(failure?: unknown): void;
-  // The broker will never take an answer: why.
-  refused(failure: unknown): void;
+  // The broker will never take the answer, or the taking back, of this key: why.
+  refused(failure: unknown, key: string): void;
   signedOut(): void;
   changed(): void;
 }
@@ -179,7 +179,7 @@ export class Outbox {
         if (isFinal(failure)) {
           this.events.connection();
           this.drop(next.key);
-          this.events.refused(failure);
+          this.events.refused(failure, next.key);
         } else {
           this.events.connection(failure);
           await this.backoff.wait();

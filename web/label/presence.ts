@@ -1,7 +1,7 @@
 // Whether somebody is at the page. Once they have left, nothing is asked for them:
 // their leases end, and their waiting is not paid.
 
-// After this long without a key, a touch or a move of the pointer they have left.
+// After this long without a key, a press, a touch or a move of the pointer they have left.
 const awayMs = 5 * 60_000;
 // The page may be behind others for this long: the person may look something up.
 const hiddenMs = 60_000;
@@ -16,7 +16,16 @@ export class Presence {
   private told = false;
 
   constructor() {
-    for (const kind of ["keydown", "pointerdown", "pointermove", "touchstart", "wheel"]) {
+    // (assistive software may press buttons without a key or a pointer)
+    for (const kind of [
+      "keydown",
+      "pointerdown",
+      "pointermove",
+      "touchstart",
+      "wheel",
+      "click",
+      "focusin",
+    ]) {
       addEventListener(kind, (event) => this.input(event), {
         passive: kind !== "keydown",
         capture: true,

@@ -94,7 +94,7 @@ export class Questions {
   }
 
   // Asks at once why there is none: the call that waits for more may take long.
-  private async explain(): Promise<void> {
+  async explain(): Promise<void> {
     try {
       this.take(await this.lease(0, 1));
     } catch {
@@ -116,6 +116,14 @@ export class Questions {
     this.queue.unshift(held);
     this.shown = undefined;
     this.save();
+  }
+
+  // Those that are held were taken away.
+  drop(): void {
+    this.shown = undefined;
+    this.queue = [];
+    this.save();
+    this.wake();
   }
 
   answered(): void {
@@ -158,7 +166,13 @@ export class Questions {
       } catch (failure) {
         if (isSignedOut(failure)) return this.events.signedOut();
         if (isFinal(failure)) {
-          this.events.refused(sentence(failure));
+          const text = sentence(failure);
+          // they are of a page that was closed, or is open beside this one
+          this.events.refused(
+            /hold \d+ leases/.test(text)
+              ? "Your last pairs are still kept for another page of yours; new ones come within a minute."
+              : text,
+          );
           await this.pause(5_000);
         } else {
           this.events.connection(failure);
@@ -192,9 +206,7 @@ export class Questions {
   resume(): boolean {
     const lost = this.held && Date.now() - this.alive > this.leaseMs;
     if (lost) {
-      this.shown = undefined;
-      this.queue = [];
-      this.save();
+      this.drop();
     } else if (this.held) {
       void this.renew();
     }

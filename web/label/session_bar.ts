@@ -11,6 +11,10 @@ export interface SessionBarEvents {
   leave(): void;
 }
 
+function isOver({ runState }: Session): boolean {
+  return runState === RunState.FINISHED || runState === RunState.CANCELLED;
+}
+
 export class SessionBar {
   readonly element: HTMLElement;
   private readonly count = h("b");
@@ -57,10 +61,13 @@ export class SessionBar {
     const wanted = Number(session.runLabelBudget);
     this.runBar.value = wanted > 0 ? Math.min(1, Number(session.runLabels) / wanted) : 0;
     this.runBar.hidden = wanted === 0;
-    const over = session.runState === RunState.FINISHED || session.runState === RunState.CANCELLED;
     setText(
       this.runText,
-      over ? "The run has ended" : wanted > 0 ? `${session.runLabels} of ${wanted} collected` : "",
+      isOver(session)
+        ? "The run has ended"
+        : wanted > 0
+          ? `${session.runLabels} of ${wanted} collected`
+          : "",
     );
     this.draw();
   }
@@ -88,7 +95,9 @@ export class SessionBar {
     const wanted = Number(session.answersWanted);
     const counted = wanted > 0 ? `${mine} of ${wanted} answers` : `${mine} answers`;
     setText(this.count, counted === "1 answers" ? "1 answer" : counted);
-    const pace = session.answersPerMinute;
+    // it says nothing more once all is answered
+    const over = isOver(session) || (wanted > 0 && mine >= wanted);
+    const pace = over ? 0 : session.answersPerMinute;
     setText(this.pace, pace > 0 ? `${pace.toFixed(1)} a minute` : "");
     const lost = this.failure !== undefined || !navigator.onLine;
     this.connection.classList.toggle("lost", lost);

@@ -68,12 +68,20 @@ export function waitingContent({ title, lines, code, soon }: WaitingWords): Node
   ];
   if (soon) content.push(h("div", { class: "pulse", "aria-hidden": "true" }));
   if (code) {
+    const output = h("output", { class: "words" }, code);
+    const select = () => {
+      getSelection()?.selectAllChildren(output);
+      const mac = /Mac|iPhone|iPad/.test(navigator.platform);
+      setText(copy, mac ? "Press ⌘C" : "Press Ctrl+C");
+    };
     const copy = button("Copy", () => {
-      void navigator.clipboard?.writeText(code).then(() => setText(copy, "Copied"));
+      // none on a page without encryption, and it may refuse
+      if (!navigator.clipboard) select();
+      else void navigator.clipboard.writeText(code).then(() => setText(copy, "Copied"), select);
     });
     content.push(
       h("p", { class: "words" }, "Your completion code:"),
-      h("p", { class: "code" }, h("output", { class: "words" }, code), copy),
+      h("p", { class: "code" }, output, copy),
     );
   }
   return content;
