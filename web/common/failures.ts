@@ -35,6 +35,15 @@ export function isSignedOut(failure: unknown): boolean {
   return failure instanceof ConnectError && failure.code === Code.Unauthenticated;
 }
 
+// The labeler is paused, and no answer is taken.
+export function isPause(failure: unknown): boolean {
+  return (
+    failure instanceof ConnectError &&
+    failure.code === Code.PermissionDenied &&
+    /^you are paused/i.test(failure.rawMessage)
+  );
+}
+
 // A sentence for people. An error of the page's own is one.
 export function sentence(failure: unknown): string {
   if (failure instanceof Error && !(failure instanceof ConnectError) && failure.name === "Error")

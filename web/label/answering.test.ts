@@ -105,6 +105,29 @@ test("the same choice again sends at once, another one corrects", () => {
   assert.deepEqual(page.choices, [{ choice: "LEFT" }, { choice: "RIGHT" }]);
 });
 
+test("an answer that is refused no longer counts, and cannot be taken back", () => {
+  const page = new Page([question("a"), question("b"), question("c")]);
+  for (const _ of [1, 2]) {
+    page.answering.choose("LEFT");
+    page.answering.choose("LEFT");
+  }
+  assert.equal(page.count, 2);
+  page.answering.refused(page.sent[1]!.idempotencyKey);
+  page.answering.refused("unknown");
+  assert.equal(page.count, 1);
+  page.answering.undo();
+  assert.deepEqual(page.undone, ["a"]);
+});
+
+test("a question that was taken away is asked no more, marked or not", () => {
+  const page = new Page([question("a"), question("b"), question("c")]);
+  page.answering.choose("LEFT");
+  page.answering.dropQuestion();
+  mock.timers.tick(markMs);
+  assert.equal(page.sent.length, 0);
+  assert.equal(page.asked, "b");
+});
+
 test("undo drops a marked answer, then takes sent ones back, the newest first", () => {
   const page = new Page([question("a"), question("b"), question("c")]);
   page.answering.choose("LEFT");

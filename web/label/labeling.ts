@@ -1,10 +1,9 @@
 // The page on which questions are answered: puts its parts together, and carries what
 // happens in one to the others.
-import { Code, ConnectError } from "@connectrpc/connect";
 import type { LeaseResponse, Session } from "backflip/v1/label_pb";
 import { labeling } from "../common/api";
 import { button, h, setText, sleep } from "../common/dom";
-import { isSignedOut, sentence, within } from "../common/failures";
+import { isPause, isSignedOut, sentence, within } from "../common/failures";
 import { AnswerButtons } from "./answer_buttons";
 import { Answering } from "./answering";
 import { Banner } from "./banner";
@@ -25,15 +24,6 @@ import { waitingContent, waitingWords } from "./waiting";
 const sessionMs = 15_000;
 const fetchingWords = "Fetching the next pair …";
 const offlineWords = "There is no connection. Your answers are kept.";
-
-// Why an answer was refused: the person is paused.
-function isPause(failure: unknown): boolean {
-  return (
-    failure instanceof ConnectError &&
-    failure.code === Code.PermissionDenied &&
-    /^you are paused/i.test(failure.rawMessage)
-  );
-}
 
 export interface LabelingEvents {
   signedOut(): void;
