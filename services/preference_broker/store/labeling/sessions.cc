@@ -157,7 +157,7 @@ absl::StatusOr<v1::Guide> GetGuide(Connection& connection, RunCache& runs, const
 
 void LockPaidTime(Transaction& t, int64_t caller_id) {
   // not a row's lock: the first of a labeler's calls find none
-  t.Exec("SELECT pg_advisory_xact_lock($1)", kPaidTimeLock | caller_id);
+  t.Exec("SELECT pg_advisory_xact_lock($1::bigint | $2::bigint)", kPaidTimeLock, caller_id);
 }
 
 absl::Status CreditWaiting(Connection& connection, const Caller& caller, int64_t asked,
