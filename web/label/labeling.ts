@@ -173,16 +173,15 @@ export class Labeling {
   }
 
   private refused(failure: unknown, key: string): void {
-    const words = `One answer was not stored: ${sentence(failure)}`;
     this.answering.refused(key);
     if (!isPause(failure)) {
-      this.banner.show(words);
+      this.banner.show(`One answer was not stored: ${sentence(failure)}`);
       return;
     }
-    // the broker has taken the pairs back, too
+    // the broker has taken the pairs back, too; it says why where pairs would be
     this.questions.drop();
     this.answering.dropQuestion();
-    this.banner.showUntilPairs(words);
+    this.banner.showUntilPairs("Your last answer was not stored, since you are paused.");
   }
 
   private online(): void {
