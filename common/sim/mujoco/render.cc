@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kGifDelay = 4;        // hundredths of a second: 25 pictures a second
 constexpr double kMostSkipped = 5;  // of five pictures at least one is drawn
-constexpr int kMaxGeoms = 10000;
+constexpr int kMoreGeoms = 1000;    // than the model's own: lights, contacts and the like
 
 absl::Status NoOpenGl(absl::string_view step) {
   return absl::UnavailableError(absl::StrCat("no off-screen OpenGL (", step, ", EGL error ",
@@ -27,11 +27,35 @@ absl::Status NoOpenGl(absl::string_view step) {
                                              "): install libegl1 and libgl1-mesa-dri"));
 }
 
+// The model as a task's pictures show it, whatever it says of how it is to be seen: through the
+// pages' camera (web/viewer/scene.ts), and with light.
+ModelPtr AsSeen(const MujocoTask& task) {
+  ModelPtr model(mj_copyModel(nullptr, task.model()));
+  const double distance = task.task().camera().distance();
+  mjVisual& look = model->vis;
+  look.global.fovy = 45;
+  look.global.orthographic = 0;
+  // shadows and fog go by the extent
+  model->stat.extent = std::clamp(model->stat.extent, 0.2 * distance, 20 * distance);
+  look.map.znear = static_cast<float>(distance / 80 / model->stat.extent);
+  look.map.zfar = static_cast<float>(50 * distance / model->stat.extent);
+  const bool lit = std::any_of(model->light_active, model->light_active + model->nlight,
+                               [](mjtBool active) { return active != 0; });
+  const float* colour = look.headlight.diffuse;
+  if (!lit && (look.headlight.active == 0 || colour[0] + colour[1] + colour[2] < 0.3F)) {
+    look.headlight.active = 1;
+    std::fill_n(look.headlight.ambient, 3, 0.1F);
+    std::fill_n(look.headlight.diffuse, 3, 0.4F);
+  }
+  return model;
+}
+
 }  // namespace
 
 struct Renderer::Context {
   EGLDisplay display = EGL_NO_DISPLAY;
   EGLContext context = EGL_NO_CONTEXT;
+  ModelPtr model;
   DataPtr data;
   bool made = false;  // scene and mujoco
   mjvScene scene;
@@ -109,17 +133,20 @@ absl::StatusOr<std::unique_ptr<Renderer>> Renderer::Create(const Task& task, int
     mj_resetDataKeyframe(mujoco->model(), context->data.get(), mujoco->keyframe());
   }
 
-  // the model says how large pictures may be, and is shared: change a copy
-  const ModelPtr model(mj_copyModel(nullptr, mujoco->model()));
+  // the model says how large pictures may be, too
+  context->model = AsSeen(*mujoco);
+  mjModel* const model = context->model.get();
   model->vis.global.offwidth = width;
   model->vis.global.offheight = height;
   model->vis.quality.offsamples = samples;
   // drawn by a program, large shadow maps and mirrors cost more than all the rest
   model->vis.quality.shadowsize = std::min(model->vis.quality.shadowsize, 2 * width);
   mjv_defaultScene(&context->scene);
-  mjv_makeScene(model.get(), &context->scene, kMaxGeoms);
+  mjv_makeScene(model, &context->scene,
+                static_cast<int>(model->ngeom + model->nsite + model->nwrap + model->nflex +
+                                 model->nskin + kMoreGeoms));
   mjr_defaultContext(&context->mujoco);
-  mjr_makeContext(model.get(), &context->mujoco, mjFONTSCALE_100);
+  mjr_makeContext(model, &context->mujoco, mjFONTSCALE_100);
   context->made = true;
   context->scene.flags[mjRND_REFLECTION] = 0;
   mjr_setBuffer(mjFB_OFFSCREEN, &context->mujoco);
@@ -164,8 +191,8 @@ std::vector<int> Renderer::BodiesSeen(const double* state, bool cut) {
 }
 
 Image Renderer::Render(const double* state, bool cut) {
-  const mjModel* model = task_.model();
   Context& c = *context_;
+  const mjModel* model = c.model.get();
   mj_setState(model, c.data.get(), state, mjSTATE_FULLPHYSICS);
   // all that is drawn, and nothing that needs MuJoCo's arena: that may be full
   mj_kinematics(model, c.data.get());
@@ -177,26 +204,19 @@ Image Renderer::Render(const double* state, bool cut) {
   const v1::Camera& wanted = task_.task().camera();
   const mjtNum* body = &c.data->xpos[3 * task_.tracked_body()];
   const mjtNum target[3] = {body[0], body[1], wanted.has_height() ? wanted.height() : body[2]};
-  constexpr double kFollow = 0.25;  // of the distance, per picture
-  for (int i = 0; i < 3; ++i) {
-    c.camera.lookat[i] =
-        cut ? target[i] : c.camera.lookat[i] + kFollow * (target[i] - c.camera.lookat[i]);
-  }
+  // what is fast is not left behind
+  constexpr double kFollow = 0.25;     // of the way, per picture
+  constexpr double kMostBehind = 0.2;  // of the distance
+  double away[3];
+  for (int i = 0; i < 3; ++i) away[i] = cut ? 0 : (1 - kFollow) * (c.camera.lookat[i] - target[i]);
+  const double behind = mju_norm3(away), most = kMostBehind * wanted.distance();
+  const double kept = behind > most ? most / behind : 1;
+  for (int i = 0; i < 3; ++i) c.camera.lookat[i] = target[i] + kept * away[i];
   c.camera.type = mjCAMERA_FREE;
   c.camera.distance = wanted.distance();
   c.camera.azimuth = wanted.azimuth();
   c.camera.elevation = wanted.elevation();
   mjv_updateScene(model, c.data.get(), &c.option, nullptr, &c.camera, mjCAT_ALL, &c.scene);
-  // what is drawn begins where the pages' cameras begin: MuJoCo's goes by the scene's extent
-  for (mjvGLCamera& eye : c.scene.camera) {
-    const auto near = static_cast<float>(wanted.distance() / 80);
-    const float scale = near / eye.frustum_near;
-    eye.frustum_near = near;
-    for (float* side :
-         {&eye.frustum_center, &eye.frustum_width, &eye.frustum_bottom, &eye.frustum_top}) {
-      *side *= scale;
-    }
-  }
   const mjrRect viewport = {0, 0, c.width, c.height};
   mjr_render(viewport, &c.scene, &c.mujoco);
   Image image;
