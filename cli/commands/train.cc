@@ -29,6 +29,7 @@
 #include "common/base/status_macros.h"
 #include "common/client/snapshot_client.h"
 #include "common/experience/limits.h"
+#include "common/method/batches.h"
 #include "common/options/run_spec.h"
 #include "common/sim/clip.h"
 #include "common/sim/mujoco/scene.h"
@@ -304,6 +305,7 @@ absl::Status CheckBeforeStart(const TrainOptions& options) {
   ASSIGN_OR_RETURN(const v1::RunSpec spec, ResolveSpec(options, task->task()));
   const v1::TaskInfo info = InfoOf(*task);
   RETURN_IF_ERROR(options::CheckFitsTask(spec, info));
+  RETURN_IF_ERROR(method::CheckRolloutSizes(spec, info));
   RETURN_IF_ERROR(CheckClipSizes(*task, spec));
   return CheckLabelers(options, spec, info);
 }

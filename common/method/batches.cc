@@ -25,14 +25,14 @@ absl::Status CheckRolloutSizes(const v1::RunSpec& spec, const v1::TaskInfo& task
     const int64_t most = experience::kMaxPayloadBytes / step;
     return absl::InvalidArgumentError(absl::StrCat(
         "collection.batch_steps / collection.environments is ", StepsPerEnvironment(spec),
-        " steps, which with ", task.observation_size(),
-        " observations is over 3 MB; allowed: at most ", most, " steps for each environment"));
+        " steps, which with ", task.observation_size(), " observations and ", task.action_size(),
+        " actions is over 3 MB; allowed: at most ", most, " steps for each environment"));
   }
   if (task.evaluation_steps() * step > experience::kMaxPayloadBytes) {
     return absl::InvalidArgumentError(absl::StrCat(
         "evaluation_steps of task ", task.name(), " is ", task.evaluation_steps(), ", which with ",
-        task.observation_size(), " observations is over 3 MB; allowed: at most ",
-        experience::kMaxPayloadBytes / step));
+        task.observation_size(), " observations and ", task.action_size(),
+        " actions is over 3 MB; allowed: at most ", experience::kMaxPayloadBytes / step));
   }
   return absl::OkStatus();
 }

@@ -23,7 +23,7 @@
 namespace backflip::sim {
 namespace {
 
-constexpr int kTrialSteps = 100;
+constexpr int kTrialSteps = 100, kTrialEpisodes = 10;
 constexpr absl::Duration kMostTime = absl::Seconds(60);
 constexpr size_t kMostWords = 2000;
 
@@ -115,18 +115,25 @@ absl::Status Try(const std::string& argument, const std::string& input) {
                    said.empty() ? "" : ". It said: ", said));
 }
 
-}  // namespace
+// What random actions lead to.
+struct Course {
+  int diverged = 0;       // episodes that ended so
+  int steps = 0;          // of all of these
+  bool has_clip = false;  // an episode had a clip's length, or ended in another way
+};
 
-absl::Status TryTaskFolder(const std::string& folder) {
-  return Try(std::filesystem::absolute(folder).string(), "");
-}
-absl::Status TryTaskBundle(const std::string& bytes) { return Try("-", bytes); }
-
-absl::Status DryRun(const Task& task) {
+// Of kTrialSteps steps; and, where the physics diverges, of as many episodes as it takes to see one
+// that has a clip's length, up to kTrialEpisodes.
+absl::StatusOr<Course> Follow(const Task& task) {
   ASSIGN_OR_RETURN(const auto environment, task.MakeEnvironment());
   RETURN_IF_ERROR(environment->Begin(1, Environment::Purpose::kTraining));
   std::vector<float> action(task.action_size()), observation(task.observation_size());
-  for (int i = 1; i <= kTrialSteps; ++i) {
+  Course course;
+  int age = 0;
+  const auto undecided = [&] {
+    return course.diverged > 0 && course.diverged < kTrialEpisodes && !course.has_clip;
+  };
+  for (int i = 1; i <= kTrialSteps || undecided(); ++i) {
     environment->DrawUniforms(absl::MakeSpan(action));
     ASSIGN_OR_RETURN(const StepResult step, environment->Step(action.data()));
     environment->Observe(observation.data());
@@ -135,11 +142,34 @@ absl::Status DryRun(const Task& task) {
       return absl::OutOfRangeError(
           absl::StrCat("observation ", j, " is ", observation[j], " after step ", i));
     }
-    if (step.end != experience::End::kNone) {
-      RETURN_IF_ERROR(environment->BeginEpisode(Environment::Purpose::kTraining));
-    }
+    const bool diverged = step.end == experience::End::kDiverged;
+    // no clip holds a step that diverged
+    if (!diverged) ++age;
+    course.has_clip = course.has_clip || age >= task.task().clip().steps() ||
+                      (!diverged && step.end != experience::End::kNone);
+    if (step.end == experience::End::kNone) continue;
+    course.diverged += diverged ? 1 : 0;
+    course.steps += diverged ? age + 1 : 0;
+    age = 0;
+    RETURN_IF_ERROR(environment->BeginEpisode(Environment::Purpose::kTraining));
   }
-  return absl::OkStatus();
+  return course;
+}
+
+}  // namespace
+
+absl::Status TryTaskFolder(const std::string& folder) {
+  return Try(std::filesystem::absolute(folder).string(), "");
+}
+absl::Status TryTaskBundle(const std::string& bytes) { return Try("-", bytes); }
+
+absl::Status DryRun(const Task& task) {
+  ASSIGN_OR_RETURN(const Course course, Follow(task));
+  if (course.diverged == 0 || course.has_clip) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("under random actions no episode lasted a clip's ", task.task().clip().steps(),
+                   " steps: the physics diverges after about ", course.steps / course.diverged,
+                   "; a smaller timestep, narrower ctrlrange or more damping may help"));
 }
 
 }  // namespace backflip::sim

@@ -19,9 +19,9 @@ absl::Status TryTaskBundle(const std::string& bytes);
 // Added to the code of an error (absl::StatusCode): how task-trial ends, its sentence written.
 inline constexpr int kTrialFailed = 64;
 
-// What task-trial does with a task once it is loaded, in this process. An error names the
-// reward, quantity or metric that is no number, or has MuJoCo's words. A task that diverges is
-// none: its episodes end there.
+// What task-trial does with a task once it is loaded, in this process: 100 steps. An error names
+// the reward, quantity or metric that is no number, or has MuJoCo's words. Of a task that diverges
+// it tries up to ten episodes: FAILED_PRECONDITION where none of them lasts a clip's length.
 absl::Status DryRun(const Task& task);
 
 }  // namespace backflip::sim

@@ -52,8 +52,65 @@ std::vector<int> DrivenBodies(const mjModel* model, int actuator) {
 
 bool IsDrawn(const mjModel* model, int geom) {
   const int type = model->geom_type[geom];
-  return type != mjGEOM_PLANE && type != mjGEOM_HFIELD &&
+  const bool stands = model->body_weldid[model->geom_bodyid[geom]] == 0;
+  return type != mjGEOM_PLANE && (type != mjGEOM_HFIELD || !stands) &&
          ColourOf(model, model->geom_rgba + 4 * geom, model->geom_matid[geom])[3] > 0;
+}
+
+bool IsSiteDrawn(const mjModel* model, int site) {
+  return ColourOf(model, model->site_rgba + 4 * site, model->site_matid[site])[3] > 0;
+}
+bool IsTendonDrawn(const mjModel* model, int tendon) {
+  return ColourOf(model, model->tendon_rgba + 4 * tendon, model->tendon_matid[tendon])[3] > 0;
+}
+
+// The sites of the tendons that can be seen and go through one of the robot's.
+std::vector<int> SitesOfTendons(const mjModel* model, const Robot& robot) {
+  std::vector<int> sites;
+  for (int tendon = 0; tendon < model->ntendon; ++tendon) {
+    std::vector<int> here;
+    bool is_robot = false;
+    for (int i = 0; i < model->tendon_num[tendon] && IsTendonDrawn(model, tendon); ++i) {
+      const int wrap = model->tendon_adr[tendon] + i, site = model->wrap_objid[wrap];
+      if (model->wrap_type[wrap] != mjWRAP_SITE) continue;
+      here.push_back(site);
+      is_robot = is_robot || robot.bodies[model->site_bodyid[site]];
+    }
+    if (is_robot) sites.insert(sites.end(), here.begin(), here.end());
+  }
+  return sites;
+}
+
+void AddBox(const mjtNum* place, const mjtNum* axes, const mjtNum* middle, const mjtNum* half,
+            std::vector<Point>* corners) {
+  for (int corner = 0; corner < 8; ++corner) {
+    mjtNum local[3], world[3];
+    for (int i = 0; i < 3; ++i) local[i] = middle[i] + ((corner >> i & 1) ? 1 : -1) * half[i];
+    mju_mulMatVec3(world, axes, local);
+    corners->push_back({place[0] + world[0], place[1] + world[1], place[2] + world[2]});
+  }
+}
+
+// Of a robot without geoms that can be seen.
+void AddSites(const mjModel* model, const mjData* data, const Robot& robot,
+              std::vector<Point>* corners) {
+  constexpr mjtNum kMiddle[3] = {0, 0, 0};
+  for (int site = 0; site < model->nsite; ++site) {
+    if (!robot.bodies[model->site_bodyid[site]] || !IsSiteDrawn(model, site)) continue;
+    const mjtNum* size = model->site_size + 3 * site;
+    const int type = model->site_type[site];
+    const bool round = type == mjGEOM_CAPSULE || type == mjGEOM_CYLINDER;
+    const mjtNum cap = type == mjGEOM_CAPSULE ? size[0] : 0;
+    const mjtNum half[3] = {size[0], round || type == mjGEOM_SPHERE ? size[0] : size[1],
+                            type == mjGEOM_SPHERE ? size[0]
+                            : round               ? size[1] + cap
+                                                  : size[2]};
+    AddBox(data->site_xpos + 3 * site, data->site_xmat + 9 * site, kMiddle, half, corners);
+  }
+  for (const int site : SitesOfTendons(model, robot)) {
+    const mjtNum* place = data->site_xpos + 3 * site;
+    corners->push_back({place[0], place[1], place[2]});
+  }
 }
 
 // A camera that looks in a direction, and what it sees of a point: `x` to the right, `y` up, and
@@ -134,12 +191,31 @@ Robot RobotOf(const mjModel* model) {
   return robot;
 }
 
+bool IsVisible(const mjModel* model, const Robot& robot) {
+  if (model->nskin + model->nflex > 0 || !SitesOfTendons(model, robot).empty()) return true;
+  for (int geom = 0; geom < model->ngeom; ++geom) {
+    if (robot.bodies[model->geom_bodyid[geom]] && IsDrawn(model, geom)) return true;
+  }
+  for (int site = 0; site < model->nsite; ++site) {
+    if (robot.bodies[model->site_bodyid[site]] && IsSiteDrawn(model, site)) return true;
+  }
+  return false;
+}
+
 VisibleGroups::VisibleGroups(const mjModel* model) : all_(false) {
   const Robot robot = RobotOf(model);
-  bool visible = false;
+  bool visible = false, has_geoms = false;
   for (int geom = 0; geom < model->ngeom; ++geom) {
-    visible = visible || (robot.bodies[model->geom_bodyid[geom]] && Show(model->geom_group[geom]) &&
-                          IsDrawn(model, geom));
+    if (!robot.bodies[model->geom_bodyid[geom]] || !IsDrawn(model, geom)) continue;
+    has_geoms = true;
+    visible = visible || Show(model->geom_group[geom]);
+  }
+  for (int i = 0; i < model->nsite && !has_geoms; ++i) {
+    visible = visible || (robot.bodies[model->site_bodyid[i]] && IsSiteDrawn(model, i) &&
+                          Show(model->site_group[i]));
+  }
+  for (int i = 0; i < model->ntendon && !has_geoms; ++i) {
+    visible = visible || (IsTendonDrawn(model, i) && Show(model->tendon_group[i]));
   }
   for (int i = 0; i < model->nskin; ++i) visible = visible || Show(model->skin_group[i]);
   for (int i = 0; i < model->nflex; ++i) visible = visible || Show(model->flex_group[i]);
@@ -160,19 +236,19 @@ std::vector<Point> RobotCorners(const mjModel* model, const mjData* data, const 
         !IsDrawn(model, geom)) {
       continue;
     }
-    const mjtNum *box = model->geom_aabb + 6 * geom, *place = data->geom_xpos + 3 * geom;
-    for (int corner = 0; corner < 8; ++corner) {
-      mjtNum local[3], world[3];
-      for (int i = 0; i < 3; ++i) local[i] = box[i] + ((corner >> i & 1) ? 1 : -1) * box[3 + i];
-      mju_mulMatVec3(world, data->geom_xmat + 9 * geom, local);
-      corners.push_back({place[0] + world[0], place[1] + world[1], place[2] + world[2]});
-    }
+    const mjtNum* box = model->geom_aabb + 6 * geom;
+    AddBox(data->geom_xpos + 3 * geom, data->geom_xmat + 9 * geom, box, box + 3, &corners);
   }
-  // what skins and flexes hang on may have no geoms
-  for (int body = 1; body < model->nbody && (corners.empty() || model->nflex + model->nskin > 0);
-       ++body) {
+  const bool is_soft = model->nflex + model->nskin > 0;
+  if (corners.empty() && !is_soft) AddSites(model, data, robot, &corners);
+  // what skins and flexes hang on may have no geoms; what nobody sees has a place and a size
+  const bool by_bodies = corners.empty();
+  const mjtNum size = is_soft ? 0 : std::max(model->stat.meansize, 0.01);
+  for (int body = 1; body < model->nbody && (by_bodies || is_soft); ++body) {
     const mjtNum* place = data->xipos + 3 * body;
-    if (robot.bodies[body]) corners.push_back({place[0], place[1], place[2]});
+    if (!robot.bodies[body]) continue;
+    corners.push_back({place[0] - size, place[1] - size, place[2] - size});
+    corners.push_back({place[0] + size, place[1] + size, place[2] + size});
   }
   return corners;
 }

@@ -33,6 +33,9 @@ class VisibleGroups {
 // that is the default one and it has a material. `material` -1: none.
 std::array<float, 4> ColourOf(const mjModel* model, const float* rgba, int material);
 
+// Whether anything of the robot can be seen: a geom, site, tendon, skin or flex.
+bool IsVisible(const mjModel* model, const Robot& robot);
+
 using Point = std::array<double, 3>;
 
 // The robot at one moment, as a camera sees it. Metres, in the world.
@@ -40,7 +43,9 @@ struct RobotView {
   Point target;                // what the camera looks at
   std::vector<Point> corners;  // of the boxes around what is visible of it
 };
-// `data` has positions (mj_kinematics). Planes and height fields do not count.
+// `data` has positions (mj_kinematics). Planes do not count, nor the world's height fields; sites
+// and tendons where there is nothing else to see, and bodies' own sizes where there is not even
+// that.
 std::vector<Point> RobotCorners(const mjModel* model, const mjData* data, const Robot& robot);
 
 // How far a camera is (metres) that shows the robot at about half of a picture's height or width in

@@ -3,7 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -223,6 +225,12 @@ absl::StatusOr<NewTask> ScaffoldTask(const std::string& model_path, const std::s
                         absl::StrCat(model_path, ": ", tried.status().message()));
   }
   Trial& trial = *tried;
+  const auto start_end = trial.states.begin() + mj_stateSize(model, mjSTATE_FULLPHYSICS);
+  if (!std::all_of(trial.states.begin(), start_end, [](double x) { return std::isfinite(x); })) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        model_path,
+        ": its first keyframe has a number that is nan or infinite: give a finite one"));
+  }
   progress("writing the task");
   const fs::path written = draft.path();
   for (const auto& [path, content] : loaded.files) {

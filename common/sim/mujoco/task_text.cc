@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/experience/limits.h"
 #include "common/sim/mujoco/contacts.h"
 #include "common/sim/mujoco/elements.h"
 
@@ -31,19 +33,23 @@ std::string NameOf(const mjModel* m, mjtObj type, int id) {
   return name == nullptr || !IsUtf8(name) ? "" : absl::Utf8SafeCEscape(name);
 }
 
-// How many leading positions say where in the plane the robot is.
-int TravelledPositions(const mjModel* m) {
-  if (m->njnt > 0 && m->jnt_type[0] == mjJNT_FREE) return 2;
-  int count = 0;
-  while (count < m->njnt && m->jnt_type[count] == mjJNT_SLIDE && !m->jnt_limited[count] &&
-         std::abs(m->jnt_axis[3 * count + 2]) < 0.5) {
-    ++count;
-  }
-  return count;
+// Whether the robot is all that is free to move: with others, where they are to each other counts.
+bool IsAloneFree(const mjModel* m, const Robot& robot) {
+  const int *begin = m->jnt_type, *end = begin + m->njnt;
+  if (std::count(begin, end, mjJNT_FREE) != 1) return false;
+  return m->jnt_bodyid[std::find(begin, end, mjJNT_FREE) - begin] == robot.root;
 }
 
-bool HasFreeJoint(const mjModel* m) {
-  return std::count(m->jnt_type, m->jnt_type + m->njnt, mjJNT_FREE) > 0;
+// How many leading positions say where in the plane the robot is.
+int TravelledPositions(const mjModel* m, const Robot& robot) {
+  if (m->njnt > 0 && m->jnt_type[0] == mjJNT_FREE) return IsAloneFree(m, robot) ? 2 : 0;
+  int count = 0;
+  while (count < m->njnt && m->jnt_type[count] == mjJNT_SLIDE && !m->jnt_limited[count] &&
+         robot.bodies[m->jnt_bodyid[count]] && std::abs(m->jnt_axis[3 * count + 2]) < 0.5) {
+    ++count;
+  }
+  const bool others_are_free = std::count(m->jnt_type, m->jnt_type + m->njnt, mjJNT_FREE) > 0;
+  return others_are_free ? 0 : count;
 }
 
 // Whether the root can move up or down.
@@ -69,7 +75,7 @@ struct Aim {
 // lets the camera be closer.
 Aim BestAim(const mjModel* m, const Robot& robot, const Trial& trial, int elevation, double height,
             bool sways) {
-  Aim best = {robot.root, sways, 0, 0};
+  Aim best = {robot.root, sways, 0, -1};
   for (int body = robot.root; body < m->nbody && best.least_share < kLeastShare; ++body) {
     if (!robot.bodies[body] || (body != robot.root && NameOf(m, mjOBJ_BODY, body).empty())) {
       continue;
@@ -115,9 +121,9 @@ std::string CameraText(const mjModel* m, const Robot& robot, const Trial& trial)
                          aim.sways ? "" : absl::StrFormat(" height: %.3g", middle));
 }
 
-std::string ObservationText(const mjModel* m) {
+std::string ObservationText(const mjModel* m, const Robot& robot) {
   // from: must leave at least one position
-  const int travelled = TravelledPositions(m);
+  const int travelled = TravelledPositions(m, robot);
   const int from = travelled < m->nq ? travelled : 0;
   std::string text = absl::StrFormat("observation {\n  qpos { from: %d }%s\n", from,
                                      from > 0 ? "   # not where in the world it is" : "");
@@ -128,7 +134,8 @@ std::string ObservationText(const mjModel* m) {
                       "\"   # has no limits: seen as sine and cosine\n");
     }
   }
-  if (HasFreeJoint(m)) absl::StrAppend(&text, "  body_axes: true   # not which way it heads\n");
+  if (IsAloneFree(m, robot))
+    absl::StrAppend(&text, "  body_axes: true   # not which way it heads\n");
   absl::StrAppend(&text, "  qvel { clip: 20 }\n");
   if (m->na > 0) absl::StrAppend(&text, "  act {}   # the actuators' own state\n");
   const std::vector<int> touching = TouchingBodies(m);
@@ -138,9 +145,38 @@ std::string ObservationText(const mjModel* m) {
   return text + "}\n";
 }
 
-std::string ClipText(const NewTaskTimes& times) {
-  const int steps = std::clamp(static_cast<int>(std::lround(kClipSeconds / times.step_seconds)), 1,
-                               std::min(kMaxClip, times.episode_steps));
+// The most numbers that an observation of a new task may have, and an action with it.
+int64_t NumbersOfStep(const mjModel* m) {
+  return m->nq + m->nv + m->na + m->njnt + 3 * m->nbody + m->nu + 2;
+}
+
+// Of a model so large that a rollout of a run's default batch could not be sent: more environments,
+// of fewer steps each; empty: the default ones will do.
+std::string DefaultsText(const mjModel* m) {
+  constexpr int kBatchSteps = 8192, kEnvironments = 16, kMostEnvironments = 4096;  // of run.proto
+  int environments = kEnvironments;
+  while (environments < kMostEnvironments &&
+         kBatchSteps / environments * 4 * NumbersOfStep(m) > experience::kMaxPayloadBytes) {
+    environments *= 2;
+  }
+  if (environments == kEnvironments) return "";
+  return absl::StrFormat(
+      "defaults { collection { environments: %d } }   # so that a rollout can be sent\n",
+      environments);
+}
+
+// How many steps of a clip can be sent: its states, and the pictures of a pair.
+int64_t MostClipSteps(const mjModel* m) {
+  const int64_t picture = 7 * 4 * (m->nbody - 1);
+  const int64_t whole =
+      picture + 4 * NumbersOfStep(m) + 8 * int64_t{mj_stateSize(m, mjSTATE_FULLPHYSICS)};
+  return experience::kMaxPayloadBytes / std::max(whole, 2 * picture) - 1;
+}
+
+std::string ClipText(const mjModel* m, const NewTaskTimes& times) {
+  const int64_t most = std::min<int64_t>({kMaxClip, times.episode_steps, MostClipSteps(m)});
+  const int steps = static_cast<int>(std::max<int64_t>(
+      1, std::min<int64_t>(std::lround(kClipSeconds / times.step_seconds), most)));
   const double shown = steps * times.step_seconds;
   // steps that are too short, or too long, are shown at another speed
   const bool real_time = shown > 0.5 * kClipSeconds && shown < 2 * kClipSeconds;
@@ -259,10 +295,6 @@ std::string FloorRemark(const mjModel* m, const Robot& robot) {
   if (m->body_jntnum[robot.root] == 0 || m->jnt_type[m->body_jntadr[robot.root]] != mjJNT_FREE) {
     return "";
   }
-  const int *types = m->geom_type, *end = types + m->ngeom;
-  if (std::count(types, end, mjGEOM_PLANE) + std::count(types, end, mjGEOM_HFIELD) == 0) {
-    return "there is no floor under the robot (no geom of type plane or hfield)";
-  }
   const std::vector<int> touching = TouchingBodies(m);
   if (std::count(touching.begin(), touching.end(), m->body_weldid[robot.root]) > 0) return "";
   if (std::any_of(touching.begin(), touching.end(),
@@ -270,8 +302,35 @@ std::string FloorRemark(const mjModel* m, const Robot& robot) {
     return "the robot's trunk does not touch the floor: where it falls it sinks in, and people see "
            "less of it";
   }
+  const int* bodies = m->geom_bodyid;
+  if (std::none_of(bodies, bodies + m->ngeom,
+                   [m](int body) { return m->body_weldid[body] == 0; })) {
+    return "there is no floor under the robot: nothing in the world that it could stand on";
+  }
   return "nothing of the robot touches the floor: their contype and conaffinity have no bit in "
          "common";
+}
+
+// Actuators that do nothing whatever they are told; empty: there are none.
+std::string IdleActuators(const mjModel* m) {
+  std::string named;
+  size_t count = 0;
+  for (int i = 0; i < m->nactuator; ++i) {
+    const int group = m->actuator_group[i];
+    const char* why = (m->opt.disableflags & mjDSBL_ACTUATION) != 0 ? "<flag actuation=\"disable\">"
+                      : group >= 0 && group < 31 && (m->opt.disableactuator >> group & 1) != 0
+                          ? "actuatorgroupdisable"
+                      : m->actuator_dyntype[i] == mjDYN_USER   ? "dyntype=\"user\""
+                      : m->actuator_gaintype[i] == mjGAIN_USER ? "gaintype=\"user\""
+                                                               : nullptr;
+    if (why == nullptr || ++count > kMostNamed) continue;
+    const std::string name = NameOf(m, mjOBJ_ACTUATOR, i);
+    absl::StrAppend(&named, named.empty() ? "" : ", ",
+                    name.empty() ? absl::StrCat("actuator ", i) : name, " (", why, ")");
+  }
+  if (count == 0) return "";
+  return absl::StrCat(count, " of ", m->nactuator, " actuators do nothing: ", named,
+                      count > kMostNamed ? ", …" : "");
 }
 
 }  // namespace
@@ -280,7 +339,9 @@ NewTaskTimes::NewTaskTimes(const mjModel* model)
     : frame_skip(static_cast<int>(
           std::clamp(std::round(kStepSeconds / model->opt.timestep), 1.0, 1.0 * kMaxFrameSkip))),
       step_seconds(frame_skip * model->opt.timestep),
-      episode_steps(static_cast<int>(std::clamp(kEpisodeSeconds / step_seconds, 1.0, 1e5))) {}
+      episode_steps(static_cast<int>(std::clamp(kEpisodeSeconds / step_seconds, 1.0, 1e5))),
+      evaluation_steps(static_cast<int>(std::clamp<int64_t>(
+          experience::kMaxPayloadBytes / (4 * NumbersOfStep(model)), 1, 2 * episode_steps))) {}
 
 bool IsUtf8(absl::string_view text) {
   for (size_t i = 0; i < text.size();) {
@@ -322,9 +383,11 @@ std::string NewTaskText(const mjModel* m, const std::string& name, const std::st
                       "action_size: %d\n\n",
                       name, absl::Utf8SafeCEscape(model_file), times.frame_skip, times.step_seconds,
                       times.episode_steps, times.episode_steps * times.step_seconds,
-                      2 * times.episode_steps, m->nu),
-      ObservationText(m), "reset { ", key.empty() ? "" : absl::StrCat("keyframe: \"", key, "\" "),
-      "qpos_noise: 0.005 qvel_noise: 0.005 }\n", ClipText(times), CameraText(m, robot, trial),
+                      times.evaluation_steps, m->nu),
+      ObservationText(m, robot), "reset { ",
+      key.empty() ? "" : absl::StrCat("keyframe: \"", key, "\" "),
+      "qpos_noise: 0.005 qvel_noise: 0.005 }\n", ClipText(m, times), DefaultsText(m),
+      CameraText(m, robot, trial),
       "\n# What labelers are asked: say what you want to see.\n"
       "question: \"Which clip comes closer to what you want?\"\n"
       "instructions: \"Prefer the clip that comes closer to the goal. If you see "
@@ -340,6 +403,7 @@ std::vector<std::string> RemarksOn(const mjModel* m, const Robot& robot, const T
   if (std::string unlimited = UnlimitedControls(m); !unlimited.empty()) {
     remarks.push_back(std::move(unlimited));
   }
+  if (std::string idle = IdleActuators(m); !idle.empty()) remarks.push_back(std::move(idle));
   if (m->na > 0) {
     remarks.emplace_back(absl::StrCat("actuators have ", m->na,
                                       " activations of their own, which are observed too"));
@@ -347,7 +411,10 @@ std::vector<std::string> RemarksOn(const mjModel* m, const Robot& robot, const T
   if (std::string floor = FloorRemark(m, robot); !floor.empty()) {
     remarks.push_back(std::move(floor));
   }
-  if (VisibleGroups(m).Show(mjNGROUP)) {
+  if (!IsVisible(m, robot)) {
+    remarks.emplace_back(
+        "nothing of the robot can be seen: give its bodies geoms that are not transparent");
+  } else if (VisibleGroups(m).Show(mjNGROUP)) {
     remarks.emplace_back("nothing of the robot is in groups 0 to 2, so that all groups are shown");
   }
   if (trial.dropped_contacts) {

@@ -12,12 +12,13 @@
 
 namespace backflip::sim {
 
-// Times of a new task for a model: steps of about 12.5 ms, episodes of 5 s.
+// Times of a new task for a model: steps of about 12.5 ms, episodes of 5 s, and evaluations of
+// twice that as far as one of them can be sent.
 struct NewTaskTimes {
   explicit NewTaskTimes(const mjModel* model);
   int frame_skip;
   double step_seconds;
-  int episode_steps;
+  int episode_steps, evaluation_steps;
 };
 
 // Whether a task file can hold the name, which must be UTF-8.

@@ -60,6 +60,24 @@ TEST_F(Trial, GivesTheErrorsOfTheTaskFileAsTheyAre) {
   EXPECT_EQ(status, Task::FromFolder(folder_).status());
 }
 
+TEST_F(Trial, RefusesPhysicsThatNeverLastsAClip) {
+  const auto arm = [&](const std::string& timestep, const std::string& range) {
+    std::ofstream(folder_ + "/model.xml")
+        << "<mujoco><option timestep='" << timestep
+        << "'/><worldbody><body><joint name='j' axis='0 1 0' damping='0.1'/><geom type='capsule' "
+           "fromto='0 0 0 0 0 -.4' size='.05'/></body></worldbody><actuator><position joint='j' "
+           "kp='1e7' kv='0' ctrlrange='"
+        << range << "'/></actuator></mujoco>";
+    std::ofstream(folder_ + "/task.textproto")
+        << "name: \"arm\" model: \"model.xml\" frame_skip: 1 episode_steps: 400 action_size: 1 "
+           "observation { qpos {} qvel {} } clip { steps: 125 } question: \"Which?\"";
+    return Error();
+  };
+  EXPECT_THAT(arm("0.05", "-3 3"), AllOf(HasSubstr("no episode lasted a clip's 125 steps"),
+                                         HasSubstr("diverges after about ")));
+  EXPECT_EQ(arm("0.0001", "-0.1 0.1"), "");
+}
+
 TEST_F(Trial, NamesTheMemoryThatTheModelLacks) {
   std::string boxes =
       "<mujoco><size memory=\"60K\"/><worldbody><geom type=\"plane\" size=\"5 5 1\"/>"

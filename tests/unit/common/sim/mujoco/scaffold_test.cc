@@ -16,6 +16,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "common/base/status_macros.h"
+#include "common/experience/limits.h"
+#include "common/sim/clip.h"
 #include "common/sim/mujoco/model_files.h"
 #include "common/sim/mujoco/mujoco_task.h"
 #include "common/sim/mujoco/robot.h"
@@ -677,6 +679,130 @@ TEST_F(Scaffold, SaysThatThereIsNoFloorUnderAFreeRobot) {
        {"</body>", "</body></body>"}}));
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_THAT(made->remarks, Contains(HasSubstr("no floor")));
+}
+
+// A free robot with an arm whose shapes are `shapes`, over `world`.
+std::string FreeArm(const std::string& world, const std::string& shapes) {
+  return absl::StrCat("<mujoco><worldbody>", world,
+                      "<body name='trunk' pos='0 0 1'><freejoint/><inertial mass='1' ",
+                      "pos='0 0 0' diaginertia='.1 .1 .1'/><body name='arm' pos='.3 0 0'><joint "
+                      "name='j'/><inertial ",
+                      "mass='1' pos='0 0 0' diaginertia='.1 .1 .1'/>", shapes,
+                      "</body></body></worldbody>",
+                      "<actuator><motor joint='j' ctrlrange='-1 1'/></actuator></mujoco>");
+}
+
+TEST_F(Scaffold, ShowsRobotsOfSitesTendonsOrHeightFieldsAndSaysWhereThereIsNothing) {
+  const std::string nothing = "nothing of the robot can be seen";
+  const std::string tendon =
+      "<tendon><spatial><site site='a'/><site site='b'/></spatial></tendon></mujoco>";
+  const std::pair<std::string, bool> models[] = {
+      {FreeArm("", ""), false},
+      {FreeArm("", "<geom size='.1' rgba='0 0 0 0'/>"), false},
+      {FreeArm("", "<geom size='.1' group='4'/>"), true},
+      {FreeArm("", "<site type='box' size='.1 .2 .3'/>"), true},
+      {absl::StrReplaceAll(
+           FreeArm("<site name='a' pos='0 0 2'/>", "<site name='b' rgba='0 0 0 0'/>"),
+           {{"</mujoco>", tendon}}),
+       true},
+      {absl::StrReplaceAll(
+           FreeArm("", "<geom type='hfield' hfield='h' contype='0' conaffinity='0'/>"),
+           {{"<worldbody>",
+             "<asset><hfield name='h' nrow='2' ncol='2' size='.2 .2 .1 .1'/></asset><worldbody>"}}),
+       true},
+  };
+  for (const auto& [model, visible] : models) {
+    const auto made = MakeFrom(model);
+    ASSERT_TRUE(made.ok()) << model << made.status();
+    EXPECT_GT(made->task->task().camera().distance(), 0.02) << model;
+    EXPECT_EQ(testing::Value(made->remarks, Contains(HasSubstr(nothing))), !visible) << model;
+    const bool grouped = model.find("group=") != model.npos;
+    EXPECT_EQ(testing::Value(made->remarks, Contains(HasSubstr("groups 0 to 2"))), grouped)
+        << model;
+    fs::remove_all(root_ + "/t");
+  }
+}
+
+TEST_F(Scaffold, TakesWhateverTheRobotCanStandOnForAFloor) {
+  const std::string box = "<geom type='box' size='5 5 .1'/>";
+  for (const std::string& world : {box, absl::StrCat("<body>", box, "</body>"),
+                                   absl::StrReplaceAll(box, {{"box", "ellipsoid"}})}) {
+    const auto made = MakeFrom(FreeArm(world, "<geom size='.1'/>"));
+    ASSERT_TRUE(made.ok()) << made.status();
+    EXPECT_THAT(made->remarks, testing::Not(Contains(HasSubstr("no floor")))) << world;
+    fs::remove_all(root_ + "/t");
+  }
+  const auto made = MakeFrom(FreeArm("", "<geom size='.1'/>"));
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_THAT(made->remarks, Contains(HasSubstr("no floor")));
+}
+
+TEST_F(Scaffold, LeavesOutOnlyTheRobotsOwnPlaceAndThatWhereItIsAlone) {
+  const std::string cube = "<body name='cube' pos='2 0 1'><freejoint/><geom size='.1'/></body>";
+  const std::string arm = Arm("", "<motor joint='j'/>");
+  const std::string free = FreeArm("", "<geom size='.1'/>");
+  const std::pair<std::string, std::pair<int, bool>> models[] = {
+      {absl::StrReplaceAll(arm, {{"<worldbody>", "<worldbody>" + cube}}), {0, false}},
+      {absl::StrReplaceAll(free, {{"<worldbody>", "<worldbody>" + cube}}), {0, false}},
+      {absl::StrReplaceAll(free, {{"</worldbody>", cube + "</worldbody>"}}), {0, false}},
+      {free, {2, true}},
+  };
+  for (const auto& [model, expected] : models) {
+    const auto made = MakeFrom(model);
+    ASSERT_TRUE(made.ok()) << made.status();
+    EXPECT_EQ(made->task->task().observation().qpos().from(), expected.first) << model;
+    EXPECT_EQ(made->task->task().observation().body_axes(), expected.second) << model;
+    fs::remove_all(root_ + "/t");
+  }
+}
+
+TEST_F(Scaffold, WritesNumbersThatCanBeSentHoweverLargeTheModel) {
+  std::string chain = "<mujoco><worldbody>", actuators;
+  constexpr int kBodies = 400;
+  for (int i = 0; i < kBodies; ++i) {
+    absl::StrAppend(&chain, "<body pos='", i, " 0 0'><joint name='j", i,
+                    "' damping='1'/><geom size='.05'/></body>");
+    absl::StrAppend(&actuators, "<motor joint='j", i, "' ctrlrange='-1 1'/>");
+  }
+  const auto made =
+      MakeFrom(absl::StrCat(chain, "</worldbody><actuator>", actuators, "</actuator></mujoco>"));
+  ASSERT_TRUE(made.ok()) << made.status();
+  const Task& task = *made->task;
+  const ClipBytes bytes = BytesOfClips(task);
+  EXPECT_LE(std::max(bytes.whole, 2 * bytes.picture), experience::kMaxPayloadBytes);
+  EXPECT_LE(
+      4LL * (task.observation_size() + task.action_size() + 2) * task.task().evaluation_steps(),
+      experience::kMaxPayloadBytes);
+  EXPECT_GT(task.task().clip().steps(), 20);
+  // the default batch
+  EXPECT_LE(4LL * (task.observation_size() + task.action_size() + 2) * 8192 /
+                task.task().defaults().collection().environments(),
+            experience::kMaxPayloadBytes);
+}
+
+TEST_F(Scaffold, SaysWhichActuatorsDoNothing) {
+  const std::pair<std::string, std::string> models[] = {
+      {Arm("", "<general name='m' joint='j' dyntype='user' actdim='1'/>"), "m (dyntype="},
+      {Arm("actuatorgroupdisable='2'", "<motor name='m' joint='j' group='2'/>"),
+       "m (actuatorgroupdisable)"},
+      {absl::StrReplaceAll(Arm("", "<motor name='m' joint='j'/>"),
+                           {{"<option />", "<option><flag actuation='disable'/></option>"}}),
+       "m (<flag actuation="},
+  };
+  for (const auto& [model, sentence] : models) {
+    const auto made = MakeFrom(model);
+    ASSERT_TRUE(made.ok()) << made.status();
+    EXPECT_THAT(made->remarks,
+                Contains(AllOf(HasSubstr("1 of 1 actuators do nothing"), HasSubstr(sentence))));
+    fs::remove_all(root_ + "/t");
+  }
+}
+
+TEST_F(Scaffold, RefusesAKeyframeThatIsNoNumber) {
+  const auto made = MakeFrom(absl::StrReplaceAll(
+      Arm("", "<motor joint='j' ctrlrange='-1 1'/>"),
+      {{"</mujoco>", "<keyframe><key name='k' qpos='nan'/></keyframe></mujoco>"}}));
+  EXPECT_THAT(std::string(made.status().message()), AllOf(HasSubstr("made.xml"), HasSubstr("nan")));
 }
 
 }  // namespace
