@@ -299,7 +299,7 @@ const Registered kRegistered{
      "labeler revoke NAME",
      "refuse a labeler's token for good; the labels stay",
      [](const Call& call) { return SetState(v1::REVOKED, call); },
-     {{"reason TEXT", &flags.reason, "kept for you, and listed by `labeler list`; the labeler is not told"}}},
+     {{"reason TEXT", &flags.reason, "for `labeler list`; the labeler is not told"}}},
     {Section::kPeople, "labeler reset NAME",
      "let one of a group start again on another device, by their id", Reset},
     {Section::kPeople, "labeler forget NAME",
