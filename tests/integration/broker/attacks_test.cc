@@ -208,9 +208,10 @@ TEST_F(Attacks, NoOlderLeaseBringsBackWhatAnOperatorTookBack) {
   }
   EXPECT_EQ(Standing(), "0");
   EXPECT_EQ(Lease(labeler)->questions_size(), 0);
-  EXPECT_TRUE(Submit(broker_.As(Role::kLabeler, "other"),
-                     AnswerTo(LeaseIds(broker_.As(Role::kLabeler, "other"), 1)[0], v1::LEFT))
-                  .ok());
+  const Peer& other = broker_.As(Role::kLabeler, "other");
+  const auto others = LeaseIds(other, 1);
+  ASSERT_EQ(others.size(), 1u);
+  EXPECT_TRUE(Submit(other, AnswerTo(others[0], v1::LEFT)).ok());
   EXPECT_EQ(BrokenSlots(broker_), "0");
 }
 
