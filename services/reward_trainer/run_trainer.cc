@@ -13,7 +13,6 @@
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/client/snapshot_client.h"
-#include "common/experience/wire.h"
 #include "common/learn/selectors/selector.h"
 #include "common/method/pace.h"
 #include "common/method/round_planner.h"
@@ -47,8 +46,8 @@ RunTrainer::RunTrainer(const rpc::Client& broker, std::unique_ptr<client::ClaimK
       spec_(run_.spec()),
       runs_(v1::RunService::NewStub(broker_.channel())),
       training_(v1::TrainingService::NewStub(broker_.channel())),
-      clips_(v1::ClipService::NewStub(broker_.channel())),
       ended_([this] { return Ended(); }),
+      pool_(broker_, run_),
       progress_(run_),
       feed_(FollowFeed(broker_, run_, &progress_, ended_)),
       watcher_(WatchRun(broker_, run_.id(), &progress_, ended_)) {}
@@ -141,7 +140,7 @@ absl::Status RunTrainer::TrainAsLabelsCome() {
     RETURN_IF_ERROR(Await("labels", [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex) {
       // a run whose asking is stopped may end before all initial batches
       return progress_.batches >= (progress_.asking_stopped ? 1 : initial_batches) &&
-             (progress_.batches - 1 > pool_batch_ || progress_.book.position() > seen ||
+             (progress_.batches - 1 > pool_.batch() || progress_.book.position() > seen ||
               progress_.asking_stopped != stop_seen || progress_.long_held != held_seen ||
               (refit_waits && absl::Now() >= refit_at));
     }));
@@ -154,7 +153,7 @@ absl::Status RunTrainer::TrainAsLabelsCome() {
       stop_seen = progress_.asking_stopped;
       held_seen = progress_.long_held;
     }
-    const bool new_batch = batch > pool_batch_;
+    const bool new_batch = batch > pool_.batch();
     if (new_batch) {
       RETURN_IF_ERROR(ReadCandidates(batch, /*new_to_ensemble=*/true));
       RETURN_IF_ERROR(CheckCandidates(batch));
@@ -257,40 +256,7 @@ absl::Status RunTrainer::Restore() {
 }
 
 absl::Status RunTrainer::ReadCandidates(int64_t batch, bool new_to_ensemble) {
-  v1::ListCandidatesRequest request;
-  request.set_run_id(run_.id());
-  request.set_max_iteration(batch);
-  request.set_after_iteration(pool_batch_);
-  request.set_limit(spec_.queries().pool());
-  std::vector<Candidate> read;
-  RETURN_IF_ERROR(base::Retry({}, ended_, [&]() -> absl::Status {
-    read.clear();
-    const auto context = broker_.UnaryContext(absl::Seconds(60));
-    const auto reader = clips_->ListCandidates(context.get(), request);
-    v1::Candidate candidate;
-    absl::Status bad;
-    while (reader->Read(&candidate)) {
-      absl::StatusOr<experience::Clip> clip = experience::FromProto(
-          candidate.clip(), run_.task().observation_size(), run_.task().action_size());
-      if (!clip.ok()) {
-        bad = clip.status();
-        context->TryCancel();
-        break;
-      }
-      read.push_back({candidate.clip_id(), candidate.clip().iteration(),
-                      std::make_shared<const experience::Clip>(*std::move(clip))});
-    }
-    const absl::Status status = rpc::FromGrpc(reader->Finish());
-    return bad.ok() ? status : bad;
-  }));
-  std::vector<experience::ClipPointer> added;
-  for (Candidate& candidate : read) {
-    added.push_back(candidate.clip);
-    pool_.push_back(std::move(candidate));
-  }
-  const size_t limit = spec_.queries().pool();
-  if (pool_.size() > limit) pool_.erase(pool_.begin(), pool_.end() - limit);
-  pool_batch_ = batch;
+  ASSIGN_OR_RETURN(const std::vector<experience::ClipPointer> added, pool_.Read(batch, ended_));
   if (new_to_ensemble) fitter_->AddCandidates(added);
   return absl::OkStatus();
 }
@@ -307,13 +273,6 @@ absl::Status RunTrainer::CheckCandidates(int64_t batch) {
       "timestep, narrower ctrlranges or more joint damping may help"));
 }
 
-std::vector<experience::ClipPointer> RunTrainer::PoolClips() const {
-  std::vector<experience::ClipPointer> clips;
-  clips.reserve(pool_.size());
-  for (const Candidate& candidate : pool_) clips.push_back(candidate.clip);
-  return clips;
-}
-
 int64_t RunTrainer::StepsAfter(int64_t batch) const {
   return (batch + 1) * spec_.collection().batch_steps();
 }
@@ -322,7 +281,7 @@ absl::StatusOr<bool> RunTrainer::Ask(int64_t round, int64_t batch, int64_t label
   const v1::Queries& queries = spec_.queries();
   const std::vector<method::PlannedQuestion> planned = method::PlanRound(spec_, round, labels);
   const int wanted = static_cast<int>(planned.size());
-  const std::vector<experience::ClipPointer> clips = PoolClips();
+  const std::vector<experience::ClipPointer> clips = pool_.Clips();
   const auto selector = learn::MakeSelector(queries, fitter_->trained_ensemble());
   const uint64_t seed = method::SelectionSeed(spec_);
   ASSIGN_OR_RETURN(const std::vector<learn::SelectedPair> selected,
@@ -342,7 +301,7 @@ absl::StatusOr<bool> RunTrainer::Ask(int64_t round, int64_t batch, int64_t label
   request.set_ensemble_version(ensemble_version_);
   for (size_t i = 0; i < selected.size(); ++i) {
     v1::NewQuestion* question = request.add_questions();
-    for (const int clip : rankings[i]) question->add_clip_ids(pool_[clip].id);
+    for (const int clip : rankings[i]) question->add_clip_ids(pool_.candidates()[clip].id);
     question->set_purpose(v1::TRAIN);
     question->set_score(selected[i].score);
     question->set_overlap(planned[i].overlap);
@@ -367,7 +326,7 @@ absl::StatusOr<bool> RunTrainer::Ask(int64_t round, int64_t batch, int64_t label
 void RunTrainer::AddProgressQuestion(int64_t round, int64_t batch, size_t place,
                                      v1::OpenQuestionsRequest* request) {
   std::vector<std::string> newest, earlier;
-  for (const Candidate& candidate : pool_) {
+  for (const Candidate& candidate : pool_.candidates()) {
     if (candidate.iteration == batch) newest.push_back(candidate.id);
   }
   {
@@ -391,7 +350,7 @@ absl::Status RunTrainer::FitAndPublish(int64_t batch, const Labels& labels) {
   }
   const absl::Time begin = absl::Now();
   const absl::StatusOr<learn::RewardTrainingStats> stats =
-      fitter_->Fit(labels.comparisons, batch - done_batch_, PoolClips(), ended_);
+      fitter_->Fit(labels.comparisons, batch - done_batch_, pool_.Clips(), ended_);
   if (absl::IsFailedPrecondition(stats.status())) {
     // Published untrained if something waits for it (lockstep's next iteration, a run that
     // gets no more labels), or if it replaces what was learned from answers that were all

@@ -10,15 +10,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "backflip/v1/clip.grpc.pb.h"
 #include "backflip/v1/label.grpc.pb.h"
 #include "backflip/v1/run.grpc.pb.h"
 #include "backflip/v1/snapshot.pb.h"
 #include "common/base/mutex.h"
 #include "common/client/claim_keeper.h"
-#include "common/experience/clip.h"
+#include "common/experience/comparison.h"
 #include "common/method/ensemble_fitter.h"
 #include "common/rpc/client.h"
+#include "services/reward_trainer/candidate_pool.h"
 #include "services/reward_trainer/listener.h"
 #include "services/reward_trainer/run_progress.h"
 
@@ -45,11 +45,6 @@ class RunTrainer {
   void Stop();
 
  private:
-  struct Candidate {
-    std::string id;
-    int64_t iteration = 0;
-    experience::ClipPointer clip;
-  };
   // What is saved when it is time to: the state after a fit.
   struct Checkpoint {
     v1::CheckpointInfo info;
@@ -92,7 +87,6 @@ class RunTrainer {
   absl::Status ReportReliability();
   absl::Status Save();
 
-  std::vector<experience::ClipPointer> PoolClips() const;
   int64_t StepsAfter(int64_t batch) const;
   // Answers that are soon to come: without those of questions that labelers hold for long.
   int64_t OpenPlaces() ABSL_EXCLUSIVE_LOCKS_REQUIRED(progress_.mutex);
@@ -113,14 +107,12 @@ class RunTrainer {
   const v1::RunSpec& spec_;
   const std::unique_ptr<v1::RunService::Stub> runs_;
   const std::unique_ptr<v1::TrainingService::Stub> training_;
-  const std::unique_ptr<v1::ClipService::Stub> clips_;
   const std::function<bool()> ended_;
 
   std::unique_ptr<method::EnsembleFitter> fitter_;
-  std::vector<Candidate> pool_;  // oldest first
-  int64_t pool_batch_ = -1;      // batches <= this are in it
-  int64_t done_batch_ = -1;      // the last one that a fit followed
-  int64_t saved_batch_ = -1;     // the same, as the last checkpoint has it
+  CandidatePool pool_;
+  int64_t done_batch_ = -1;   // the last one that a fit followed
+  int64_t saved_batch_ = -1;  // the same, as the last checkpoint has it
   int64_t ensemble_version_ = 0;
   int64_t next_round_ = 0;  // without lockstep
   Checkpoint checkpoint_;   // of done_batch_, if that is not -1

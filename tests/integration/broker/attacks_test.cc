@@ -270,6 +270,13 @@ TEST_F(Attacks, WhoLetsQuestionsRunOutOfTimeLeavesThemToOthers) {
       ASSERT_TRUE(Submit(labeler, AnswerTo(lease, v1::LEFT)).ok());
   }
   EXPECT_EQ(Standing(), "12");
+  // what they hold is nothing that the trainer waits for: it asks others
+  v1::GetRunRequest get;
+  get.set_run_id(run_.id());
+  EXPECT_EQ(broker_.As(Role::kOperator)
+                .Call(broker_.As(Role::kOperator).runs, &Runs::Get, get)
+                ->long_held(),
+            4);
   // each answer is worth another lease, and one that is taken back is not
   Open(10);
   ASSERT_TRUE(Submit(one, AnswerTo(held[0], v1::LEFT)).ok());

@@ -115,8 +115,9 @@ absl::Status CheckSchema(Connection& connection) {
 
 absl::StatusOr<std::string> DatabaseMadeAt(Connection& connection) {
   return connection.Transact([](Transaction& t) -> absl::StatusOr<std::string> {
-    return Text(t.Exec("SELECT (extract(epoch FROM min(applied_at)) * 1000000)::bigint::text "
-                       "FROM schema_migrations")[0][0]);
+    return Text(
+        t.Exec("SELECT (extract(epoch FROM min(applied_at)) * 1000000)::bigint::text "
+               "FROM schema_migrations")[0][0]);
   });
 }
 

@@ -39,7 +39,12 @@ SELECT r.id, r.state, r.spec, r.task, r.message, r.iterations, r.steps, r.labels
     WHERE q.run_id = r.id AND l.state = 'LIVE') AS leases,
   (SELECT count(*) FROM leases l JOIN questions q ON q.id = l.question_id
     WHERE q.run_id = r.id AND l.state = 'LIVE' AND q.purpose = 'TRAIN'
-      AND l.leased_at < now() - 3 * l.lease_ms * interval '1 ms') AS long_held,
+      AND (l.leased_at < now() - 3 * l.lease_ms * interval '1 ms'
+        OR (SELECT max(x.expires_at) FROM leases x WHERE x.caller_id = l.caller_id
+            AND x.state = 'EXPIRED' AND NOT x.closed AND x.expires_at > '-infinity'
+            AND x.expires_at <= now())
+          > coalesce((SELECT n.answered_at FROM labels n WHERE n.caller_id = l.caller_id
+              ORDER BY n.id DESC LIMIT 1), '-infinity'))) AS long_held,
   EXISTS (SELECT FROM questions q
     WHERE q.run_id = r.id AND q.open_slots > 0 AND q.made_for IS NULL) AS open,
   learner.run_id IS NOT NULL AS learner,
