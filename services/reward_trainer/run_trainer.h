@@ -15,7 +15,7 @@
 #include "backflip/v1/snapshot.pb.h"
 #include "common/base/mutex.h"
 #include "common/client/claim_keeper.h"
-#include "common/experience/comparison.h"
+#include "common/experience/clip.h"
 #include "common/method/ensemble_fitter.h"
 #include "common/rpc/client.h"
 #include "services/reward_trainer/candidate_pool.h"
