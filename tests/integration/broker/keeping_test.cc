@@ -55,9 +55,10 @@ class Keeping : public ::testing::Test {
   // What a call with this token meets.
   absl::Status Try(const std::string& secret) {
     const Peer peer(rpc::Client(broker_.address(), secret));
-    v1::GetRunRequest request;
-    request.set_run_id(1);
-    return peer.Call(peer.runs, &Runs::Get, request).status();
+    v1::AssignWorkRequest request;
+    request.set_worker("a worker");
+    request.set_threads(1);
+    return peer.Call(peer.work, &v1::WorkService::Stub::AssignWork, request).status();
   }
   std::vector<std::string> Actions(const v1::ListAuditRequest& request = {}) {
     const auto response = Call(&Operation::ListAudit, request);

@@ -61,7 +61,7 @@ TEST(Loop, TakesALabelOnceRound) {
   v1::GetSnapshotRequest get;
   get.set_run_id(run_id);
   get.set_kind(v1::POLICY);
-  const auto got = client::GetSnapshot(worker.client, get, nullptr);
+  const auto got = client::GetSnapshot(learner.client, get, nullptr);
   ASSERT_TRUE(got.ok()) << got.status();
   EXPECT_EQ(got->second, weights);
   v1::CheckpointInfo checkpoint;

@@ -1019,7 +1019,7 @@ TEST_F(RunsTest, NoTrueRewardReachesLearnerOrTrainer) {
     if (message.has_entry()) break;
   }
   context->TryCancel();
-  for (const Peer* peer : {&learner_, &trainer_, &worker_}) {
+  for (const Peer* peer : {&learner_, &trainer_}) {
     v1::GetRunRequest get;
     get.set_run_id(id);
     const auto got = peer->Call(peer->runs, &Runs::Get, get);
