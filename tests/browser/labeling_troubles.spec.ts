@@ -93,10 +93,16 @@ test("a remark that was begun for one pair is not sent for another", async ({ pa
   await page.keyboard.press("b");
   await page.getByRole("textbox").fill("the left one hangs");
   await page.clock.fastForward("10:00");
+  await expect(
+    page.getByRole("heading", { name: "Paused because nobody is here", includeHidden: true }),
+  ).toBeVisible();
   const ofRun = `question_id IN (SELECT id FROM questions WHERE run_id = ${person.run})`;
   await stack.value(
     `UPDATE leases SET expires_at = now() - interval '1 hour' WHERE state = 'LIVE' AND ${ofRun} RETURNING 1`,
   );
+  await expect
+    .poll(() => stack.value(`SELECT count(*) FROM leases WHERE state = 'LIVE' AND ${ofRun}`))
+    .toBe("0");
   await page.keyboard.press("x");
   await expect(page.getByRole("dialog")).toBeHidden();
   await page.keyboard.press("Enter");

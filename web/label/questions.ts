@@ -227,9 +227,11 @@ export class Questions {
   }
 
   private async renew(): Promise<void> {
+    // the answer may be read only when the machine wakes up again
+    const asked = Date.now();
     try {
       await this.service.heartbeat({}, within());
-      this.alive = Date.now();
+      this.alive = asked;
       this.save();
       this.events.connection();
     } catch (failure) {

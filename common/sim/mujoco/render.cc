@@ -35,10 +35,12 @@ ModelPtr AsSeen(const MujocoTask& task) {
   mjVisual& look = model->vis;
   look.global.fovy = 45;
   look.global.orthographic = 0;
+  // an infinite floor is drawn as far from the origin as one sees, and the robot may be there
+  const double far = 50 * std::max(distance, model->stat.extent);
   // shadows and fog go by the extent
   model->stat.extent = std::clamp(model->stat.extent, 0.2 * distance, 20 * distance);
   look.map.znear = static_cast<float>(distance / 80 / model->stat.extent);
-  look.map.zfar = static_cast<float>(50 * distance / model->stat.extent);
+  look.map.zfar = static_cast<float>(far / model->stat.extent);
   const bool lit = std::any_of(model->light_active, model->light_active + model->nlight,
                                [](mjtBool active) { return active != 0; });
   const float* colour = look.headlight.diffuse;
