@@ -2,7 +2,14 @@
 // happen to them meanwhile.
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
-import { choicesOf, expect, expectChoices, LabelingPage, test } from "./labeling_support";
+import {
+  choicesOf,
+  expect,
+  expectChoices,
+  giveToOthers,
+  LabelingPage,
+  test,
+} from "./labeling_support";
 
 const submit = "**/backflip.v1.LabelingService/Submit";
 
@@ -615,13 +622,7 @@ test.describe("what may happen meanwhile", () => {
     for (let hour = 0; hour < 8; ++hour) await page.clock.fastForward("01:00:00");
     expect(calls.all).toEqual([]);
     // meanwhile the broker has given the pairs to others
-    const ofRun = `question_id IN (SELECT id FROM questions WHERE run_id = ${person.run})`;
-    await stack.value(
-      `UPDATE leases SET expires_at = now() - interval '1 hour' WHERE state = 'LIVE' AND ${ofRun} RETURNING 1`,
-    );
-    await expect
-      .poll(() => stack.value(`SELECT count(*) FROM leases WHERE state = 'LIVE' AND ${ofRun}`))
-      .toBe("0");
+    await giveToOthers(stack, person.run);
     await page.keyboard.press("ArrowRight");
     await label.pair();
     await expect(label.choice("Right")).toHaveAttribute("aria-pressed", "false");

@@ -146,6 +146,15 @@ export async function choicesOf(stack: Stack, run: number): Promise<string[]> {
   return (await stack.labels(run)).map((label) => label.answer.choice);
 }
 
+// The leases that a run's labelers hold run out of time, and the broker gives their pairs to others.
+export async function giveToOthers(stack: Stack, run: number): Promise<void> {
+  const live = `state = 'LIVE' AND question_id IN (SELECT id FROM questions WHERE run_id = ${run})`;
+  await stack.value(
+    `UPDATE leases SET expires_at = now() - interval '1 hour' WHERE ${live} RETURNING 1`,
+  );
+  await expect.poll(() => stack.value(`SELECT count(*) FROM leases WHERE ${live}`)).toBe("0");
+}
+
 export async function expectChoices(stack: Stack, run: number, choices: string[]): Promise<void> {
   await expect.poll(() => choicesOf(stack, run)).toEqual(choices);
 }

@@ -1,5 +1,5 @@
 // What goes wrong around a person at the labeling page, and what the page makes of it.
-import { expect, expectChoices, LabelingPage, test } from "./labeling_support";
+import { expect, expectChoices, giveToOthers, LabelingPage, test } from "./labeling_support";
 
 interface Point {
   x: number;
@@ -96,13 +96,7 @@ test("a remark that was begun for one pair is not sent for another", async ({ pa
   await expect(
     page.getByRole("heading", { name: "Paused because nobody is here", includeHidden: true }),
   ).toBeVisible();
-  const ofRun = `question_id IN (SELECT id FROM questions WHERE run_id = ${person.run})`;
-  await stack.value(
-    `UPDATE leases SET expires_at = now() - interval '1 hour' WHERE state = 'LIVE' AND ${ofRun} RETURNING 1`,
-  );
-  await expect
-    .poll(() => stack.value(`SELECT count(*) FROM leases WHERE state = 'LIVE' AND ${ofRun}`))
-    .toBe("0");
+  await giveToOthers(stack, person.run);
   await page.keyboard.press("x");
   await expect(page.getByRole("dialog")).toBeHidden();
   await page.keyboard.press("Enter");
