@@ -21,6 +21,11 @@ constexpr int kMostThreads = 4096;
 // A worker whose heart beats but that keeps a ticket so long is stuck.
 constexpr absl::Duration kStuckAfter = absl::Minutes(2);
 constexpr std::chrono::milliseconds kStopCheck(100);
+constexpr size_t kSha256Bytes = 32;
+constexpr char kRoundsOtherwise[] =
+    "a worker rounds otherwise than the first one of this run, by its processor or its C library: "
+    "the run learns all the same, but the same seed will not give the same run again; have workers "
+    "of one kind where that matters";
 
 }  // namespace
 
@@ -260,6 +265,11 @@ absl::StatusOr<WorkerId> Collector::Connect(const v1::Register& hello, int64_t h
     return absl::InvalidArgumentError(absl::StrCat(
         "the worker has ", hello.threads(), " simulation threads; allowed: 1 to ", kMostThreads));
   }
+  if (!hello.rounding().empty() && hello.rounding().size() != kSha256Bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("Register.rounding has ", hello.rounding().size(), " bytes; allowed: none, or the ",
+                     kSha256Bytes, " of a SHA-256"));
+  }
   auto registered = std::make_shared<v1::LearnerMessage>();
   registered->mutable_registered()->set_protocol_minor(rpc::kProtocolMinor);
   base::MutexLock lock(&mutex_);
@@ -268,6 +278,11 @@ absl::StatusOr<WorkerId> Collector::Connect(const v1::Register& hello, int64_t h
   worker.link = link;
   worker.heard = now;
   book_.AddWorker(id, hello.threads(), hello.worker(), holder);
+  if (rounding_.empty()) rounding_ = hello.rounding();
+  if (!hello.rounding().empty() && hello.rounding() != rounding_) {
+    registered->mutable_registered()->set_warning(kRoundsOtherwise);
+    base::LogWarning(kRoundsOtherwise, {{"worker", id}});
+  }
   link->Send(std::move(registered));
   if (released_) {
     book_.RetireWorker(id);

@@ -100,8 +100,9 @@ class Collector {
 
   // ---- The workers' side.
 
-  // `holder`: of the token that it came with. `link` must live until Disconnect. Sends Registered
-  // and tickets. INVALID_ARGUMENT or FAILED_PRECONDITION refuse the worker.
+  // `holder`: of the token that it came with. `link` must live until Disconnect. Sends Registered,
+  // with a warning (logged, too) where the worker rounds otherwise than the first one, and tickets.
+  // INVALID_ARGUMENT or FAILED_PRECONDITION refuse the worker.
   absl::StatusOr<WorkerId> Connect(const v1::Register& hello, int64_t holder, WorkerLink* link,
                                    absl::Time now);
   // INVALID_ARGUMENT: the rollout is not what its ticket asked for, which counts as a failure
@@ -184,6 +185,8 @@ class Collector {
   std::map<int64_t, std::shared_ptr<Group>> evaluations_ ABSL_GUARDED_BY(mutex_);
   int64_t next_evaluation_ ABSL_GUARDED_BY(mutex_) = 1;
   std::map<WorkerId, Worker> workers_ ABSL_GUARDED_BY(mutex_);
+  // Of the first worker that said it.
+  std::string rounding_ ABSL_GUARDED_BY(mutex_);
   WorkerId next_worker_ ABSL_GUARDED_BY(mutex_) = 1;
   bool released_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);

@@ -80,11 +80,12 @@ struct CollectSession::State {
 
 CollectSession::CollectSession(const rpc::Client& broker, v1::Assignment assignment,
                                std::string worker, sim::Simulator* simulator,
-                               std::function<bool()> wanted_elsewhere)
+                               std::string rounding, std::function<bool()> wanted_elsewhere)
     : broker_(broker),
       assignment_(std::move(assignment)),
       worker_(std::move(worker)),
       simulator_(simulator),
+      rounding_(std::move(rounding)),
       wanted_elsewhere_(std::move(wanted_elsewhere)),
       learner_(assignment_.learner_address(), assignment_.collect_token()),
       clips_(v1::ClipService::NewStub(broker_.channel())),
@@ -133,6 +134,7 @@ absl::Status CollectSession::Run() {
   hello->set_protocol_minor(rpc::kProtocolMinor);
   hello->set_task_fingerprint(simulator_->task().fingerprint());
   hello->set_threads(simulator_->threads());
+  hello->set_rounding(rounding_);
   absl::Status status = Write(message);
 
   std::thread returning([this] { ReturnLoop(); });
@@ -154,6 +156,10 @@ absl::Status CollectSession::Run() {
         Drain();
         break;
       case v1::LearnerMessage::kRegistered:
+        if (const std::string& warning = received.registered().warning(); !warning.empty()) {
+          base::LogWarning(rpc::Sentence(warning), {{"run", assignment_.run_id()}});
+        }
+        break;
       case v1::LearnerMessage::kHeartbeat:
       case v1::LearnerMessage::MESSAGE_NOT_SET:
         break;

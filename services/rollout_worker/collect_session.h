@@ -32,11 +32,12 @@ namespace backflip::rollout_worker {
 class CollectSession {
  public:
   // `simulator` is the assignment's task; not owned, and outlives the session's
-  // last ticket, which the simulator's end sees to. `wanted_elsewhere` is asked
+  // last ticket, which the simulator's end sees to. `rounding`: as of Register. `wanted_elsewhere` is asked
   // now and then, from a thread of the session's own, and may block for some
   // seconds: true drains the session.
   CollectSession(const rpc::Client& broker, v1::Assignment assignment, std::string worker,
-                 sim::Simulator* simulator, std::function<bool()> wanted_elsewhere);
+                 sim::Simulator* simulator, std::string rounding,
+                 std::function<bool()> wanted_elsewhere);
   ~CollectSession();
 
   // Blocks until the learner has released the worker, a drain is over (OK), or
@@ -54,7 +55,6 @@ class CollectSession {
   struct Finished;
   struct State;
 
-  absl::Status Register();
   void TakePolicy(const v1::PolicyChunk& chunk);
   absl::Status TakeTicket(const v1::Ticket& ticket);
   // Ends the stream because of `status`.
@@ -78,6 +78,7 @@ class CollectSession {
   const v1::Assignment assignment_;
   const std::string worker_;
   sim::Simulator* const simulator_;
+  const std::string rounding_;
   const std::function<bool()> wanted_elsewhere_;
   const rpc::Client learner_;
   const std::unique_ptr<v1::ClipService::Stub> clips_;

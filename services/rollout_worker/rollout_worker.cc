@@ -9,6 +9,7 @@
 #include "common/client/snapshot_client.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/status.h"
+#include "services/rollout_worker/rounding.h"
 
 namespace backflip::rollout_worker {
 RolloutWorker::RolloutWorker(rpc::Client broker, RolloutWorkerConfig config)
@@ -80,6 +81,8 @@ absl::Status RolloutWorker::Load(const v1::Assignment& assignment) {
   if (simulator_ == nullptr || &simulator_->task() != task.get()) {
     simulator_.reset();
     ASSIGN_OR_RETURN(simulator_, sim::Simulator::Start(std::move(task), config_.threads));
+    // what cannot be simulated its tickets tell, with the reason
+    rounding_ = Rounding(simulator_.get()).value_or("");
   }
   return absl::OkStatus();
 }
@@ -100,7 +103,7 @@ absl::Status RolloutWorker::Serve(const v1::Assignment& assignment) {
                                   {"learner", assignment.learner_address()},
                                   {"threads", config_.threads}});
   client::ReportConfig(broker_, assignment.run_id(), [this] { return Draining(); });
-  CollectSession session(broker_, assignment, name_, simulator_.get(), [this, &assignment] {
+  CollectSession session(broker_, assignment, name_, simulator_.get(), rounding_, [this, &assignment] {
     // meanwhile the broker may know of a run that gets less than its share
     const auto other = AskForWork(0);
     return other.ok() && other->run_id() != 0 && other->run_id() != assignment.run_id();

@@ -52,6 +52,8 @@ class RolloutWorker final : public rpc::Daemon {
   TaskCache tasks_;
   // Kept from one assignment to the next of the same task.
   std::unique_ptr<sim::Simulator> simulator_;
+  // Of that task.
+  std::string rounding_;
 
   // A run that this worker cannot serve, and why; 0: none, or the broker knows.
   int64_t failed_run_ = 0;

@@ -20,6 +20,7 @@ namespace backflip::testing {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class Faults : public DisturbedRun {
  protected:
@@ -219,6 +220,28 @@ TEST_F(Faults, OfAWorkerOfAnotherVersionAreToldAndCostNothing) {
   EXPECT_EQ(refused.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_THAT(refused.error_message(), HasSubstr("the same major version"));
   Finish();
+}
+
+// The C library is told to use what it has for processors without fused multiplication.
+TEST_F(Faults, OfAMixedFleetAreSaidWhenItMixes) {
+#if defined(__x86_64__)
+  if (!__builtin_cpu_supports("fma")) GTEST_SKIP() << "this processor has none, either";
+#else
+  GTEST_SKIP() << "of x86 alone";
+#endif
+  ASSERT_EQ(setenv("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4", 1), 0);
+  Restart(Program::kSecondWorker);
+  ASSERT_EQ(unsetenv("GLIBC_TUNABLES"), 0);
+  const auto said = stack_->Await(run_id_, [&](const v1::Run&) {
+    return ::testing::Value(stack_->Log(Program::kLearner), HasSubstr("rounds otherwise")) &&
+           ::testing::Value(stack_->Log(Program::kSecondWorker), HasSubstr("rounds otherwise"));
+  });
+  EXPECT_TRUE(said.ok()) << said.status();
+  EXPECT_THAT(stack_->Log(Program::kWorker), Not(HasSubstr("rounds otherwise")));
+  const absl::Status drained = stack_->Drain(Program::kSecondWorker);
+  EXPECT_TRUE(drained.ok()) << drained;
+  // by whom its tickets were served is chance
+  ASSERT_TRUE(stack_->broker().Cancel(run_id_, /*pause=*/false).ok());
 }
 
 TEST_F(Faults, AndTheEndDoNotKeepARunFromGoingOn) {

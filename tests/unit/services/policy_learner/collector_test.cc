@@ -43,9 +43,10 @@ v1::RunSpec Spec() {
 class FakeWorker : public WorkerLink {
  public:
   FakeWorker(Collector* collector, int threads, absl::Time now = absl::Now(),
-             const std::string& process = "process")
+             const std::string& process = "process", const std::string& rounding = "")
       : collector_(collector) {
     v1::Register hello;
+    hello.set_rounding(rounding);
     hello.set_worker(process);
     hello.set_protocol_major(1);
     hello.set_task_fingerprint("f1");
@@ -58,6 +59,7 @@ class FakeWorker : public WorkerLink {
     if (message->has_ticket()) tickets.push_back(message->ticket());
     if (message->has_heartbeat()) ++heartbeats;
     if (message->has_release()) released = true;
+    if (message->has_registered()) warning = message->registered().warning();
   }
   void Cut(absl::Status status) override { cut = std::move(status); }
 
@@ -79,6 +81,7 @@ class FakeWorker : public WorkerLink {
   std::deque<v1::Ticket> tickets;
   int heartbeats = 0;
   bool released = false;
+  std::string warning;
   absl::Status cut;
 
  private:
@@ -301,6 +304,31 @@ TEST(Collector, RefusesAWorkerOfAnotherTaskOrProtocol) {
   const auto task = collector.Connect(hello, /*holder=*/1, nullptr, absl::Now());
   EXPECT_TRUE(absl::IsFailedPrecondition(task.status()));
   EXPECT_THAT(std::string(task.status().message()), HasSubstr("fetch the run's bundle again"));
+}
+
+TEST(Collector, TellsAWorkerThatRoundsOtherwiseThanTheFirstOne) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  const std::string one(32, '1'), other(32, '2');
+  const absl::Time now = absl::Now();
+  FakeWorker old(&collector, 1, now, "of an old version");
+  FakeWorker first(&collector, 1, now, "first", one);
+  FakeWorker second(&collector, 1, now, "second", other);
+  FakeWorker third(&collector, 1, now, "third", one);
+  EXPECT_EQ(old.warning, "");
+  EXPECT_EQ(first.warning, "");
+  EXPECT_THAT(second.warning, HasSubstr("rounds otherwise than the first one"));
+  EXPECT_EQ(third.warning, "");
+}
+
+TEST(Collector, RefusesARoundingThatIsNoHash) {
+  Collector collector(Spec(), SyntheticTask(), 0, {});
+  v1::Register hello;
+  hello.set_protocol_major(1);
+  hello.set_task_fingerprint("f1");
+  hello.set_threads(1);
+  hello.set_rounding(std::string(1000, 'x'));
+  const auto refused = collector.Connect(hello, /*holder=*/1, nullptr, absl::Now());
+  EXPECT_TRUE(absl::IsInvalidArgument(refused.status())) << refused.status();
 }
 
 TEST(Collector, LetsEvaluationsGiveWayToBatches) {
