@@ -267,8 +267,8 @@ absl::StatusOr<WorkerId> Collector::Connect(const v1::Register& hello, int64_t h
   }
   if (!hello.rounding().empty() && hello.rounding().size() != kSha256Bytes) {
     return absl::InvalidArgumentError(
-        absl::StrCat("Register.rounding has ", hello.rounding().size(), " bytes; allowed: none, or the ",
-                     kSha256Bytes, " of a SHA-256"));
+        absl::StrCat("Register.rounding has ", hello.rounding().size(),
+                     " bytes; allowed: none, or the ", kSha256Bytes, " of a SHA-256"));
   }
   auto registered = std::make_shared<v1::LearnerMessage>();
   registered->mutable_registered()->set_protocol_minor(rpc::kProtocolMinor);

@@ -79,8 +79,8 @@ struct CollectSession::State {
 };
 
 CollectSession::CollectSession(const rpc::Client& broker, v1::Assignment assignment,
-                               std::string worker, sim::Simulator* simulator,
-                               std::string rounding, std::function<bool()> wanted_elsewhere)
+                               std::string worker, sim::Simulator* simulator, std::string rounding,
+                               std::function<bool()> wanted_elsewhere)
     : broker_(broker),
       assignment_(std::move(assignment)),
       worker_(std::move(worker)),

@@ -32,9 +32,9 @@ namespace backflip::rollout_worker {
 class CollectSession {
  public:
   // `simulator` is the assignment's task; not owned, and outlives the session's
-  // last ticket, which the simulator's end sees to. `rounding`: as of Register. `wanted_elsewhere` is asked
-  // now and then, from a thread of the session's own, and may block for some
-  // seconds: true drains the session.
+  // last ticket, which the simulator's end sees to. `rounding`: as of Register. `wanted_elsewhere`
+  // is asked now and then, from a thread of the session's own, and may block for some seconds: true
+  // drains the session.
   CollectSession(const rpc::Client& broker, v1::Assignment assignment, std::string worker,
                  sim::Simulator* simulator, std::string rounding,
                  std::function<bool()> wanted_elsewhere);

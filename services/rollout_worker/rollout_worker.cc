@@ -103,11 +103,12 @@ absl::Status RolloutWorker::Serve(const v1::Assignment& assignment) {
                                   {"learner", assignment.learner_address()},
                                   {"threads", config_.threads}});
   client::ReportConfig(broker_, assignment.run_id(), [this] { return Draining(); });
-  CollectSession session(broker_, assignment, name_, simulator_.get(), rounding_, [this, &assignment] {
-    // meanwhile the broker may know of a run that gets less than its share
-    const auto other = AskForWork(0);
-    return other.ok() && other->run_id() != 0 && other->run_id() != assignment.run_id();
-  });
+  CollectSession session(
+      broker_, assignment, name_, simulator_.get(), rounding_, [this, &assignment] {
+        // meanwhile the broker may know of a run that gets less than its share
+        const auto other = AskForWork(0);
+        return other.ok() && other->run_id() != 0 && other->run_id() != assignment.run_id();
+      });
   {
     base::MutexLock lock(&mutex_);
     if (Draining()) return absl::OkStatus();

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <cstdint>
 #include <string>
@@ -219,6 +220,21 @@ TEST_F(Faults, OfAWorkerOfAnotherVersionAreToldAndCostNothing) {
   const grpc::Status refused = stream->Finish();
   EXPECT_EQ(refused.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_THAT(refused.error_message(), HasSubstr("the same major version"));
+  Finish();
+}
+
+// Nothing more is given to programs than they have, as where a container's limit is reached. Who
+// needs more (in so short a run the worker) ends, as by the kernel; nobody hangs.
+TEST_F(Faults, OfAMemoryLimitThatIsHitAreThoseOfAKill) {
+  for (const Program program : {Program::kWorker, Program::kTrainer, Program::kLearner}) {
+    const rlimit nothing_more{0, RLIM_INFINITY};
+    ASSERT_EQ(prlimit(stack_->Pid(program), RLIMIT_AS, &nothing_more, nullptr), 0);
+    const auto limited =
+        stack_->Await(run_id_, [&](const v1::Run& run) { return run.iterations() >= kMiddle + 3; });
+    if (limited.ok()) continue;  // it did with what it has
+    EXPECT_THAT(limited.status().message(), HasSubstr("has ended"));
+    KillAndRestart(program);
+  }
   Finish();
 }
 
