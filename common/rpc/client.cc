@@ -1,5 +1,7 @@
 #include "common/rpc/client.h"
 
+#include <stdlib.h>
+
 #include <fstream>
 #include <sstream>
 #include <utility>
@@ -12,6 +14,20 @@
 #include "common/rpc/transport.h"
 
 namespace backflip::rpc {
+namespace {
+
+// How long a connection may take to be made, its handshake over a slow network included. A host
+// that says nothing is given up after it, and tried again.
+constexpr int kConnectMs = 5000;
+
+// gRPC goes on with a handshake only while a call waits in this process, and besides every 5 s, by
+// this variable, which it reads when it is first used. Once a connection has failed, calls fail at
+// once until there is another: a client that has nothing else to do and pauses between its tries
+// would never get through a handshake. Set before main, where no other thread reads variables.
+[[maybe_unused]] const bool goes_on_by_itself =
+    setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100", /*replace=*/0) == 0;
+
+}  // namespace
 
 Client::Client(const std::string& address, std::string token)
     : address_(address), token_(std::move(token)) {
@@ -22,7 +38,7 @@ Client::Client(const std::string& address, std::string token)
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   // a restarted peer is found again within seconds, not minutes
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   channel_ = grpc::experimental::CreateCustomChannelWithInterceptors(
       address, CredentialsTo(address), arguments, MeasuredAttempts());

@@ -1,9 +1,15 @@
-// A certificate that expires while programs run: who is connected stays, who comes is refused, and
-// a renewed one is taken without a restart.
+// Programs that speak TLS. A certificate that expires while they run: who is connected stays, who
+// comes is refused, and a renewed one is taken without a restart. A broker that comes after them is
+// reached.
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +21,7 @@
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "tests/support/await.h"
 #include "tests/support/test_broker.h"
+#include "tests/support/test_database.h"
 
 namespace backflip::testing {
 namespace {
@@ -55,6 +62,21 @@ class Certificate : public ::testing::Test {
                      at(now - absl::Hours(2)), " -enddate ", at(now + valid_for),
                      " && mv broker.new broker.pem"));
   }
+  void Trust() {
+    ASSERT_TRUE(rpc::SetTransport({.certificate = folder_ + "/broker.pem",
+                                   .key = folder_ + "/broker.key",
+                                   .ca = folder_ + "/ca.pem"})
+                    .ok());
+  }
+  // How often the worker has said that nobody gave it work.
+  int Failures() const {
+    std::ifstream log(folder_ + "/worker.log");
+    int failures = 0;
+    for (std::string line; std::getline(log, line);) {
+      failures += line.find("no work done") != std::string::npos ? 1 : 0;
+    }
+    return failures;
+  }
   // Whether somebody who comes is let in.
   static absl::Status Come(const std::string& address) {
     const rpc::Client client(address, "");
@@ -68,10 +90,7 @@ class Certificate : public ::testing::Test {
 // A handshake compares an end with now: one that has come is as good as one that comes meanwhile.
 TEST_F(Certificate, ThatExpiresKeepsWhoIsConnectedAndIsRenewedWithoutARestart) {
   Issue(absl::Hours(1));
-  ASSERT_TRUE(rpc::SetTransport({.certificate = folder_ + "/broker.pem",
-                                 .key = folder_ + "/broker.key",
-                                 .ca = folder_ + "/ca.pem"})
-                  .ok());
+  Trust();
   TestBroker broker;
   const int64_t run_id = broker.CreateRun().id();
   Peer& connected = broker.As(Role::kOperator);
@@ -93,6 +112,41 @@ TEST_F(Certificate, ThatExpiresKeepsWhoIsConnectedAndIsRenewedWithoutARestart) {
   Issue(absl::Hours(1));
   EXPECT_TRUE(Await([&] { return Come(broker.address()).ok(); }));
   works();
+}
+
+// gRPC goes on with a handshake only while somebody asks for it, and whoever tries again pauses in
+// between: a client with nothing else to do has to get through nevertheless.
+TEST_F(Certificate, LetsAWorkerInThatWasThereBeforeTheBroker) {
+  Trust();
+  preference_broker::BrokerOptions options;
+  {
+    TestBroker before;
+    options.database = before.database();
+    options.listen = before.address();
+    std::ofstream(folder_ + "/worker.token") << before.Token(Role::kWorker);
+  }
+  const auto file = [&](const char* flag, const char* name) {
+    return absl::StrCat("--", flag, "=", folder_, "/", name);
+  };
+  const auto worker = cli::Spawn(
+      {.argv = {BACKFLIP_WORKER, absl::StrCat("--broker=", options.listen), "--threads=1",
+                file("token_file", "worker.token"), file("tls_certificate", "worker.pem"),
+                file("tls_key", "worker.key"), file("tls_ca", "ca.pem"), file("cache", "cache")},
+       .log_file = folder_ + "/worker.log",
+       .dies_with_parent = true});
+  ASSERT_TRUE(worker.ok()) << worker.status();
+  EXPECT_TRUE(Await([&] { return Failures() > 3; }));
+  const TestBroker broker(options);
+  const int failures = Failures();
+  EXPECT_TRUE(Await([&] {
+    return !Query(options.database,
+                  "SELECT 1 FROM tokens k JOIN callers c ON c.id = k.caller_id "
+                  "WHERE c.name = 'worker' AND last_used_at IS NOT NULL")
+                .empty();
+  }));
+  EXPECT_LE(Failures() - failures, 4);
+  ASSERT_EQ(kill(*worker, SIGKILL), 0);
+  ASSERT_EQ(waitpid(*worker, nullptr, 0), *worker);
 }
 
 }  // namespace
