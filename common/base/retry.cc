@@ -20,7 +20,9 @@ absl::Status Retry(const RetryPolicy& policy, const std::function<bool()>& stop,
   while (true) {
     if (stop && stop()) return absl::CancelledError("stopped");
     absl::Status status = attempt();
-    if (status.ok() || !IsRetryable(status)) return status;
+    // nobody here cancelled it: the other end shut down with the call in hand
+    const bool cut_off = absl::IsCancelled(status) && stop && !stop();
+    if (status.ok() || !(IsRetryable(status) || cut_off)) return status;
     // between half and all of the wait, so that clients do not come back together
     const absl::Time until = absl::Now() + wait * absl::Uniform(random, 0.5, 1.0);
     if (until > give_up) return status;

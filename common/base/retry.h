@@ -22,8 +22,9 @@ bool IsRetryable(const absl::Status& status);
 
 // Calls `attempt` until it succeeds, fails for good, time is up, or `stop`
 // (may be null) answers true; waits are cut into pieces of at most 100 ms so
-// that `stop` is noticed. Blocks. Returns the last status, CANCELLED when
-// stopped.
+// that `stop` is noticed. CANCELLED is tried again where there is a `stop` that
+// answers false: a server that shuts down ends calls so. Blocks. Returns the last
+// status, CANCELLED when stopped.
 absl::Status Retry(const RetryPolicy& policy, const std::function<bool()>& stop,
                    const std::function<absl::Status()>& attempt);
 

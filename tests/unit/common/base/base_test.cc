@@ -58,6 +58,24 @@ TEST(Retry, StopsWhenTold) {
   EXPECT_TRUE(absl::IsCancelled(status));
 }
 
+// gRPC's servers cancel what is in hand when they shut down.
+TEST(Retry, TriesAgainWhatTheOtherEndCancelled) {
+  int tries = 0;
+  bool stop = false;
+  const auto attempt = [&] {
+    return ++tries < 3 ? absl::CancelledError("CANCELLED") : absl::OkStatus();
+  };
+  EXPECT_TRUE(Retry(kFast, [&] { return stop; }, attempt).ok());
+  EXPECT_EQ(tries, 3);
+  const absl::Status stopped = Retry(
+      kFast, [&] { return stop; },
+      [&] {
+        stop = true;
+        return absl::CancelledError("because we stopped");
+      });
+  EXPECT_EQ(stopped.message(), "because we stopped");
+}
+
 TEST(SeedOf, DependsOnEveryKeyAndTheirOrder) {
   std::set<uint64_t> seeds;
   for (uint64_t a = 0; a < 20; ++a) {
