@@ -10,7 +10,7 @@
 namespace backflip::rollout_worker {
 namespace {
 
-constexpr int kSteps = 100;
+constexpr int kSteps = 25;
 constexpr int kArguments = 4000;
 
 void Append(const std::vector<double>& numbers, std::string* bytes) {

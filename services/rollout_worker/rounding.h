@@ -9,7 +9,7 @@
 
 namespace backflip::rollout_worker {
 
-// SHA-256 of what a rollout is made of, bit for bit: physics of the simulator's task, 100 steps of
+// SHA-256 of what a rollout is made of, bit for bit: physics of the simulator's task, 25 steps of
 // random actions from a fixed seed, and the C library's functions, which it chooses by the
 // processor. Machines that give the same one give, as far as is known, the same rollouts. Blocks
 // for these steps. An error: that of the simulation.
