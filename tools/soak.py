@@ -14,7 +14,8 @@ At the end nothing more happens, and it is looked at whether
   labels     each acknowledged answer is a label once, and the labelers have no others; feeds have no gaps
   curve      every iteration up to the newest has its point in the chart of the policy
   going on   the run goes further within 60 s, whatever happened
-  leaks      no program that lived for two minutes has grown by more than 64 MiB, or 32 descriptors, since its first
+  leaks      no program that lived for two minutes has grown by more than 64 MiB, or 32 descriptors, from the least of
+             the first third of its life after a minute to the least of the last
   hanging    every program ends well within 40 s of being asked to
 Prints JSON; exits with 1 if one of them is not so.
 """
@@ -22,6 +23,7 @@ import argparse
 import collections
 import http.client
 import json
+import math
 import os
 import pathlib
 import random
@@ -96,7 +98,7 @@ class Soak:
         self.teacher = Program(broker, "labeler", "teacher", "teacher", "--labels-per-minute=60")
         self.programs = [*self.learners, *self.trainers, *self.workers, self.teacher]
         self.happened = collections.Counter()
-        self.sizes = {}  # of (name, pid): (MiB, descriptors) after a minute, and the newest
+        self.sizes = {}  # of (name, pid): (MiB, descriptors) again and again, after a minute
 
     # --- what happens --------------------------------------------------------
 
@@ -177,19 +179,20 @@ class Soak:
                 descriptors = len(os.listdir(f"/proc/{pid}/fd"))
             except (OSError, IndexError):
                 continue
-            sizes = self.sizes.setdefault((name, pid), {"since": time.monotonic()})
-            lived = time.monotonic() - sizes["since"]
-            sizes["newest"] = (mib, descriptors)
-            if lived >= 60:
-                sizes.setdefault("first", (mib, descriptors))
-                sizes["lived_s"] = lived
+            sizes = self.sizes.setdefault((name, pid), {"since": time.monotonic(), "measured": []})
+            sizes["lived_s"] = time.monotonic() - sizes["since"]
+            if sizes["lived_s"] >= 60:
+                sizes["measured"].append((mib, descriptors))
 
     def leaks(self):
         grown = {}
         for (name, pid), sizes in self.sizes.items():
             if sizes.get("lived_s", 0) < 120:
                 continue
-            (mib, descriptors), (first_mib, first_descriptors) = sizes["newest"], sizes["first"]
+            # the least of the last third and of the first: a fit needs some memory for a while
+            third = math.ceil(len(sizes["measured"]) / 3)
+            mib, descriptors = map(min, zip(*sizes["measured"][-third:]))
+            first_mib, first_descriptors = map(min, zip(*sizes["measured"][:third]))
             grown.setdefault(name, []).append({"lived_s": round(sizes["lived_s"]), "mib": round(mib - first_mib, 1),
                                                "descriptors": descriptors - first_descriptors})
         return grown
