@@ -187,7 +187,7 @@ class Soak:
     def leaks(self):
         grown = {}
         for (name, pid), sizes in self.sizes.items():
-            if sizes.get("lived_s", 0) < 120:
+            if sizes["lived_s"] < 120:
                 continue
             # the least of the last third and of the first: a fit needs some memory for a while
             third = math.ceil(len(sizes["measured"]) / 3)
