@@ -15,6 +15,14 @@
 #include "common/sim/task.h"
 #include "common/sim/trial.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+// The sanitizer's shadow is larger than any limit of address space. A single allocation is bounded
+// instead, so that what a model may ask for does not depend on how the kernel overcommits memory.
+extern "C" const char* __asan_default_options() {
+  return "max_allocation_size_mb=4096:allocator_may_return_null=1";
+}
+#endif
+
 namespace backflip::task_trial {
 namespace {
 
