@@ -60,10 +60,13 @@ absl::StatusOr<Session> ConnectToBroker(const StackFlags& flags, base::ShutdownS
                                      .insecure = flags.insecure}));
   if (const absl::Status healthy = rpc::WaitHealthy(flags.broker, absl::Seconds(5));
       !healthy.ok()) {
-    return absl::UnavailableError(
-        absl::StrCat("no broker answers at ", flags.broker, " (", healthy.message(),
-                     "): does one run there, with TLS and a certificate of --ca? --broker takes "
-                     "host:port or unix:path"));
+    const absl::string_view speaks =
+        rpc::IsPlainTo(flags.broker) ? "that speaks plain text, without TLS"
+        : flags.ca.empty()           ? "with TLS and a certificate that this machine trusts"
+                                     : "with TLS and a certificate of --ca";
+    return absl::UnavailableError(absl::StrCat("no broker answers at ", flags.broker, " (",
+                                               healthy.message(), "): does one run there ", speaks,
+                                               "? --broker takes host:port or unix:path"));
   }
   return Connect(flags.broker, flags.token_file, shutdown);
 }

@@ -18,21 +18,11 @@ import shutil
 import time
 
 from measuring import origin
-from stack import ENDLESS, Broker, Database, Program, queue, server_folder
-
-PATIENCE = 120
+from stack import ENDLESS, Broker, Database, Program, await_true, queue, server_folder
 
 
 def percentile(values, share):
     return sorted(values)[math.ceil(share * len(values)) - 1]
-
-
-def await_true(condition, what):
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > until:
-            raise SystemExit(f"waited in vain until {what}")
-        time.sleep(0.02)
 
 
 class Measurement:

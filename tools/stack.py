@@ -25,6 +25,20 @@ def server_folder():
     return folder
 
 
+def cpu_seconds(process):
+    """What it has used since its start."""
+    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def await_true(condition, what, patience=120):
+    until = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > until:
+            sys.exit(f"waited in vain until {what}")
+        time.sleep(0.02)
+
+
 class Database:
     """A PostgreSQL with the settings that ./backflip gives its own."""
 
@@ -96,9 +110,7 @@ class Broker:
                 time.sleep(0.05)
 
     def cpu_seconds(self):
-        """What it has used since its start."""
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.process)
 
     def check(self):
         if self.process.poll() is not None:
@@ -117,16 +129,20 @@ class Broker:
 
 
 class Program:
-    """A program that works for the broker. `arguments`: beside the broker and the token of its role."""
+    """A program that works for the broker. `arguments`: beside the broker and the token of its role. `host`: the network
+    namespace that it runs in, where that is not this one."""
 
-    def __init__(self, broker, binary, role, name, *arguments):
+    def __init__(self, broker, binary, role, name, *arguments, host=None):
         self.name, self.log = name, broker.folder / f"{name}.jsonl"
-        self.command = [BIN / binary, f"--broker={broker.grpc}", f"--token-file={broker.folder}/tokens/{role}.token", *arguments]
+        self.command = [*(["ip", "netns", "exec", host] if host else []), BIN / binary, f"--broker={broker.grpc}", f"--token-file={broker.folder}/tokens/{role}.token", *arguments]
         self.process = None
 
     def start(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
+
+    def cpu_seconds(self):
+        return cpu_seconds(self.process)
 
     def kill(self):
         self.process.kill()

@@ -2,13 +2,16 @@
 #ifndef BACKFLIP_COMMON_BASE_HASH_H_
 #define BACKFLIP_COMMON_BASE_HASH_H_
 
+#include <cstddef>
 #include <string>
 
 #include "absl/strings/string_view.h"
 
 namespace backflip::base {
 
-// 32 bytes.
+inline constexpr size_t kSha256Bytes = 32;
+
+// kSha256Bytes of them.
 std::string Sha256(absl::string_view bytes);
 // 64 lower-case hexadecimal digits.
 std::string Sha256Hex(absl::string_view bytes);

@@ -95,11 +95,15 @@ bool IsOnThisMachine(absl::string_view address) {
   return host == "[::1]" || base::IsLoopback4(host);
 }
 
-std::shared_ptr<grpc::ChannelCredentials> CredentialsTo(const std::string& address) {
+bool IsPlainTo(const std::string& address) {
   const Transport transport = Current();
   const bool optional = IsOnThisMachine(address) || transport.insecure;
-  if (IsUnix(address) || (optional && transport.ca.empty()))
-    return grpc::InsecureChannelCredentials();
+  return IsUnix(address) || (optional && transport.ca.empty());
+}
+
+std::shared_ptr<grpc::ChannelCredentials> CredentialsTo(const std::string& address) {
+  if (IsPlainTo(address)) return grpc::InsecureChannelCredentials();
+  const Transport transport = Current();
   if (transport.ca.empty() && transport.certificate.empty())
     return grpc::SslCredentials(grpc::SslCredentialsOptions());
   tls::TlsChannelCredentialsOptions options;

@@ -38,8 +38,11 @@ absl::Status SetTransportByFlags();
 // Whether an address, unix:path or host:port, can only mean this machine.
 bool IsOnThisMachine(absl::string_view address);
 
-// TLS beyond this machine, and on it where there is a `ca`. The server's name must be in its
-// certificate.
+// Whether clients speak plain text with an address: on this machine, but for where there is a `ca`,
+// and with `insecure`. Always by unix:path.
+bool IsPlainTo(const std::string& address);
+
+// TLS, unless IsPlainTo. The server's name must be in its certificate.
 std::shared_ptr<grpc::ChannelCredentials> CredentialsTo(const std::string& address);
 
 // TLS where there is a `certificate`, but for unix: sockets. FAILED_PRECONDITION: other machines

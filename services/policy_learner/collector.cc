@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/draws.h"
+#include "common/base/hash.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "common/method/batches.h"
@@ -21,7 +22,6 @@ constexpr int kMostThreads = 4096;
 // A worker whose heart beats but that keeps a ticket so long is stuck.
 constexpr absl::Duration kStuckAfter = absl::Minutes(2);
 constexpr std::chrono::milliseconds kStopCheck(100);
-constexpr size_t kSha256Bytes = 32;
 constexpr char kRoundsOtherwise[] =
     "a worker rounds otherwise than the first one of this run, by its processor or its C library: "
     "the run learns all the same, but the same seed will not give the same run again; have workers "
@@ -265,10 +265,10 @@ absl::StatusOr<WorkerId> Collector::Connect(const v1::Register& hello, int64_t h
     return absl::InvalidArgumentError(absl::StrCat(
         "the worker has ", hello.threads(), " simulation threads; allowed: 1 to ", kMostThreads));
   }
-  if (!hello.rounding().empty() && hello.rounding().size() != kSha256Bytes) {
+  if (!hello.rounding().empty() && hello.rounding().size() != base::kSha256Bytes) {
     return absl::InvalidArgumentError(
         absl::StrCat("Register.rounding has ", hello.rounding().size(),
-                     " bytes; allowed: none, or the ", kSha256Bytes, " of a SHA-256"));
+                     " bytes; allowed: none, or the ", base::kSha256Bytes, " of a SHA-256"));
   }
   auto registered = std::make_shared<v1::LearnerMessage>();
   registered->mutable_registered()->set_protocol_minor(rpc::kProtocolMinor);

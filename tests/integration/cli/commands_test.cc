@@ -378,7 +378,8 @@ TEST_F(Commands, SayWhatIsWrongWithTheBrokerOrTheToken) {
   EXPECT_THAT(refused({good, absl::StrCat("--token-file=", bad_token)}), HasSubstr("token"));
   EXPECT_THAT(refused({absl::StrCat("--broker=unix:", (folder_ / "none.sock").string()),
                        absl::StrCat("--token-file=", bad_token)}),
-              HasSubstr("no broker answers at unix:"));
+              AllOf(HasSubstr("no broker answers at unix:"),
+                    HasSubstr("does one run there that speaks plain text")));
 }
 
 TEST_F(Commands, HaveTheirFlagsInTheirHelp) {
