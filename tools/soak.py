@@ -14,8 +14,9 @@ At the end nothing more happens, and it is looked at whether
   labels     each acknowledged answer is a label once, and the labelers have no others; feeds have no gaps
   curve      every iteration up to the newest has its point in the chart of the policy
   going on   the run goes further within 60 s, whatever happened
-  leaks      no program that lived for two minutes has grown by more than 64 MiB, or 32 descriptors, from the least of
-             the first third of its life after a minute to the least of the last
+  leaks      no program that lived for two minutes, and served the same run or none in them, has grown by more than
+             64 MiB, or 32 descriptors, from the least of the first third of that time after a minute to the least of the
+             last
   hanging    every program ends well within 40 s of being asked to
 Prints JSON; exits with 1 if one of them is not so.
 """
@@ -170,7 +171,14 @@ class Soak:
 
     # --- what is looked at ---------------------------------------------------
 
+    @staticmethod
+    def served(program):
+        """The epoch under which it has a run or had the last one: who takes a run up needs memory for it."""
+        epochs = [entry["epoch"] for entry in program.entries() if "epoch" in entry]
+        return epochs[-1] if epochs else 0
+
     def measure(self):
+        epochs = {program.name: self.served(program) for program in (*self.learners, *self.trainers)}
         for program in [self.broker, *self.programs]:
             pid, name = program.process.pid, getattr(program, "name", "broker")
             try:
@@ -179,14 +187,14 @@ class Soak:
                 descriptors = len(os.listdir(f"/proc/{pid}/fd"))
             except (OSError, IndexError):
                 continue
-            sizes = self.sizes.setdefault((name, pid), {"since": time.monotonic(), "measured": []})
+            sizes = self.sizes.setdefault((name, pid, epochs.get(name)), {"since": time.monotonic(), "measured": []})
             sizes["lived_s"] = time.monotonic() - sizes["since"]
             if sizes["lived_s"] >= 60:
                 sizes["measured"].append((mib, descriptors))
 
     def leaks(self):
         grown = {}
-        for (name, pid), sizes in self.sizes.items():
+        for (name, _, _), sizes in self.sizes.items():
             if sizes["lived_s"] < 120:
                 continue
             # the least of the last third and of the first: a fit needs some memory for a while

@@ -561,14 +561,20 @@ test.describe("what may happen meanwhile", () => {
     await label.press("ArrowLeft");
     await expectChoices(stack, person.run, ["LEFT"]);
     const suggestion = page.getByText(/Rest your eyes/i);
-    await page.clock.fastForward(16_000);
+    // The page asks each 15 s, once it has the answer before.
+    const asked = async () => {
+      const answer = page.waitForResponse(/LabelingService\/GetSession$/);
+      await page.clock.fastForward(16_000);
+      await (await answer).finished();
+    };
+    await asked();
     await expect(suggestion).toHaveCount(0);
     const worked = (minutes: number, active: number) =>
       stack.value(
         `UPDATE labeler_time SET working_since = now() - interval '${minutes} minutes', active_ms = ${active * 60_000} WHERE run_id = ${person.run} RETURNING 1`,
       );
     await worked(31, 28);
-    await page.clock.fastForward(16_000);
+    await asked();
     await expect(label.banner).toHaveText(
       /You have worked for a while \(28 minutes in all\)\. Rest your eyes a little: nothing is lost\./,
     );
@@ -577,14 +583,15 @@ test.describe("what may happen meanwhile", () => {
     await expect(suggestion).toBeHidden();
     // as time goes on it is not said again
     await worked(33, 30);
-    await page.clock.fastForward(32_000);
+    await asked();
+    await asked();
     await label.press("ArrowRight");
     await expect(suggestion).toBeHidden();
     // but after a rest and as long again
     await worked(0, 30);
-    await page.clock.fastForward(16_000);
+    await asked();
     await worked(31, 58);
-    await page.clock.fastForward(16_000);
+    await asked();
     await page.getByRole("button", { name: "Take a break" }).click();
     await expect(page.getByRole("heading", { name: "Have a break" })).toBeVisible();
     await expect(label.choice("Left")).toBeDisabled();
