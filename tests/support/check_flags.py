@@ -3,6 +3,7 @@
 
 Reads the sources alone, so that it needs no build; prints what does not fit, and fails if anything does not.
 """
+import json
 import os
 import pathlib
 import re
@@ -144,6 +145,13 @@ def check_images():
     for target in re.findall(r"target: ([\w-]+)", text_of("docker-compose.yml")):
         if target not in stages:
             problems.append(f"docker-compose.yml: deploy/Dockerfile has no stage {target}")
+    # deploy/publish builds these, and has the chart name its own by digests
+    for image in sorted(set(re.findall(r"image: backflip/([\w-]+)", text_of("docker-compose.yml"))) - stages):
+        problems.append(f"docker-compose.yml: deploy/Dockerfile has no stage {image}, whose image is backflip/{image}")
+    run = set(re.findall(r"^\w+: \{ image: ([\w-]+)", text_of("deploy/kubernetes/templates/_helpers.tpl"), re.MULTILINE))
+    schema = json.loads(text_of("deploy/kubernetes/values.schema.json"))["properties"]["image"]["properties"]["digests"]
+    if not run or run != set(schema["properties"]) or run != set(schema["anyOf"][1]["required"]) or run - stages:
+        problems.append(f"deploy/kubernetes runs {sorted(run)}, and image.digests of values.schema.json has others")
 
 
 def main():

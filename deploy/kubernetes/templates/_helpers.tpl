@@ -131,7 +131,11 @@ spec:
   {{- end }}
   containers:
     - name: {{ $of.image }}
+      {{- with index (.root.Values.image.digests | default dict) $of.image }}
+      image: {{ $.root.Values.image.registry }}/{{ $of.image }}@{{ . }}
+      {{- else }}
       image: {{ .root.Values.image.registry }}/{{ $of.image }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+      {{- end }}
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
       args:
         {{- include "backflip.arguments" . | trim | nindent 8 }}
