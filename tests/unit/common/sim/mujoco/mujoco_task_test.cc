@@ -340,6 +340,44 @@ TEST(ShippedTasks, OfOneRobotHaveOneModel) {
   EXPECT_EQ(model("half_cheetah_one_leg"), model("half_cheetah"));
 }
 
+// Of the plain hopper, held up in the air at these angles (rad, one after the other), then put on
+// its foot at the last one: whether its taste pays for a landing.
+bool Lands(const std::vector<double>& pitches) {
+  const auto task = Task::FromFolder(BACKFLIP_TASKS "/hopper_backflip");
+  EXPECT_TRUE(task.ok()) << task.status();
+  const auto environment = (*task)->MakeEnvironment();
+  EXPECT_TRUE((*environment)->Begin(1, kEvaluation).ok());
+  const mjModel* model = (*MujocoTask::Of(**task))->model();
+  const DataPtr data(mj_makeData(model));
+  Values values(**task);
+  const float still[] = {0, 0, 0};
+  const auto put = [&](double z, double pitch) {
+    EnvironmentState state = (*environment)->Save();
+    mj_setState(model, data.get(), state.physics.data(), mjSTATE_INTEGRATION);
+    const double pose[] = {0, z, pitch, 0, 0, 0};
+    std::copy(std::begin(pose), std::end(pose), data->qpos);
+    std::fill_n(data->qvel, model->nv, 0);
+    mj_getState(model, data.get(), state.physics.data(), mjSTATE_INTEGRATION);
+    EXPECT_TRUE((*environment)->Restore(state).ok());
+    EXPECT_TRUE((*environment)->Step(still).ok());
+    return values.Of(**environment, "landed") != 0;
+  };
+  for (const double pitch : pitches) EXPECT_FALSE(put(2.5, pitch)) << "in the air";
+  // its foot touches the floor from 1.21 m on
+  bool landed = false;
+  for (int cm = 125; cm >= 120; --cm) landed = put(0.01 * cm, pitches.back());
+  return landed;
+}
+
+TEST(ShippedTasks, PlainHopperLandsByAWholeTurnBackwardsAlone) {
+  EXPECT_TRUE(Lands({0, -1.5, -3, -4.5, -6.28}));
+  EXPECT_FALSE(Lands({0, 1.5, 3, 4.5, 6.28})) << "forwards";
+  EXPECT_FALSE(Lands({0, -1.5, -3, -1.5, 0})) << "there and back";
+  EXPECT_FALSE(Lands({0, 1.5, 3, 1.5, 0})) << "the other way there, and back";
+  EXPECT_FALSE(Lands({0, -1.5, 0})) << "no turn";
+  EXPECT_FALSE(Lands({0, -1.5, -3, -4.5, -5.2})) << "oblique";
+}
+
 TEST_F(TaskFolder, ReadsNoIncludeFromOutsideItsFolder) {
   const std::string outside = folder_ + "_outside.xml";
   std::ofstream(outside) << "<mujocoinclude/>";
