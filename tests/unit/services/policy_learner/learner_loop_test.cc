@@ -35,6 +35,7 @@ v1::Run SyntheticRun() {
   spec.mutable_collection()->set_environments(4);
   spec.mutable_collection()->set_batch_steps(32);
   spec.mutable_collection()->set_initial_episode_share(1);
+  spec.mutable_collection()->set_restart_share(0);
   spec.mutable_collection()->set_noise_seconds(0);
   spec.mutable_ppo()->set_epochs(2);
   spec.mutable_ppo()->set_minibatch_steps(16);
