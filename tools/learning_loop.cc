@@ -16,8 +16,10 @@
 // snapshots, and the best of them by the lower bound of the predicted return (true return with
 // `reward: TRUE`) on fresh episodes. Of an ensemble: its answers, accuracy and losses
 // (training, held out) of the last round, and the correlation of its rewards with the
-// true ones in the newest batch, step by step and discounted over what follows. Where the task
-// has a rubric, it says of how many pairs of fresh clips the newest policy wins against the first.
+// true ones in the newest batch, step by step and discounted over what follows; and how many
+// deviations over the mean what follows is where the truth is greatest, a hundredth of the moments,
+// of how many in truth: whether it knows what is rare. Where the task has a rubric, it says of how
+// many pairs of fresh clips the newest policy wins against the first.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -451,8 +453,12 @@ absl::Status Loop::PrintAsker(const Asker& asker) const {
   }
   // as far as advantages look
   const double decay = spec_.ppo().discount() * spec_.ppo().gae_lambda();
-  std::printf(" | like the true reward: step %.3f following %.3f\n", Correlation(learned, truth),
-              Correlation(Following(batch_, learned, decay), Following(batch_, truth, decay)));
+  const std::vector<double> following = Following(batch_, learned, decay);
+  const std::vector<double> true_following = Following(batch_, truth, decay);
+  std::printf(
+      " | like the true reward: step %.3f following %.3f, where it is greatest %.1f of %.1f\n",
+      Correlation(learned, truth), Correlation(following, true_following),
+      WhereGreatest(following, true_following), WhereGreatest(true_following, true_following));
   return absl::OkStatus();
 }
 

@@ -2,7 +2,10 @@
 #ifndef BACKFLIP_TOOLS_REWARD_SERIES_H_
 #define BACKFLIP_TOOLS_REWARD_SERIES_H_
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <numeric>
 #include <vector>
 
 #include "Eigen/Core"
@@ -21,6 +24,20 @@ inline double Correlation(const std::vector<double>& x, const std::vector<double
   const Eigen::ArrayXd dx = SeriesOf(x) - SeriesOf(x).mean();
   const Eigen::ArrayXd dy = SeriesOf(y) - SeriesOf(y).mean();
   return (dx * dy).sum() / std::sqrt(dx.square().sum() * dy.square().sum());
+}
+
+// The mean of `x` where `y` is greatest, in the hundredth of all places: in deviations of `x` from
+// its mean. A correlation does not tell whether a rare moment is known; this does.
+inline double WhereGreatest(const std::vector<double>& x, const std::vector<double>& y) {
+  std::vector<size_t> places(y.size());
+  std::iota(places.begin(), places.end(), 0);
+  const auto end = places.begin() + static_cast<std::ptrdiff_t>((y.size() + 99) / 100);
+  std::partial_sort(places.begin(), end, places.end(),
+                    [&](size_t a, size_t b) { return y[a] > y[b]; });
+  const Eigen::ArrayXd dx = SeriesOf(x) - SeriesOf(x).mean();
+  double sum = 0;
+  for (auto place = places.begin(); place != end; ++place) sum += dx[*place];
+  return sum / static_cast<double>(end - places.begin()) / std::sqrt(dx.square().mean());
 }
 
 // Distances from the mean, each with the sum of those that follow it within its episode,
