@@ -129,14 +129,15 @@ TEST(Rubric, CountsWhatTheClipShowsInMargins) {
   const std::vector<float> actions(40 * 3);
   const auto landed = (*environment)->TruthOf(HalfATurn(*task, 1.2), actions);
   ASSERT_TRUE(landed.ok()) << landed.status();
-  // a landing, in margins of 0.5; half a turn in the air but for the last steps, in margins of
-  // 0.05; the height after the first step, in margins of 0.03
-  EXPECT_THAT(landed->rubric, ElementsAre(2, FloatNear(10, 1), FloatNear(1.6875 / 0.03, 0.01)));
+  // a landing, and that it came down on its foot, in margins of 0.5; half a turn in the air but for
+  // the last steps, in margins of 0.05; the height after the first step, in margins of 0.03
+  EXPECT_THAT(landed->rubric, ElementsAre(2, 2, FloatNear(10, 1), FloatNear(1.6875 / 0.03, 0.01)));
   EXPECT_EQ(landed->true_rewards.size(), 40u);
   // the same a metre higher: nothing has landed
   const auto flying = (*environment)->TruthOf(HalfATurn(*task, 2.2), actions);
   ASSERT_TRUE(flying.ok()) << flying.status();
-  EXPECT_THAT(flying->rubric, ElementsAre(0, FloatNear(10, 1e-3), FloatNear(2.6875 / 0.03, 0.01)));
+  EXPECT_THAT(flying->rubric,
+              ElementsAre(0, 0, FloatNear(10, 1e-3), FloatNear(2.6875 / 0.03, 0.01)));
 }
 
 }  // namespace
