@@ -37,9 +37,6 @@ class Measurement:
     def value(self, sql):
         return self.database.sql(sql)[0][0]
 
-    def iterations(self):
-        return int(self.value(f"SELECT iterations FROM runs WHERE id = {self.run}"))
-
     def epoch(self, role):
         return int(self.value(f"SELECT epoch FROM claims WHERE run_id = {self.run} AND role = '{role}'"))
 
@@ -47,7 +44,7 @@ class Measurement:
         """Whoever says in its log that it serves the run under the newest epoch."""
         epoch = self.epoch(role)
         for program in self.pairs[role]:
-            if any(entry.get("epoch") == epoch for entry in program.entries()):
+            if program.epoch() == epoch:
                 return program
         return None
 
@@ -55,7 +52,7 @@ class Measurement:
         for program in self.programs:
             program.start()
         self.run = queue(self.broker, "hopper_backflip_guided", ENDLESS, 3)
-        await_true(lambda: self.iterations() >= 3, "the run has begun")
+        await_true(lambda: self.database.iterations(self.run) >= 3, "the run has begun")
 
     def disturb(self, role):
         """What came of a kill; of nothing, where `role` is "undisturbed"."""
@@ -64,14 +61,14 @@ class Measurement:
             await_true(lambda: self.holder(role), f"somebody holds the run as {role}")
         victim = self.holder(role) if claimed else self.broker
         epoch = self.epoch(role) if claimed else 0
-        goal = self.iterations() + 2
+        goal = self.database.iterations(self.run) + 2
         killed_at = self.value("SELECT clock_timestamp()")
         begin = time.monotonic()
         if role != "undisturbed":
             victim.kill()
         if role == "broker":
             victim.start()
-        await_true(lambda: self.iterations() >= goal, "the run goes on")
+        await_true(lambda: self.database.iterations(self.run) >= goal, "the run goes on")
         result = {"working_s": time.monotonic() - begin}
         if claimed:
             await_true(lambda: self.epoch(role) > epoch, "the claim is another one")
@@ -79,7 +76,7 @@ class Measurement:
                 f"SELECT extract(epoch FROM claimed_at - '{killed_at}') FROM claims WHERE run_id = {self.run} AND role = '{role}'"))
             victim.start()
         # further than the claim's first batch, which clears what is held against it
-        await_true(lambda: self.iterations() >= goal + 2, "the run goes on")
+        await_true(lambda: self.database.iterations(self.run) >= goal + 2, "the run goes on")
         return result
 
     def end(self):

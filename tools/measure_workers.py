@@ -80,14 +80,11 @@ class Measurement:
             service.start()
         self.run = queue(broker, "hopper_backflip", RUN, 3)
 
-    def iterations(self):
-        return int(self.database.sql(f"SELECT iterations FROM runs WHERE id = {self.run}")[0][0])
-
     def next_batch(self):
         """Waits until one more is complete, and returns how many are, and when."""
-        before = self.iterations()
-        await_true(lambda: self.iterations() > before, "a batch is complete")
-        return self.iterations(), time.monotonic()
+        before = self.database.iterations(self.run)
+        await_true(lambda: self.database.iterations(self.run) > before, "a batch is complete")
+        return self.database.iterations(self.run), time.monotonic()
 
     @contextlib.contextmanager
     def working(self, count):

@@ -171,14 +171,9 @@ class Soak:
 
     # --- what is looked at ---------------------------------------------------
 
-    @staticmethod
-    def served(program):
-        """The epoch under which it has a run or had the last one: who takes a run up needs memory for it."""
-        epochs = [entry["epoch"] for entry in program.entries() if "epoch" in entry]
-        return epochs[-1] if epochs else 0
-
     def measure(self):
-        epochs = {program.name: self.served(program) for program in (*self.learners, *self.trainers)}
+        # who takes a run up needs memory for it
+        epochs = {program.name: program.epoch() for program in (*self.learners, *self.trainers)}
         for program in [self.broker, *self.programs]:
             pid, name = program.process.pid, getattr(program, "name", "broker")
             try:
@@ -205,13 +200,10 @@ class Soak:
                                                "descriptors": descriptors - first_descriptors})
         return grown
 
-    def iterations(self):
-        return int(self.database.sql("SELECT iterations FROM runs WHERE id = %d" % self.run)[0][0])
-
     def goes_further(self):
-        before, until = self.iterations(), time.monotonic() + PATIENCE_S
+        before, until = self.database.iterations(self.run), time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
-            if self.iterations() >= before + 2:
+            if self.database.iterations(self.run) >= before + 2:
                 return True
             time.sleep(0.2)
         return False

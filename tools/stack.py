@@ -73,6 +73,10 @@ class Database:
                              check=True, capture_output=True, text=True).stdout
         return [line.split("\t") for line in out.splitlines()]
 
+    def iterations(self, run):
+        """Batches of that run that are complete."""
+        return int(self.sql(f"SELECT iterations FROM runs WHERE id = {run}")[0][0])
+
 
 class Broker:
     def __init__(self, database, folder):
@@ -134,7 +138,8 @@ class Program:
 
     def __init__(self, broker, binary, role, name, *arguments, host=None):
         self.name, self.log = name, broker.folder / f"{name}.jsonl"
-        self.command = [*(["ip", "netns", "exec", host] if host else []), BIN / binary, f"--broker={broker.grpc}", f"--token-file={broker.folder}/tokens/{role}.token", *arguments]
+        self.command = [*(["ip", "netns", "exec", host] if host else []), BIN / binary, f"--broker={broker.grpc}",
+                        f"--token-file={broker.folder}/tokens/{role}.token", *arguments]
         self.process = None
 
     def start(self):
@@ -161,6 +166,10 @@ class Program:
         """What it has logged."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def epoch(self):
+        """Of the claim under which it took up a run last; 0: none yet."""
+        return max((entry["epoch"] for entry in self.entries() if "epoch" in entry), default=0)
 
 
 def call(broker, token, method, body, timeout=30):

@@ -74,6 +74,11 @@ class CertificateCheck final : public grpc::AuthMetadataProcessor {
   const std::set<std::string> open_;
 };
 
+bool IsPlain(const Transport& transport, const std::string& address) {
+  const bool optional = IsOnThisMachine(address) || transport.insecure;
+  return IsUnix(address) || (optional && transport.ca.empty());
+}
+
 }  // namespace
 
 absl::Status SetTransport(Transport transport) {
@@ -95,15 +100,11 @@ bool IsOnThisMachine(absl::string_view address) {
   return host == "[::1]" || base::IsLoopback4(host);
 }
 
-bool IsPlainTo(const std::string& address) {
-  const Transport transport = Current();
-  const bool optional = IsOnThisMachine(address) || transport.insecure;
-  return IsUnix(address) || (optional && transport.ca.empty());
-}
+bool IsPlainTo(const std::string& address) { return IsPlain(Current(), address); }
 
 std::shared_ptr<grpc::ChannelCredentials> CredentialsTo(const std::string& address) {
-  if (IsPlainTo(address)) return grpc::InsecureChannelCredentials();
   const Transport transport = Current();
+  if (IsPlain(transport, address)) return grpc::InsecureChannelCredentials();
   if (transport.ca.empty() && transport.certificate.empty())
     return grpc::SslCredentials(grpc::SslCredentialsOptions());
   tls::TlsChannelCredentialsOptions options;
