@@ -2,6 +2,7 @@
 #ifndef BACKFLIP_TOOLS_ASKER_H_
 #define BACKFLIP_TOOLS_ASKER_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "common/experience/clip.h"
 #include "common/learn/reward/ensemble.h"
 #include "common/method/ensemble_fitter.h"
+#include "common/method/winners.h"
 #include "common/teachers/teacher.h"
 
 namespace backflip::tools {
@@ -27,6 +29,8 @@ struct Asker {
   std::vector<teachers::Teacher> teachers;
   int64_t questions = 0;  // asked
   std::vector<experience::Comparison> comparisons;
+  std::vector<experience::ClipPointer> compared;   // clips of questions, each once
+  std::vector<method::PlayedPair> played;          // questions, by positions in `compared`
   std::vector<experience::ClipPointer> preferred;  // by answer
   size_t preferred_before = 0;                     // how many of them before the newest round
   std::deque<double> returns;      // true ones of the clips in the newest questions, newest first
@@ -50,6 +54,19 @@ inline void Ask(const experience::ClipPointer& left, const experience::ClipPoint
       judge.by_rubric() ? &experience::Clip::rubric : &experience::Clip::true_rewards;
   answer.set_choice(judge.Judge((*left).*numbers, (*right).*numbers,
                                 teachers::UsualOf({asker->returns.begin(), asker->returns.end()})));
+  const auto number = [&](const experience::ClipPointer& clip) {
+    auto& clips = asker->compared;
+    const auto at = std::find(clips.begin(), clips.end(), clip);
+    if (at != clips.end()) return static_cast<int>(at - clips.begin());
+    clips.push_back(clip);
+    return static_cast<int>(clips.size()) - 1;
+  };
+  const int first = number(left), second = number(right);
+  method::PlayedPair& played = asker->played.emplace_back();
+  played = {first, second};
+  for (const experience::PairPreference& pair : experience::PairsOf(answer, 2)) {
+    played.preference += pair.left_preferred - 0.5;
+  }
   if (const std::optional<int> preferred = experience::PreferredOf(answer); preferred.has_value()) {
     asker->preferred.push_back(*preferred == 0 ? left : right);
   }

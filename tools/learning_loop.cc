@@ -50,6 +50,7 @@
 #include "common/method/round_planner.h"
 #include "common/method/rounds.h"
 #include "common/method/run_reward.h"
+#include "common/method/winners.h"
 #include "common/nn/policy.h"
 #include "common/nn/reward.h"
 #include "common/options/run_spec.h"
@@ -341,10 +342,16 @@ absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
       method::LabelsWantedIn(spec, round) - static_cast<int64_t>(asker->comparisons.size());
   if (wanted > 0) {
     const auto selector = learn::MakeSelector(spec.queries(), asker->fitter->trained_ensemble());
-    ASSIGN_OR_RETURN(
-        const std::vector<learn::SelectedPair> pairs,
-        selector->Select(pool, static_cast<int>(wanted), method::SelectionSeed(spec), round));
+    const int questions = static_cast<int>(wanted);
+    const auto winners =
+        method::PairWinners(asker->played, method::WinnerQuestions(spec, round, questions));
+    ASSIGN_OR_RETURN(const std::vector<learn::SelectedPair> pairs,
+                     selector->Select(pool, questions - static_cast<int>(winners.size()),
+                                      method::SelectionSeed(spec), round));
     for (const learn::SelectedPair& pair : pairs) Ask(pool[pair.left], pool[pair.right], asker);
+    for (const auto& [left, right] : winners) {
+      Ask(ClipPointer(asker->compared[left]), ClipPointer(asker->compared[right]), asker);
+    }
   }
   const int64_t last =
       round == method::FirstRound(spec) ? -1 : method::BatchOfRound(spec, round - 1);

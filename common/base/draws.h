@@ -22,6 +22,7 @@ enum class Draw : uint64_t {
   kSelection = 0x73656c656374,     // the selectors' seed
   kOverlap = 0x6f7665726c6170,     // round, place: whether a question wants more answers
   kProgress = 0x70726f6772657373,  // round, place (, side): progress questions, their clips
+  kWinners = 0x77696e6e657273,     // round: how many questions are about winners
   kSide = 0x73696465,              // question, labeler: which clip is on the left
   kCheck = 0x63686563,             // labeler, lease: whether it is a check, and which
   kRestart = 0x72657374617274,    // batch, environment, number: restarts (common/method/restarts.h)

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/method/winners.h"
 
 namespace backflip::method {
 
@@ -50,19 +51,35 @@ absl::Status LabelBook::Apply(const v1::LabelEntry& entry) {
   }
   labels_.push_back({entry});
   if (entry.purpose() == v1::TRAIN && entry.overlap() > 0) {
-    AddQuestion(entry.question_id(), entry.round());
-    questions_[entry.question_id()].overlap = entry.overlap();
+    QuestionOf(entry).overlap = entry.overlap();
   }
   if (entry.retraction()) return absl::OkStatus();
   standing_[entry.label_id()] = labels_.size() - 1;
   if (entry.purpose() != v1::TRAIN) return absl::OkStatus();
-  AddQuestion(entry.question_id(), entry.round());
-  if (!entry.surplus()) ++questions_[entry.question_id()].answers;
+  Question& question = QuestionOf(entry);
+  if (!entry.surplus()) ++question.answers;
   return absl::OkStatus();
 }
 
-void LabelBook::AddQuestion(int64_t question_id, int64_t round, int overlap) {
-  questions_.emplace(question_id, Question{round, 0, overlap > 0 ? overlap : overlap_});
+LabelBook::Question& LabelBook::QuestionOf(const v1::LabelEntry& entry) {
+  const auto [at, added] = questions_.try_emplace(entry.question_id());
+  if (added) {
+    at->second = {entry.round(),
+                  0,
+                  overlap_,
+                  entry.ordinal(),
+                  {entry.clip_ids().begin(), entry.clip_ids().end()}};
+  }
+  return at->second;
+}
+
+void LabelBook::AddQuestion(const v1::OpenedQuestion& question, int64_t round) {
+  questions_.emplace(question.question_id(),
+                     Question{round,
+                              0,
+                              question.overlap() > 0 ? question.overlap() : overlap_,
+                              question.ordinal(),
+                              {question.clip_ids().begin(), question.clip_ids().end()}});
 }
 
 std::vector<experience::Comparison> LabelBook::Comparisons(int64_t max_round,
@@ -119,6 +136,40 @@ std::vector<std::string> LabelBook::ComparedClips(int64_t max_round, int64_t max
   std::vector<std::string> ids;
   for (const auto& [iteration, id] : clips) ids.push_back(id);
   return ids;
+}
+
+std::vector<std::pair<std::string, std::string>> LabelBook::WinnerPairs(int64_t max_round,
+                                                                        int wanted) const {
+  std::map<int64_t, double> preferences;  // by question
+  for (const auto& [id, index] : standing_) {
+    const v1::LabelEntry& entry = labels_[index].entry;
+    if (!Compares(entry)) continue;
+    for (const auto& pair : experience::PairsOf(entry.answer(), entry.clip_ids_size())) {
+      preferences[entry.question_id()] += pair.left_preferred - 0.5;
+    }
+  }
+  std::map<std::pair<int64_t, int64_t>, const Question*> questions;  // by ordinal and id
+  for (const auto& [id, question] : questions_) {
+    if (question.round > max_round || question.clip_ids.size() != 2) continue;
+    questions[{question.ordinal, id}] = &question;
+  }
+  std::map<std::string, int> numbers;
+  std::vector<std::string> ids;
+  const auto number = [&](const std::string& id) {
+    const auto [at, added] = numbers.emplace(id, static_cast<int>(ids.size()));
+    if (added) ids.push_back(id);
+    return at->second;
+  };
+  std::vector<PlayedPair> played;
+  for (const auto& [key, question] : questions) {
+    const int left = number(question->clip_ids[0]), right = number(question->clip_ids[1]);
+    played.push_back({left, right, preferences[key.second]});
+  }
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (const auto& [left, right] : PairWinners(played, wanted)) {
+    pairs.emplace_back(ids[left], ids[right]);
+  }
+  return pairs;
 }
 
 int64_t LabelBook::Counted(int64_t max_round) const {

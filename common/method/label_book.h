@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -41,7 +42,7 @@ class LabelBook {
   // A TRAIN question of `round` that has been opened, answered or not, and wants
   // `overlap` answers (0: the default). Questions that the feed has answers to need not
   // be added.
-  void AddQuestion(int64_t question_id, int64_t round, int overlap = 0);
+  void AddQuestion(const v1::OpenedQuestion& question, int64_t round);
 
   // Position of the newest entry; 0: none.
   int64_t position() const { return static_cast<int64_t>(labels_.size()); }
@@ -64,6 +65,10 @@ class LabelBook {
   // cut from batches <= max_iteration, by (iteration, id).
   std::vector<std::string> ComparedClips(int64_t max_round, int64_t max_iteration) const;
 
+  // Ids of at most `wanted` pairs of clips that won all their questions, of rounds <= max_round
+  // (common/method/winners.h). Questions that want more answers may change their mind.
+  std::vector<std::pair<std::string, std::string>> WinnerPairs(int64_t max_round, int wanted) const;
+
   // Answers that questions of rounds <= max_round still want. Any answer fills a place,
   // "cannot tell" too; taking an answer back opens its place again.
   int64_t OpenPlaces(int64_t max_round) const;
@@ -79,6 +84,8 @@ class LabelBook {
     int64_t round = 0;
     int answers = 0;
     int overlap = 1;
+    int64_t ordinal = 0;
+    std::vector<std::string> clip_ids;
   };
   struct KnownClip {
     experience::ClipPointer clip;
@@ -91,6 +98,8 @@ class LabelBook {
            experience::Compares(entry.answer());
   }
   absl::Status Check(const v1::LabelEntry& entry) const;
+  // The question of a TRAIN entry, added where it is new.
+  Question& QuestionOf(const v1::LabelEntry& entry);
 
   const int overlap_;
   std::map<std::string, KnownClip> clips_;

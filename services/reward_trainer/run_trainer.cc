@@ -17,6 +17,7 @@
 #include "common/method/pace.h"
 #include "common/method/round_planner.h"
 #include "common/method/rounds.h"
+#include "common/method/winners.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/status.h"
 #include "services/reward_trainer/feed_follower.h"
@@ -281,12 +282,17 @@ absl::StatusOr<bool> RunTrainer::Ask(int64_t round, int64_t batch, int64_t label
   const v1::Queries& queries = spec_.queries();
   const std::vector<method::PlannedQuestion> planned = method::PlanRound(spec_, round, labels);
   const int wanted = static_cast<int>(planned.size());
+  std::vector<std::pair<std::string, std::string>> winners;
+  {
+    base::MutexLock lock(&progress_.mutex);
+    winners = progress_.book.WinnerPairs(round - 1, method::WinnerQuestions(spec_, round, wanted));
+  }
   const std::vector<experience::ClipPointer> clips = pool_.Clips();
   const auto selector = learn::MakeSelector(queries, fitter_->trained_ensemble());
   const uint64_t seed = method::SelectionSeed(spec_);
   ASSIGN_OR_RETURN(const std::vector<learn::SelectedPair> selected,
-                   selector->Select(clips, wanted, seed, round));
-  if (selected.empty()) {
+                   selector->Select(clips, wanted - static_cast<int>(winners.size()), seed, round));
+  if (selected.empty() && winners.empty()) {
     base::LogWarning("too few candidates for a pair",
                      {{"run", run_.id()}, {"round", round}, {"candidates", pool_.size()}});
     return true;
@@ -306,7 +312,16 @@ absl::StatusOr<bool> RunTrainer::Ask(int64_t round, int64_t batch, int64_t label
     question->set_score(selected[i].score);
     question->set_overlap(planned[i].overlap);
   }
-  for (size_t i = 0; i < selected.size(); ++i) {
+  for (const auto& [left, right] : winners) {
+    const size_t i = request.questions_size();
+    v1::NewQuestion* question = request.add_questions();
+    question->add_clip_ids(left);
+    question->add_clip_ids(right);
+    question->set_purpose(v1::TRAIN);
+    question->set_overlap(planned[i].overlap);
+    question->set_selector(method::kWinnersSelector);
+  }
+  for (size_t i = 0; i < selected.size() + winners.size(); ++i) {
     if (planned[i].progress) AddProgressQuestion(round, batch, i, &request);
   }
   v1::OpenQuestionsResponse response;
@@ -317,7 +332,7 @@ absl::StatusOr<bool> RunTrainer::Ask(int64_t round, int64_t batch, int64_t label
   base::MutexLock lock(&progress_.mutex);
   for (const v1::OpenedQuestion& question : response.questions()) {
     if (question.purpose() == v1::TRAIN) {
-      progress_.book.AddQuestion(question.question_id(), round, question.overlap());
+      progress_.book.AddQuestion(question, round);
     }
   }
   return response.opened();

@@ -28,7 +28,7 @@ constexpr char kSpec[] = R"(
   collection { environments: 4 batch_steps: 668 clips_per_batch: 32 initial_episode_share: 1 $0 }
   ppo { epochs: 4 minibatch_steps: 256 }
   reward_model { updates_per_label: 2 updates_per_batch: 4 $1 }
-  queries { pool: 100 asked_by: 0.8 }
+  queries { pool: 100 asked_by: 0.8 $3 }
 )";
 
 // Asks both for the run, and compares the true returns of their results.
@@ -59,16 +59,17 @@ void ExpectTheSameRun(const std::string& text) {
 }
 
 TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTheSameSeed) {
-  ExpectTheSameRun(absl::Substitute(kSpec, "", "", 48 * 668));
+  ExpectTheSameRun(absl::Substitute(kSpec, "", "", 48 * 668, ""));
 }
 
 TEST(LearningLoop, MakesTheRunThatTheServicesMakeWithAllThatIsOffByDefault) {
   ExpectTheSameRun(absl::Substitute(kSpec, "restart_share: 0.6 novelty: true",
-                                    "deviation_bonus: 0.5 final_deviation_bonus: -0.5", 16 * 668));
+                                    "deviation_bonus: 0.5 final_deviation_bonus: -0.5", 16 * 668,
+                                    "winners_share: 0.5"));
 }
 
 TEST(LearningLoop, MakesTheRunThatTheServicesMakeOfTrueReturns) {
-  ExpectTheSameRun(absl::Substitute(kSpec, "", "target: TRUE_RETURNS", 16 * 668));
+  ExpectTheSameRun(absl::Substitute(kSpec, "", "target: TRUE_RETURNS", 16 * 668, ""));
 }
 
 TEST(LearningLoop, TeachesByRubricAndLetsTheNewestPolicyPlayAgainstTheFirst) {

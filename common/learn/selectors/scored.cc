@@ -12,6 +12,7 @@ absl::StatusOr<std::vector<SelectedPair>> ScoredSelector::Select(const Candidate
                                                                  uint64_t round) const {
   ASSIGN_OR_RETURN(std::vector<SelectedPair> pairs,
                    Selector::Select(candidates, wanted * oversampling_, seed, round));
+  if (pairs.empty()) return pairs;
   // score each clip once
   std::map<int, int> position;
   Candidates clips;

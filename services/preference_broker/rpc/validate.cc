@@ -342,6 +342,7 @@ absl::Status CheckNewQuestions(const v1::OpenQuestionsRequest& request) {
           absl::StrCat(name, ".clip_ids has ", question.clip_ids_size(),
                        " clips, but a pair has 2, and a ranking at most ", rpc::kMaxQuestionClips));
     }
+    RETURN_IF_ERROR(CheckText(absl::StrCat(name, ".selector"), question.selector(), 64));
     std::set<std::string> named;
     for (int c = 0; c < question.clip_ids_size(); ++c) {
       RETURN_IF_ERROR(CheckClipId(absl::StrCat(name, ".clip_ids[", c, "]"), question.clip_ids(c)));

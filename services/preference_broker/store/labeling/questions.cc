@@ -74,12 +74,13 @@ void InsertQuestions(Transaction& t, const v1::OpenQuestionsRequest& request,
   std::vector<int64_t> ordinals, shown_in, shown;
   std::vector<int32_t> overlaps, sizes, positions;
   std::vector<double> scores;
-  std::vector<std::string> purposes;
+  std::vector<std::string> purposes, selectors;
   for (const v1::NewQuestion& question : request.questions()) {
     ordinals.push_back(ordinal);
     purposes.push_back(v1::Purpose_Name(question.purpose()));
     overlaps.push_back(question.overlap() > 0 ? question.overlap() : overlap);
     scores.push_back(question.score());
+    selectors.push_back(question.selector());
     sizes.push_back(question.clip_ids_size());
     for (int i = 0; i < question.clip_ids_size(); ++i) {
       shown_in.push_back(ordinal);
@@ -90,16 +91,17 @@ void InsertQuestions(Transaction& t, const v1::OpenQuestionsRequest& request,
   }
   t.Exec(R"sql(
       WITH opened AS (
-        INSERT INTO questions (run_id, round, ordinal, purpose, overlap, open_slots, score, clips)
-        SELECT $1, $2, ordinal, purpose, overlap, overlap, score, clips
+        INSERT INTO questions (run_id, round, ordinal, purpose, overlap, open_slots, score, clips,
+          selector)
+        SELECT $1, $2, ordinal, purpose, overlap, overlap, score, clips, selector
         FROM unnest($3::bigint[], $4::text[], $5::integer[], $6::double precision[],
-          $7::integer[]) AS u(ordinal, purpose, overlap, score, clips)
+          $7::integer[], $8::text[]) AS u(ordinal, purpose, overlap, score, clips, selector)
         RETURNING id, ordinal)
       INSERT INTO question_clips (question_id, position, clip_id)
-      SELECT o.id, s.position, s.clip FROM unnest($8::bigint[], $9::integer[], $10::bigint[])
+      SELECT o.id, s.position, s.clip FROM unnest($9::bigint[], $10::integer[], $11::bigint[])
         AS s(ordinal, position, clip) JOIN opened o USING (ordinal))sql",
-         request.run_id(), request.round(), ordinals, purposes, overlaps, scores, sizes, shown_in,
-         positions, shown);
+         request.run_id(), request.round(), ordinals, purposes, overlaps, scores, sizes, selectors,
+         shown_in, positions, shown);
 }
 
 }  // namespace

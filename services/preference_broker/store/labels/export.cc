@@ -22,7 +22,7 @@ SELECT coalesce(l.position, 0) AS position, l.id AS label, q.id AS question, q.p
    FROM question_clips p JOIN clips k ON k.id = p.clip_id WHERE p.question_id = q.id) AS clip_ids,
   l.choice, l.ranking, c.name, extract(epoch FROM l.answered_at) AS answered, l.decision_ms,
   l.active_ms, l.loops, l.first_played_ms, l.client, l.surplus,
-  coalesce(d.selector, q.selector) AS selector, q.score,
+  coalesce(nullif(q.selector, ''), d.selector, '') AS selector, q.score,
   coalesce(d.ensemble_version, 0) AS ensemble_version, coalesce(q.round, -1) AS round,
   extract(epoch FROM s.leased_at) AS issued,
   (SELECT count(*) FROM labels o

@@ -17,7 +17,7 @@ constexpr int64_t kSourcesLock = int64_t{0x736f7572} << 32;
 
 void AddQuestion(Transaction& t, int64_t question_id, v1::LabelTrace* trace) {
   const pqxx::row row = t.Exec(R"sql(
-      SELECT q.purpose, coalesce(q.round, -1) AS round, coalesce(d.selector, q.selector) AS selector,
+      SELECT q.purpose, coalesce(q.round, -1) AS round, coalesce(nullif(q.selector, ''), d.selector, '') AS selector,
         q.score, coalesce(d.ensemble_version, 0) AS ensemble, extract(epoch FROM q.created_at) AS at
       FROM questions q LEFT JOIN rounds d ON d.run_id = q.run_id AND d.round = q.round
       WHERE q.id = $1)sql",

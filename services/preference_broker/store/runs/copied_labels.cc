@@ -55,7 +55,7 @@ WITH said AS MATERIALIZED (
     SELECT q.*, nextval(pg_get_serial_sequence('questions', 'id')) AS new_id, o.answers,
       CASE WHEN q.purpose = 'TRAIN' THEN row_number() OVER (
         PARTITION BY q.purpose = 'TRAIN' ORDER BY q.ordinal) - 1 END AS new_ordinal,
-      coalesce(d.selector, q.selector) AS chosen_by, h.id AS new_gold
+      coalesce(nullif(q.selector, ''), d.selector, '') AS chosen_by, h.id AS new_gold
     FROM (SELECT question_id, count(*) AS answers FROM said GROUP BY question_id) o
     JOIN questions q ON q.id = o.question_id
     LEFT JOIN rounds d ON d.run_id = q.run_id AND d.round = q.round

@@ -97,6 +97,7 @@ constexpr bool IsListed(Draw draw) {
     case Draw::kSelection:
     case Draw::kOverlap:
     case Draw::kProgress:
+    case Draw::kWinners:
     case Draw::kSide:
     case Draw::kCheck:
     case Draw::kRestart:

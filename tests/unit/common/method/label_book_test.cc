@@ -13,6 +13,7 @@ using experience::Comparison;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 
 constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
 
@@ -47,6 +48,17 @@ v1::LabelEntry Retraction(int64_t position, const v1::LabelEntry& of) {
   entry.set_supersedes(of.label_id());
   entry.set_retraction(true);
   return entry;
+}
+
+// The question `ordinal`, as it is opened.
+v1::OpenedQuestion Opened(int64_t ordinal, int overlap = 0) {
+  v1::OpenedQuestion question;
+  question.set_question_id(1000 + ordinal);
+  question.set_ordinal(ordinal);
+  question.add_clip_ids("a");
+  question.add_clip_ids("b");
+  question.set_overlap(overlap);
+  return question;
 }
 
 std::vector<int64_t> Ordinals(const LabelBook& book, int64_t max_round = kAll) {
@@ -106,7 +118,7 @@ TEST(LabelBook, RefusesALabelWithoutItsClips) {
 
 TEST(LabelBook, NeitherTrainsOnNorCountsCannotTellWhichStillIsAnAnswer) {
   LabelBook book = Book();
-  book.AddQuestion(1000, 0);
+  book.AddQuestion(Opened(0), 0);
   EXPECT_EQ(book.OpenPlaces(kAll), 1);
   ASSERT_TRUE(book.Apply(Entry(1, 0, v1::CANNOT_TELL)).ok());
   EXPECT_THAT(Ordinals(book), IsEmpty());
@@ -177,7 +189,7 @@ TEST(LabelBook, LeavesLaterRoundsOut) {
   later.set_round(3);
   ASSERT_TRUE(book.Apply(later).ok());
   ASSERT_TRUE(book.Apply(Entry(2, 0)).ok());
-  book.AddQuestion(2000, 3);
+  book.AddQuestion(Opened(1000), 3);
   EXPECT_THAT(Ordinals(book, 2), ElementsAre(0));
   EXPECT_EQ(book.Counted(2), 1);
   EXPECT_EQ(book.OpenPlaces(2), 0);
@@ -186,7 +198,7 @@ TEST(LabelBook, LeavesLaterRoundsOut) {
 
 TEST(LabelBook, WaitsForEveryAnswerThatAQuestionWants) {
   LabelBook book = Book(/*overlap=*/2);
-  book.AddQuestion(1000, 0);
+  book.AddQuestion(Opened(0), 0);
   EXPECT_EQ(book.OpenPlaces(kAll), 2);
   ASSERT_TRUE(book.Apply(Entry(1, 0)).ok());
   EXPECT_EQ(book.OpenPlaces(kAll), 1);
@@ -199,14 +211,52 @@ TEST(LabelBook, WaitsForEveryAnswerThatAQuestionWants) {
 
 TEST(LabelBook, WaitsForAsManyAnswersAsEachQuestionWants) {
   LabelBook book = Book();
-  book.AddQuestion(1000, 0, 2);
-  book.AddQuestion(1001, 0);
+  book.AddQuestion(Opened(0, 2), 0);
+  book.AddQuestion(Opened(1), 0);
   EXPECT_EQ(book.OpenPlaces(kAll), 3);
   // where answers disagree the broker wants more
   v1::LabelEntry entry = Entry(1, 0);
   entry.set_overlap(4);
   ASSERT_TRUE(book.Apply(entry).ok());
   EXPECT_EQ(book.OpenPlaces(kAll), 4);
+}
+
+// Of clips a to d: a won against b, c against d.
+LabelBook TwoWinners() {
+  LabelBook book = Book();
+  book.AddClip("c", ClipOf(3));
+  book.AddClip("d", ClipOf(4));
+  EXPECT_TRUE(book.Apply(Entry(1, 0, v1::LEFT)).ok());
+  v1::LabelEntry other = Entry(2, 1, v1::LEFT);
+  other.set_clip_ids(0, "c");
+  other.set_clip_ids(1, "d");
+  EXPECT_TRUE(book.Apply(other).ok());
+  return book;
+}
+
+TEST(LabelBook, PairsWinnersThatAreInNoOpenQuestion) {
+  LabelBook book = TwoWinners();
+  EXPECT_THAT(book.WinnerPairs(kAll, 5), ElementsAre(Pair("c", "a")));
+  EXPECT_THAT(book.WinnerPairs(-1, 5), IsEmpty()) << "of later rounds";
+  v1::OpenedQuestion open = Opened(2);
+  open.set_clip_ids(1, "c");
+  book.AddQuestion(open, 0);
+  EXPECT_THAT(book.WinnerPairs(kAll, 5), IsEmpty());
+}
+
+TEST(LabelBook, PairsNoWinnersWhoseAnswerWasTakenBackOrOutweighed) {
+  LabelBook book = TwoWinners();
+  v1::LabelEntry second = Entry(3, 1, v1::RIGHT);  // of c and d, too
+  second.set_label_id(7);
+  second.set_clip_ids(0, "c");
+  second.set_clip_ids(1, "d");
+  second.set_surplus(true);
+  ASSERT_TRUE(book.Apply(second).ok());
+  EXPECT_THAT(book.WinnerPairs(kAll, 5), IsEmpty()) << "one answer for each";
+
+  LabelBook retracted = TwoWinners();
+  ASSERT_TRUE(retracted.Apply(Retraction(3, Entry(1, 0))).ok());
+  EXPECT_THAT(retracted.WinnerPairs(kAll, 5), IsEmpty());
 }
 
 TEST(LabelBook, TellsWhoGaveALabel) {

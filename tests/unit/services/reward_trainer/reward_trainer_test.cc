@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <set>
@@ -389,6 +390,41 @@ TEST(Questions, AreRankingsWhereTheRunSaysSo) {
       const std::set<std::string> clips(question.clip_ids().begin(), question.clip_ids().end());
       EXPECT_EQ(clips.size(), 4u);
     }
+  }
+}
+
+TEST(Questions, SetWinnersAgainstEachOtherWhereTheRunSaysSo) {
+  for (const bool lockstep : {true, false}) {
+    v1::Run run = SmallRun(lockstep);
+    run.mutable_spec()->mutable_queries()->set_winners_share(0.5);
+    FakeBroker broker(run);
+    broker.SetJudge([](const v1::OpenedQuestion& question) {
+      return question.clip_ids(0) > question.clip_ids(1) ? v1::LEFT : v1::RIGHT;
+    });
+    AddBatches(&broker, 6);
+    const auto trainer = Start(broker);
+    broker.AwaitLabels(static_cast<int>(method::LabelsWantedAt(run.spec(), 300)));
+    std::map<std::string, int> wins;
+    std::set<std::string> lost;
+    int questions = 0, of_winners = 0;
+    for (const v1::OpenQuestionsRequest& round : broker.Rounds()) {
+      for (const v1::NewQuestion& question : round.questions()) {
+        if (round.round() > 0) ++questions;
+        if (question.selector().empty()) continue;
+        EXPECT_EQ(question.selector(), "winners");
+        ++of_winners;
+        for (const std::string& clip : question.clip_ids()) EXPECT_EQ(lost.count(clip), 0u) << clip;
+        EXPECT_GE(wins[question.clip_ids(0)], 1);
+        EXPECT_EQ(wins[question.clip_ids(0)], wins[question.clip_ids(1)]);
+      }
+      for (const v1::NewQuestion& question : round.questions()) {
+        const auto [loser, winner] = std::minmax(question.clip_ids(0), question.clip_ids(1));
+        ++wins[winner];
+        lost.insert(loser);
+      }
+    }
+    EXPECT_GT(of_winners, questions / 4);
+    EXPECT_LT(of_winners, questions * 3 / 4);
   }
 }
 
