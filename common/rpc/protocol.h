@@ -6,7 +6,7 @@ namespace backflip::rpc {
 
 // Additions raise the minor version; peers of another major version are refused.
 inline constexpr int kProtocolMajor = 1;
-inline constexpr int kProtocolMinor = 3;
+inline constexpr int kProtocolMinor = 4;
 
 // Both ends of a Collect stream send a heartbeat this often, and consider a peer dead that was
 // silent for kSilenceSeconds.
