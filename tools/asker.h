@@ -2,7 +2,6 @@
 #ifndef BACKFLIP_TOOLS_ASKER_H_
 #define BACKFLIP_TOOLS_ASKER_H_
 
-#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -29,10 +28,9 @@ struct Asker {
   std::vector<teachers::Teacher> teachers;
   int64_t questions = 0;  // asked
   std::vector<experience::Comparison> comparisons;
-  std::vector<experience::ClipPointer> compared;   // clips of questions, each once
-  std::vector<method::PlayedPair> played;          // questions, by positions in `compared`
-  std::vector<experience::ClipPointer> preferred;  // by answer
-  size_t preferred_before = 0;                     // how many of them before the newest round
+  std::vector<method::PlayedPair<experience::ClipPointer>> played;  // one for each question
+  std::vector<experience::ClipPointer> preferred;                   // by answer
+  size_t preferred_before = 0;     // how many of them before the newest round
   std::deque<double> returns;      // true ones of the clips in the newest questions, newest first
   learn::RewardTrainingStats fit;  // of the last round
   double seconds = 0;              // asking and fitting
@@ -54,23 +52,13 @@ inline void Ask(const experience::ClipPointer& left, const experience::ClipPoint
       judge.by_rubric() ? &experience::Clip::rubric : &experience::Clip::true_rewards;
   answer.set_choice(judge.Judge((*left).*numbers, (*right).*numbers,
                                 teachers::UsualOf({asker->returns.begin(), asker->returns.end()})));
-  const auto number = [&](const experience::ClipPointer& clip) {
-    auto& clips = asker->compared;
-    const auto at = std::find(clips.begin(), clips.end(), clip);
-    if (at != clips.end()) return static_cast<int>(at - clips.begin());
-    clips.push_back(clip);
-    return static_cast<int>(clips.size()) - 1;
-  };
-  const int first = number(left), second = number(right);
-  method::PlayedPair& played = asker->played.emplace_back();
-  played = {first, second};
-  for (const experience::PairPreference& pair : experience::PairsOf(answer, 2)) {
-    played.preference += pair.left_preferred - 0.5;
-  }
+  auto& played = asker->played.emplace_back();
+  played = {left, right};
   if (const std::optional<int> preferred = experience::PreferredOf(answer); preferred.has_value()) {
     asker->preferred.push_back(*preferred == 0 ? left : right);
   }
   for (const experience::PairPreference& pair : experience::PairsOf(answer, 2)) {
+    played.preference += pair.left_preferred - 0.5;
     asker->comparisons.push_back(
         {ordinal + 1, ordinal, left, right, pair.left_preferred, static_cast<int>(teacher) + 1});
   }

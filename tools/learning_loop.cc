@@ -349,9 +349,7 @@ absl::Status Loop::Compare(int64_t batch, Asker* asker) const {
                      selector->Select(pool, questions - static_cast<int>(winners.size()),
                                       method::SelectionSeed(spec), round));
     for (const learn::SelectedPair& pair : pairs) Ask(pool[pair.left], pool[pair.right], asker);
-    for (const auto& [left, right] : winners) {
-      Ask(ClipPointer(asker->compared[left]), ClipPointer(asker->compared[right]), asker);
-    }
+    for (const auto& [left, right] : winners) Ask(left, right, asker);
   }
   const int64_t last =
       round == method::FirstRound(spec) ? -1 : method::BatchOfRound(spec, round - 1);

@@ -140,6 +140,7 @@ std::vector<std::string> LabelBook::ComparedClips(int64_t max_round, int64_t max
 
 std::vector<std::pair<std::string, std::string>> LabelBook::WinnerPairs(int64_t max_round,
                                                                         int wanted) const {
+  if (wanted == 0) return {};
   std::map<int64_t, double> preferences;  // by question
   for (const auto& [id, index] : standing_) {
     const v1::LabelEntry& entry = labels_[index].entry;
@@ -148,28 +149,15 @@ std::vector<std::pair<std::string, std::string>> LabelBook::WinnerPairs(int64_t 
       preferences[entry.question_id()] += pair.left_preferred - 0.5;
     }
   }
-  std::map<std::pair<int64_t, int64_t>, const Question*> questions;  // by ordinal and id
+  std::map<std::pair<int64_t, int64_t>, PlayedPair<std::string>> questions;  // by ordinal and id
   for (const auto& [id, question] : questions_) {
     if (question.round > max_round || question.clip_ids.size() != 2) continue;
-    questions[{question.ordinal, id}] = &question;
+    questions[{question.ordinal, id}] = {question.clip_ids[0], question.clip_ids[1],
+                                         preferences[id]};
   }
-  std::map<std::string, int> numbers;
-  std::vector<std::string> ids;
-  const auto number = [&](const std::string& id) {
-    const auto [at, added] = numbers.emplace(id, static_cast<int>(ids.size()));
-    if (added) ids.push_back(id);
-    return at->second;
-  };
-  std::vector<PlayedPair> played;
-  for (const auto& [key, question] : questions) {
-    const int left = number(question->clip_ids[0]), right = number(question->clip_ids[1]);
-    played.push_back({left, right, preferences[key.second]});
-  }
-  std::vector<std::pair<std::string, std::string>> pairs;
-  for (const auto& [left, right] : PairWinners(played, wanted)) {
-    pairs.emplace_back(ids[left], ids[right]);
-  }
-  return pairs;
+  std::vector<PlayedPair<std::string>> played;
+  for (const auto& [key, pair] : questions) played.push_back(pair);
+  return PairWinners(played, wanted);
 }
 
 int64_t LabelBook::Counted(int64_t max_round) const {

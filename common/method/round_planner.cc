@@ -1,5 +1,7 @@
 #include "common/method/round_planner.h"
 
+#include <cmath>
+
 #include "common/base/draws.h"
 
 namespace backflip::method {
@@ -29,6 +31,13 @@ std::vector<PlannedQuestion> PlanRound(const v1::RunSpec& spec, int64_t round, i
 
 size_t ProgressClip(const v1::RunSpec& spec, int64_t round, size_t place, int side, size_t size) {
   return base::SeedOf(spec.seed(), base::Draw::kProgress, round, place, side) % size;
+}
+
+int WinnerQuestions(const v1::RunSpec& spec, int64_t round, int questions) {
+  const v1::Queries& queries = spec.queries();
+  if (queries.clips_per_question() > 2) return 0;
+  const double draw = base::UnitInterval(base::SeedOf(spec.seed(), base::Draw::kWinners, round));
+  return static_cast<int>(std::floor(queries.winners_share() * questions + draw));
 }
 
 uint64_t SelectionSeed(const v1::RunSpec& spec) {

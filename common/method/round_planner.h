@@ -46,6 +46,11 @@ std::vector<PlannedQuestion> PlanRound(const v1::RunSpec& spec, int64_t round, i
 // PROGRESS question beside the question at `place` of `round`.
 size_t ProgressClip(const v1::RunSpec& spec, int64_t round, size_t place, int side, size_t size);
 
+// How many of `round`'s `questions` are to be about winners (common/method/winners.h):
+// queries.winners_share of them, rounded up or down by (seed, round). 0 where questions are
+// rankings.
+int WinnerQuestions(const v1::RunSpec& spec, int64_t round, int questions);
+
 // The seed of a run's selector (learn/selectors).
 uint64_t SelectionSeed(const v1::RunSpec& spec);
 

@@ -70,5 +70,19 @@ TEST(PlanRound, DrawsSharesByPlaceWhateverIsMissing) {
   }
 }
 
+TEST(WinnerQuestions, AreTheShareThatIsAskedForOverManyRounds) {
+  v1::RunSpec spec;
+  spec.set_seed(7);
+  spec.mutable_queries()->set_winners_share(0.5);
+  spec.mutable_queries()->set_clips_per_question(2);
+  int sum = 0;
+  for (int round = 0; round < 1000; ++round) sum += WinnerQuestions(spec, round, 3);
+  EXPECT_NEAR(sum, 1500, 100);
+  EXPECT_EQ(WinnerQuestions(spec, 4, 3), WinnerQuestions(spec, 4, 3));
+  EXPECT_LE(WinnerQuestions(spec, 4, 1), 1);
+  spec.mutable_queries()->set_clips_per_question(3);
+  EXPECT_EQ(WinnerQuestions(spec, 4, 100), 0) << "rankings";
+}
+
 }  // namespace
 }  // namespace backflip::method
